@@ -1,0 +1,87 @@
+"""The command line: parses, calls, renders. Nothing heavy is loaded before a command needs it.
+
+stdout carries the result, stderr the talk. Exit codes: 0 done, 1 failed, 2 wrong usage or study file, 3 a check
+did not hold, 4 a store or server is unreachable, 130 or 143 interrupted (the same command goes on).
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from harness.cli import inspecting, smoking, studying
+from harness.errors import HarnessError
+
+app = typer.Typer(
+    name="harness",
+    help="Tune, cross-validate, track and reproduce image classifiers, with scores you can believe.",
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (studying, inspecting, smoking):
+    for command in module.COMMANDS:
+        app.command(name=command.__name__.rstrip("_"))(command)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version.")
+) -> None:
+    """Tune, cross-validate, track and reproduce image classifiers, with scores you can believe."""
+    if version:
+        from harness import __version__
+
+        print(__version__)
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code. A user's mistake is told in one line, without a traceback."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=list(arguments), prog_name="harness", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except HarnessError as error:
+        _tell(str(error))
+        return error.exit_code
+    except typer.Exit as error:
+        return int(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _tell("interrupted; the same command goes on where it stopped")
+        return 130
+    except _Terminated:
+        _tell("terminated; the same command goes on where it stopped")
+        return 143
+    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # not one of the command line parser's own
+            raise
+        _tell(f"{error.format_message().rstrip('.')}; see harness --help")
+        return 2
+
+
+class _Terminated(BaseException):
+    """SIGTERM: ends the command as Ctrl-C does."""
+
+
+def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _tell(message: str) -> None:
+    print(f"harness: {message}", file=sys.stderr)

@@ -1,0 +1,82 @@
+"""What `harness doctor` finds: versions, device, processors, stores, data."""
+
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness import __version__
+from harness.errors import HarnessError
+from harness.study.store import Store
+from harness.study.tuning import Settings, num_processors
+
+PACKAGES = ("torch", "torchvision", "mlflow", "optuna", "scikit-learn", "numpy", "safetensors")
+Row = tuple[str, str, str]
+
+
+def rows(home: Path) -> list[Row]:
+    """(what, what was found, what to do about it) for everything that matters."""
+    return [*_versions(), *_machine(), *_stores(home), *_data()]
+
+
+def _versions() -> Iterator[Row]:
+    yield "harness", __version__, ""
+    yield "python", platform.python_version(), ""
+    for package in PACKAGES:
+        try:
+            yield package, version(package), ""
+        except PackageNotFoundError:
+            yield package, "missing", f"pip install {package}"
+
+
+def _machine() -> Iterator[Row]:
+    yield "processors", str(num_processors()), "harness tune uses them all (--workers)"
+    if importlib.util.find_spec("torch") is None:
+        return
+    from harness import training
+
+    compute = training.resolve(training.ComputeOptions())
+    found = training.fingerprint(compute)
+    yield "device", found.get("gpu", found["processor"]), "" if compute.device != "cpu" else "no GPU: trains on the CPU"
+    yield "precision", compute.precision, "" if compute.precision == "bf16" else "no bf16 instructions here"
+    yield "instructions", found["instructions"], ""
+    yield "threads", f"{compute.threads} per worker", "part of every record; change with --set compute.threads=N"
+
+
+def _stores(home: Path) -> Iterator[Row]:
+    store, settings = Store(home), Settings(home.expanduser().absolute())
+    names = store.studies()
+    yield "store", f"{store.home} ({len(names)} studies)", "" if names else "made by the first harness tune"
+    existing = next(folder for folder in (store.home, *store.home.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / 2**30
+    writable = os.access(existing, os.W_OK)
+    yield "disk", f"{free:.0f} GiB free", "" if writable else f"{existing} cannot be written to: choose another --home"
+    yield "MLflow", _without_password(settings.tracking_uri), ""
+    yield "Optuna", _without_password(settings.storage_url), ""
+
+
+def _data() -> Iterator[Row]:
+    from harness import catalog, datasets
+
+    root = datasets.data_home()
+    yield "data folder", str(root), "" if root.exists() else "made when data are first loaded (HARNESS_DATA moves it)"
+    for name, entry in catalog.datasets().items():
+        if any(option.required for option in entry.options):
+            needed = ", ".join(f"data.{option.name}" for option in entry.options if option.required)
+            yield f"data: {name}", "your own", f"--set {needed}=…"
+            continue
+        try:
+            found = datasets.is_here({"name": name})
+        except HarnessError as error:
+            yield f"data: {name}", "unreadable", str(error)
+            continue
+        yield f"data: {name}", "here" if found else "not here", "" if found else "downloaded on first use"
+
+
+def _without_password(uri: str) -> str:
+    scheme, separator, rest = uri.partition("://")
+    before, at, after = rest.rpartition("@")
+    return f"{scheme}{separator}***@{after}" if at and before else uri

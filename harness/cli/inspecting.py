@@ -1,0 +1,106 @@
+"""check, list, doctor, ui: the commands that look at what there is."""
+
+import sys
+from collections.abc import Callable
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, Sets, print_json, talk
+
+
+class Kind(str, Enum):
+    """What `harness list` can list."""
+
+    studies = "studies"
+    models = "models"
+    datasets = "datasets"
+    metrics = "metrics"
+    train = "train"
+    compute = "compute"
+
+
+def check(
+    study: Annotated[str, typer.Argument(help="A study's name or file.")],
+    changes: Sets = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Estimate the time from a few real steps.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a study file and show its search space.
+
+    How many folds and epochs it trains at most, how large its models are; with --measure, how long it takes.
+    """
+    talk()
+    from harness import config
+    from harness.cli import checking, render
+
+    loaded = config.load(study, changes or [])
+    plan = checking.plan(loaded)
+    if not as_json:
+        render.search_space(loaded, plan.rows, plan.totals)
+    sizes = checking.ask_sizes(loaded, changes or [], measure=measure)
+    if as_json:
+        print_json(plan.document | sizes)
+    else:
+        for line in checking.size_lines(loaded, plan, sizes):
+            print(line)
+
+
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="studies, models, datasets, metrics, train or compute.")],
+    name: Annotated[str | None, typer.Argument(help="One model or data set: its options.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what a study file can name.
+
+    studies, models, datasets, metrics, train and compute options; with a name, that entry's options.
+    """
+    from harness.cli import listing, render
+
+    columns, rows = listing.table(kind.value, name)
+    if as_json:
+        print_json({"schema": 1, kind.value: [dict(zip(columns, row, strict=True)) for row in rows]})
+    else:
+        render.catalog_table(columns, rows)
+
+
+def doctor(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+    """Say what is here and what is missing.
+
+    Versions, device, threads, stores, data sets, and what to do about the rest.
+    """
+    talk()
+    from harness.cli import diagnosis, render
+
+    rows = diagnosis.rows(home)
+    if as_json:
+        print_json({"schema": 1, "doctor": [dict(zip(("what", "found", "advice"), row, strict=True)) for row in rows]})
+    else:
+        render.catalog_table(("what", "found", "advice"), rows)
+
+
+def ui(
+    study: Annotated[str | None, typer.Argument(help="Open this study; all of them if omitted.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")] = 5000,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Open MLflow's pages on this store."""
+    talk()
+    from harness.errors import UsageError
+    from harness.results.leaderboard import started_study
+    from harness.study.store import Store
+    from harness.tracking import ui as pages
+
+    store = Store(home)
+    if study is not None:
+        started_study(store, study)
+    if not (store.home / "mlflow.db").exists():
+        raise UsageError(f"nothing has been tracked in {store.home} yet; begin with: harness tune --study quickstart")
+    with pages.serve(store.home, port=port, study=study, open_browser=browser) as url:
+        print(f"{url}\nCtrl-C ends it", file=sys.stderr)
+        pages.wait()
+
+
+COMMANDS: list[Callable[..., Any]] = [check, list_, doctor, ui]

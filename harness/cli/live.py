@@ -1,0 +1,202 @@
+"""A study as it runs: a live panel on a terminal, plain lines elsewhere. All of it on stderr."""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from harness.cli.render import console, duration, number
+from harness.records import Epoch, StudyRecord, TrialRecord
+from harness.study.driver import (
+    EpochEnded,
+    Event,
+    FoldBegan,
+    FoldEnded,
+    TrialBegan,
+    TrialEnded,
+)
+from harness.study.tuning import StudyBegan, StudyEnded
+
+BARS = "▁▂▃▄▅▆▇█"
+EPOCH_LINE_SECONDS = 15.0  # plain lines: an epoch is told only if nothing was said for so long
+
+
+class View(Protocol):
+    def __call__(self, event: Event | StudyBegan | StudyEnded) -> None: ...
+
+
+def show(events: Iterator[Event | StudyBegan | StudyEnded]) -> StudyEnded:
+    """Show the events as they come; returns the last."""
+    if sys.stderr.isatty():
+        panel = Panel()
+        with Live(panel, console=console(stderr=True), refresh_per_second=4, transient=False):
+            return _last(events, panel)
+    return _last(events, Lines())
+
+
+def show_reproduction(steps: Iterator[tuple[int, Epoch] | dict[str, Any]]) -> dict[str, Any]:
+    """Tell each epoch of a reproduction, seldom; returns the verdict's document."""
+    said = time.monotonic()
+    for step in steps:
+        if isinstance(step, dict):
+            return step
+        fold, epoch = step
+        if time.monotonic() - said > EPOCH_LINE_SECONDS:
+            print(f"fold {fold} epoch {epoch.epoch}", file=sys.stderr)
+            said = time.monotonic()
+    raise AssertionError("a reproduction ends with its verdict")
+
+
+def _last(events: Iterator[Event | StudyBegan | StudyEnded], view: View) -> StudyEnded:
+    for event in events:
+        view(event)
+        if isinstance(event, StudyEnded):
+            return event
+    raise AssertionError("a study ends with StudyEnded")
+
+
+def sparkline(values: list[float], *, width: int = 16) -> str:
+    """The last `width` values as bars between their least and greatest."""
+    shown = [value for value in values if value == value][-width:]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    span = (high - low) or 1.0
+    return "".join(BARS[round((value - low) / span * (len(BARS) - 1))] for value in shown)
+
+
+class Lines:
+    """One plain line for everything worth knowing later."""
+
+    def __init__(self) -> None:
+        self._objective = ""
+        self._said = time.monotonic()
+
+    def __call__(self, event: Event | StudyBegan | StudyEnded) -> None:
+        line = self._line(event)
+        if line:
+            print(line, file=sys.stderr, flush=True)
+            self._said = time.monotonic()
+
+    def _line(self, event: Event | StudyBegan | StudyEnded) -> str:
+        if isinstance(event, StudyBegan):
+            self._objective = event.record.objective
+            done = sum(trial.state != "running" for trial in event.trials)
+            so_far = f", {done} already done" if done else ""
+            return f"{event.record.name}: {event.record.num_trials} trials × {event.record.num_folds} folds{so_far}, {event.workers} worker(s)"  # noqa: E501
+        if isinstance(event, TrialBegan):
+            return f"trial {event.trial.number}  {_params(event.trial)}"
+        if isinstance(event, FoldEnded):
+            return f"trial {event.number} fold {event.fold}  {self._objective} {event.score:.4f}  {duration(event.record.seconds)}"  # noqa: E501
+        if isinstance(event, TrialEnded):
+            best = f"  best so far: {_score(event.best)} (trial {event.best.number})" if event.best else ""
+            reason = f" ({event.trial.reason})" if event.trial.reason else ""
+            return f"trial {event.trial.number} {event.trial.state}  {_score(event.trial)}{reason}{best}"
+        if isinstance(event, EpochEnded) and time.monotonic() - self._said > EPOCH_LINE_SECONDS:
+            return f"trial {event.number} fold {event.fold} epoch {event.epoch.epoch}  accuracy {event.epoch.validation_accuracy:.4f}"  # noqa: E501
+        return ""
+
+
+@dataclass
+class _Progress:
+    """One fold under way."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+
+
+class Panel:
+    """What a terminal shows while a study runs; rich asks for it again and again."""
+
+    def __init__(self) -> None:
+        self._record: StudyRecord | None = None
+        self._workers = 1
+        self._started = time.monotonic()
+        self._trials: dict[int, TrialRecord] = {}
+        self._ended_here = 0
+        self._best: TrialRecord | None = None
+        self._folds: dict[tuple[int, int], _Progress] = {}
+
+    def __call__(self, event: Event | StudyBegan | StudyEnded) -> None:
+        if isinstance(event, StudyBegan):
+            self._record, self._workers = event.record, event.workers
+            self._trials = {trial.number: trial for trial in event.trials}
+        elif isinstance(event, TrialBegan):
+            self._trials[event.trial.number] = event.trial
+        elif isinstance(event, FoldBegan):
+            self._folds[event.number, event.fold] = _Progress()
+        elif isinstance(event, EpochEnded):
+            self._folds.setdefault((event.number, event.fold), _Progress()).epochs.append(event.epoch)
+        elif isinstance(event, FoldEnded):
+            self._folds.pop((event.number, event.fold), None)
+        elif isinstance(event, TrialEnded):
+            self._trials[event.trial.number] = event.trial
+            self._ended_here += 1
+            self._best = event.best
+            for place in [place for place in self._folds if place[0] == event.trial.number]:
+                del self._folds[place]
+        elif isinstance(event, StudyEnded):
+            self._folds.clear()
+
+    def __rich__(self) -> Group:
+        if self._record is None:
+            return Group(Text("loading …", style="dim"))
+        return Group(self._header(), self._table(), self._best_line())
+
+    def _header(self) -> Text:
+        record = self._record
+        assert record is not None
+        done = [trial for trial in self._trials.values() if trial.state != "running"]
+        elapsed = time.monotonic() - self._started
+        text = Text.assemble(
+            (record.name, "bold"),
+            f"  trial {len(done)}/{record.num_trials}  {self._workers} worker(s)  {duration(elapsed)}",
+        )
+        left = record.num_trials - len(done)
+        if self._ended_here and left:
+            text.append(f"  about {duration(elapsed / self._ended_here * left)} left")
+        return text
+
+    def _table(self) -> Table:
+        record = self._record
+        assert record is not None
+        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        for column in ("trial", "fold", "epoch", "loss", "", "accuracy", "", "images/s", "values"):
+            table.add_column(column, no_wrap=True)
+        for (trial, fold), progress in sorted(self._folds.items()):
+            epochs = progress.epochs
+            values = _params(self._trials[trial])
+            if not epochs:
+                table.add_row(str(trial), str(fold), "-", "", "", "", "", "", values)
+                continue
+            last = epochs[-1]
+            total = self._trials[trial].values["train.epochs"]
+            table.add_row(
+                str(trial), str(fold), f"{last.epoch}/{total}",
+                f"{last.train_loss:.3f}", sparkline([epoch.train_loss for epoch in epochs]),
+                f"{last.validation_accuracy:.4f}", sparkline([epoch.validation_accuracy for epoch in epochs]),
+                f"{last.images_per_second:,.0f}", values,
+            )  # fmt: skip
+        return table
+
+    def _best_line(self) -> Text:
+        if self._best is None:
+            return Text("best so far: -", style="dim")
+        text = f"best so far: {_score(self._best)}  trial {self._best.number}  {_params(self._best)}"
+        return Text(text, style="green")
+
+
+def _params(trial: TrialRecord) -> str:
+    return "  ".join(f"{name}={number(value)}" for name, value in trial.params.items()) or "(nothing is searched)"
+
+
+def _score(trial: TrialRecord) -> str:
+    if trial.mean is None:
+        return "-"
+    error = "" if trial.standard_error is None else f" ± {trial.standard_error:.4f}"
+    return f"{trial.mean:.4f}{error}"

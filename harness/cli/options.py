@@ -1,0 +1,45 @@
+"""Options that several commands share, and what they have in common before they start."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Home = Annotated[
+    Path,
+    typer.Option(
+        "--home", envvar="HARNESS_HOME", help="The store: records, MLflow's and Optuna's databases, artifacts."
+    ),
+]
+DEFAULT_HOME = Path("mlruns")
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="A.B=VALUE", help="Change the study: a value, a list, or '{low: 1, high: 3}'. Repeatable."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Workers = Annotated[
+    str, typer.Option("--workers", metavar="N", help="Processes that train; auto takes all processors.")
+]
+
+
+def num_workers(text: str) -> int | None:
+    """The number behind --workers; None for auto."""
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise typer.BadParameter(f"--workers must be auto or a number >= 1 (got {text!r})")
+    return int(text)
+
+
+def talk() -> None:
+    """Send warnings to stderr as plain lines."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="harness: %(message)s")
+
+
+def print_json(document: Any) -> None:
+    print(json.dumps(document, indent=1, ensure_ascii=False))

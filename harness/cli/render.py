@@ -1,0 +1,184 @@
+"""Tables and closing lines for people, with rich; scripts use --json."""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.results.leaderboard import ranking
+
+STATE_STYLES = {"complete": "green", "stopped": "yellow", "running": "cyan", "failed": "red"}
+MOST_ROWS = 15
+
+
+def console(*, stderr: bool = False) -> Console:
+    """As wide as the terminal; wide enough for anything where the output is not one."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else 240)
+
+
+def leaderboard(document: Mapping[str, Any]) -> None:
+    """The trials, best first, with a bar of mean ± standard error on a common scale."""
+    rows = ranking(dict(document))
+    out = console()
+    counts = {state: sum(row["state"] == state for row in rows) for state in STATE_STYLES}
+    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no trial yet"
+    out.print(f"[bold]{document['study']}[/]  {document['state']}: {said} of {document['num_trials']}")
+    if not rows:
+        return
+    table = _leaderboard_table(document, rows[:MOST_ROWS], one_column=False)
+    if out.measure(table, options=out.options.update(width=1000)).maximum > out.width:
+        table = _leaderboard_table(document, rows[:MOST_ROWS], one_column=True)
+    out.print(table)
+    if len(rows) > MOST_ROWS:
+        out.print(f"… and {len(rows) - MOST_ROWS} more (--json has all)")
+    for row in rows:
+        if row["state"] == "failed":
+            out.print(Text(f"trial {row['number']} failed: {row['reason']}", style="red"))
+
+
+def _leaderboard_table(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *, one_column: bool) -> Table:
+    """With a column for every searched name, or all of them in one that wraps."""
+    names = list(dict.fromkeys(name for row in rows for name in row["params"]))
+    short = [name.partition(".")[2] for name in names]
+    table = _table("trial", document["objective"], "± se", "", "folds", "time", "state")
+    for column in ["values"] if one_column else short:
+        table.add_column(column, no_wrap=not one_column)
+    scale, best = _scale(rows), document["best"] and document["best"]["number"]
+    for row in rows:
+        values = [number(row["params"].get(name)) for name in names]
+        if one_column:
+            values = [", ".join(f"{name} {value}" for name, value in zip(short, values, strict=True))]
+        table.add_row(
+            f"{row['number']}{' *' if row['number'] == best else ''}",
+            _four_digits(row["mean"]),
+            _four_digits(row["standard_error"]),
+            _bar(row, scale),
+            str(len(row["folds"])),
+            duration(row["seconds"]),
+            Text(row["state"], style=STATE_STYLES[row["state"]]),
+            *values,
+        )
+    return table
+
+
+def next_steps(document: Mapping[str, Any], *, home: Path) -> None:
+    """What one does next with a study, on stderr."""
+    name = shlex.quote(document["study"])
+    where = "" if home == Path("mlruns").absolute() else f" --home {shlex.quote(str(home))}"
+    out = console(stderr=True)
+    if document["state"] != "finished":
+        out.print("not finished: the same command goes on")
+    out.print(f"look at it:      harness ui {name}{where}", style="dim")
+    if document["best"]:
+        out.print(f"train it again:  harness reproduce {name}{where}", style="dim")
+
+
+def studies_started(documents: Sequence[Mapping[str, Any]], home: Path) -> None:
+    if not documents:
+        console().print(f"nothing has been started in {home}; begin with: harness tune --study quickstart")
+        return
+    table = _table("study", "state", "trials", "best")
+    for document in documents:
+        best = document["best"]
+        score = "-" if best is None else f"{document['objective']} {best['mean']:.4f} (trial {best['number']})"
+        done = sum(trial["state"] != "running" for trial in document["trials"])
+        table.add_row(document["study"], document["state"], f"{done}/{document['num_trials']}", score)
+    console().print(table)
+
+
+def reproduction(document: Mapping[str, Any]) -> None:
+    """The verdict with every fold's two scores, and what differs."""
+    out = console()
+    style = {"BITWISE": "green", "WITHIN-NOISE": "yellow", "DRIFT": "red"}[document["verdict"]]
+    out.print(f"[bold {style}]{document['verdict']}[/]  {document['study']} trial {document['trial']}")
+    table = _table("fold", "recorded", "reproduced", "equal bits")
+    for fold in document["folds"]:
+        equal = "yes" if fold["bitwise"] else "no"
+        table.add_row(str(fold["fold"]), f"{fold['recorded']:.6f}", f"{fold['reproduced']:.6f}", equal)
+    out.print(table)
+    for difference in document["differences"]:
+        out.print(f"differs: {difference['what']}: recorded {difference['recorded']}, now {difference['now']}")
+    if document["verdict"] != "BITWISE" and not document["differences"]:
+        out.print("nothing in the fingerprint differs: the code has changed, or the machine computes unreliably")
+
+
+def number(value: Any) -> str:
+    """A parameter's value as short as it can be read."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "-" if value is None else str(value)
+
+
+def search_space(study: Any, rows: Sequence[tuple[str, str, str]], totals: str) -> None:
+    """What a study searches: (name, range, default) rows, and how much it will train at most."""
+    out = console()
+    out.print(f"[bold]{study.name}[/]  {study.source}")
+    if study.question:
+        out.print(Text(study.question, style="dim"))
+    table = _table("searched", "values", "trial 0")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    out.print(table if rows else "nothing is searched: one trial")
+    out.print(totals)
+
+
+def catalog_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = _table(columns[0])
+    for column in columns[1:]:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console().print(table)
+
+
+def duration(seconds: float) -> str:
+    """Like 42 s, 3.5 min, 2.1 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _four_digits(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _scale(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """The span of the complete trials' intervals, or of all means if there are none."""
+    chosen = [row for row in rows if row["state"] == "complete"] or [row for row in rows if row["mean"] is not None]
+    ends = [row["mean"] + sign * (row["standard_error"] or 0.0) for row in chosen for sign in (-1, 1)]
+    return (min(ends), max(ends)) if ends else (0.0, 1.0)
+
+
+def _bar(row: Mapping[str, Any], scale: tuple[float, float], width: int = 21) -> Text:
+    """The interval mean ± standard error on a line of the scale; an arrow where the mean lies off it."""
+    if row["mean"] is None:
+        return Text("")
+    low, high = scale
+    span = (high - low) or 1.0
+
+    def place(value: float) -> int:
+        return round((value - low) / span * (width - 1))
+
+    error = row["standard_error"] or 0.0
+    start, middle, end = place(row["mean"] - error), place(row["mean"]), place(row["mean"] + error)
+    marks = ["─" if start <= i <= end else " " for i in range(width)]
+    if middle < 0:
+        marks[0] = "◂"
+    elif middle >= width:
+        marks[-1] = "▸"
+    else:
+        marks[middle] = "●"
+    return Text("".join(marks), style=STATE_STYLES[row["state"]])

@@ -1,0 +1,168 @@
+"""tune, status, reproduce: the commands that run a study and look at it."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.options import (
+    DEFAULT_HOME,
+    AsJson,
+    Home,
+    Sets,
+    Workers,
+    num_workers,
+    print_json,
+    talk,
+)
+
+
+def tune(
+    study: Annotated[str, typer.Option("--study", "-s", help="A study's name (harness list studies) or file.")],
+    changes: Sets = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, instead of the study's own.")] = None,
+    workers: Workers = "auto",
+    timeout: Annotated[
+        float | None, typer.Option(metavar="MINUTES", min=0.0, help="Begin no trial after so many minutes.")
+    ] = None,
+    as_name: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Run it as a new study of that name.")
+    ] = None,
+    fail_below: Annotated[
+        float | None, typer.Option(metavar="VALUE", help="Exit with 3 if the best mean is worse: a gate for a CI.")
+    ] = None,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Run a study, or go on with it.
+
+    Every trial is cross-validated; the best is known with its error; MLflow shows it all. Interrupt it whenever you
+    like: the same command goes on where it stopped, to the same bits.
+    """
+    talk()
+    from harness import config
+    from harness.cli import live, render
+    from harness.errors import HarnessError, StoreError
+    from harness.results import leaderboard
+    from harness.study import tuning
+    from harness.study.store import Store
+
+    settings = tuning.Settings(
+        home=home.expanduser().absolute(),
+        workers=num_workers(workers),
+        num_trials=trials,
+        timeout_minutes=timeout,
+        name=as_name,
+    )
+    loaded = config.load(study, changes or [])
+    events = tuning.tune(loaded, settings)
+    try:
+        ended = live.show(events)
+    finally:
+        events.close()
+    document = leaderboard.status(Store(settings.home), ended.record.name)
+    if as_json:
+        print_json(document)
+    else:
+        render.leaderboard(document)
+        render.next_steps(document, home=settings.home)
+    if ended.pending:
+        raise StoreError(
+            f"MLflow or Optuna has not taken everything ({ended.pending}); nothing is lost: run the same command again"
+        )
+    if ended.best is None and ended.state == "finished":
+        reasons = "; ".join(sorted({trial.reason for trial in ended.trials}))
+        raise HarnessError(f"no trial has succeeded ({reasons})")
+    _gate(document, fail_below)
+
+
+def status(
+    study: Annotated[str | None, typer.Argument(help="A study that has been started; all of them if omitted.")] = None,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show a study's leaderboard with error bars."""
+    talk()
+    from harness.cli import render
+    from harness.results import leaderboard
+    from harness.study.store import Store
+
+    store = Store(home)
+    if study is not None:
+        document = leaderboard.status(store, study)
+        print_json(document) if as_json else render.leaderboard(document)
+        return
+    documents = [leaderboard.status(store, name) for name in store.studies()]
+    print_json({"schema": 1, "studies": documents}) if as_json else render.studies_started(documents, store.home)
+
+
+def reproduce(
+    study: Annotated[str, typer.Argument(help="A study that has been started.")],
+    trial: Annotated[str, typer.Option(help="Which trial: best, or its number.")] = "best",
+    changes: Sets = None,
+    workers: Workers = "auto",
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Train a recorded trial again and compare.
+
+    Says BITWISE, WITHIN-NOISE or DRIFT (exit 3), and what differs. Nothing is used but the record and the data;
+    --set compute.threads=2 and the like try it under other circumstances.
+    """
+    talk()
+    from harness.cli import live, render
+    from harness.results import reproduce as reproducing
+    from harness.study.store import Store
+    from harness.study.tuning import num_processors
+
+    store = Store(home)
+    compute = _compute_changes(changes or [])
+    default = max(1, num_processors() // int(compute.get("threads", 1)))  # type: ignore[arg-type]
+    steps = reproducing.reproduce(
+        store, study, trial=trial, workers=num_workers(workers) or default, compute=compute
+    )
+    document = live.show_reproduction(steps)
+    print_json(document) if as_json else render.reproduction(document)
+    reproducing.require_reproduced(document)
+
+
+def _compute_changes(changes: list[str]) -> dict[str, Any]:
+    """The `compute.…=` overrides of reproduce, checked like a study's."""
+    from harness import catalog
+    from harness.errors import Problem, StudyError, did_you_mean
+    from harness.settings import Choice, Range, parse_setting
+    from harness.study_yaml import parse_value
+
+    options, chosen, problems = catalog.compute_options(), {}, []
+    for change in changes:
+        path, _, text = change.partition("=")
+        name = path.strip().removeprefix("compute.")
+        if not path.strip().startswith("compute.") or name not in options:
+            known = [f"compute.{option}" for option in options]
+            problems.append(Problem(path, f"reproduce can change compute only{did_you_mean(path, known)}"))
+            continue
+        value, found = parse_setting(parse_value(text), options[name], path)
+        if isinstance(value, Choice | Range) or value == "auto":
+            found = [Problem(path, "must be one value")]
+        problems += found
+        chosen[name] = value
+    if problems:
+        raise StudyError("--set", problems)
+    return chosen
+
+
+def _gate(document: dict[str, Any], fail_below: float | None) -> None:
+    from harness.errors import CheckFailed
+
+    best = document["best"]
+    if fail_below is None:
+        return
+    if best is None:
+        raise CheckFailed(f"no complete trial to compare with --fail-below {fail_below:g}")
+    mean, higher_is_better = best["mean"], document["direction"] == "maximize"
+    if (mean < fail_below) if higher_is_better else (mean > fail_below):
+        word = "below" if higher_is_better else "above"
+        raise CheckFailed(f"the best {document['objective']}, {mean:.4f}, is {word} {fail_below:g}")
+
+
+COMMANDS: list[Callable[..., None]] = [tune, status, reproduce]

@@ -1,0 +1,281 @@
+"""Study files: YAML text and `--set` overrides in, a checked and complete Study out.
+
+A study is nested maps of name -> value or range. Every name is bound to the signature it ends up in (a model's
+`build`, a data set's `load`, the train and compute options), types come from the annotations there, and
+all problems of a file are reported together.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness import catalog
+from harness.catalog import Option
+from harness.errors import Problem, StudyError, did_you_mean
+from harness.records import Scalar
+from harness.settings import Choice, Range, Setting, parse_setting
+from harness.study_yaml import parse_value, parse_yaml
+
+SECTIONS = ("data", "model", "train", "cv", "search", "objective", "compute")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+AnySection = TypeVar("AnySection", bound=_Section)
+
+
+class Cv(_Section):
+    """Cross-validation of every trial: `folds` stratified parts of the training images."""
+
+    folds: int = Field(default=5, ge=2, le=100)
+
+
+class Search(_Section):
+    """How trials are chosen, and which of them are stopped early.
+
+    trials: how many in all.   batch: how many are asked for before the first of them is told; the result depends
+    on it, and never on the number of workers.   timeout_minutes: no new trial is begun after it.
+    """
+
+    trials: int = Field(default=20, ge=1, le=100_000)
+    sampler: Literal["tpe", "random", "gp", "grid"] = "tpe"
+    racing: Literal["forgiving", "none"] = "forgiving"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    batch: int = Field(default=4, ge=1, le=256)
+    timeout_minutes: float | None = Field(default=None, gt=0, strict=False)
+
+
+class Study(_Section):
+    """One study, complete: every option of its model, data set and training has a value or a range.
+
+    question: the comment at the top of the file.   text: the file as it was read.
+    overrides: the `--set` arguments, in order.
+    """
+
+    name: str
+    source: str
+    question: str
+    text: str
+    overrides: tuple[str, ...]
+    data: dict[str, Scalar]
+    model: dict[str, Any]  # dict[str, Setting]
+    train: dict[str, Any]
+    compute: dict[str, Scalar]
+    cv: Cv
+    search: Search
+    objective: str
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        return "maximize" if catalog.metrics()[self.objective].higher_is_better else "minimize"
+
+    def settings(self) -> dict[str, Setting]:
+        """Every name of the trials' maps, dotted, with its value or range."""
+        maps = {"model": self.model, "train": self.train}
+        return {f"{part}.{name}": setting for part, names in maps.items() for name, setting in names.items()}
+
+    def definition(self) -> dict[str, Any]:
+        """What makes this study this one, as JSON: all but its budget and where its data lie."""
+        document = json.loads(self.model_dump_json(include={"compute", "cv", "objective"}))
+        document["data"] = {name: value for name, value in self.data.items() if name != "root"}
+        for part, names in (("model", self.model), ("train", self.train)):
+            document[part] = {name: as_json(setting) for name, setting in names.items()}
+        document["search"] = {name: getattr(self.search, name) for name in ("sampler", "racing", "seed", "batch")}
+        return document
+
+    def definition_hash(self) -> str:
+        return hashlib.sha256(json.dumps(self.definition(), sort_keys=True).encode()).hexdigest()
+
+
+def load(name: str, overrides: Sequence[str] = ()) -> Study:
+    """The study of that name (`studies/NAME.yaml` here, else a shipped one) or at that path.
+
+    overrides: "a.b=value" texts; the value is YAML, so a list or `{low: …, high: …}` works too.
+    Raises StudyError with every problem there is.
+    """
+    path = find(name)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise StudyError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
+    document, text = parse_yaml(raw, source=str(path))
+    problems = [problem for override in overrides for problem in _apply(document, override)]
+    study = _assemble(document, problems, name=path.stem, source=str(path), text=text, overrides=tuple(overrides))
+    if problems or study is None:
+        raise StudyError(str(path), problems)
+    return study
+
+
+def find(name: str) -> Path:
+    """Where the study file called `name` lies."""
+    known = catalog.studies()
+    if name in known:
+        return known[name]
+    path = Path(name).expanduser()
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        if path.is_file():
+            return path
+        raise StudyError(name, [Problem("", "there is no such file")])
+    raise StudyError(name, [Problem("", f"no study of this name{did_you_mean(name, list(known))}")])
+
+
+def as_json(setting: Setting) -> Any:
+    """A setting the way a study file writes it."""
+    if isinstance(setting, Choice):
+        return list(setting.values)
+    if isinstance(setting, Range):
+        return {key: value for key, value in vars(setting).items() if value not in (None, False)}
+    return setting
+
+
+def _apply(document: dict[str, Any], override: str) -> Iterator[Problem]:
+    """Put one `a.b=value` into the document."""
+    path, equals, text = override.partition("=")
+    parts = path.strip().split(".")
+    if not equals or len(parts) > 2 or not all(parts):
+        yield Problem("--set", f"must look like model.dropout=0.2 (got {override!r})")
+        return
+    try:
+        value = parse_value(text)
+    except ValueError as error:
+        yield Problem(f"--set {path}", f"is not YAML: {error}")
+        return
+    if len(parts) == 1:
+        document[parts[0]] = value
+    elif isinstance(document.setdefault(parts[0], {}), dict):
+        document[parts[0]][parts[1]] = value
+    else:
+        yield Problem(f"--set {path}", f"{parts[0]} is not a map, so it has no {parts[1]}")
+
+
+def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any) -> Study | None:
+    """The study of a document; what is wrong is added to `problems`."""
+    problems += [
+        Problem(str(key), f"unknown section{did_you_mean(str(key), SECTIONS)}")
+        for key in document
+        if key not in SECTIONS
+    ]
+    sections = {part: _mapping(document, part, problems) for part in SECTIONS if part != "objective"}
+    data = _named("data", sections["data"], catalog.datasets(), problems)
+    if isinstance(data.get("root"), str):
+        data["root"] = str(Path(str(data["root"])).expanduser().absolute())
+    model = _named("model", sections["model"], catalog.models(), problems)
+    train = _bind("train", sections["train"], catalog.train_options(), "train option", problems)
+    compute = _bind("compute", sections["compute"], catalog.compute_options(), "compute option", problems)
+    _only_fixed("data", data, "all trials of a study meet the same images", problems)
+    _only_fixed("compute", compute, "all trials of a study are computed the same way", problems)
+    cv = _validated(Cv, "cv", sections["cv"], problems)
+    search = _validated(Search, "search", sections["search"], problems)
+    objective = document.get("objective", "accuracy")
+    metrics = catalog.metrics()
+    if not isinstance(objective, str) or objective not in metrics:
+        problems.append(Problem("objective", f"unknown metric{did_you_mean(str(objective), list(metrics))}"))
+    if problems or cv is None or search is None:
+        return None
+    study = Study(
+        **identity, question=_question(identity["text"]), data=data, model=model, train=train,
+        compute=compute, cv=cv, search=search, objective=objective,
+    )  # fmt: skip
+    problems += _grid_problems(study)
+    return study
+
+
+def _mapping(document: dict[str, Any], part: str, problems: list[Problem]) -> dict[str, Any]:
+    value = document.get(part)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        problems.append(Problem(part, f"must be a map of names and values (got {value!r})"))
+        return {}
+    return value
+
+
+def _named(
+    part: str, given: dict[str, Any], entries: Mapping[str, catalog.Entry], problems: list[Problem]
+) -> dict[str, Any]:
+    """Bind a section whose `name` says which file's options it takes."""
+    name = given.get("name")
+    if not isinstance(name, str) or name not in entries:
+        kind = {"data": "data set", "model": "model"}[part]
+        said = f"unknown {kind} {name!r}" if name is not None else f"must name a {kind}"
+        problems.append(Problem(f"{part}.name", said + did_you_mean(str(name), list(entries))))
+        return {}
+    rest = {key: value for key, value in given.items() if key != "name"}
+    options = {option.name: option for option in entries[name].options}
+    return {"name": name, **_bind(part, rest, options, f"option of {name}", problems)}
+
+
+def _bind(
+    part: str, given: Mapping[str, Any], options: Mapping[str, Option], what: str, problems: list[Problem]
+) -> dict[str, Any]:
+    """Every option with the value or range it was given, or its default."""
+    problems += [
+        Problem(f"{part}.{key}", f"unknown {what}{did_you_mean(str(key), list(options))}")
+        for key in given
+        if key not in options
+    ]
+    bound: dict[str, Any] = {}
+    for name, option in options.items():
+        path = f"{part}.{name}"
+        if name in given:
+            bound[name], found = parse_setting(given[name], option, path)
+            problems += found
+        elif option.required:
+            problems.append(Problem(path, f"is required: {option.allowed()}"))
+        else:
+            bound[name] = option.default
+    return bound
+
+
+def _only_fixed(part: str, bound: Mapping[str, Setting], why: str, problems: list[Problem]) -> None:
+    problems += [
+        Problem(f"{part}.{name}", f"must be one value: {why}")
+        for name, setting in bound.items()
+        if isinstance(setting, Choice | Range)
+    ]
+
+
+def _validated(
+    kind: type[AnySection], part: str, given: dict[str, Any], problems: list[Problem]
+) -> AnySection | None:
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        for detail in error.errors():
+            name = ".".join(str(piece) for piece in detail["loc"])
+            if detail["type"] == "extra_forbidden":
+                message = f"unknown {part} option{did_you_mean(name, list(kind.model_fields))}"
+            else:
+                allowed = detail["msg"].replace("Input should be", "must be")
+                message = f"{allowed} (got {detail['input']!r})"
+            problems.append(Problem(f"{part}.{name}", message))
+        return None
+    except TypeError:  # a key that is not text
+        problems.append(Problem(part, "every name must be text"))
+        return None
+
+
+def _grid_problems(study: Study) -> list[Problem]:
+    if study.search.sampler != "grid":
+        return []
+    return [
+        Problem(path, "search.sampler grid needs a list, or a range with a step")
+        for path, setting in study.settings().items()
+        if isinstance(setting, Range) and setting.is_continuous
+    ]
+
+
+def _question(text: str) -> str:
+    """The comment lines at the top of a study file, without their marks."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("#").strip())
+    return "\n".join(lines).strip()

@@ -1,0 +1,32 @@
+"""Data sets: one file each, found by its name. What they all return is `images.Images`.
+
+Only training images come from here; `sealed.py` alone gives out the test part.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.datasets.images import Images
+from harness.datasets.parts import load_part
+from harness.records import Scalar
+
+__all__ = ["Images", "data_home", "load_training"]
+
+
+def load_training(settings: Mapping[str, Scalar]) -> Images:
+    """The training images of a study's `data:` map: {"name": "digits", option: value, …}.
+
+    Raises DataError if they are missing, unreadable or cannot be trained on.
+    """
+    return load_part(data_home(), settings, "train")
+
+
+def data_home() -> Path:
+    """Where data sets and their decoded copies lie: HARNESS_DATA, else a folder in the user's cache."""
+    chosen = os.environ.get("HARNESS_DATA")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("harness", appauthor=False) / "data"

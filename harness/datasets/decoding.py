@@ -1,0 +1,116 @@
+"""From the bytes of an image file to pixels of one size. The bytes may be anything; what is wrong becomes Unreadable.
+
+What is done, in this order: the first frame; turned upright as its EXIF says; the square in the middle;
+transparency laid on white; grey or RGB; resized bilinearly with antialiasing, unless it has the size already.
+"""
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+DECODER = 1  # raised when the same bytes would become other pixels: decoded copies are then made anew
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+SUFFIXES = frozenset(
+    (
+        ".jpg",
+        ".jpeg",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".bmp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+    )
+)
+MAX_PIXELS = 2**26  # of one image, before it is made smaller: 67 megapixels, 0.2 GB as RGB
+ORIENTATION = 0x0112  # the EXIF tag
+
+
+class Unreadable(Exception):
+    """Why these bytes are no image, in a few words."""
+
+
+def decode(content: bytes, *, image_size: int, channels: int) -> np.ndarray:
+    """The pixels of an image file: uint8 (channels, image_size, image_size).
+
+    channels: 1 (grey) or 3 (RGB). An image of the right size, mode and orientation comes out bit for bit.
+    Raises Unreadable, and nothing else, for whatever is no whole image of a known format.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                raise Unreadable(f"{opened.width}×{opened.height} pixels are more than {MAX_PIXELS:,}")
+            opened.draft(
+                None, (2 * image_size, 2 * image_size)
+            )  # a JPEG decoder can halve large images cheaply
+            opened.load()
+            image = _in_mode(_central_square(_upright(opened)), "RGB" if channels == 3 else "L")
+            if image.size != (image_size, image_size):
+                image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+            pixels = np.asarray(image).reshape(image_size, image_size, channels)
+    except Unreadable:
+        raise
+    except Image.UnidentifiedImageError:
+        raise Unreadable("not an image of a known format" if content else "empty") from None
+    except Exception as error:  # hostile files make Pillow raise a dozen types, and there is no common one
+        raise Unreadable(f"{type(error).__name__}: {error}".split("\n")[0][:200]) from None
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _upright(image: "Image.Image") -> "Image.Image":
+    """Turned as the camera was held; damaged EXIF data say nothing."""
+    from PIL.Image import Transpose
+
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:  # as above; the pixels are fine all the same
+        return image
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
+
+
+def _central_square(image: "Image.Image") -> "Image.Image":
+    """Cut before anything is enlarged: a picture of 1×60,000 pixels must not become one of 32×1,920,000."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image if image.width == image.height else image.crop((left, top, left + side, top + side))
+
+
+def _in_mode(image: "Image.Image", mode: str) -> "Image.Image":
+    """As grey ("L") or "RGB", 8 bits a channel."""
+    from PIL import Image
+
+    if image.mode == "F":
+        raise Unreadable("floating-point pixels have no fixed range")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert(mode)
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert(mode)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """16-bit grey 0..65535 as 0..255, rounded."""
+    if values.min() < 0 or values.max() > 65_535:
+        raise Unreadable(f"pixel values {values.min()}..{values.max()} are not 16-bit grey")
+    return ((values.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)

@@ -1,0 +1,248 @@
+"""Images: what every data set is once it is decoded. In memory, or mapped from the folder it was saved in."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from harness.errors import DataError, StoreError
+
+SCHEMA = 1
+CHUNK_BYTES = 2**24  # how much is read, hashed and written at a time
+Chunk = tuple[np.ndarray, np.ndarray, Sequence[str]]  # pixels (n, C, H, W), labels (n,), names (n,) or ()
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Labelled images of one size.
+
+    pixels: uint8 (N, C, H, W), possibly a read-only memory map.   labels: int64 (N,), indices into classes.
+    names: one per image, e.g. its path in the data set, or empty.   groups: int64 (N,), images that belong
+    together and must not be split, or None.   path: the folder the pixels are mapped from, or None.
+    Raises DataError where these do not fit together.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        problem = _misfit(self)
+        if problem:
+            raise DataError(f"{self.path or 'images'}: {problem}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over pixels, labels, shape and classes, wherever they lie; reads all pixels once."""
+        digest = hashlib.sha256()
+        for pixels, _, _ in self._chunks():
+            digest.update(pixels.data)
+        return _finished(digest, self.pixels.shape, self.labels, self.classes)
+
+    def take(self, indices: np.ndarray) -> "Images":
+        """The images at these indices, in that order, copied."""
+        return Images(
+            np.ascontiguousarray(self.pixels[indices]),
+            self.labels[indices],
+            self.classes,
+            tuple(self.names[index] for index in indices) if self.names else (),
+            None if self.groups is None else self.groups[indices],
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the folder that `open` reads, in one step; one that is there already is replaced."""
+        write(folder, self._chunks(), self.classes, self.pixels.shape[1:], groups=self.groups)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Images":
+        """Map the images saved in `folder`. Cheap: whether the pixels are intact is `verified`'s to say.
+
+        Raises DataError if the folder is missing or not what `save` wrote.
+        """
+        try:
+            meta = _read_meta(folder / "meta.json")
+            pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
+            labels = np.load(folder / "labels.npy", allow_pickle=False)
+            groups = None if meta["groups"] is None else np.asarray(meta["groups"], dtype=np.int64)
+        except DataError:
+            raise
+        except Exception as error:  # numpy answers a damaged header with half a dozen types
+            raise DataError(f"{folder}: damaged saved images ({type(error).__name__}: {error})") from None
+        return cls(pixels, labels, tuple(meta["classes"]), tuple(meta["names"]), groups, folder)
+
+    def verified(self) -> "Images":
+        """These images, if their folder still holds the bits that were saved; else raises DataError."""
+        if self.path is not None and _read_meta(self.path / "meta.json")["content_hash"] != self.content_hash:
+            raise DataError(f"{self.path}: damaged: pixels or labels are not the ones that were saved")
+        return self
+
+    def _chunks(self) -> Iterator[Chunk]:
+        step = max(1, CHUNK_BYTES // max(1, int(np.prod(self.pixels.shape[1:]))))
+        for start in range(0, len(self.labels), step):
+            part = slice(start, start + step)
+            yield np.ascontiguousarray(self.pixels[part]), self.labels[part], self.names[part]
+
+
+def write(
+    folder: Path,
+    chunks: Iterable[Chunk],
+    classes: Sequence[str],
+    image_shape: Sequence[int],
+    *,
+    groups: np.ndarray | None = None,
+    notes: Sequence[str] = (),
+) -> None:
+    """Write images that need not fit into memory as the folder that `Images.open` reads, in one step.
+
+    image_shape: (C, H, W).   notes: lines kept beside the images, see `read_notes`.
+    A generator of chunks may still add to `notes`, which are written last.
+    Raises StoreError if the disk is full.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _telling_disk_trouble(folder):
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name[:16]}.", suffix=".tmp", dir=folder.parent))
+        try:
+            _write_files(temporary, chunks, classes, image_shape, groups, notes)
+            _put_in_place(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_notes(folder: Path) -> tuple[str, ...]:
+    """The lines that were written beside the images of a folder."""
+    return tuple(_read_meta(folder / "meta.json")["notes"])
+
+
+def _write_files(
+    folder: Path,
+    chunks: Iterable[Chunk],
+    classes: Sequence[str],
+    image_shape: Sequence[int],
+    groups: np.ndarray | None,
+    notes: Sequence[str],
+) -> None:
+    digest = hashlib.sha256()
+    all_labels: list[np.ndarray] = [np.empty(0, np.int64)]
+    all_names: list[str] = []
+    with (folder / "pixels.npy").open("wb") as file:
+        _write_header(file, (0, *image_shape))
+        for pixels, labels, names in chunks:
+            file.write(pixels.data)
+            digest.update(pixels.data)
+            all_labels.append(labels)
+            all_names.extend(names)
+        labels = np.concatenate(all_labels)
+        shape = (len(labels), *image_shape)
+        _write_header(file, shape)
+        _sync(file)
+    with (folder / "labels.npy").open("wb") as file:
+        np.save(file, labels, allow_pickle=False)
+        _sync(file)
+    meta = {
+        "schema": SCHEMA,
+        "content_hash": _finished(digest, shape, labels, classes),
+        "classes": list(classes),
+        "names": all_names,
+        "groups": None if groups is None else groups.tolist(),
+        "notes": list(notes),
+    }
+    with (folder / "meta.json").open("wb") as file:
+        file.write(json.dumps({**meta, "seal": _seal(meta)}).encode())
+        _sync(file)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """numpy leaves room in the header for the first axis to grow, so it can be written again at the end."""
+    file.seek(0)
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def _put_in_place(temporary: Path, folder: Path) -> None:
+    """Rename, after moving away what is there; who else does the same at this moment has the same images."""
+    for _ in range(10):
+        try:
+            temporary.rename(folder)
+            break
+        except OSError:
+            if not folder.is_dir():
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+    else:
+        raise StoreError(f"{folder}: cannot be replaced by freshly written images")
+    if os.name == "posix":
+        descriptor = os.open(folder.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _telling_disk_trouble(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        free = shutil.disk_usage(folder.parent).free
+        raise StoreError(
+            f"{folder}: cannot be written: {error.strerror or error} ({free:,} bytes free); "
+            "make room, or set HARNESS_DATA to a folder that has it"
+        ) from None
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads(path.read_bytes())
+        if meta.pop("seal") != _seal(meta) or meta["schema"] != SCHEMA:
+            raise ValueError
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise DataError(f"{path}: damaged: its content does not match its seal") from None
+    return dict(meta)
+
+
+def _seal(meta: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
+
+
+def _finished(digest: Any, shape: Sequence[int], labels: np.ndarray, classes: Sequence[str]) -> str:
+    """The content hash, given a digest that has taken the pixels."""
+    digest.update(labels.astype("<i8").tobytes())
+    digest.update(json.dumps([list(map(int, shape)), list(classes)]).encode())
+    return str(digest.hexdigest())
+
+
+def _misfit(images: Images) -> str:
+    """What does not fit together, or ""."""
+    pixels, labels, num_classes = images.pixels, images.labels, len(images.classes)
+    if pixels.ndim != 4 or pixels.dtype != np.uint8:
+        return f"pixels must be uint8 (N, C, H, W), not {pixels.dtype} {pixels.shape}"
+    if labels.shape != (len(pixels),) or labels.dtype != np.int64:
+        return f"labels must be int64 ({len(pixels)},), not {labels.dtype} {labels.shape}"
+    if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+        return f"labels must be 0..{num_classes - 1}, not {labels.min()}..{labels.max()}"
+    if images.names and len(images.names) != len(labels):
+        return f"{len(images.names)} names for {len(labels)} images"
+    if images.groups is not None and images.groups.shape != labels.shape:
+        return f"groups must have shape {labels.shape}, not {images.groups.shape}"
+    return ""

@@ -1,0 +1,184 @@
+"""Finds the image files of a folder of classes, without opening any. The order is the same on every file system."""
+
+import hashlib
+import logging
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from harness.datasets.decoding import SUFFIXES
+from harness.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+VALIDATION = ("val", "valid", "validation", "dev")
+
+
+class ImageFile(NamedTuple):
+    """name: its path in the data set, as text anybody can print.   state: changes when the file does.
+
+    problem: why it cannot be read, or "".
+    """
+
+    name: str
+    path: str
+    label: int
+    state: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a data set, or of its one official part.
+
+    files: sorted by class, then name.   official: they are one part, so none of them is to be held out.
+    """
+
+    classes: tuple[str, ...]
+    files: tuple[ImageFile, ...]
+    official: bool
+
+    def fingerprint(self, *more: str) -> str:
+        """SHA-256 over names, sizes and times of the files, and `more`: if it is the same, so are the files."""
+        lines = [*more, *self.classes, *(f"{file.name}\0{file.state}" for file in self.files)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def list_images(root: Path, part: Literal["train", "test"]) -> Listing:
+    """The files for `part` of `root/<class>/…` or `root/train/<class>/…` and `root/test/<class>/…`.
+
+    Without `root/test` they are all of the files, of which the caller holds some out.
+    Raises DataError for any other layout, and for a class without images.
+    """
+    try:
+        train, test = _layout(root)
+        classes = _folders(train)
+        if len(set(classes)) < 2:
+            found = f"only {next(iter(classes))}" if classes else "none"
+            raise DataError(f"{train}: a class is a folder of images and there must be at least 2 ({found})")
+        files = tuple(_files(classes, part="train"))
+        if part == "test" and test is not None:
+            files = tuple(_files(_test_folders(test, list(classes)), part="test"))
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be listed: {error.strerror}") from None
+    return Listing(tuple(classes), files, official=test is not None)
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """Sorts class2 before class10."""
+    pieces = re.split("([0-9]+)", name)
+    return [int(piece) if position % 2 else piece for position, piece in enumerate(pieces)], name
+
+
+def _layout(root: Path) -> tuple[Path, Path | None]:
+    """The folders of training and test classes; without a test folder the training one is for both."""
+    if not root.is_dir():
+        raise DataError(f"{root}: there is no such folder")
+    inside = {name.casefold(): folder for name, folder in _folders(root).items()}
+    train, test = inside.get("train"), inside.get("test")
+    if train is None or not _folders(train):
+        if test is not None and len(inside) <= 1 + sum(name in inside for name in VALIDATION):
+            raise DataError(f"{root}: has {test.name}/ but no train/ with a folder for each class")
+        return root, None
+    validation = [inside[name].name for name in VALIDATION if name in inside]
+    others = [folder.name for name, folder in inside.items() if name not in ("train", "test", *VALIDATION)]
+    if others:
+        raise DataError(f"{root}: {printable(others[0])}/ beside train/ is neither a class nor test/")
+    if validation and test is None:
+        raise DataError(
+            f"{root}: {validation[0]}/ is not used, as the training images are cross-validated: "
+            "rename it to test/ to seal it for the final score, or move its images into train/"
+        )
+    if validation:
+        logger.warning("%s: %s/ is not used: the images of train/ are cross-validated", root, validation[0])
+    return train, test
+
+
+def _test_folders(test: Path, classes: list[str]) -> dict[str, Path]:
+    folders = _folders(test)
+    unknown = [name for name in folders if name not in classes]
+    if unknown:
+        raise DataError(
+            f"{test}: class {unknown[0]} is not in the training folder ({', '.join(classes[:10])})"
+        )
+    return {name: folders.get(name, test / name) for name in classes}
+
+
+def _folders(folder: Path) -> dict[str, Path]:
+    """The visible folders inside, by printable name, in natural order."""
+    with os.scandir(folder) as entries:
+        paths = [
+            Path(entry.path) for entry in entries if not entry.name.startswith(".") and _is_folder(entry)
+        ]
+    named = {printable(path.name): path for path in paths}
+    if len(named) < len(paths):
+        raise DataError(f"{folder}: two folders have the same name but for how its accents are encoded")
+    return {name: named[name] for name in sorted(named, key=natural_order)}
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _files(classes: dict[str, Path], *, part: str) -> Iterator[ImageFile]:
+    """All images of all classes; other files are ignored, and told of."""
+    ignored: list[str] = []
+    for label, (name, folder) in enumerate(classes.items()):
+        found = []
+        if part == "train" or folder.exists():
+            found = sorted(_walk(folder, name, label, frozenset(), ignored))
+        if not found and part == "train":
+            other = f" ({len(ignored)} other files, e.g. {ignored[0]})" if ignored else ""
+            raise DataError(f"{folder}: no image in this class folder{other}")
+        yield from found
+    if ignored:
+        logger.warning(
+            "%d files are not named like images and ignored: %s", len(ignored), ", ".join(ignored[:3])
+        )
+
+
+def _walk(
+    folder: Path, name: str, label: int, ancestors: frozenset[tuple[int, int]], ignored: list[str]
+) -> Iterator[ImageFile]:
+    """The image files in and below a folder. A link to a folder is followed, but never into its own ancestors."""
+    status = folder.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in ancestors:
+        logger.warning("%s: a link to a folder above it is not followed", printable(str(folder)))
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            inner = f"{name}/{printable(entry.name)}"
+            if entry.name.startswith("."):
+                continue
+            if _is_folder(entry):
+                yield from _walk(Path(entry.path), inner, label, ancestors | {here}, ignored)
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122  a Path costs 5 times as much
+                yield _image_file(entry, inner, label)
+            else:
+                ignored.append(inner)
+
+
+def _image_file(entry: "os.DirEntry[str]", name: str, label: int) -> ImageFile:
+    try:
+        status = entry.stat()
+    except OSError as error:
+        return ImageFile(name, entry.path, label, "", error.strerror or "cannot be found")
+    problem = "" if stat.S_ISREG(status.st_mode) else "not a regular file"
+    state = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+    return ImageFile(name, entry.path, label, state, problem)
+
+
+def printable(name: str) -> str:
+    """A file name as text that can be stored and shown: composed accents, undecodable bytes written out."""
+    if name.isascii():
+        return name
+    return unicodedata.normalize("NFC", name.encode("utf-8", "backslashreplace").decode())

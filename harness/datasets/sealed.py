@@ -1,0 +1,13 @@
+"""The test images. Nothing that tunes, compares or reproduces imports this module; only `final` does."""
+
+from collections.abc import Mapping
+
+from harness.datasets import data_home
+from harness.datasets.images import Images
+from harness.datasets.parts import load_part
+from harness.records import Scalar
+
+
+def load_test(settings: Mapping[str, Scalar]) -> Images:
+    """The test images of a study's `data:` map. Raises DataError if there are none."""
+    return load_part(data_home(), settings, "test")

@@ -1,0 +1,82 @@
+"""Every error that a user can cause or meet, with the exit code each one ends the program with.
+
+HarnessError                1   something failed
+├── UsageError              2   a wrong command line
+│   └── StudyError          2   a wrong study file: every problem of it at once
+├── DataError               1   a data set is missing, unreadable or not what the record says
+├── TrialError              1   one trial cannot go on; the study does
+├── RecordError             1   a file of the store is damaged, or written by a newer release
+├── CheckFailed             3   a check did not hold: drift, leak, threshold
+├── StoreError              4   a store or server is unreachable, full, or held by another process
+└── Interrupted           130   stopped by the user or a signal; the same command goes on
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class HarnessError(Exception):
+    """A mistake or mishap to be told in one clear line, without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(HarnessError):
+    exit_code = 2
+
+
+class DataError(HarnessError):
+    pass
+
+
+class TrialError(HarnessError):
+    pass
+
+
+class RecordError(HarnessError):
+    pass
+
+
+class CheckFailed(HarnessError):
+    exit_code = 3
+
+
+class StoreError(HarnessError):
+    exit_code = 4
+
+
+class Interrupted(HarnessError):
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a study: the dotted path where it is, and what to do about it."""
+
+    path: str
+    message: str
+
+
+class StudyError(UsageError):
+    """All problems of one study file, told together."""
+
+    def __init__(self, source: str, problems: Sequence[Problem]):
+        self.source = source
+        self.problems = tuple(problems)
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1 and not self.problems[0].path:
+            return f"{self.source}: {self.problems[0].message}"
+        width = max(len(problem.path) for problem in self.problems)
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        lines = [f"  {problem.path:<{width}}   {problem.message}" for problem in self.problems]
+        return "\n".join([f"{self.source}: {count}", *lines])
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """The nearest guess and the list of what is allowed, to end an "unknown …" message with."""
+    close = get_close_matches(name, known, n=1)
+    guess = f"; did you mean '{close[0]}'?" if close else ";"
+    return f"{guess} ({', '.join(sorted(known))})"

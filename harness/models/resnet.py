@@ -1,0 +1,99 @@
+"""Residual network for small images: a 3×3 stem, then stages of basic blocks.
+
+Source: He, Zhang, Ren and Sun 2016, Deep residual learning (section 4.2), with projection shortcuts.
+"""
+
+from math import gcd
+from typing import Annotated, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from harness.catalog import Between
+
+
+def build(
+    in_channels: int,
+    image_size: int,
+    num_classes: int,
+    *,
+    depth: Annotated[int, Between(1, 6)] = 3,
+    blocks: Annotated[int, Between(1, 32)] = 1,
+    width: Annotated[int, Between(1, 1024)] = 16,
+    dropout: Annotated[float, Between(0.0, 0.95)] = 0.0,
+    norm: Literal["batch", "group"] = "batch",
+) -> nn.Module:
+    """ResNet with `depth` stages of `blocks` basic blocks: 2·depth·blocks + 2 layers, ResNet-8 by default.
+
+    Each stage after the first doubles the width and, while at least 2×2 pixels remain, halves the resolution.
+    depth 3, blocks 3, width 16 is ResNet-20.   dropout: before the last layer.
+    """
+    return ResNet(in_channels, image_size, num_classes, depth, blocks, width, dropout, norm)
+
+
+class ResNet(nn.Module):
+    """(N, C, H, W) images to (N, classes) logits."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        image_size: int,
+        num_classes: int,
+        depth: int,
+        blocks: int,
+        width: int,
+        dropout: float,
+        norm: str,
+    ):
+        super().__init__()
+        self.stem = nn.Sequential(_conv3x3(in_channels, width), _norm(norm, width), nn.ReLU(inplace=True))
+        stages, channels, size = [], width, image_size
+        for stage in range(depth):
+            wider = width * 2**stage
+            stride = 2 if stage > 0 and size >= 4 else 1
+            size = -(-size // stride)
+            for block in range(blocks):
+                stages.append(BasicBlock(channels, wider, stride if block == 0 else 1, norm))
+                channels = wider
+        self.stages = nn.Sequential(*stages)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(channels, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.stages(self.stem(images)).mean((2, 3))
+        logits: torch.Tensor = self.head(self.dropout(features))
+        return logits
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut, which is a 1×1 projection where the shape changes."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, norm: str):
+        super().__init__()
+        self.conv1 = _conv3x3(in_channels, out_channels, stride)
+        self.norm1 = _norm(norm, out_channels)
+        self.conv2 = _conv3x3(out_channels, out_channels)
+        self.norm2 = _norm(norm, out_channels)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or in_channels != out_channels:
+            projection = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(projection, _norm(norm, out_channels))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        hidden = F.relu(self.norm1(self.conv1(images)), inplace=True)
+        hidden = self.norm2(self.conv2(hidden))
+        return F.relu(hidden + self.shortcut(images), inplace=True)
+
+
+def _conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+
+
+def _norm(name: str, channels: int) -> nn.Module:
+    if name == "group":
+        return nn.GroupNorm(gcd(8, channels), channels)
+    return nn.BatchNorm2d(channels)

@@ -1,0 +1,131 @@
+"""What harness writes down: the records of a study, its trials, folds and epochs, as plain data.
+
+They are the truth; MLflow's runs and Optuna's trials are views made from them. Reading and writing them is
+`study/store.py`'s job.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+SCHEMA = 1
+
+Scalar = bool | int | float | str | None
+Values = dict[str, Scalar]  # dotted name -> value, e.g. {"model.dropout": 0.2}
+TrialState = Literal["running", "complete", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over a fold's training part. Losses are mean cross-entropy in nats, accuracies fractions 0..1.
+
+    epoch: 1-based.   learning_rate: at the epoch's last step.   seconds: training and validation together.
+    images_per_second: training only.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    learning_rate: float
+    images_per_second: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """One trained fold. Its folder also holds `oof.npz` and, where models are kept, `weights.safetensors`.
+
+    key: hash of `task`.   task: every input of the training (values, data, split, fold, seed, compute).
+    chosen_epoch: the epoch the score is of: the last one, or with early stopping the inner split's choice.
+    confusion: rows are true classes, columns predicted ones.   hashes: SHA-256 of the files beside it.
+    started: seconds since 1970.   fingerprint: what may change the bits (torch build, instruction set, …).
+    """
+
+    key: str
+    fold: int
+    task: dict[str, Any]
+    epochs: tuple[Epoch, ...]
+    chosen_epoch: int
+    metrics: dict[str, float]
+    confusion: tuple[tuple[int, ...], ...]
+    num_parameters: int
+    seconds: float
+    started: float
+    fingerprint: dict[str, str]
+    hashes: dict[str, str]
+    folder: Path = field(default=Path(), compare=False)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial: the values Optuna was asked for, and what became of them.
+
+    params: the searched values only.   values: every value used, defaults included.
+    folds: keys of the fold records, in fold order, as far as the trial got.   scores: the objective per fold.
+    standard_error: corrected for the overlap of the folds; None below two folds.
+    """
+
+    number: int
+    state: TrialState
+    params: Values
+    values: Values
+    folds: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+    mean: float | None = None
+    standard_error: float | None = None
+    reason: str = ""
+    seconds: float = 0.0
+    started: float = 0.0
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """What a study is, fixed when it starts.
+
+    definition: the resolved study, without its budget; a changed one is another study.
+    data: settings, hash, classes, num_images, image_shape.   compute: resolved device, precision, threads, ….
+    provenance: commit, dirty, packages, hardware, …: what identifies the run, not what defines it.
+    """
+
+    name: str
+    question: str
+    text: str
+    definition: dict[str, Any]
+    objective: str
+    direction: Literal["maximize", "minimize"]
+    num_folds: int
+    num_trials: int
+    seed: int
+    data: dict[str, Any]
+    split_hash: str
+    compute: dict[str, Any]
+    provenance: dict[str, Any]
+    created: float
+    schema: int = SCHEMA
+
+
+def best_of(trials: Sequence[TrialRecord], direction: str) -> TrialRecord | None:
+    """The trial with the best mean among those that have all their folds; the earliest of equals."""
+    complete = [trial for trial in trials if trial.state == "complete" and trial.mean is not None]
+    sign = 1 if direction == "maximize" else -1
+    return max(complete, key=lambda trial: (sign * (trial.mean or 0.0), -trial.number), default=None)
+
+
+def to_json(record: Epoch | FoldRecord | TrialRecord | StudyRecord) -> dict[str, Any]:
+    """A record as the dictionary that is written to disk."""
+    document = asdict(record)
+    document.pop("folder", None)
+    return document
+
+
+def fold_from_json(document: dict[str, Any], *, folder: Path) -> FoldRecord:
+    epochs = tuple(Epoch(**epoch) for epoch in document["epochs"])
+    confusion = tuple(tuple(row) for row in document["confusion"])
+    return FoldRecord(**{**document, "epochs": epochs, "confusion": confusion, "folder": folder})
+
+
+def trial_from_json(document: dict[str, Any]) -> TrialRecord:
+    return TrialRecord(**{**document, "folds": tuple(document["folds"]), "scores": tuple(document["scores"])})

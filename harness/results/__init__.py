@@ -1,0 +1,1 @@
+"""What people do with a study: look at it, reproduce it."""

@@ -1,0 +1,33 @@
+"""What may be said of a mean over cross-validation folds, whose training parts overlap."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def corrected_standard_error(scores: Sequence[float], *, test_fraction: float) -> float:
+    """Standard error of a mean over cross-validation folds, corrected for their overlap.
+
+    scores: (k,) one score per fold, k >= 2.   test_fraction: test size / train size, e.g. 0.25 for 5 folds.
+    Raises ValueError for fewer than two scores.
+    Source: Nadeau and Bengio 2003, Inference for the generalization error, Machine Learning 52.
+    """
+    if len(scores) < 2:
+        raise ValueError(f"a standard error needs at least 2 scores (got {len(scores)})")
+    variance = (1 / len(scores) + test_fraction) * np.var(scores, ddof=1)
+    return float(np.sqrt(variance))
+
+
+def corrected_interval(
+    scores: Sequence[float], *, test_fraction: float, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval for a mean over folds: corrected error, Student's t with k - 1 degrees of freedom.
+
+    scores, test_fraction, errors and source: as in `corrected_standard_error`.   confidence: in 0..1.
+    """
+    from scipy.stats import t
+
+    error = corrected_standard_error(scores, test_fraction=test_fraction)
+    half_width = float(t.ppf((1 + confidence) / 2, df=len(scores) - 1)) * error
+    mean = float(np.mean(scores))
+    return mean - half_width, mean + half_width

@@ -1,0 +1,137 @@
+"""Rebuilds the models of a trial from safetensors and JSON, and predicts with their mean."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import DataError, HarnessError, RecordError
+from harness.tracking.packaging import DOCUMENT, MEAN, SCHEMA, STD
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from harness.training import Compute, Statistics
+
+
+@dataclass(frozen=True)
+class FoldModel:
+    """One fold's network, in evaluation mode, with the statistics that its images are normalised by."""
+
+    network: "nn.Module"
+    statistics: "Statistics"
+
+    def predict_logits(self, pixels: np.ndarray, compute: "Compute") -> np.ndarray:
+        """uint8 (N, C, H, W) images to float32 (N, classes)."""
+        from harness import training
+
+        return training.predict_logits(self.network, pixels, self.statistics, compute)
+
+
+@dataclass(frozen=True)
+class TrialModel:
+    """The models of a trial's folds. image_shape: (C, H, W)."""
+
+    folds: tuple[FoldModel, ...]
+    image_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    compute: "Compute"
+
+    def predict_logits(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 (N, C, H, W) images to float32 (N, classes): the mean of the folds' logits.
+
+        Raises DataError for images of another shape or type.
+        """
+        from harness import training
+
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != self.image_shape:
+            expected = "×".join(str(size) for size in ("N", *self.image_shape))
+            found = "×".join(str(size) for size in pixels.shape)
+            raise DataError(f"the model takes uint8 images of {expected} (got {pixels.dtype} of {found})")
+        if not len(pixels):
+            return np.zeros((0, len(self.classes)), dtype=np.float32)
+        with training.session(self.compute):
+            logits = [fold.predict_logits(pixels, self.compute) for fold in self.folds]
+        return np.mean(logits, axis=0, dtype=np.float64).astype(np.float32)
+
+
+def load_trial_model(folder: Path) -> TrialModel:
+    """The model that `tracking/packaging.py` wrote. It computes as it was trained, or on the CPU if it must.
+
+    Raises RecordError for a file that is missing, damaged or newer than this harness.
+    """
+    document = _read_document(folder / DOCUMENT)
+    channels, height, width = document["image_shape"]
+    compute = _compute(document["compute"])
+    folds = tuple(
+        load_fold_model(
+            folder / Path(member["weights"]).name,
+            values=document["model"],
+            image_shape=(channels, height, width),
+            num_classes=len(document["classes"]),
+            sha256=member["sha256"],
+            compute=compute,
+        )
+        for member in document["folds"]
+    )
+    return TrialModel(folds, (channels, height, width), tuple(document["classes"]), compute)
+
+
+def load_fold_model(
+    weights: Path,
+    *,
+    values: dict[str, Any],
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    sha256: str,
+    compute: "Compute",
+) -> FoldModel:
+    """One fold's model. values: `name` of the model and its options.   sha256: of the weights' file.
+
+    Raises RecordError if the weights are missing, are not those of the hash, or do not fit the model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from harness import models, training
+
+    try:
+        content = weights.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{weights}: cannot be read: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise RecordError(f"{weights}: damaged: its content does not match its hash")
+    options = {name: value for name, value in values.items() if name != "name"}
+    with training.session(compute):
+        network = models.build(values["name"], image_shape[0], image_shape[1], num_classes, options)
+    try:
+        tensors = load(content)
+        mean, std = tensors.pop(MEAN), tensors.pop(STD)
+        network.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError, KeyError) as error:
+        raise RecordError(f"{weights}: not the weights of this {values['name']}: {error}") from None
+    network.eval().to(compute.device)
+    return FoldModel(network, training.Statistics(tuple(mean.tolist()), tuple(std.tolist())))
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: cannot be read: {error}") from None
+    if document["schema"] > SCHEMA:
+        raise RecordError(f"{path}: written by a newer harness (schema {document['schema']}); please upgrade")
+    return dict(document)
+
+
+def _compute(recorded: dict[str, Any]) -> "Compute":
+    """The recorded one where this machine has its device, else the CPU's fp32."""
+    from harness import training
+
+    try:
+        return training.resolve(training.ComputeOptions(**recorded))
+    except HarnessError:
+        return training.Compute("cpu", "fp32", recorded["channels_last"], recorded["threads"])

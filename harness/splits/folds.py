@@ -1,0 +1,88 @@
+"""Stratified folds over the training images, and the inner split that early stopping looks at."""
+
+import numpy as np
+
+from harness.errors import DataError
+
+
+def make_folds(
+    labels: np.ndarray, *, num_folds: int, seed: int, groups: np.ndarray | None = None
+) -> np.ndarray:
+    """The fold in which each image is held out: int64 (N,), values 0..num_folds-1.
+
+    labels: int (N,).   groups: int (N,), images that must be held out together, or None.   seed: >= 0.
+    Each class is spread over the folds to within one image, or as evenly as whole groups allow.
+    Without groups these are the folds of scikit-learn's StratifiedKFold(num_folds, shuffle=True,
+    random_state=seed % 2**32), drawn here because importing it takes seconds.
+    Raises DataError if a class has fewer images, or there are fewer groups, than folds.
+    """
+    _check(labels, num_folds, groups)
+    if groups is None or len(np.unique(groups)) == len(groups):
+        return _stratified(labels, num_folds, seed)
+    fold_of = _stratified_groups(labels, num_folds, seed, groups)
+    for fold in range(num_folds):
+        absent = np.setdiff1d(labels, labels[fold_of != fold])
+        if len(absent) or not (fold_of == fold).any():
+            what = f"trains on no image of class {absent[0]}" if len(absent) else "holds out no image"
+            raise DataError(f"groups are too few or too large for {num_folds} folds: fold {fold} {what}")
+    return fold_of
+
+
+def inner_split(
+    labels: np.ndarray, indices: np.ndarray, *, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Part a fold's training images again: (train, inner), disjoint, sorted, int64.
+
+    labels: (N,), of the whole data set.   indices: the fold's training images.   fraction: of each class that
+    goes to `inner`, rounded, at least one image and never all.
+    Raises DataError if a class has a single image.
+    """
+    of_indices = labels[indices]
+    chosen = np.zeros(len(indices), dtype=bool)
+    order = np.random.default_rng(seed).permutation(len(indices))
+    for label in np.unique(of_indices):
+        members = order[of_indices[order] == label]
+        if len(members) < 2:
+            raise DataError(f"class {label} has 1 training image; early stopping needs 2 of each class")
+        chosen[members[: min(max(1, round(len(members) * fraction)), len(members) - 1)]] = True
+    train, inner = np.sort(indices[~chosen]), np.sort(indices[chosen])
+    return train.astype(np.int64), inner.astype(np.int64)
+
+
+def _check(labels: np.ndarray, num_folds: int, groups: np.ndarray | None) -> None:
+    if num_folds < 2:
+        raise DataError(f"cross-validation needs at least 2 folds (got {num_folds})")
+    if not len(labels):
+        raise DataError("cross-validation needs images (got none)")
+    found, counts = np.unique(labels, return_counts=True)
+    if counts.min() < num_folds:
+        rare = counts.argmin()
+        raise DataError(f"class {found[rare]} has {counts[rare]} images, fewer than the {num_folds} folds")
+    if groups is not None and len(np.unique(groups)) < num_folds:
+        raise DataError(f"there are {len(np.unique(groups))} groups, fewer than the {num_folds} folds")
+
+
+def _stratified(labels: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+    """scikit-learn's allocation: deal the sorted labels out to the folds, then shuffle within each class."""
+    _, first, codes = np.unique(labels, return_index=True, return_inverse=True)
+    codes = np.argsort(np.argsort(first))[codes]  # classes numbered by first appearance, as scikit-learn does
+    dealt = np.sort(codes)
+    num_classes = len(first)
+    shares = np.array([np.bincount(dealt[i::num_folds], minlength=num_classes) for i in range(num_folds)])
+    random = np.random.RandomState(seed % 2**32)
+    fold_of = np.empty(len(labels), dtype=np.int64)
+    for code in range(num_classes):
+        folds = np.arange(num_folds).repeat(shares[:, code])
+        random.shuffle(folds)
+        fold_of[codes == code] = folds
+    return fold_of
+
+
+def _stratified_groups(labels: np.ndarray, num_folds: int, seed: int, groups: np.ndarray) -> np.ndarray:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed % 2**32)
+    fold_of = np.full(len(labels), -1, dtype=np.int64)
+    for fold, (_, held_out) in enumerate(splitter.split(labels, labels, groups)):
+        fold_of[held_out] = fold
+    return fold_of

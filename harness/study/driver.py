@@ -1,0 +1,259 @@
+"""The driver: asks for trials, has their folds trained, races them, tells what came of them.
+
+It decides as if folds were trained one after the other, in the order of trials and folds; spare workers only
+train ahead. So numbers, values, scores and stops never depend on how many workers there are, how fast they
+are, or how often the study was interrupted.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness import space
+from harness.config import Study
+from harness.records import Epoch, FoldRecord, TrialRecord, best_of
+from harness.scoring.honest import corrected_standard_error
+from harness.study.executors import Executor, FoldFailure
+from harness.study.fold import FoldTask, task_values
+from harness.study.racing import RULES, Rule
+from harness.study.sampling import Asker
+from harness.study.store import Store
+
+
+@dataclass(frozen=True)
+class TrialBegan:
+    trial: TrialRecord
+
+
+@dataclass(frozen=True)
+class FoldBegan:
+    number: int
+    fold: int
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    number: int
+    fold: int
+    epoch: Epoch
+
+
+@dataclass(frozen=True)
+class FoldEnded:
+    number: int
+    fold: int
+    score: float
+    record: FoldRecord
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    trial: TrialRecord
+    best: TrialRecord | None
+
+
+Event = TrialBegan | FoldBegan | EpochEnded | FoldEnded | TrialEnded
+
+
+@dataclass
+class Driver:
+    """Runs one study. `trials` grows as they end; it starts with those an earlier run has finished.
+
+    make_task: the task of (a trial's values, a fold).   deadline: on the monotonic clock; no trial starts after it.
+    """
+
+    study: Study
+    store: Store
+    name: str
+    executor: Executor
+    make_task: Callable[[TrialRecord, int], FoldTask]
+    num_trials: int
+    deadline: float | None = None
+    trials: list[TrialRecord] = field(default_factory=list)
+    asker: Asker = field(init=False)
+
+    def run(self) -> Iterator[Event]:
+        """Finish all that is missing, batch after batch."""
+        self.asker = Asker(self.study)
+        self.trials = self.store.read_trials(self.name)
+        size = self.study.search.batch
+        for first in range(0, self.num_trials, size):
+            batch = [self._begin(number) for number in range(first, min(first + size, self.num_trials))]
+            open_trials = [trial for trial in batch if trial.state == "running"]
+            if open_trials:
+                if self._is_late():
+                    return
+                yield from map(TrialBegan, open_trials)
+                yield from self._finish(open_trials)
+                if any(trial.state == "running" for trial in self.trials):
+                    return
+            for trial in self.trials[first : first + size]:
+                self.asker.tell(trial)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        return best_of(self.trials, self.study.direction)
+
+    def _is_late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def _begin(self, number: int) -> TrialRecord:
+        if number < len(self.trials):
+            self.asker.pending(self.trials[number].params)
+            return self.trials[number]
+        params = self.asker.ask(number)
+        trial = TrialRecord(number, "running", params, space.resolve(self.study, params))
+        self.store.write_trial(self.name, trial)
+        self.trials.append(trial)
+        return trial
+
+    def _finish(self, batch: list[TrialRecord]) -> Iterator[Event]:
+        """Train and race a batch of trials until each has ended, or the deadline is over."""
+        heat = _Heat(batch, self)
+        yield from heat.settle()
+        while heat.open_trials and not self._is_late_between(heat):
+            while len(heat.under_way) < self.executor.num_slots and (place := heat.next_place()):
+                heat.under_way[heat.key(*place)] = place
+                yield FoldBegan(*place)
+                self.executor.submit(heat.tasks[place])
+            key, report = self.executor.next()
+            number, fold = heat.under_way[key]
+            if isinstance(report, Epoch):
+                yield EpochEnded(number, fold, report)
+                continue
+            del heat.under_way[key]
+            heat.results[key] = report
+            if isinstance(report, FoldRecord):
+                yield FoldEnded(number, fold, report.metrics[self.study.objective], report)
+            yield from heat.settle()
+
+    def _is_late_between(self, heat: "_Heat") -> bool:
+        """Late, and the trial whose turn it is has not begun."""
+        number = heat.open_trials[0].number
+        begun = any(place[0] == number for place in heat.under_way.values()) or heat.prefix(number)
+        return self._is_late() and not begun
+
+    def end(self, trial: TrialRecord) -> TrialEnded:
+        """Write down a trial that has ended."""
+        self.trials[trial.number] = trial
+        self.store.write_trial(self.name, trial)
+        return TrialEnded(trial, self.best)
+
+
+class _Heat:
+    """The open trials of one batch: which fold to train next, and what the finished ones decide."""
+
+    def __init__(self, trials: list[TrialRecord], driver: Driver):
+        self.open_trials = trials
+        self.driver = driver
+        self.num_folds = driver.study.cv.folds
+        self.sign = 1 if driver.study.direction == "maximize" else -1
+        self.rule: Rule = RULES[driver.study.search.racing]()
+        self.tasks = {
+            (trial.number, fold): driver.make_task(trial, fold)
+            for trial in trials
+            for fold in range(self.num_folds)
+        }
+        self.keys = {place: task.key() for place, task in self.tasks.items()}
+        found = {key: driver.store.read_fold(key) for key in set(self.keys.values())}
+        self.results: dict[str, FoldRecord | FoldFailure] = {key: record for key, record in found.items() if record}
+        self.under_way: dict[str, tuple[int, int]] = {}
+
+    def key(self, number: int, fold: int) -> str:
+        return self.keys[number, fold]
+
+    def prefix(self, number: int) -> list[FoldRecord | FoldFailure]:
+        """The results of a trial's folds, from the first to the one before the first that is missing."""
+        results = []
+        for fold in range(self.num_folds):
+            result = self.results.get(self.keys[number, fold])
+            if result is None:
+                break
+            results.append(result)
+        return results
+
+    def next_place(self) -> tuple[int, int] | None:
+        """The missing fold to train next: first what is needed for certain, then what may be.
+
+        The first fold of every trial is needed, whatever happens; of later folds, those of earlier trials first.
+        """
+        current, *later = [trial.number for trial in self.open_trials]
+        start = len(self.prefix(current))
+        order = [(current, fold) for fold in range(start, min(start + 1, self.num_folds))]
+        order += [(number, 0) for number in later]
+        order += [(current, fold) for fold in range(start, self.num_folds)]
+        order += [(number, fold) for number in later for fold in range(self.num_folds) if self._may_go_on(number)]
+        for place in order:
+            key = self.keys[place]
+            if key not in self.results and key not in self.under_way:
+                return place
+        return None
+
+    def settle(self) -> Iterator[Event]:
+        """End every trial that is decided, in the order of their numbers."""
+        while self.open_trials:
+            ended = self._decide(self.open_trials[0])
+            if ended.state == "running":
+                self.driver.trials[ended.number] = ended
+                return
+            yield self.driver.end(ended)
+            self.open_trials = self.open_trials[1:]
+
+    def _decide(self, trial: TrialRecord) -> TrialRecord:
+        """The trial with what its folds so far say of it; still running if they do not decide."""
+        scores: list[float] = []
+        records: list[FoldRecord] = []
+        for result in self.prefix(trial.number):
+            if isinstance(result, FoldFailure):
+                reason = f"fold {len(records)}: {result.reason}"
+                return self._summary(replace(trial, state="failed", reason=reason), records, scores)
+            records.append(result)
+            scores.append(result.metrics[self.driver.study.objective])
+            reason = self._stops(scores)
+            if reason:
+                return self._summary(replace(trial, state="stopped", reason=reason), records, scores)
+        done = len(records) == self.num_folds
+        return self._summary(replace(trial, state="complete" if done else "running"), records, scores)
+
+    def _stops(self, scores: Sequence[float]) -> str:
+        best = self.driver.best
+        if best is None or len(scores) == self.num_folds:
+            return ""
+        return self.rule.stops([self.sign * s for s in scores], [self.sign * s for s in best.scores])
+
+    def _may_go_on(self, number: int) -> bool:
+        scores = [r.metrics[self.driver.study.objective] for r in self.prefix(number) if isinstance(r, FoldRecord)]
+        return not scores or not self._stops(scores)
+
+    def _summary(self, trial: TrialRecord, records: list[FoldRecord], scores: list[float]) -> TrialRecord:
+        error = None
+        if len(scores) > 1:
+            error = corrected_standard_error(scores, test_fraction=1 / (self.num_folds - 1))
+        return replace(
+            trial,
+            folds=tuple(record.key for record in records),
+            scores=tuple(scores),
+            mean=sum(scores) / len(scores) if scores else None,
+            standard_error=error,
+            seconds=sum(record.seconds for record in records),
+            started=min((record.started for record in records), default=0.0),
+        )
+
+
+def make_tasks(
+    study: Study, *, data_hash: str, split_hash: str, compute: dict[str, object]
+) -> Callable[[TrialRecord, int], FoldTask]:
+    """How the driver makes the task of (trial, fold)."""
+
+    def make(trial: TrialRecord, fold: int) -> FoldTask:
+        return FoldTask(
+            values=task_values(trial.values),
+            data_hash=data_hash,
+            split_hash=split_hash,
+            num_folds=study.cv.folds,
+            fold=fold,
+            seed=study.search.seed,
+            compute=compute,  # type: ignore[arg-type]
+        )
+
+    return make

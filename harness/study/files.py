@@ -1,0 +1,110 @@
+"""Durable, sealed files: written whole or not at all, and a damaged one is noticed when it is read."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RecordError, StoreError
+
+SEAL = "seal"
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step that survives a power cut."""
+    with telling_disk_full(path, len(content)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            _write_synced(temporary, content)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_folder(path: Path, files: dict[str, bytes]) -> None:
+    """Create the folder `path` with these files in one step; an existing one is replaced."""
+    with telling_disk_full(path, sum(map(len, files.values()))):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:16]}.", suffix=".tmp", dir=path.parent))
+        try:
+            for name, content in files.items():
+                _write_synced(temporary / name, content)
+            sync_folder(temporary)
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.rename(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    write_file(path, sealed_json(document))
+
+
+def sealed_json(document: dict[str, Any]) -> bytes:
+    """The document as JSON text, with a seal: the SHA-256 of all the rest."""
+    return (json.dumps({**document, SEAL: _seal(document)}, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A sealed document. Raises FileNotFoundError, or RecordError where it is not what was written."""
+    try:
+        document = json.loads(path.read_bytes())
+        if document.pop(SEAL) != _seal(document):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RecordError(f"{path}: damaged: its content does not match its seal") from None
+    return dict(document)
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename in this folder durable, where the system can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def telling_disk_full(path: Path, num_bytes: int) -> Iterator[None]:
+    """Turn "no space left" and "read-only" into one line that says where and how much."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        existing = next(folder for folder in (path, *path.parents) if folder.exists())
+        free = shutil.disk_usage(existing).free
+        raise StoreError(
+            f"{path}: {error.strerror}: {num_bytes:,} bytes needed, {free:,} free; "
+            "make room and run the same command again"
+        ) from None
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _seal(document: dict[str, Any]) -> str:
+    return digest(json.dumps(document, sort_keys=True, ensure_ascii=False).encode())

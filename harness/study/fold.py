@@ -1,0 +1,148 @@
+"""Training one fold: a pure function of its task and the images, wherever and whenever it runs."""
+
+import hashlib
+import json
+import time
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import space
+from harness.datasets.images import Images
+from harness.errors import DataError
+from harness.records import Epoch, FoldRecord, Scalar, Values
+from harness.seeds import seed_for
+from harness.splits.manifest import Manifest
+
+RECIPE = 1  # raised when the same task would train differently: older records then stay, but no longer match
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """Every input of one fold's training, as plain data.
+
+    values: the trial's model.* and train.* values.   seed: the study's.
+    compute: the resolved device, precision, layout and thread count.
+    """
+
+    values: Values
+    data_hash: str
+    split_hash: str
+    num_folds: int
+    fold: int
+    seed: int
+    compute: dict[str, Scalar]
+    recipe: int = RECIPE
+
+    def key(self) -> str:
+        """The fold's name in the store: equal for equal inputs, whatever study they come from."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True)
+class TrainedFold:
+    """A fold's record with its arrays, ready to be stored."""
+
+    record: FoldRecord
+    predictions: dict[str, np.ndarray]
+    weights: dict[str, np.ndarray]
+
+
+def task_values(values: Values) -> Values:
+    """The values that reach the training: all but the ones that only say what is kept of it."""
+    return {path: value for path, value in values.items() if path != "train.keep_models"}
+
+
+def train_fold(
+    task: FoldTask, images: Images, split: Manifest, *, checkpoint: Path | None = None
+) -> Generator[Epoch, None, TrainedFold]:
+    """Train one fold, yielding each epoch; the generator returns the trained fold.
+
+    checkpoint: where to keep the state after every epoch, and to go on from if it is there.
+    Raises TrialError for a trial that cannot go on, DataError if images or split are not the task's.
+    """
+    from harness import training
+
+    if (images.content_hash, split.hash) != (task.data_hash, task.split_hash):
+        raise DataError("the images or the split are not the ones that the fold was defined on")
+    compute = training.Compute(**task.compute)  # type: ignore[arg-type]
+    started, clock = time.time(), time.monotonic()
+    data = training.FoldData(
+        pixels=images.pixels,
+        labels=images.labels,
+        train=split.train_indices(task.fold),
+        held_out=split.held_out(task.fold),
+        num_classes=len(images.classes),
+    )
+    with training.session(compute):
+        model = _seeded_model(task, images)
+        fitting = training.fit(
+            model,
+            data,
+            options=training.options_from(space.section(task.values, "train")),
+            compute=compute,
+            seed=seed_for(task.seed, task.fold, "fit"),
+            checkpoint=checkpoint,
+        )
+        epochs = []
+        while True:
+            try:
+                epoch = next(fitting)
+            except StopIteration as stop:
+                fitted = stop.value
+                break
+            epochs.append(epoch)
+            yield epoch
+        logits = training.predict_logits(model, images.pixels[data.held_out], fitted.statistics, compute)
+    return _trained(task, model, data, fitted, logits, tuple(epochs), started, time.monotonic() - clock, compute)
+
+
+def _seeded_model(task: FoldTask, images: Images) -> Any:
+    import torch
+
+    from harness import models
+
+    torch.manual_seed(seed_for(task.seed, task.fold, "init"))
+    options = space.section(task.values, "model")
+    _, channels, height, _ = images.pixels.shape
+    return models.build(str(options.pop("name")), channels, height, len(images.classes), options)
+
+
+def _trained(
+    task: FoldTask,
+    model: Any,
+    data: Any,
+    fitted: Any,
+    logits: np.ndarray,
+    epochs: tuple[Epoch, ...],
+    started: float,
+    seconds: float,
+    compute: Any,
+) -> TrainedFold:
+    from harness import scoring, training
+
+    labels = data.labels[data.held_out]
+    probabilities = scoring.softmax(logits)
+    weights = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in model.state_dict().items()}
+    weights |= {"harness.mean": np.asarray(fitted.statistics.mean), "harness.std": np.asarray(fitted.statistics.std)}
+    record = FoldRecord(
+        key=task.key(),
+        fold=task.fold,
+        task=asdict(task),
+        epochs=epochs,
+        chosen_epoch=fitted.chosen_epoch,
+        metrics=scoring.score(labels, probabilities),
+        confusion=tuple(
+            map(tuple, scoring.confusion_matrix(labels, logits.argmax(1), data.num_classes).tolist())
+        ),
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        seconds=seconds,
+        started=started,
+        fingerprint=training.fingerprint(compute),
+        hashes={},
+    )
+    predictions = {"indices": data.held_out, "labels": labels, "probabilities": probabilities}
+    return TrainedFold(record, predictions, weights)

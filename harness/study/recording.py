@@ -1,0 +1,117 @@
+"""Delivers the records to MLflow and Optuna's dashboard store, beside the training and never in its way."""
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from harness.config import Study
+from harness.errors import StoreError
+from harness.records import FoldRecord, StudyRecord, TrialRecord
+from harness.study.files import write_json
+from harness.study.sampling import replay
+from harness.study.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+class Folds(Mapping[str, FoldRecord]):
+    """The fold records of a store by key, read when they are first looked at."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._known: dict[str, FoldRecord] = {}
+
+    def __getitem__(self, key: str) -> FoldRecord:
+        if key not in self._known:
+            record = self._store.read_fold(key)
+            if record is None:
+                raise KeyError(key)
+            self._known[key] = record
+        return self._known[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+class Recorder:
+    """One thread that makes MLflow show what the records say, again and again as they grow.
+
+    What could not be delivered is delivered with the next update, or by the next command: the records are
+    the truth, and delivering them twice changes nothing. `problem` says what went wrong last, or "".
+    """
+
+    def __init__(self, study: Study, record: StudyRecord, store: Store, *, tracking_uri: str, storage_url: str):
+        self._study, self._record, self._store = study, record, store
+        self._tracking_uri, self._storage_url = tracking_uri, storage_url
+        self._trials: list[TrialRecord] = []
+        self._news = threading.Event()
+        self._closing = False
+        self.problem = ""
+        self._thread = threading.Thread(target=self._run, name="harness-recorder", daemon=True)
+        self._thread.start()
+
+    def update(self, trials: list[TrialRecord]) -> None:
+        """Tell the recorder where the study stands; returns at once."""
+        self._trials = list(trials)
+        self._news.set()
+
+    def close(self, *, timeout_seconds: float | None = None) -> None:
+        """Deliver what is left, waiting at most so long."""
+        self._closing = True
+        self._news.set()
+        self._thread.join(timeout_seconds)
+        if self._thread.is_alive():
+            self.problem = "delivering takes too long"
+
+    def _run(self) -> None:
+        tracker = None
+        folds = Folds(self._store)
+        while True:
+            self._news.wait()
+            self._news.clear()
+            final, trials = self._closing, self._trials
+            try:
+                if tracker is None:
+                    from harness.tracking.mlflow_tracker import MlflowTracker
+
+                    tracker = MlflowTracker(self._tracking_uri, home=self._store.home)
+                self._deliver(tracker, trials, folds, final=final)
+                self.problem = ""
+            except StoreError as error:
+                self._report(str(error))
+            except Exception as error:  # a fault in a view must not cost a night of training
+                logger.debug("delivering failed", exc_info=True)
+                self._report(f"{type(error).__name__}: {error}")
+            if final:
+                return
+
+    def _deliver(
+        self, tracker: object, trials: list[TrialRecord], folds: Mapping[str, FoldRecord], *, final: bool
+    ) -> None:
+        from harness.tracking.mlflow_tracker import MlflowTracker
+        from harness.tracking.optuna_mirror import mirror
+
+        assert isinstance(tracker, MlflowTracker)
+        ended = [trial for trial in trials if trial.state != "running"]
+        importances = replay(self._study, ended).importances() if final else {}
+        tracker.deliver(self._record, trials, folds, final=final, importances=importances)
+        write_json(self._store.study_folder(self._record.name) / "mlflow.json", tracker.run_ids())
+        if final:
+            mirror(self._storage_url, self._record.name, self._study, ended)
+
+    def _report(self, problem: str) -> None:
+        if problem != self.problem:
+            logger.warning("MLflow has not taken everything yet (%s); training goes on", problem)
+        self.problem = problem
+
+
+def default_tracking_uri(home: Path) -> str:
+    return f"sqlite:///{(home / 'mlflow.db').as_posix()}"
+
+
+def default_storage_url(home: Path) -> str:
+    return f"sqlite:///{(home / 'optuna.db').as_posix()}"

@@ -1,0 +1,108 @@
+"""How large a study's models are and how long it will train, before it is begun.
+
+`harness check` runs this in a process of its own, so that the check itself never waits for torch:
+`python -m harness.study.sizing` reads a request from stdin and answers on stdout, both JSON.
+"""
+
+import itertools
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from harness import config, space
+from harness.config import Study
+from harness.datasets.images import Images
+from harness.errors import HarnessError
+from harness.records import Values
+from harness.settings import Choice
+
+MOST_CORNERS = 512  # of the model's space; more are thinned out evenly
+MEASURED_IMAGES = 1024
+MEASURED_SECONDS = 3.0
+
+
+def model_sizes(study: Study, *, in_channels: int, image_size: int, num_classes: int) -> list[tuple[int, Values]]:
+    """(parameters, model options) of the smallest and the largest model at the corners of the space."""
+    import torch
+
+    from harness import models
+
+    found = []
+    for options in _corners(study):
+        with torch.device("meta"):
+            try:
+                arguments = {key: value for key, value in options.items() if key != "name"}
+                model = models.build(str(options["name"]), in_channels, image_size, num_classes, arguments)
+            except (HarnessError, ValueError):
+                continue  # a combination that cannot be built fails its trial with the reason
+        found.append((sum(parameter.numel() for parameter in model.parameters()), options))
+    found.sort(key=lambda pair: pair[0])
+    return [found[0], found[-1]] if found else []
+
+
+def images_per_second(study: Study, images: Images, params: Values, compute: Any) -> float:
+    """Training speed of one trial's model on this machine, from a few real steps."""
+    import numpy as np
+
+    from harness import models, training
+
+    values = {**space.resolve(study, params), "train.epochs": 1, "train.patience": None}
+    chosen = np.arange(min(len(images.labels), MEASURED_IMAGES))
+    few = images.take(chosen)
+    data = training.FoldData(
+        pixels=few.pixels, labels=few.labels, train=chosen, held_out=chosen[:1], num_classes=len(images.classes)
+    )
+    options = space.section(values, "model")
+    _, channels, height, _ = images.pixels.shape
+    speeds, clock = [], time.monotonic()
+    with training.session(compute):
+        model = models.build(str(options.pop("name")), channels, height, len(images.classes), options)
+        while time.monotonic() - clock < MEASURED_SECONDS or len(speeds) < 2:
+            settings = training.options_from(space.section(values, "train"))
+            (epoch,) = training.fit(model, data, options=settings, compute=compute, seed=0)
+            speeds.append(epoch.images_per_second)
+    return max(speeds)
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """{"study", "overrides", "measure"} -> sizes, and with `measure` images/s of trial 0 and of the largest model."""
+    from harness import datasets, training
+
+    study = config.load(request["study"], request["overrides"])
+    images = datasets.load_training(study.data)
+    _, channels, height, _ = images.pixels.shape
+    sizes = model_sizes(study, in_channels=channels, image_size=height, num_classes=len(images.classes))
+    reply: dict[str, Any] = {"num_images": len(images.labels), "sizes": sizes}
+    if request["measure"]:
+        compute = training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
+        first = space.defaults(study)
+        largest = first | {f"model.{key}": value for key, value in sizes[-1][1].items() if f"model.{key}" in first}
+        reply["images_per_second"] = [images_per_second(study, images, params, compute) for params in (first, largest)]
+    return reply
+
+
+def _corners(study: Study) -> Sequence[Values]:
+    """The model's options at the ends of every range and at every choice."""
+    columns = []
+    for path, setting in study.settings().items():
+        if path.startswith("model."):
+            columns.append(setting.values if isinstance(setting, Choice) else _ends(setting))
+    names = [path.removeprefix("model.") for path in study.settings() if path.startswith("model.")]
+    corners = [dict(zip(names, row, strict=True)) for row in itertools.product(*columns)]
+    return corners[:: -(-len(corners) // MOST_CORNERS)] + [corners[-1]]
+
+
+def _ends(setting: Any) -> tuple[Any, ...]:
+    if not hasattr(setting, "low"):
+        return (setting,)
+    kind = int if setting.kind == "int" else float
+    return (kind(setting.low), kind(setting.high)) if setting.low < setting.high else (kind(setting.low),)
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(answer(json.loads(sys.stdin.read()))))
+    except HarnessError as error:
+        print(json.dumps({"error": str(error)}))

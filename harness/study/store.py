@@ -1,0 +1,203 @@
+"""The store on disk: fold records by the hash of their inputs, studies and trials by name and number.
+
+    HOME/folds/<key>/result.json, oof.npz, weights.safetensors     a finished fold
+    HOME/folds/<key>.checkpoint                                    an unfinished one
+    HOME/studies/<name>/study.json, split.npz, trials/00003.json   a study and its trials
+    HOME/data/<hash>/                                              images as workers map them into memory
+
+Finished records are never changed; whoever finds one damaged treats it as missing and makes it again.
+"""
+
+import io
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from harness.datasets.images import Images
+from harness.errors import RecordError, StoreError
+from harness.records import (
+    SCHEMA,
+    FoldRecord,
+    StudyRecord,
+    TrialRecord,
+    fold_from_json,
+    to_json,
+    trial_from_json,
+)
+from harness.study.files import digest, read_json, sealed_json, write_file, write_folder, write_json
+
+logger = logging.getLogger(__name__)
+WEIGHTS = "weights.safetensors"
+PREDICTIONS = "oof.npz"
+
+
+class Store:
+    """Everything below one home folder, made when it is first written to."""
+
+    def __init__(self, home: Path):
+        self.home = home.expanduser().absolute()
+
+    def study_folder(self, name: str) -> Path:
+        return self.home / "studies" / name
+
+    def studies(self) -> list[str]:
+        """The names of all studies that have been started here."""
+        return sorted(path.parent.name for path in (self.home / "studies").glob("*/study.json"))
+
+    # Folds
+
+    def fold_folder(self, key: str) -> Path:
+        return self.home / "folds" / key
+
+    def checkpoint(self, key: str) -> Path:
+        return self.home / "folds" / f"{key}.checkpoint"
+
+    def write_fold(
+        self, record: FoldRecord, predictions: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]
+    ) -> FoldRecord:
+        """Keep a finished fold, and drop its checkpoint. The returned record knows its folder and hashes.
+
+        predictions: `indices` int64 (n,), `labels` int64 (n,), `probabilities` float32 (n, classes).
+        """
+        from safetensors.numpy import save
+
+        files = {PREDICTIONS: _npz(predictions), WEIGHTS: save(dict(weights))}
+        folder = self.fold_folder(record.key)
+        record = replace(record, hashes={name: digest(content) for name, content in files.items()}, folder=folder)
+        write_folder(folder, {**files, "result.json": sealed_json(to_json(record))})
+        self.checkpoint(record.key).unlink(missing_ok=True)
+        return record
+
+    def read_fold(self, key: str) -> FoldRecord | None:
+        """The fold of that key, or None if it has not been trained or its record is damaged.
+
+        Weights may be gone (retention); everything that is there must match its hash.
+        """
+        folder = self.fold_folder(key)
+        try:
+            record = fold_from_json(read_json(folder / "result.json"), folder=folder)
+            for name, expected in record.hashes.items():
+                if name == WEIGHTS and not (folder / name).exists():
+                    continue
+                if digest((folder / name).read_bytes()) != expected:
+                    raise RecordError(f"{folder / name}: damaged: its content does not match its hash")
+        except FileNotFoundError:
+            return None
+        except RecordError as error:
+            logger.warning("%s; the fold is trained again", error)
+            return None
+        return record
+
+    def read_predictions(self, record: FoldRecord) -> dict[str, np.ndarray]:
+        with np.load(record.folder / PREDICTIONS, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    def drop_weights(self, keys: Iterator[str] | list[str]) -> None:
+        for key in keys:
+            (self.fold_folder(key) / WEIGHTS).unlink(missing_ok=True)
+
+    # Images
+
+    def keep_images(self, images: Images) -> Path:
+        """A folder that other processes can map the images from; written unless they lie in one already."""
+        if images.path is not None:
+            return images.path
+        folder = self.home / "data" / images.content_hash
+        if not folder.exists():
+            images.save(folder)
+        return folder
+
+    # Studies and trials
+
+    def write_study(self, record: StudyRecord) -> None:
+        write_json(self.study_folder(record.name) / "study.json", to_json(record))
+
+    def read_study(self, name: str) -> StudyRecord | None:
+        """The study of that name, or None if there is none. Raises RecordError for a damaged or newer one."""
+        path = self.study_folder(name) / "study.json"
+        try:
+            document = read_json(path)
+        except FileNotFoundError:
+            return None
+        if document["schema"] > SCHEMA:
+            raise RecordError(f"{path}: written by a newer harness (schema {document['schema']}); please upgrade")
+        return StudyRecord(**document)
+
+    def write_trial(self, study: str, record: TrialRecord) -> None:
+        write_json(self.study_folder(study) / "trials" / f"{record.number:05d}.json", to_json(record))
+
+    def read_trials(self, study: str) -> list[TrialRecord]:
+        """All trials of a study, by number; a damaged one and all after it are left out and made again."""
+        trials: list[TrialRecord] = []
+        for path in sorted((self.study_folder(study) / "trials").glob("*.json")):
+            try:
+                trials.append(trial_from_json(read_json(path)))
+            except RecordError as error:
+                logger.warning("%s; the trial is made again from its folds", error)
+                break
+        whole = [trial for number, trial in enumerate(trials) if trial.number == number]
+        return whole
+
+    @contextmanager
+    def driving(self, study: str) -> Iterator[None]:
+        """Hold the study: there is one driver at a time. Raises StoreError that names the holder."""
+        folder = self.study_folder(study)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock, holder = FileLock(folder / "lock"), folder / "holder.json"
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreError(f"study {study} is already being driven by {_holder(holder)}") from None
+        try:
+            write_json(holder, _this_process())
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def is_driven(self, study: str) -> bool:
+        """Whether a process is working on the study right now."""
+        folder = self.study_folder(study)
+        if not (folder / "lock").exists():
+            return False
+        lock = FileLock(folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+
+def valid_name(name: str) -> bool:
+    """Whether a study may be called so: it becomes a folder's name."""
+    return re.fullmatch(r"[\w][\w .+-]{0,99}", name) is not None and not name.endswith((".", " "))
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    return buffer.getvalue()
+
+
+def _this_process() -> dict[str, Any]:
+    import os
+    import platform
+    import time
+
+    return {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = read_json(path)
+    except (OSError, RecordError):
+        return "another process"
+    return f"process {holder['pid']} on {holder['host']} since {holder['since']}"

@@ -1,0 +1,256 @@
+"""`tune`: puts a study's parts together, runs it, and goes on where an earlier run was stopped."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import __version__, space
+from harness.config import Study
+from harness.datasets.images import Images
+from harness.errors import DataError, UsageError
+from harness.records import StudyRecord, TrialRecord, best_of
+from harness.seeds import seed_for
+from harness.splits.manifest import Manifest
+from harness.study.driver import Driver, Event, FoldEnded, TrialEnded, make_tasks
+from harness.study.executors import Executor, InlineExecutor, ProcessExecutor, Workplace
+from harness.study.recording import Recorder, default_storage_url, default_tracking_uri
+from harness.study.store import Store, valid_name
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StudyBegan:
+    """workers: processes that train; 1 is this one."""
+
+    record: StudyRecord
+    workers: int
+    trials: tuple[TrialRecord, ...]
+
+
+@dataclass(frozen=True)
+class StudyEnded:
+    """pending: what MLflow has not taken, or ""."""
+
+    record: StudyRecord
+    trials: tuple[TrialRecord, ...]
+    best: TrialRecord | None
+    state: Literal["finished", "interrupted"]
+    pending: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and how a study is run; nothing here changes its result.
+
+    workers: processes, or None for as many as the processors allow.   timeout_minutes: begin no trial after it.
+    num_trials: a total that replaces the study file's.   name: another name than the study file's.
+    offline: use the stores in `home`, whatever the environment names.
+    """
+
+    home: Path
+    workers: int | None = None
+    num_trials: int | None = None
+    timeout_minutes: float | None = None
+    name: str | None = None
+    offline: bool = False
+
+    @property
+    def tracking_uri(self) -> str:
+        named = "" if self.offline else os.environ.get("MLFLOW_TRACKING_URI")
+        return named or default_tracking_uri(self.home)
+
+    @property
+    def storage_url(self) -> str:
+        named = "" if self.offline else os.environ.get("HARNESS_STORAGE")
+        return named or default_storage_url(self.home)
+
+
+def tune(study: Study, settings: Settings) -> Iterator[Event | StudyBegan | StudyEnded]:
+    """Run the study until its trials are done, yielding what happens. Close the generator to stop it.
+
+    Raises StudyError or UsageError for what cannot be run, StoreError if somebody else runs it.
+    """
+    started = time.monotonic()
+    if settings.num_trials is not None:
+        search = study.search.model_copy(update={"trials": settings.num_trials})
+        study = study.model_copy(update={"search": search})
+    name = settings.name or study.name
+    if not valid_name(name):
+        raise UsageError(f"a study cannot be called {name!r}: letters, digits, space and _ . + - only")
+    store = Store(settings.home)
+    with store.driving(name):
+        record, workplace = _prepare(study, store, name)
+        executor = _executor(settings, record, workplace, study)
+        recorder = Recorder(
+            study, record, store, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
+        )
+        driver = Driver(
+            study=study,
+            store=store,
+            name=name,
+            executor=executor,
+            make_task=make_tasks(
+                study, data_hash=record.data["hash"], split_hash=record.split_hash, compute=record.compute
+            ),
+            num_trials=record.num_trials,
+            deadline=_deadline(started, settings.timeout_minutes or study.search.timeout_minutes),
+        )
+        patience = 5.0  # seconds to deliver what is left when the user wants to leave
+        try:
+            with executor:
+                yield StudyBegan(record, executor.num_slots, tuple(store.read_trials(name)))
+                yield from _watched(driver, recorder, store)
+            patience = 600.0
+        finally:
+            recorder.update(driver.trials)
+            recorder.close(timeout_seconds=patience)
+        done = [trial for trial in driver.trials if trial.state != "running"]
+        state: Literal["finished", "interrupted"] = (
+            "finished" if len(done) >= record.num_trials else "interrupted"
+        )
+        yield StudyEnded(record, tuple(driver.trials), driver.best, state, recorder.problem)
+
+
+def num_processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _watched(driver: Driver, recorder: Recorder, store: Store) -> Iterator[Event]:
+    """The driver's events, after telling the recorder and clearing away what need not be kept."""
+    pinned = _best_folds_of_other_studies(store, driver.name)
+    for event in driver.run():
+        if isinstance(event, TrialEnded):
+            _drop_losers(driver, store, event, pinned)
+        if isinstance(event, TrialEnded | FoldEnded):
+            recorder.update(driver.trials)
+        yield event
+
+
+def _drop_losers(driver: Driver, store: Store, event: TrialEnded, pinned: set[str]) -> None:
+    """Keep the models that `train.keep_models` asks for, and those that other studies need."""
+    for trial in driver.trials[: event.trial.number + 1]:
+        keep = str(trial.values.get("train.keep_models", "best"))
+        is_best = event.best is not None and trial.number == event.best.number
+        if keep == "none" or (keep == "best" and not is_best):
+            kept = pinned | (set(event.best.folds) if event.best and keep == "best" else set())
+            store.drop_weights([key for key in trial.folds if key not in kept])
+
+
+def _best_folds_of_other_studies(store: Store, name: str) -> set[str]:
+    keys: set[str] = set()
+    for other in store.studies():
+        record = store.read_study(other) if other != name else None
+        if record is not None:
+            best = best_of(store.read_trials(other), record.direction)
+            keys |= set(best.folds) if best else set()
+    return keys
+
+
+def _prepare(study: Study, store: Store, name: str) -> tuple[StudyRecord, Workplace]:
+    """The study's record, new or checked against what the study was when it began, and its workplace."""
+    from harness import datasets
+
+    images = datasets.load_training(study.data)
+    split_path = store.study_folder(name) / "split.npz"
+    known = store.read_study(name)
+    if known is not None:
+        _refuse_changes(known, study, images)
+        split = Manifest.load(split_path)
+        if split.hash != known.split_hash:
+            raise DataError(f"{split_path}: damaged: it is not the split that the study began with")
+        record = replace(known, num_trials=space.num_trials(study))
+    else:
+        split = _split(study, images)
+        split.save(split_path)
+        record = _new_record(study, name, images, split)
+    store.write_study(record)
+    return record, Workplace(store.keep_images(images), split_path, store.home)
+
+
+def _split(study: Study, images: Images) -> Manifest:
+    from harness.splits.folds import make_folds
+
+    seed = seed_for(study.search.seed, "split")
+    fold_of = make_folds(images.labels, num_folds=study.cv.folds, seed=seed % 2**32, groups=images.groups)
+    split = Manifest(images.content_hash, study.cv.folds, study.search.seed, fold_of)
+    split.verify()
+    return split
+
+
+def _new_record(study: Study, name: str, images: Images, split: Manifest) -> StudyRecord:
+    from harness import training
+    from harness.tracking import provenance
+
+    compute = training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
+    return StudyRecord(
+        name=name,
+        question=study.question,
+        text=study.text,
+        definition=study.definition(),
+        objective=study.objective,
+        direction=study.direction,
+        num_folds=study.cv.folds,
+        num_trials=space.num_trials(study),
+        seed=study.search.seed,
+        data={
+            "settings": study.data,
+            "hash": images.content_hash,
+            "classes": list(images.classes),
+            "num_images": len(images.labels),
+            "image_shape": list(images.pixels.shape[1:]),
+        },
+        split_hash=split.hash,
+        compute=asdict(compute),
+        provenance={
+            **provenance.collect(), "harness": __version__, "overrides": list(study.overrides),
+            "definition_hash": study.definition_hash(),
+        },
+        created=time.time(),
+    )  # fmt: skip
+
+
+def _refuse_changes(known: StudyRecord, study: Study, images: Images) -> None:
+    """A study that has begun stays what it is; anything else would mix two experiments."""
+    changes = [f"  {path}   {old} -> {new}" for path, old, new in differences(known.definition, study.definition())]
+    if known.data["hash"] != images.content_hash:
+        changes.append(f"  images   {known.data['hash'][:12]} -> {images.content_hash[:12]}")
+    if changes:
+        raise UsageError(
+            f"study {known.name} has changed since it began:\n" + "\n".join(changes) + "\n"
+            "put it back to go on, or run it as a new study with --as NAME"
+        )
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every dotted path at which two JSON documents differ, with both values ("-" for none)."""
+    is_range = any(isinstance(side, dict) and "low" in side for side in (old, new))
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and not is_range:
+        for key in sorted({*old, *new}):
+            yield from differences(old.get(key, "-"), new.get(key, "-"), f"{path}.{key}".lstrip("."))
+    elif old != new:
+        yield path, old, new
+
+
+def _executor(settings: Settings, record: StudyRecord, workplace: Workplace, study: Study) -> Executor:
+    threads = int(record.compute["threads"])
+    workers = settings.workers
+    if workers is None:
+        on_cpu = record.compute["device"] == "cpu"
+        most_useful = study.cv.folds * min(study.search.batch, record.num_trials)
+        workers = min(max(1, num_processors() // threads), most_useful) if on_cpu else 1
+    if workers < 1:
+        raise UsageError(f"--workers must be at least 1 (got {workers})")
+    return InlineExecutor(workplace) if workers == 1 else ProcessExecutor(workplace, workers)
+
+
+def _deadline(started: float, minutes: float | None) -> float | None:
+    return None if minutes is None else started + 60 * minutes
+

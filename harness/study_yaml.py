@@ -1,0 +1,65 @@
+"""Reads YAML 1.2 from people: one document, no duplicate keys, no aliases, no tags, bounded size and depth."""
+
+from io import StringIO
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
+
+from harness.errors import Problem, StudyError
+
+MAX_BYTES = 64 * 1024
+MAX_DEPTH = 8
+
+
+def parse_yaml(raw: bytes, *, source: str) -> tuple[dict[str, Any], str]:
+    """The map that a study file holds, and its text. Raises StudyError that names the line."""
+    try:
+        if len(raw) > MAX_BYTES:
+            raise ValueError(f"has {len(raw):,} bytes; a study file has at most {MAX_BYTES:,}")
+        text = raw.decode("utf-8-sig")
+        document = _load(text)
+        if document is None:
+            raise ValueError("is empty; a study needs at least data, model and search")
+        if not isinstance(document, dict):
+            raise ValueError(f"must be a map of sections (got {type(document).__name__})")
+    except UnicodeDecodeError:
+        raise StudyError(source, [Problem("", "is not UTF-8 text")]) from None
+    except ValueError as error:
+        raise StudyError(source, [Problem("", str(error))]) from None
+    return document, text
+
+
+def parse_value(text: str) -> Any:
+    """One value the way a study file would write it: a scalar, a list or a map. Raises ValueError."""
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"has {len(text):,} characters; at most {MAX_BYTES:,}")
+    return _load(text)
+
+
+def _load(text: str) -> Any:
+    try:
+        _refuse_tricks(text)
+        return YAML(typ="safe", pure=True).load(StringIO(text))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise ValueError(f"{where}{(error.problem or 'is not YAML').splitlines()[0]}") from None
+    except (YAMLError, RecursionError, OverflowError, AttributeError, KeyError, TypeError, AssertionError) as error:
+        # What the parser raises over bytes nobody meant as YAML; ValueError passes through as it is.
+        first = str(error).strip().splitlines()
+        raise ValueError(f"is not YAML ({first[0] if first else type(error).__name__})") from None
+
+
+def _refuse_tricks(text: str) -> None:
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(StringIO(text)):
+        line = event.start_mark.line + 1
+        if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
+            raise ValueError(f"line {line}: anchors and aliases are not allowed; write the value out")
+        if isinstance(event, ScalarEvent | CollectionStartEvent) and getattr(event, "tag", None):
+            raise ValueError(f"line {line}: tags are not allowed (got {event.tag})")
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"line {line}: nested deeper than {MAX_DEPTH}")

@@ -1,0 +1,1 @@
+"""Shows records where people look at them: MLflow's pages, Optuna's dashboard, pictures."""

@@ -1,0 +1,165 @@
+"""Pictures of a study: confusion matrix, learning curves, history of scores, importances of options.
+
+Colours are Okabe and Ito's, which everybody can tell apart; what they say is said by shape or place, too.
+No `pyplot`: figures are plain objects, so drawing in a thread touches no global state.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from harness.records import Epoch, TrialRecord
+
+BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#999999", "#222222"
+BLUES = LinearSegmentedColormap.from_list("blues", ["#FFFFFF", "#9ECAE6", BLUE, "#08306B"])
+MOST_NUMBERS = 30  # classes; beyond, the cells of a confusion matrix are too small for numbers
+
+
+def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Counts of images, (classes, classes), rows true and columns predicted; shade is the share of the row."""
+    num_classes = len(classes)
+    side = float(np.clip(0.55 * num_classes, 2.4, 12))
+    figure = _figure(side + 2.6, side + 1.9)
+    axes = figure.add_subplot()
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap=BLUES, vmin=0, vmax=1)
+    if num_classes <= MOST_NUMBERS:
+        _write_counts(axes, matrix, shares)
+    size = 9 if num_classes <= MOST_NUMBERS else max(3.0, 9 * MOST_NUMBERS / num_classes)
+    names = [_shortened(name) for name in classes]
+    axes.set_xticks(range(num_classes), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
+    axes.set_yticks(range(num_classes), names, fontsize=size)
+    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+        label.set_parse_math(False)
+    axes.set(xlabel="predicted", ylabel="true")
+    right, total = int(matrix.trace()), int(matrix.sum())
+    axes.set_title(f"{right:,} of {total:,} held-out images right ({right / max(total, 1):.1%})", loc="left")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, format=lambda share, _: f"{share:.0%}")
+    bar.set_label("share of the true class")
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    return figure
+
+
+def learning_curves(folds: Sequence[Sequence[Epoch]]) -> Figure:
+    """Loss and accuracy by epoch, of training and held-out images: mean over the folds, and their spread."""
+    figure = _figure(9.6, 3.8)
+    parts = [("train", BLUE, "--"), ("validation", ORANGE, "-")]
+    for place, what in enumerate(["loss", "accuracy"], start=1):
+        axes = figure.add_subplot(1, 2, place)
+        for part, colour, style in parts:
+            _curve(axes, [[getattr(epoch, f"{part}_{what}") for epoch in fold] for fold in folds], colour, style, part)
+        axes.set(xlabel="epoch", title=what)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _tidy(axes)
+    num_folds = "1 fold" if len(folds) == 1 else f"mean and range of {len(folds)} folds"
+    figure.axes[0].legend(frameon=False, title=num_folds, alignment="left")
+    return figure
+
+
+def history(trials: Sequence[TrialRecord], objective: str, direction: str) -> Figure:
+    """Every trial's score with its standard error, by number, and the best so far of the complete ones."""
+    figure = _figure(9.6, 4.2)
+    axes = figure.add_subplot()
+    scored = [trial for trial in trials if trial.mean is not None and trial.state in ("complete", "stopped")]
+    for state, marker, colour, filled in [("complete", "o", BLUE, True), ("stopped", "v", GREY, False)]:
+        group = [trial for trial in scored if trial.state == state]
+        if group:
+            axes.errorbar(
+                [trial.number for trial in group], [trial.mean for trial in group],
+                yerr=[trial.standard_error or 0.0 for trial in group], fmt=marker, color=colour, ecolor=colour,
+                mfc=colour if filled else "white", markersize=6, elinewidth=1, alpha=0.9,
+                label="stopped early" if state == "stopped" else "complete",
+            )  # fmt: skip
+    numbers, bests = best_so_far(trials, direction)
+    if numbers:
+        axes.step([*numbers, len(trials) - 1], [*bests, bests[-1]], where="post", color=ORANGE, lw=2, label="best so far")
+    failed = [trial.number for trial in trials if trial.state == "failed"]
+    if failed:
+        axes.plot(failed, [0.03] * len(failed), "x", color=INK, transform=axes.get_xaxis_transform(), label="failed")
+    axes.set(xlabel="trial", ylabel=f"{objective} (mean over folds ± corrected standard error)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _tidy(axes)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    return figure
+
+
+def importances(shares: Mapping[str, float]) -> Figure:
+    """How much of the scores' variation each searched option explains, most important first."""
+    ordered = sorted(shares.items(), key=lambda item: item[1])
+    figure = _figure(7.2, 1.2 + 0.42 * max(len(ordered), 1))
+    axes = figure.add_subplot()
+    bars = axes.barh([name for name, _ in ordered], [share for _, share in ordered], color=BLUE, height=0.62)
+    axes.bar_label(bars, fmt="{:.0%}", padding=4, color=INK)
+    axes.set(xlabel="share of the variation between trials", xlim=(0, max([*shares.values(), 0.01]) * 1.15))
+    axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    _tidy(axes)
+    axes.grid(False)
+    axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def best_so_far(trials: Sequence[TrialRecord], direction: str) -> tuple[list[int], list[float]]:
+    """Numbers of the trials that were better than all complete ones before them, and their scores."""
+    sign = 1 if direction == "maximize" else -1
+    numbers: list[int] = []
+    bests: list[float] = []
+    for trial in trials:
+        if trial.state == "complete" and trial.mean is not None and (not bests or sign * trial.mean > sign * bests[-1]):
+            numbers.append(trial.number)
+            bests.append(trial.mean)
+    return numbers, bests
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG file."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # shown as a box
+        figure.savefig(path, dpi=110)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure of that many inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _write_counts(axes: Axes, matrix: np.ndarray, shares: np.ndarray) -> None:
+    size = 9 if matrix.max() < 10_000 and len(matrix) <= 15 else 6
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
+            colour = "white" if shares[row, column] > 0.5 else INK
+            axes.text(column, row, f"{count}", ha="center", va="center", fontsize=size, color=colour)
+
+
+def _curve(axes: Axes, folds: list[list[float]], colour: str, style: str, label: str) -> None:
+    """Mean and range over the folds that got as far; folds that stopped early end early."""
+    length = max(len(fold) for fold in folds)
+    values = np.full((len(folds), length), np.nan)
+    for row, fold in zip(values, folds, strict=True):
+        row[: len(fold)] = fold
+    values = np.ma.masked_invalid(values)
+    epochs = np.arange(1, length + 1)
+    axes.fill_between(epochs, values.min(0), values.max(0), color=colour, alpha=0.18, lw=0)
+    marker = "o" if length == 1 else ""
+    axes.plot(epochs, values.mean(0), style, marker=marker, color=colour, lw=2, label=label)
+
+
+def _tidy(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#DDDDDD", lw=0.8)
+    axes.set_axisbelow(True)
+
+
+def _shortened(name: str, most: int = 24) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"

@@ -1,0 +1,46 @@
+"""Shows a study's finished trials in an Optuna store, for optuna-dashboard and Optuna's own plots."""
+
+import datetime
+from collections.abc import Sequence
+
+from harness import space
+from harness.config import Study
+from harness.errors import StoreError
+from harness.records import TrialRecord
+
+
+def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> None:
+    """Add the trials that the store at `url` does not have yet. Raises StoreError if it cannot be reached.
+
+    trials: finished ones, in the order of their numbers, from 0 on. It is a copy to look at: harness never reads it.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        storage = optuna.storages.RDBStorage(url)
+        shown = optuna.create_study(
+            storage=storage, study_name=name, direction=study.direction, load_if_exists=True
+        )
+        for trial in trials[len(shown.trials) :]:
+            shown.add_trial(_frozen(study, trial))
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise StoreError(f"Optuna's store cannot be written: {first}") from None
+
+
+def _frozen(study: Study, trial: TrialRecord) -> object:
+    from optuna.trial import TrialState, create_trial
+
+    failed = trial.mean is None or trial.state == "failed"
+    frozen = create_trial(
+        state=TrialState.FAIL if failed else TrialState.COMPLETE,
+        params=trial.params,
+        distributions=space.distributions(study),
+        value=None if failed else trial.mean,
+        user_attrs={"state": trial.state, "reason": trial.reason, "standard_error": trial.standard_error},
+        intermediate_values=dict(enumerate(trial.scores)),
+    )
+    frozen.datetime_start = datetime.datetime.fromtimestamp(trial.started)
+    frozen.datetime_complete = datetime.datetime.fromtimestamp(trial.started + trial.seconds)
+    return frozen

@@ -1,0 +1,155 @@
+"""The state of a training between two epochs, as one file that is either whole or not there.
+
+The file is a safetensors document, with everything that is not a tensor as JSON in its metadata, and the
+SHA-256 of all that as its last 32 bytes. Random state needs no saving: every epoch draws from its own seed.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from harness.errors import StoreError
+from harness.records import Epoch
+
+log = logging.getLogger(__name__)
+SEAL_BYTES = 32
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass
+class Progress:
+    """How far a training got.
+
+    epochs: the records so far.   best_epoch, best_score: by the inner split, with early stopping only.
+    best_weights: the network's state after best_epoch.
+    """
+
+    epochs: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+    best_score: tuple[float, float] | None = None
+    best_weights: Weights = field(default_factory=dict)
+
+
+def write(
+    path: Path,
+    progress: Progress,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    identity: dict[str, Any],
+) -> None:
+    """Write the state so that a crash at any moment leaves the old file or the new one.
+
+    identity: what defines this training; `read` ignores the file of another one.
+    Raises StoreError where the disk does not take it; the old file stays.
+    """
+    tensors = _prefixed("model", model.state_dict()) | _prefixed("best", progress.best_weights)
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= _prefixed(f"optimizer.{number}", state)
+    document = {
+        "identity": identity,
+        "epochs": [asdict(epoch) for epoch in progress.epochs],
+        "best_epoch": progress.best_epoch,
+        "best_score": progress.best_score,
+    }
+    content = save(tensors, metadata={"harness": json.dumps(document)})
+    _write_durably(path, content + hashlib.sha256(content).digest())
+
+
+def read(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
+) -> Progress:
+    """Load the state into model and optimiser and return how far it is.
+
+    A missing file, a damaged one or one of another training changes nothing and returns an empty Progress;
+    the last two are logged as warnings.
+    """
+    try:
+        sealed = path.read_bytes()
+    except FileNotFoundError:
+        return Progress()
+    content, seal = sealed[:-SEAL_BYTES], sealed[-SEAL_BYTES:]
+    if hashlib.sha256(content).digest() != seal:
+        log.warning("checkpoint %s is damaged; this training starts over", path)
+        return Progress()
+    try:
+        document, tensors = _metadata(content), load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        log.warning("checkpoint %s is unreadable (%s); this training starts over", path, error)
+        return Progress()
+    if document["identity"] != json.loads(json.dumps(identity)):
+        log.warning("checkpoint %s belongs to another training; this one starts over", path)
+        return Progress()
+    model.load_state_dict(_selected("model", tensors))
+    _load_optimizer(optimizer, tensors)
+    score = document["best_score"]
+    return Progress(
+        epochs=[Epoch(**epoch) for epoch in document["epochs"]],
+        best_epoch=document["best_epoch"],
+        best_score=None if score is None else (score[0], score[1]),
+        best_weights=_selected("best", tensors),
+    )
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Weights) -> None:
+    """Put each state into its parameter's memory layout: fused kernels walk both in memory order."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    states: dict[int, Weights] = {}
+    for number, parameter in enumerate(parameters):
+        state = _selected(f"optimizer.{number}", tensors)
+        for name, value in state.items():
+            if value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
+        if state:
+            states[number] = state
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _metadata(content: bytes) -> dict[str, Any]:
+    """safetensors: eight bytes of length, then the header as JSON; `load` does not return its metadata."""
+    length = int.from_bytes(content[:8], "little")
+    document: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["harness"])
+    return document
+
+
+def _prefixed(prefix: str, tensors: dict[str, Any]) -> Weights:
+    """Copies in memory order, for safetensors takes neither strides nor shared memory."""
+    return {
+        f"{prefix}.{name}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+        if tensor is not None
+    }
+
+
+def _selected(prefix: str, tensors: Weights) -> Weights:
+    start = prefix + "."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(
+            f"cannot write the checkpoint {path} ({len(content)} bytes): {error.strerror}"
+        ) from error

@@ -1,0 +1,145 @@
+"""Where and how the arithmetic is done: device, precision, memory layout, threads.
+
+On one machine the same `Compute` gives the same bits; `fingerprint` says what may change them elsewhere.
+"""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+
+from harness.catalog import Between
+from harness.errors import HarnessError
+
+
+@dataclass(frozen=True)
+class ComputeOptions:
+    """What a user may ask for; `auto` takes the best this machine has.
+
+    channels_last: store images as (N, H, W, C), which convolutions are faster on.
+    threads: of the processor, per worker. It changes the bits of a result, so it is never guessed.
+    """
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    channels_last: bool = True
+    threads: Annotated[int, Between(1, 256)] = 1
+
+
+@dataclass(frozen=True)
+class Compute:
+    """`ComputeOptions` with every `auto` decided; `Compute(**asdict(compute))` gives it back from JSON."""
+
+    device: Literal["cpu", "cuda", "mps"]
+    precision: Literal["fp32", "bf16"]
+    channels_last: bool
+    threads: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the activations; weights and losses stay in fp32."""
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+
+def resolve(options: ComputeOptions) -> Compute:
+    """Decide every `auto`: a GPU where there is one, bf16 where the hardware has instructions for it.
+
+    Raises HarnessError for a device that this machine does not have.
+    """
+    device = _best_device() if options.device == "auto" else options.device
+    _require(device)
+    precision = options.precision
+    if precision == "auto":
+        precision = "bf16" if _has_bf16(device) else "fp32"
+    return Compute(device, precision, options.channels_last, options.threads)
+
+
+@contextmanager
+def session(compute: Compute) -> Iterator[None]:
+    """Set the thread count and deterministic kernels, fork torch's random state; put all back afterwards.
+
+    Build and train the model inside. Raises HarnessError for a device that this machine does not have.
+    """
+    _require(compute.device)
+    if compute.device == "cuda":  # read when cuBLAS starts; without it deterministic matrix products raise
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    threads, cudnn, memory = torch.get_num_threads(), torch.backends.cudnn, torch.utils.deterministic
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
+    flags = cudnn.deterministic, cudnn.benchmark
+    accelerators = [torch.cuda.current_device()] if compute.device == "cuda" else []
+    with torch.random.fork_rng(devices=accelerators):
+        try:
+            torch.set_num_threads(compute.threads)
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            # Filling costs time and changes no result.
+            memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+            cudnn.deterministic, cudnn.benchmark = True, False
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+            cudnn.deterministic, cudnn.benchmark = flags
+
+
+def fingerprint(compute: Compute) -> dict[str, str]:
+    """What may change the bits of a result, by name; equal fingerprints promise equal bits."""
+    found = {
+        "torch": torch.__version__,
+        "torch_commit": str(torch.version.git_version),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": compute.device,
+        "processor": _processor_name(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(compute.threads),
+        "precision": compute.precision,
+        "channels_last": str(compute.channels_last).lower(),
+    }
+    if compute.device == "cuda":
+        found["gpu"] = torch.cuda.get_device_name()
+        found["cuda"] = str(torch.version.cuda)
+        found["cudnn"] = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
+    return found
+
+
+def _best_device() -> Literal["cpu", "cuda", "mps"]:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _require(device: str) -> None:
+    here = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not here[device]:
+        available = ", ".join(name for name, present in here.items() if present)
+        raise HarnessError(f"device {device} is not available on this machine (it has: {available})")
+
+
+def _has_bf16(device: str) -> bool:
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device == "mps":
+        return False
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
+def _processor_name() -> str:
+    """The model's name where the system tells it; platform.processor() is often empty or just `x86_64`."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,29 @@
+"""What all tests share: a study file to vary, and a world without the user's settings."""
+
+from pathlib import Path
+
+import pytest
+
+STUDY = """\
+# Does it work?
+data: {name: digits}
+model: {name: resnet, depth: 1, width: 4, dropout: {low: 0.0, high: 0.5}}
+train: {epochs: 1, batch_size: [256, 512], lr: {low: 0.01, high: 0.5, log: true}, augment: none}
+cv: {folds: 3}
+search: {trials: 4, batch: 2}
+objective: accuracy
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HARNESS_HOME", "HARNESS_STORAGE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    """A small valid study file called `small.yaml`."""
+    path = tmp_path / "small.yaml"
+    path.write_text(STUDY, encoding="utf-8")
+    return path

@@ -1,0 +1,100 @@
+"""The architecture: imports go downwards, heavy modules load late, one file talks to MLflow."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "harness"
+
+# From the bottom up. A part may import from its own layer only within the same folder, and from every lower one.
+LAYERS: list[set[str]] = [
+    {"errors", "seeds", "__init__"},
+    {"records"},
+    {"catalog"},
+    {"study_yaml", "settings"},
+    {"config"},
+    {"space"},
+    {"models", "datasets", "splits"},
+    {"training", "scoring"},
+    {"serving"},
+    {"tracking"},
+    {"study"},
+    {"results"},
+    {"cli"},
+    {"__main__"},
+]
+HEIGHT = {part: height for height, layer in enumerate(LAYERS) for part in layer}
+
+
+def part_of(module: str) -> str:
+    """The part that `harness.study.fold` belongs to: `study`."""
+    names = module.split(".")
+    return names[1] if len(names) > 1 and names[1] != "__version__" else "__init__"
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module of harness that a file imports, at any level of it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "harness")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "harness":
+            if node.module == "harness":
+                yield from (f"harness.{alias.name}" for alias in node.names)
+            else:
+                yield str(node.module)
+
+
+def own_part(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_downwards(path: Path) -> None:
+    here = own_part(path)
+    upwards = [
+        module
+        for module in imports(path)
+        if part_of(module) != here and HEIGHT[part_of(module)] >= HEIGHT[here]
+    ]
+    assert not upwards
+
+
+def test_every_part_has_its_layer() -> None:
+    assert {own_part(path) for path in sources()} <= set(HEIGHT)
+
+
+def test_only_tracking_imports_mlflow() -> None:
+    users = {
+        own_part(path)
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "mlflow" for alias in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mlflow")
+    }
+    assert users == {"tracking"}
+
+
+def test_nothing_that_tunes_or_reproduces_can_reach_the_test_split() -> None:
+    users = {own_part(path) for path in sources() if "harness.datasets.sealed" in set(imports(path))}
+    assert users <= {"results"}
+    assert not any("sealed" in module for name in ("reproduce", "leaderboard", "smoke")
+                   for module in imports(PACKAGE / "results" / f"{name}.py"))  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list", "models"], ["list", "studies"], ["check", "smoke"]])
+def test_light_commands_load_neither_torch_nor_mlflow(arguments: list[str]) -> None:
+    code = (
+        "import sys; from harness.cli import run; code = run(sys.argv[1:]); "
+        "heavy = {'torch', 'torchvision', 'mlflow', 'optuna', 'sklearn', 'pandas'} & set(sys.modules); "
+        "assert not heavy, heavy; sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,68 @@
+import json
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from harness.errors import HarnessError
+from harness.training import Compute, ComputeOptions, compute, fingerprint, resolve, session
+
+CPU = Compute("cpu", "fp32", channels_last=True, threads=1)
+
+
+def test_resolving_leaves_no_auto_and_survives_json() -> None:
+    resolved = resolve(ComputeOptions())
+    assert "auto" not in asdict(resolved).values()
+    assert Compute(**json.loads(json.dumps(asdict(resolved)))) == resolved
+
+
+@pytest.mark.parametrize(("capabilities", "expected"), [({"avx512_bf16": True}, "bf16"), ({}, "fp32")])
+def test_bf16_is_chosen_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert resolve(ComputeOptions(device="cpu")).precision == expected
+    assert resolve(ComputeOptions(device="cpu", precision="fp32")).precision == "fp32"
+
+
+def test_a_device_that_is_not_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(HarnessError, match="cuda is not available on this machine"):
+        resolve(ComputeOptions(device="cuda"))
+    with (
+        pytest.raises(HarnessError, match="cuda is not available on this machine"),
+        session(Compute("cuda", "bf16", channels_last=True, threads=1)),
+    ):
+        pass
+
+
+def test_a_session_puts_everything_back_even_after_an_error() -> None:
+    def state() -> tuple[object, ...]:
+        cudnn = torch.backends.cudnn
+        return (
+            torch.get_num_threads(),
+            torch.are_deterministic_algorithms_enabled(),
+            torch.utils.deterministic.fill_uninitialized_memory,
+            (cudnn.deterministic, cudnn.benchmark),
+            torch.get_rng_state().tolist(),
+        )
+
+    before = state()
+    with pytest.raises(KeyError), session(Compute("cpu", "fp32", True, threads=torch.get_num_threads() + 1)):
+        assert torch.get_num_threads() == before[0] + 1
+        assert torch.are_deterministic_algorithms_enabled()
+        torch.manual_seed(1)
+        raise KeyError
+    assert state() == before
+
+
+def test_the_fingerprint_is_text_and_names_what_changes_the_bits() -> None:
+    found = fingerprint(CPU)
+    assert all(isinstance(value, str) and value for value in found.values())
+    assert {"torch", "instructions", "processor", "threads", "precision", "device"} <= found.keys()
+    assert found != fingerprint(Compute("cpu", "fp32", channels_last=True, threads=2))
+
+
+def test_an_unknown_processor_still_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute.Path, "exists", lambda _: False)
+    assert fingerprint(CPU)["processor"]
