@@ -40,7 +40,7 @@ class Range:
             return (self.low,)
         step = self.step or 1
         count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        return tuple(self.low + i * step for i in range(count))
+        return tuple(min(self.low + i * step, self.high) for i in range(count))
 
     def nearest(self, value: float) -> float:
         """The value of the range that is nearest to the given one."""

@@ -29,7 +29,9 @@ def test_every_option_gets_its_value_range_or_default(study_file: Path) -> None:
 
 
 def test_a_number_takes_its_type_from_the_annotation_not_from_its_spelling(study_file: Path) -> None:
-    study = config.load(str(study_file), ["train.lr=1", "train.epochs=3.0", "model.dropout={low: 0, high: 1e-1}"])
+    study = config.load(
+        str(study_file), ["train.lr=1", "train.epochs=3.0", "model.dropout={low: 0, high: 1e-1}"]
+    )
     assert study.train["lr"] == 1.0 and isinstance(study.train["lr"], float)
     assert study.train["epochs"] == 3 and isinstance(study.train["epochs"], int)
     assert study.model["dropout"] == Range("float", 0.0, 0.1)
@@ -49,14 +51,14 @@ def test_later_overrides_win_and_may_be_lists_and_ranges(study_file: Path) -> No
 def test_all_problems_of_a_file_are_told_together(study_file: Path) -> None:
     text = (
         STUDY.replace("dropout", "droput")
-        .replace("low: 0.01", "low: 0.0")
+        .replace("low: 0.01", "low: -1")
         .replace("folds: 3", "folds: 1")
         .replace("objective: accuracy", "objective: acuracy")
     )
     said = problems_of(study_file, text)
     assert "4 problems" in said
     assert "model.droput" in said and "did you mean 'dropout'?" in said
-    assert "train.lr.low" in said and "must be > 0 because log is true (got 0.0)" in said
+    assert "train.lr.low" in said and "must be a number > 0 (got -1)" in said
     assert "cv.folds" in said and "greater than or equal to 2" in said
     assert "did you mean 'accuracy'?" in said
 
@@ -79,6 +81,7 @@ def test_all_problems_of_a_file_are_told_together(study_file: Path) -> None:
         ("depth: 1", "depth: [1, 1]", "has a value twice"),
         ("augment: none", "augment: {low: 1, high: 2}", "a range needs a number"),
         ("augment: none", "augment: nonne", "did you mean 'none'?"),
+        ("high: 0.5}}\n", "high: 0.5, log: true}}\n", "must be > 0 because log is true (got 0.0)"),
         ("log: true", "log: yes", "must be true or false"),
         ("log: true", "log: true, step: 0.1", "cannot be combined with log"),
         ("name: digits", "name: digits, test_fraction: [0.1, 0.2]", "must be one value: all trials"),
@@ -90,7 +93,9 @@ def test_all_problems_of_a_file_are_told_together(study_file: Path) -> None:
         ("model: {", "model: [1]\nmodels: {", "must be a map of names and values"),
     ],
 )
-def test_a_wrong_value_is_told_with_what_is_allowed(study_file: Path, old: str, new: str, expected: str) -> None:
+def test_a_wrong_value_is_told_with_what_is_allowed(
+    study_file: Path, old: str, new: str, expected: str
+) -> None:
     assert old in STUDY
     assert expected in problems_of(study_file, STUDY.replace(old, new))
 
@@ -150,7 +155,9 @@ def test_the_definition_leaves_out_budget_and_place(study_file: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(catalog.studies()))
 def test_every_shipped_study_is_valid_and_says_its_question(name: str) -> None:
-    overrides = ["data.root=/nowhere"] if "root" in {o.name for o in catalog.datasets()["folder"].options} else []
+    overrides = (
+        ["data.root=/nowhere"] if "root" in {o.name for o in catalog.datasets()["folder"].options} else []
+    )
     study = config.load(name, overrides if "folder" in catalog.studies()[name].read_text() else [])
     assert study.question
     assert f"harness {'smoke' if name == 'smoke' else 'tune --study ' + name}" in study.question

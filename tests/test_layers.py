@@ -20,10 +20,9 @@ LAYERS: list[set[str]] = [
     {"space"},
     {"models", "datasets", "splits"},
     {"training", "scoring"},
-    {"serving"},
     {"tracking"},
     {"study"},
-    {"results"},
+    {"results", "serving"},
     {"cli"},
     {"__main__"},
 ]
@@ -76,7 +75,9 @@ def test_only_tracking_imports_mlflow() -> None:
         own_part(path)
         for path in sources()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "mlflow" for alias in node.names))
+        if (
+            isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "mlflow" for alias in node.names)
+        )
         or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mlflow")
     }
     assert users == {"tracking"}
@@ -89,12 +90,16 @@ def test_nothing_that_tunes_or_reproduces_can_reach_the_test_split() -> None:
                    for module in imports(PACKAGE / "results" / f"{name}.py"))  # fmt: skip
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list", "models"], ["list", "studies"], ["check", "smoke"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list", "models"], ["list", "studies"], ["check", "smoke"]]
+)
 def test_light_commands_load_neither_torch_nor_mlflow(arguments: list[str]) -> None:
     code = (
         "import sys; from harness.cli import run; code = run(sys.argv[1:]); "
         "heavy = {'torch', 'torchvision', 'mlflow', 'optuna', 'sklearn', 'pandas'} & set(sys.modules); "
         "assert not heavy, heavy; sys.exit(code)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr

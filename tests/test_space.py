@@ -68,9 +68,13 @@ def test_a_resumed_study_is_asked_the_same_questions(study_file: Path, sampler: 
 
 def test_trials_asked_together_do_not_depend_on_when_they_end(study_file: Path) -> None:
     study = load(study_file, "search.trials=20")
-    together = replay(study, [ended(n, Asker(study).ask(0) if n == 0 else _random(study, n), 0.1 * n) for n in range(12)])
+    together = replay(
+        study, [ended(n, Asker(study).ask(0) if n == 0 else _random(study, n), 0.1 * n) for n in range(12)]
+    )
     first, second = together.ask(12), together.ask(13)
-    again = replay(study, [ended(n, Asker(study).ask(0) if n == 0 else _random(study, n), 0.1 * n) for n in range(12)])
+    again = replay(
+        study, [ended(n, Asker(study).ask(0) if n == 0 else _random(study, n), 0.1 * n) for n in range(12)]
+    )
     again.pending(first)
     assert again.ask(13) == second != first
 

@@ -1,7 +1,8 @@
 """Decoded copies of data sets, so that a second start neither decodes nor imports what does."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.datasets.images import Images
@@ -17,19 +18,7 @@ def cached(folder: Path, make: Callable[[Path], None], *, lock: str) -> Images:
     """
     images = opened(folder)
     if images is None:
-        from filelock import FileLock
-
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            held = FileLock(folder.parent / lock)
-            held.acquire()
-        except OSError as error:
-            raise StoreError(
-                f"{folder.parent}: cannot keep decoded images there: {error.strerror or error}; "
-                "set HARNESS_DATA to a folder of yours"
-            ) from None
-        with held:
-            held.release()  # the `with` holds it once more
+        with _alone(folder.parent / lock):
             images = opened(folder)
             if images is None:
                 make(folder)
@@ -46,3 +35,22 @@ def opened(folder: Path) -> Images | None:
     except DataError as error:
         logger.warning("%s; it is made anew", error)
         return None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    from filelock import FileLock
+
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise StoreError(
+            f"{path.parent}: cannot keep decoded images there: {error.strerror or error}; "
+            "set HARNESS_DATA to a folder of yours"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

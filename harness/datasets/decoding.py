@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels of one size. The bytes may be anything; what is wrong becomes Unreadable.
+"""From the bytes of an image file, whatever they are, to pixels of one size.
 
 What is done, in this order: the first frame; turned upright as its EXIF says; the square in the middle;
 transparency laid on white; grey or RGB; resized bilinearly with antialiasing, unless it has the size already.
@@ -35,7 +35,7 @@ MAX_PIXELS = 2**26  # of one image, before it is made smaller: 67 megapixels, 0.
 ORIENTATION = 0x0112  # the EXIF tag
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """Why these bytes are no image, in a few words."""
 
 
@@ -43,28 +43,26 @@ def decode(content: bytes, *, image_size: int, channels: int) -> np.ndarray:
     """The pixels of an image file: uint8 (channels, image_size, image_size).
 
     channels: 1 (grey) or 3 (RGB). An image of the right size, mode and orientation comes out bit for bit.
-    Raises Unreadable, and nothing else, for whatever is no whole image of a known format.
+    Raises UnreadableError, and nothing else, for whatever is no whole image of a known format.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             if opened.width * opened.height > MAX_PIXELS:
-                raise Unreadable(f"{opened.width}×{opened.height} pixels are more than {MAX_PIXELS:,}")
-            opened.draft(
-                None, (2 * image_size, 2 * image_size)
-            )  # a JPEG decoder can halve large images cheaply
+                raise UnreadableError(f"{opened.width}×{opened.height} pixels are more than {MAX_PIXELS:,}")
+            opened.draft(None, (2 * image_size, 2 * image_size))  # JPEG decoders halve cheaply
             opened.load()
             image = _in_mode(_central_square(_upright(opened)), "RGB" if channels == 3 else "L")
             if image.size != (image_size, image_size):
                 image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
             pixels = np.asarray(image).reshape(image_size, image_size, channels)
-    except Unreadable:
+    except UnreadableError:
         raise
-    except Image.UnidentifiedImageError:
-        raise Unreadable("not an image of a known format" if content else "empty") from None
+    except UnidentifiedImageError:
+        raise UnreadableError("not an image of a known format" if content else "empty") from None
     except Exception as error:  # hostile files make Pillow raise a dozen types, and there is no common one
-        raise Unreadable(f"{type(error).__name__}: {error}".split("\n")[0][:200]) from None
+        raise UnreadableError(f"{type(error).__name__}: {error}".split("\n")[0][:200]) from None
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
@@ -100,7 +98,7 @@ def _in_mode(image: "Image.Image", mode: str) -> "Image.Image":
     from PIL import Image
 
     if image.mode == "F":
-        raise Unreadable("floating-point pixels have no fixed range")
+        raise UnreadableError("floating-point pixels have no fixed range")
     if image.mode == "I" or image.mode.startswith("I;16"):
         return Image.fromarray(_eight_bits(np.asarray(image))).convert(mode)
     if image.has_transparency_data:
@@ -112,5 +110,5 @@ def _in_mode(image: "Image.Image", mode: str) -> "Image.Image":
 def _eight_bits(values: np.ndarray) -> np.ndarray:
     """16-bit grey 0..65535 as 0..255, rounded."""
     if values.min() < 0 or values.max() > 65_535:
-        raise Unreadable(f"pixel values {values.min()}..{values.max()} are not 16-bit grey")
+        raise UnreadableError(f"pixel values {values.min()}..{values.max()} are not 16-bit grey")
     return ((values.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)

@@ -2,15 +2,16 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class Images:
 
     def save(self, folder: Path) -> None:
         """Write the folder that `open` reads, in one step; one that is there already is replaced."""
-        write(folder, self._chunks(), self.classes, self.pixels.shape[1:], groups=self.groups)
+        write(folder, self._chunks(), self.classes, self.pixels.shape, groups=self.groups)
 
     @classmethod
     def open(cls, folder: Path) -> "Images":
@@ -102,22 +103,22 @@ def write(
     folder: Path,
     chunks: Iterable[Chunk],
     classes: Sequence[str],
-    image_shape: Sequence[int],
+    shape: Sequence[int],
     *,
     groups: np.ndarray | None = None,
     notes: Sequence[str] = (),
 ) -> None:
     """Write images that need not fit into memory as the folder that `Images.open` reads, in one step.
 
-    image_shape: (C, H, W).   notes: lines kept beside the images, see `read_notes`.
+    shape: (N, C, H, W); fewer than N images may come.   notes: lines kept for `read_notes`.
     A generator of chunks may still add to `notes`, which are written last.
     Raises StoreError if the disk is full.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _telling_disk_trouble(folder):
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name[:16]}.", suffix=".tmp", dir=folder.parent))
+    temporary = folder.with_name(f".{folder.name[:16]}.{uuid4().hex[:12]}.tmp")
+    with _telling_disk_trouble(folder, math.prod(shape)):
         try:
-            _write_files(temporary, chunks, classes, image_shape, groups, notes)
+            temporary.mkdir(parents=True)
+            _write_files(temporary, chunks, classes, shape[1:], groups, notes)
             _put_in_place(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -173,17 +174,18 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 
 def _put_in_place(temporary: Path, folder: Path) -> None:
-    """Rename, after moving away what is there; who else does the same at this moment has the same images."""
-    for _ in range(10):
-        try:
-            temporary.rename(folder)
-            break
-        except OSError:
-            if not folder.is_dir():
-                raise
-            shutil.rmtree(folder, ignore_errors=True)
-    else:
-        raise StoreError(f"{folder}: cannot be replaced by freshly written images")
+    """Rename. Where another process was faster with the same images, theirs stay: they may be in use."""
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        if _equal(temporary, folder):
+            return
+        aside = temporary.with_suffix(".old")
+        folder.rename(aside)
+        temporary.rename(folder)
+        shutil.rmtree(aside, ignore_errors=True)
     if os.name == "posix":
         descriptor = os.open(folder.parent, os.O_RDONLY)
         try:
@@ -192,16 +194,26 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
             os.close(descriptor)
 
 
+def _equal(temporary: Path, folder: Path) -> bool:
+    try:
+        Images.open(folder).verified()
+        return _read_meta(folder / "meta.json") == _read_meta(temporary / "meta.json")
+    except DataError:
+        return False
+
+
 @contextmanager
-def _telling_disk_trouble(folder: Path) -> Iterator[None]:
+def _telling_disk_trouble(folder: Path, num_bytes: int) -> Iterator[None]:
+    existing = next(parent for parent in folder.absolute().parents if parent.is_dir())
+    free = shutil.disk_usage(existing).free
+    advice = "make room, or set HARNESS_DATA to a folder that has it"
+    if free < num_bytes:
+        raise StoreError(f"{folder}: {num_bytes:,} bytes needed, {free:,} free; {advice}")
     try:
         yield
     except OSError as error:
-        free = shutil.disk_usage(folder.parent).free
-        raise StoreError(
-            f"{folder}: cannot be written: {error.strerror or error} ({free:,} bytes free); "
-            "make room, or set HARNESS_DATA to a folder that has it"
-        ) from None
+        reason = f"{error.strerror or error}: about {num_bytes:,} bytes needed, {free:,} were free"
+        raise StoreError(f"{folder}: {reason}; {advice}") from None
 
 
 def _sync(file: BinaryIO) -> None:

@@ -1,4 +1,4 @@
-"""Finds the image files of a folder of classes, without opening any. The order is the same on every file system."""
+"""Finds the image files of a folder of classes, without opening any, in the same order on every system."""
 
 import hashlib
 import logging
@@ -16,6 +16,7 @@ from harness.errors import DataError
 
 logger = logging.getLogger(__name__)
 
+MAX_DEPTH = 50
 VALIDATION = ("val", "valid", "validation", "dev")
 
 
@@ -44,7 +45,7 @@ class Listing:
     official: bool
 
     def fingerprint(self, *more: str) -> str:
-        """SHA-256 over names, sizes and times of the files, and `more`: if it is the same, so are the files."""
+        """SHA-256 over names, sizes and times of the files, and `more`: the same if the files are."""
         lines = [*more, *self.classes, *(f"{file.name}\0{file.state}" for file in self.files)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -61,9 +62,11 @@ def list_images(root: Path, part: Literal["train", "test"]) -> Listing:
         if len(set(classes)) < 2:
             found = f"only {next(iter(classes))}" if classes else "none"
             raise DataError(f"{train}: a class is a folder of images and there must be at least 2 ({found})")
-        files = tuple(_files(classes, part="train"))
-        if part == "test" and test is not None:
-            files = tuple(_files(_test_folders(test, list(classes)), part="test"))
+        test_classes = None if test is None else _test_folders(test, list(classes))
+        if part == "test" and test_classes is not None:
+            files = tuple(_files(test_classes, part="test"))
+        else:
+            files = tuple(_files(classes, part="train"))
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be listed: {error.strerror}") from None
     return Listing(tuple(classes), files, official=test is not None)
@@ -80,23 +83,27 @@ def _layout(root: Path) -> tuple[Path, Path | None]:
     if not root.is_dir():
         raise DataError(f"{root}: there is no such folder")
     inside = {name.casefold(): folder for name, folder in _folders(root).items()}
-    train, test = inside.get("train"), inside.get("test")
-    if train is None or not _folders(train):
-        if test is not None and len(inside) <= 1 + sum(name in inside for name in VALIDATION):
-            raise DataError(f"{root}: has {test.name}/ but no train/ with a folder for each class")
+    parts = [name for name in ("train", "test", *VALIDATION) if name in inside]
+    with_classes = [name for name in parts if _folders(inside[name])]
+    if not with_classes and (
+        not parts or len(parts) < len(inside)
+    ):  # then a folder called train is a class, of trains
         return root, None
-    validation = [inside[name].name for name in VALIDATION if name in inside]
-    others = [folder.name for name, folder in inside.items() if name not in ("train", "test", *VALIDATION)]
+    for name in ("train", "test"):
+        if name not in with_classes and (name == "train" or name in parts):
+            raise DataError(f"{root}: there must be a folder for each class, in it or in its {name}/")
+    others = [name for name in inside if name not in parts]
     if others:
-        raise DataError(f"{root}: {printable(others[0])}/ beside train/ is neither a class nor test/")
-    if validation and test is None:
+        raise DataError(f"{root}: {others[0]}/ is neither a class nor a part, beside {', '.join(parts)}")
+    validation = [name for name in parts if name in VALIDATION]
+    if validation and "test" not in parts:
         raise DataError(
             f"{root}: {validation[0]}/ is not used, as the training images are cross-validated: "
             "rename it to test/ to seal it for the final score, or move its images into train/"
         )
     if validation:
         logger.warning("%s: %s/ is not used: the images of train/ are cross-validated", root, validation[0])
-    return train, test
+    return inside["train"], inside.get("test")
 
 
 def _test_folders(test: Path, classes: list[str]) -> dict[str, Path]:
@@ -130,8 +137,9 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 def _files(classes: dict[str, Path], *, part: str) -> Iterator[ImageFile]:
     """All images of all classes; other files are ignored, and told of."""
-    ignored: list[str] = []
+    all_ignored: list[str] = []
     for label, (name, folder) in enumerate(classes.items()):
+        ignored: list[str] = []
         found = []
         if part == "train" or folder.exists():
             found = sorted(_walk(folder, name, label, frozenset(), ignored))
@@ -139,21 +147,23 @@ def _files(classes: dict[str, Path], *, part: str) -> Iterator[ImageFile]:
             other = f" ({len(ignored)} other files, e.g. {ignored[0]})" if ignored else ""
             raise DataError(f"{folder}: no image in this class folder{other}")
         yield from found
-    if ignored:
-        logger.warning(
-            "%d files are not named like images and ignored: %s", len(ignored), ", ".join(ignored[:3])
-        )
+        all_ignored += ignored
+    if all_ignored:
+        named = ", ".join(all_ignored[:3])
+        logger.warning("%d files are not named like images and ignored: %s", len(all_ignored), named)
 
 
 def _walk(
     folder: Path, name: str, label: int, ancestors: frozenset[tuple[int, int]], ignored: list[str]
 ) -> Iterator[ImageFile]:
-    """The image files in and below a folder. A link to a folder is followed, but never into its own ancestors."""
+    """The image files in and below a folder. Links are followed, but never into a folder they lie in."""
     status = folder.stat()
     here = (status.st_dev, status.st_ino)
     if here in ancestors:
         logger.warning("%s: a link to a folder above it is not followed", printable(str(folder)))
         return
+    if len(ancestors) > MAX_DEPTH:
+        raise DataError(f"{printable(str(folder))}: more than {MAX_DEPTH} folders inside each other")
     with os.scandir(folder) as entries:
         for entry in entries:
             inner = f"{name}/{printable(entry.name)}"
@@ -178,7 +188,12 @@ def _image_file(entry: "os.DirEntry[str]", name: str, label: int) -> ImageFile:
 
 
 def printable(name: str) -> str:
-    """A file name as text that can be stored and shown: composed accents, undecodable bytes written out."""
-    if name.isascii():
+    """A file name as text that can be stored and shown: accents composed, odd bytes written out."""
+    if name.isascii() and name.isprintable():
         return name
-    return unicodedata.normalize("NFC", name.encode("utf-8", "backslashreplace").decode())
+    composed = unicodedata.normalize("NFC", name)
+    hidden = ("Cc", "Cs")  # control characters, and bytes that are no UTF-8
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in hidden else char
+        for char in composed
+    )

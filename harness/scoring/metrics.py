@@ -97,14 +97,15 @@ def score(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
     """int64 (classes, classes) counts of images; rows are true classes, columns predicted ones."""
     cells = labels * num_classes + predictions
-    counts: np.ndarray = np.bincount(cells, minlength=num_classes**2).astype(np.int64, copy=False)
-    return counts.reshape((num_classes, num_classes))  # type: ignore[no-any-return, unused-ignore]
+    matrix: np.ndarray = np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+    return matrix
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Float32 probabilities of (n, classes) logits, computed in double precision."""
-    exponentials = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    return (exponentials / exponentials.sum(1, keepdims=True)).astype(np.float32)
+    exponentials: np.ndarray = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+    probabilities: np.ndarray = exponentials / exponentials.sum(1, keepdims=True)
+    return probabilities.astype(np.float32)
 
 
 def _confusion(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import DataError, HarnessError, RecordError
-from harness.tracking.packaging import DOCUMENT, MEAN, SCHEMA, STD
+from harness.serving.packaging import DOCUMENT, MEAN, SCHEMA, STD
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,7 +55,8 @@ class TrialModel:
             return np.zeros((0, len(self.classes)), dtype=np.float32)
         with training.session(self.compute):
             logits = [fold.predict_logits(pixels, self.compute) for fold in self.folds]
-        return np.mean(logits, axis=0, dtype=np.float64).astype(np.float32)
+        mean: np.ndarray = np.asarray(logits, dtype=np.float64).sum(0) / len(logits)
+        return mean.astype(np.float32)
 
 
 def load_trial_model(folder: Path) -> TrialModel:

@@ -87,7 +87,7 @@ class Manifest:
     def load(cls, path: Path) -> "Manifest":
         """Read what `save` wrote. Raises DataError if it is missing or damaged."""
         try:
-            with np.load(path, allow_pickle=False) as content:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
                 head, fold_of = json.loads(str(content["head"])), content["fold_of"].astype(np.int64)
             manifest = cls(head["data_hash"], head["num_folds"], head["seed"], fold_of)
             if manifest.hash != head["hash"]:

@@ -71,6 +71,7 @@ class Driver:
     deadline: float | None = None
     trials: list[TrialRecord] = field(default_factory=list)
     asker: Asker = field(init=False)
+    under_way: dict[str, tuple[int, int]] = field(default_factory=dict)  # fold key -> (trial, fold)
 
     def run(self) -> Iterator[Event]:
         """Finish all that is missing, batch after batch."""
@@ -112,17 +113,17 @@ class Driver:
         heat = _Heat(batch, self)
         yield from heat.settle()
         while heat.open_trials and not self._is_late_between(heat):
-            while len(heat.under_way) < self.executor.num_slots and (place := heat.next_place()):
-                heat.under_way[heat.key(*place)] = place
+            while len(self.under_way) < self.executor.num_slots and (place := heat.next_place()):
+                self.under_way[heat.keys[place]] = place
                 yield FoldBegan(*place)
                 self.executor.submit(heat.tasks[place])
             key, report = self.executor.next()
-            number, fold = heat.under_way[key]
+            number, fold = self.under_way[key]
             if isinstance(report, Epoch):
                 yield EpochEnded(number, fold, report)
                 continue
-            del heat.under_way[key]
-            heat.results[key] = report
+            del self.under_way[key]
+            heat.results[key] = report  # of an earlier batch too: trained ahead, and then not needed
             if isinstance(report, FoldRecord):
                 yield FoldEnded(number, fold, report.metrics[self.study.objective], report)
             yield from heat.settle()
@@ -130,7 +131,7 @@ class Driver:
     def _is_late_between(self, heat: "_Heat") -> bool:
         """Late, and the trial whose turn it is has not begun."""
         number = heat.open_trials[0].number
-        begun = any(place[0] == number for place in heat.under_way.values()) or heat.prefix(number)
+        begun = any(place[0] == number for place in self.under_way.values()) or heat.prefix(number)
         return self._is_late() and not begun
 
     def end(self, trial: TrialRecord) -> TrialEnded:
@@ -157,10 +158,6 @@ class _Heat:
         self.keys = {place: task.key() for place, task in self.tasks.items()}
         found = {key: driver.store.read_fold(key) for key in set(self.keys.values())}
         self.results: dict[str, FoldRecord | FoldFailure] = {key: record for key, record in found.items() if record}
-        self.under_way: dict[str, tuple[int, int]] = {}
-
-    def key(self, number: int, fold: int) -> str:
-        return self.keys[number, fold]
 
     def prefix(self, number: int) -> list[FoldRecord | FoldFailure]:
         """The results of a trial's folds, from the first to the one before the first that is missing."""
@@ -185,7 +182,7 @@ class _Heat:
         order += [(number, fold) for number in later for fold in range(self.num_folds) if self._may_go_on(number)]
         for place in order:
             key = self.keys[place]
-            if key not in self.results and key not in self.under_way:
+            if key not in self.results and key not in self.driver.under_way:
                 return place
         return None
 

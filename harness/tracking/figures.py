@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from harness.records import Epoch, TrialRecord
+from harness.tracking.ranking import best_so_far
 
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#999999", "#222222"
 BLUES = LinearSegmentedColormap.from_list("blues", ["#FFFFFF", "#9ECAE6", BLUE, "#08306B"])
@@ -23,17 +24,19 @@ MOST_NUMBERS = 30  # classes; beyond, the cells of a confusion matrix are too sm
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Counts of images, (classes, classes), rows true and columns predicted; shade is the share of the row."""
+    """Counts of images, (classes, classes): rows are true, columns predicted; the shade is a row's share."""
     num_classes = len(classes)
     side = float(np.clip(0.55 * num_classes, 2.4, 12))
-    figure = _figure(side + 2.6, side + 1.9)
-    axes = figure.add_subplot()
+    names = [_shortened(name) for name in classes]
+    size = 9 if num_classes <= MOST_NUMBERS else max(3.0, 9 * MOST_NUMBERS / num_classes)
+    names_width = 0.0088 * size * max(map(len, names))
+    left, bottom = 0.55 + names_width, 0.6 + 0.75 * names_width
+    figure = _figure(left + side + 1.1, bottom + side + 0.45)
+    axes = _place(figure, left, bottom, side, side)
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     image = axes.imshow(shares, cmap=BLUES, vmin=0, vmax=1)
     if num_classes <= MOST_NUMBERS:
         _write_counts(axes, matrix, shares)
-    size = 9 if num_classes <= MOST_NUMBERS else max(3.0, 9 * MOST_NUMBERS / num_classes)
-    names = [_shortened(name) for name in classes]
     axes.set_xticks(range(num_classes), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
     axes.set_yticks(range(num_classes), names, fontsize=size)
     for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
@@ -43,20 +46,22 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     axes.set_title(f"{right:,} of {total:,} held-out images right ({right / max(total, 1):.1%})", loc="left")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, format=lambda share, _: f"{share:.0%}")
+    beside = _place(figure, left + side + 0.15, bottom, 0.15, side)
+    bar = figure.colorbar(image, cax=beside, format=lambda share, _: f"{share:.0%}")
     bar.set_label("share of the true class")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure
 
 
 def learning_curves(folds: Sequence[Sequence[Epoch]]) -> Figure:
     """Loss and accuracy by epoch, of training and held-out images: mean over the folds, and their spread."""
-    figure = _figure(9.6, 3.8)
+    figure = _figure(9.6, 3.7)
     parts = [("train", BLUE, "--"), ("validation", ORANGE, "-")]
-    for place, what in enumerate(["loss", "accuracy"], start=1):
-        axes = figure.add_subplot(1, 2, place)
+    for left, what in [(0.55, "loss"), (5.4, "accuracy")]:
+        axes = _place(figure, left, 0.55, 4.0, 2.75)
         for part, colour, style in parts:
-            _curve(axes, [[getattr(epoch, f"{part}_{what}") for epoch in fold] for fold in folds], colour, style, part)
+            values = [[getattr(epoch, f"{part}_{what}") for epoch in fold] for fold in folds]
+            _curve(axes, values, colour, style, part)
         axes.set(xlabel="epoch", title=what)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _tidy(axes)
@@ -68,24 +73,27 @@ def learning_curves(folds: Sequence[Sequence[Epoch]]) -> Figure:
 def history(trials: Sequence[TrialRecord], objective: str, direction: str) -> Figure:
     """Every trial's score with its standard error, by number, and the best so far of the complete ones."""
     figure = _figure(9.6, 4.2)
-    axes = figure.add_subplot()
+    axes = _place(figure, 0.8, 0.55, 8.6, 3.2)
     scored = [trial for trial in trials if trial.mean is not None and trial.state in ("complete", "stopped")]
     for state, marker, colour, filled in [("complete", "o", BLUE, True), ("stopped", "v", GREY, False)]:
         group = [trial for trial in scored if trial.state == state]
         if group:
             axes.errorbar(
-                [trial.number for trial in group], [trial.mean for trial in group],
-                yerr=[trial.standard_error or 0.0 for trial in group], fmt=marker, color=colour, ecolor=colour,
+                [trial.number for trial in group], [trial.mean or 0.0 for trial in group],
+                yerr=[trial.standard_error or 0.0 for trial in group], fmt=marker, color=colour,
                 mfc=colour if filled else "white", markersize=6, elinewidth=1, alpha=0.9,
-                label="stopped early" if state == "stopped" else "complete",
+                label="stopped early" if state == "stopped" else "complete", zorder=3,
             )  # fmt: skip
     numbers, bests = best_so_far(trials, direction)
     if numbers:
-        axes.step([*numbers, len(trials) - 1], [*bests, bests[-1]], where="post", color=ORANGE, lw=2, label="best so far")
+        until_now = [*numbers, len(trials) - 1], [*bests, bests[-1]]
+        axes.step(*until_now, where="post", color=ORANGE, lw=2, label="best so far")
     failed = [trial.number for trial in trials if trial.state == "failed"]
     if failed:
-        axes.plot(failed, [0.03] * len(failed), "x", color=INK, transform=axes.get_xaxis_transform(), label="failed")
-    axes.set(xlabel="trial", ylabel=f"{objective} (mean over folds ± corrected standard error)")
+        bottom = axes.get_xaxis_transform()
+        axes.plot(failed, [0.03] * len(failed), "x", color=INK, transform=bottom, label="failed")
+    axes.set(xlabel="trial", ylabel=objective)
+    axes.set_title("mean over folds ± corrected standard error", loc="right", fontsize=10, color="#555555")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _tidy(axes)
     if axes.get_legend_handles_labels()[0]:
@@ -96,8 +104,9 @@ def history(trials: Sequence[TrialRecord], objective: str, direction: str) -> Fi
 def importances(shares: Mapping[str, float]) -> Figure:
     """How much of the scores' variation each searched option explains, most important first."""
     ordered = sorted(shares.items(), key=lambda item: item[1])
-    figure = _figure(7.2, 1.2 + 0.42 * max(len(ordered), 1))
-    axes = figure.add_subplot()
+    left, height = 0.3 + 0.085 * max((len(name) for name in shares), default=1), 0.42 * max(len(ordered), 1)
+    figure = _figure(left + 5.6, height + 0.75)
+    axes = _place(figure, left, 0.6, 5.3, height)
     bars = axes.barh([name for name, _ in ordered], [share for _, share in ordered], color=BLUE, height=0.62)
     axes.bar_label(bars, fmt="{:.0%}", padding=4, color=INK)
     axes.set(xlabel="share of the variation between trials", xlim=(0, max([*shares.values(), 0.01]) * 1.15))
@@ -108,18 +117,6 @@ def importances(shares: Mapping[str, float]) -> Figure:
     return figure
 
 
-def best_so_far(trials: Sequence[TrialRecord], direction: str) -> tuple[list[int], list[float]]:
-    """Numbers of the trials that were better than all complete ones before them, and their scores."""
-    sign = 1 if direction == "maximize" else -1
-    numbers: list[int] = []
-    bests: list[float] = []
-    for trial in trials:
-        if trial.state == "complete" and trial.mean is not None and (not bests or sign * trial.mean > sign * bests[-1]):
-            numbers.append(trial.number)
-            bests.append(trial.mean)
-    return numbers, bests
-
-
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG file."""
     with warnings.catch_warnings():
@@ -128,10 +125,16 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def _figure(width: float, height: float) -> Figure:
-    """A figure of that many inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    """An empty figure, in inches."""
+    figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
+
+
+def _place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes in inches from the lower left corner; automatic layout takes twice the time to draw."""
+    whole = figure.get_size_inches()
+    return figure.add_axes((left / whole[0], bottom / whole[1], width / whole[0], height / whole[1]))
 
 
 def _write_counts(axes: Axes, matrix: np.ndarray, shares: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Where a study comes from: code, packages, machine. Nothing is taken from the environment or the command line."""
+"""Where a study comes from: code, packages, machine; nothing from the environment or the command line."""
 
 import getpass
 import os
@@ -17,7 +17,7 @@ GIT_SECONDS = 10
 def collect(folder: Path | None = None) -> dict[str, Any]:
     """What identifies a run, as JSON: commit, dirty, diff, untracked, python, packages, hardware, user.
 
-    folder: whose repository is asked, by default the current one; outside of any, the one of harness's own code.
+    folder: whose repository is asked, by default the current one; outside of any, that of harness's code.
     """
     return {
         **git_state(folder or Path.cwd()),
@@ -29,7 +29,7 @@ def collect(folder: Path | None = None) -> dict[str, Any]:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """commit, dirty, diff and untracked of the repository around `folder`; without git or one, commit is ""."""
+    """commit, dirty, diff and untracked of the repository around `folder`; commit is "" without one."""
     root = _git(folder, "rev-parse", "--show-toplevel") or _git(PACKAGE, "rev-parse", "--show-toplevel")
     if not root:
         return {"commit": "", "dirty": False, "diff": "", "untracked": []}

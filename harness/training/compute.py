@@ -3,6 +3,7 @@
 On one machine the same `Compute` gives the same bits; `fingerprint` says what may change them elsewhere.
 """
 
+import ctypes
 import os
 import platform
 from collections.abc import Iterator
@@ -63,28 +64,30 @@ def resolve(options: ComputeOptions) -> Compute:
 def session(compute: Compute) -> Iterator[None]:
     """Set the thread count and deterministic kernels, fork torch's random state; put all back afterwards.
 
-    Build and train the model inside. Raises HarnessError for a device that this machine does not have.
+    Build and train the model inside. What stays: the process keeps the memory it once had (see below).
+    Raises HarnessError for a device that this machine does not have.
     """
     _require(compute.device)
+    _keep_freed_memory()
     if compute.device == "cuda":  # read when cuBLAS starts; without it deterministic matrix products raise
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads, cudnn, memory = torch.get_num_threads(), torch.backends.cudnn, torch.utils.deterministic
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    debug_mode = torch.get_deterministic_debug_mode()
     fill = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
     flags = cudnn.deterministic, cudnn.benchmark
     accelerators = [torch.cuda.current_device()] if compute.device == "cuda" else []
     with torch.random.fork_rng(devices=accelerators):
         try:
             torch.set_num_threads(compute.threads)
-            torch.use_deterministic_algorithms(True, warn_only=True)
+            # Does what use_deterministic_algorithms does, without its import of torch.compile's parts (6 s).
+            torch.set_deterministic_debug_mode("warn")
             # Filling costs time and changes no result.
             memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
             cudnn.deterministic, cudnn.benchmark = True, False
             yield
         finally:
             torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.set_deterministic_debug_mode(debug_mode)
             memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
             cudnn.deterministic, cudnn.benchmark = flags
 
@@ -107,6 +110,19 @@ def fingerprint(compute: Compute) -> dict[str, str]:
         found["cuda"] = str(torch.version.cuda)
         found["cudnn"] = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
     return found
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to reuse the memory of freed activations rather than return it and fault it in again.
+
+    Every step takes and frees the same sizes; how often glibc gives them back depends on the heap's layout, and
+    costs up to a sixth of the speed (tests/benchmarks/README.md). Elsewhere this does nothing.
+    """
+    mmap_threshold, trim_threshold = -3, -1  # the names' numbers in malloc.h
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(mmap_threshold, 2**30)
+        mallopt(trim_threshold, 2**31 - 1)
 
 
 def _best_device() -> Literal["cpu", "cuda", "mps"]:

@@ -26,7 +26,7 @@ from harness.training import checkpoint as checkpoints
 from harness.training.augment import AugmentOptions, draw
 from harness.training.checkpoint import Progress
 from harness.training.compute import Compute
-from harness.training.optim import OptimOptions, Schedule, make_optimizer
+from harness.training.optim import OptimOptions, Schedule, make_optimizer, take_step
 from harness.training.pixels import Pixels, Statistics, autocast, evaluate, measure
 
 log = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ class _Training:
             loss.backward()  # type: ignore[no-untyped-call]
             if options.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
-            self.optimizer.step()
+            take_step(self.optimizer)
             losses[step] = loss.detach()
             correct += (logits.detach().argmax(1) == targets).sum()
         return _mean_loss(losses, self.bounds, epoch), correct.item() / len(indices)

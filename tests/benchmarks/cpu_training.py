@@ -1,7 +1,8 @@
-"""Training on the CPU: the script everybody writes, a bare tensor loop, and harness. Images/s of training alone.
+"""Training on the CPU: the script everybody writes, a bare tensor loop, and harness; images/s of training.
 
-All three train the same ResNet with the same optimiser, batch size, images and number of threads. The stock script
-holds decoded PIL images in memory, so it pays for no file and no JPEG. Accuracy is on 2,000 other images.
+All three train the same ResNet with the same optimiser, batch size, images and number of threads. The stock
+script holds decoded PIL images in memory, so it pays for no file and no JPEG. It also has its DataLoader's
+workers, as usual. Accuracy is on 2,000 other images.
 """
 
 import argparse
@@ -108,7 +109,7 @@ class InMemory(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
 
 
 def bare(data: FoldData, options: argparse.Namespace) -> Run:
-    """What an expert writes by hand: one normalised, padded tensor, crops as windows of it, bf16, channels_last."""
+    """What an expert writes by hand: a normalised, padded tensor, crops as windows, bf16, channels_last."""
     compute = resolve(ComputeOptions(device="cpu", threads=options.threads))
     torch.manual_seed(0)
     torch.set_num_threads(compute.threads)

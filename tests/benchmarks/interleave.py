@@ -1,15 +1,17 @@
-"""Runs contenders in turn, A B A B …, so that a busy machine slows all of them alike, and compares them pairwise."""
+"""Runs contenders in turn, A B A B …, so that a busy machine slows all alike, and compares them by round."""
 
+import multiprocessing
 import statistics
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Run:
-    """One timed run. rate: of work done, in `unit`; more is better.   note: what else it found, e.g. accuracy."""
+    """One timed run. rate: work done, in `unit`; more is better.   note: what else it found."""
 
     rate: float
     unit: str
@@ -20,11 +22,16 @@ Contenders = dict[str, Callable[[], Run]]
 
 
 def measure(contenders: Contenders, *, runs: int) -> dict[str, list[Run]]:
-    """Each contender `runs` times, after one another in every round."""
+    """Each contender `runs` times, after one another in every round, and every run in a fresh process.
+
+    So no contender finds another's settings, warm caches or memory.
+    """
+    spawn = multiprocessing.get_context("spawn")
     found: dict[str, list[Run]] = {name: [] for name in contenders}
     for number in range(runs):
         for name, run in contenders.items():
-            found[name].append(run())
+            with ProcessPoolExecutor(1, mp_context=spawn) as process:
+                found[name].append(process.submit(run).result())
             latest = found[name][-1]
             line = f"round {number + 1}/{runs}  {name}: {latest.rate:.0f} {latest.unit}  {latest.note}"
             print(line, file=sys.stderr, flush=True)
@@ -32,7 +39,7 @@ def measure(contenders: Contenders, *, runs: int) -> dict[str, list[Run]]:
 
 
 def summary(found: dict[str, list[Run]]) -> list[dict[str, Any]]:
-    """Per contender its median rate, and its ratio to the yardstick round by round: median, lowest, highest."""
+    """Per contender its median rate, and over the rounds its ratio to the yardstick."""
     yardstick = next(iter(found.values()))
     rows = []
     for name, results in found.items():

@@ -3,7 +3,7 @@
     model.json   architecture, input shape, classes, per-channel statistics of each fold
     fold0.safetensors, fold1.safetensors, …
 
-Nothing in it is code. `serving/model.py` reads it.
+Nothing in it is code. `model.py` reads it.
 """
 
 import hashlib
@@ -45,7 +45,11 @@ def write_model(folder: Path, study: StudyRecord, trial: TrialRecord, folds: Seq
         "schema": SCHEMA,
         "study": study.name,
         "trial": trial.number,
-        "model": {key.removeprefix("model."): value for key, value in trial.values.items() if key.startswith("model.")},
+        "model": {
+            key.removeprefix("model."): value
+            for key, value in trial.values.items()
+            if key.startswith("model.")
+        },
         "image_shape": study.data["image_shape"],
         "classes": study.data["classes"],
         "compute": study.compute,

@@ -1,0 +1,90 @@
+"""Opens an MLflow store: its settings, its database's creation, and its errors in one line."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from harness.errors import StoreError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default a call that fails takes 244 s
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+CONNECT_SECONDS = 4.0
+LOCK_SECONDS = 120.0  # to wait for another process that creates the database, which takes it 6 to 7 s
+
+
+def connect(uri: str) -> "MlflowClient":
+    """A client of the store, which is created if it is a new SQLite file. Raises StoreError."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with telling_store_errors(uri), _sole_creator(uri):
+        _require_answer(uri)
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)  # opens the store, and creates the tables of a new one
+    return client
+
+
+@contextmanager
+def _sole_creator(uri: str) -> Iterator[None]:
+    """Two processes that create one SQLite database at the same time both fail: one after the other."""
+    from filelock import FileLock, Timeout
+
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    path = Path(uri.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+            yield
+    except Timeout:
+        raise StoreError(f"{path}: another process has been creating it for {LOCK_SECONDS:.0f} s") from None
+
+
+def _require_answer(uri: str) -> None:
+    """Find out quickly that nobody listens; MLflow's own timeouts are made for slow answers."""
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https") and not getproxies():
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "localhost", port), timeout=CONNECT_SECONDS).close()
+
+
+@contextmanager
+def telling_store_errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow, its database and the network raise into one line. No password is shown."""
+    parts = urlsplit(uri)
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"MLflow at {shown}: {error}") from None
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "requests", "sqlite3"):
+            raise
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise StoreError(f"MLflow at {shown}: {first}") from None
+
+
+def pages(search: Callable[..., Any], experiment_ids: list[str], filter_string: str) -> Iterator[Any]:
+    """Everything that a search finds."""
+    token = None
+    while True:
+        page = search(experiment_ids, filter_string=filter_string, max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

@@ -1,0 +1,267 @@
+"""Makes MLflow show what the records say: a study's runs, their metrics, files and models.
+
+It compares and adds what is missing, with plain client calls, explicit run ids and the records' time stamps.
+Each run carries a tag with the version of what it shows, written last; so a delivery that was cut short
+anywhere is simply done again. Only the `mlflow_…` modules here import mlflow.
+"""
+
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+from harness.errors import StoreError
+from harness.records import FoldRecord, StudyRecord, TrialRecord
+from harness.serving import packaging
+from harness.tracking import study_files, views
+from harness.tracking.mlflow_model import write_mlmodel
+from harness.tracking.mlflow_store import connect, pages, telling_store_errors
+from harness.tracking.ranking import best_trial
+from harness.tracking.views import STUDY, Place, Point, View
+
+logger = logging.getLogger(__name__)
+
+SHOWN = "harness.shown"  # the tag with the version of what a run shows; written after all the rest
+POINTS_PER_CALL = 800  # MLflow takes 1,000 metrics, parameters and tags together
+PARAMS_PER_CALL = 100
+PICTURES_SECONDS = 60.0  # while a study runs, its pictures are drawn at most so often
+
+
+@dataclass
+class _Run:
+    """What MLflow has of one run. points: those that this process has sent."""
+
+    run_id: str
+    version: str = ""
+    points: set[Point] = field(default_factory=set)
+
+
+class MlflowTracker:
+    """Delivers studies to one MLflow store. Not for use by several threads at once."""
+
+    def __init__(self, uri: str, *, home: Path):
+        """uri: `sqlite:////abs/mlflow.db`, whose database is created if need be, or `http://…`.
+
+        home: where artifacts go, unless a server keeps them.
+        Raises StoreError if the store cannot be reached.
+        """
+        self._uri, self._home = uri, home.expanduser().absolute()
+        self._client = connect(uri)
+        self._study_id = ""  # of the study that _experiment_id, _runs and _models are about
+        self._experiment_id = ""
+        self._runs: dict[Place, _Run] = {}
+        self._models: dict[int, Any] = {}
+        self._pictures_due = 0.0
+
+    def deliver(
+        self,
+        study: StudyRecord,
+        trials: Sequence[TrialRecord],
+        folds: Mapping[str, FoldRecord],
+        *,
+        final: bool,
+        importances: Mapping[str, float] | None = None,
+    ) -> None:
+        """Add what MLflow lacks of the study; calling it again, or after a crash anywhere, changes nothing.
+
+        trials: in the order of their numbers.   folds: by key, at least those of the trials.
+        final: nobody is working on the study any more.   importances: option -> share, for a picture.
+        Raises StoreError if MLflow cannot be reached or does not take it.
+        """
+        try:
+            with telling_store_errors(self._uri):
+                if self._study_id != views.study_id(study):
+                    self._read(study)
+                self._deliver(study, trials, folds, final=final, importances=importances or {})
+        except BaseException:
+            self._study_id = ""  # look again at what is there
+            raise
+
+    def run_ids(self) -> dict[str, Any]:
+        """{"study": run id, "trials": {"0": run id, …}} of the study delivered last."""
+        ids = {place: run.run_id for place, run in self._runs.items()}
+        trials = {str(trial): ids[trial, fold] for trial, fold in ids if trial is not None and fold is None}
+        return {"study": ids.get(STUDY), "trials": trials}
+
+    def _deliver(
+        self,
+        study: StudyRecord,
+        trials: Sequence[TrialRecord],
+        folds: Mapping[str, FoldRecord],
+        *,
+        final: bool,
+        importances: Mapping[str, float],
+    ) -> None:
+        if STUDY not in self._runs:
+            self._create(views.study_view(study, [], final=False, note="", files=None), parent=None)
+        for trial in trials:
+            self._deliver_trial(study, trial, folds, final=final)
+        self._deliver_models(study, trials, folds, final=final)
+        if self._shows(STUDY, views.study_version(study, trials, final=final)):
+            return
+        with_pictures = final or monotonic() >= self._pictures_due
+        self._show(
+            views.study_view(
+                study, trials, final=final, note=study_files.note(study, trials),
+                files=study_files.writer(study, trials, importances, with_pictures=with_pictures),
+            )
+        )  # fmt: skip
+        if with_pictures:
+            self._pictures_due = monotonic() + PICTURES_SECONDS
+
+    def _deliver_trial(
+        self, study: StudyRecord, trial: TrialRecord, folds: Mapping[str, FoldRecord], *, final: bool
+    ) -> None:
+        place: Place = (trial.number, None)
+        is_empty = trial.state == "running" and not trial.folds
+        if is_empty or self._shows(place, views.trial_version(trial, final=final)):
+            return
+        records = [record for key in trial.folds if (record := folds.get(key)) is not None]
+        if len(records) < len(trial.folds):
+            logger.warning("trial %d: a fold's record is gone; MLflow does not show the trial", trial.number)
+            return
+        files = None if trial.state == "running" else study_files.trial_writer(study, records)
+        view = views.trial_view(study, trial, records, final=final, files=files)
+        if place not in self._runs:
+            self._create(view, parent=STUDY)
+        for record in records:
+            fold = views.fold_view(study, trial, record, files=study_files.fold_writer(study, record))
+            if not self._shows(fold.place, fold.version):
+                if fold.place not in self._runs:
+                    self._create(fold, parent=place)
+                self._show(fold)
+        self._show(view)
+
+    def _shows(self, place: Place, version: str) -> bool:
+        return place in self._runs and self._runs[place].version == version
+
+    def _create(self, view: View, *, parent: Place | None) -> None:
+        """A run that can be found again by its tags from its first moment on."""
+        tags = dict(view.tags)
+        if parent is not None:
+            tags["mlflow.parentRunId"] = self._runs[parent].run_id
+        run = self._client.create_run(
+            self._experiment_id, start_time=view.started, tags=tags, run_name=view.name
+        )
+        self._runs[view.place] = _Run(run.info.run_id)
+
+    def _show(self, view: View) -> None:
+        """Bring a run up to date: files, status, points and parameters, and last the tag that says so."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        run = self._runs[view.place]
+        if view.files is not None:
+            with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+                view.files(Path(folder))
+                self._client.log_artifacts(run.run_id, folder)
+        if view.dataset is not None and not run.version:
+            self._client.log_inputs(run.run_id, datasets=[_dataset_input(*view.dataset)])
+        if view.ended is not None:
+            self._client.set_terminated(run.run_id, status=view.status, end_time=view.ended)
+        elif run.version:
+            self._client.update_run(run.run_id, status=view.status)
+        new = [point for point in view.points if point not in run.points]
+        metrics = [Metric(point.key, point.value, point.milliseconds, point.step) for point in new]
+        params = [Param(key, value) for key, value in view.params.items()] if not run.version else []
+        while len(metrics) > POINTS_PER_CALL or len(params) > PARAMS_PER_CALL:
+            self._client.log_batch(run.run_id, metrics[:POINTS_PER_CALL], params[:PARAMS_PER_CALL])
+            metrics, params = metrics[POINTS_PER_CALL:], params[PARAMS_PER_CALL:]
+        tags = [RunTag(key, value) for key, value in {**view.tags, SHOWN: view.version}.items()]
+        self._client.log_batch(run.run_id, metrics, params, tags)
+        run.version = view.version
+        run.points.update(new)
+
+    def _read(self, study: StudyRecord) -> None:
+        """Find the study's experiment, or create it, and the runs and models that it has."""
+        self._runs, self._models = {}, {}
+        self._experiment_id = self._find_experiment(study) or self._create_experiment(study)
+        mine = f"tags.`harness.study_id` = '{views.study_id(study)}'"
+        for run in pages(self._client.search_runs, [self._experiment_id], mine):
+            tags = run.data.tags
+            trial, fold = tags.get("harness.trial"), tags.get("harness.fold")
+            place = (None if trial is None else int(trial), None if fold is None else int(fold))
+            self._runs[place] = _Run(run.info.run_id, tags.get(SHOWN, ""))
+        for model in pages(self._client.search_logged_models, [self._experiment_id], mine):
+            self._models[int(model.tags["harness.trial"])] = model
+        self._study_id = views.study_id(study)
+
+    def _find_experiment(self, study: StudyRecord) -> str | None:
+        """By name, or by the study's tag where somebody has renamed it."""
+        found = self._client.get_experiment_by_name(study.name)
+        if found is None:
+            from mlflow.entities import ViewType
+
+            mine = f"tags.`harness.study_id` = '{views.study_id(study)}'"
+            renamed = self._client.search_experiments(ViewType.ALL, max_results=1, filter_string=mine)
+            found = renamed[0] if renamed else None
+        if found is not None and found.lifecycle_stage != "active":
+            raise StoreError(
+                f"the experiment {found.name!r} has been deleted in MLflow; restore it with `mlflow experiments "
+                f"restore --experiment-id {found.experiment_id}`, or run the study by another name"
+            )
+        return None if found is None else str(found.experiment_id)
+
+    def _create_experiment(self, study: StudyRecord) -> str:
+        is_served = urlsplit(self._uri).scheme in ("http", "https")
+        location = None if is_served else (self._home / "artifacts" / study.name).as_uri()
+        tags = views.experiment_tags(study)
+        return str(self._client.create_experiment(study.name, artifact_location=location, tags=tags))
+
+    def _deliver_models(
+        self,
+        study: StudyRecord,
+        trials: Sequence[TrialRecord],
+        folds: Mapping[str, FoldRecord],
+        *,
+        final: bool,
+    ) -> None:
+        """A model of each complete trial that keeps it; the best one's when nothing better can come."""
+        best = best_trial(study, trials)
+        for trial in trials:
+            keep = str(trial.values.get("train.keep_models", "best"))
+            wanted = keep == "all" or (keep == "best" and final and trial is best)
+            ready = trial.number in self._models and self._models[trial.number].status == "READY"
+            if not wanted or ready or trial.state != "complete":
+                continue
+            records = [record for key in trial.folds if (record := folds.get(key)) is not None]
+            if len(records) == len(trial.folds) and packaging.has_weights(records):
+                self._deliver_model(study, trial, records)
+
+    def _deliver_model(self, study: StudyRecord, trial: TrialRecord, records: Sequence[FoldRecord]) -> None:
+        """Upload first, declare ready last."""
+        from mlflow.entities import LoggedModelOutput
+
+        run_id = self._runs[trial.number, None].run_id
+        model = self._models.get(trial.number)
+        if model is None:
+            tags = {
+                "harness.study": study.name,
+                "harness.study_id": views.study_id(study),
+                "harness.trial": str(trial.number),
+            }
+            model = self._client.create_logged_model(
+                self._experiment_id, name="model", source_run_id=run_id, tags=tags, model_type="classifier"
+            )
+            self._models[trial.number] = model
+        with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+            path = Path(folder) / "model"
+            try:
+                packaging.write_model(path / "data", study, trial, records)
+            except FileNotFoundError:  # a better trial's models have just replaced these
+                return
+            write_mlmodel(path, study, run_id, model)
+            self._client.log_model_artifacts(model.model_id, str(path))
+        outputs = self._client.get_run(run_id).outputs
+        if model.model_id not in [output.model_id for output in (outputs.model_outputs if outputs else [])]:
+            self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+        self._models[trial.number] = self._client.finalize_logged_model(model.model_id, "READY")
+
+
+def _dataset_input(name: str, digest: str) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    return DatasetInput(Dataset(name, digest, "harness", "{}"), [InputTag("mlflow.data.context", "training")])

@@ -1,0 +1,138 @@
+"""MLflow's pages over a store: starts its server beside this process, and ends it again."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from json import load
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import ProxyHandler, build_opener
+
+from harness.errors import StoreError, UsageError
+from harness.tracking.views import TABLE
+
+START_SECONDS = 120.0
+STOP_SECONDS = 10.0
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # halves its memory and the time to start
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running MLflow server. url: of the study's trials, best first, or of the list of experiments."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+
+    def wait(self) -> None:
+        """Return when the server has ended."""
+        self.process.wait()
+
+
+@contextmanager
+def serve(
+    home: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 5000,
+    study: str | None = None,
+    open_browser: bool = False,
+) -> Iterator[Server]:
+    """MLflow's pages of the store in `home`, from the time they answer until the block ends.
+
+    port: 0 is any that is free.   study: whose page to go to.
+    Raises StoreError if there is no store, the port is taken or the server does not start, UsageError for an
+    unknown study.
+    """
+    database = home.expanduser().absolute() / "mlflow.db"
+    if not database.is_file():
+        raise StoreError(f"{database}: there is none yet; run `harness tune` first")
+    port = _free_port(host, port)
+    process = _start(database, host, port)
+    try:
+        root = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+        _wait_for_answer(process, root)
+        url = _study_page(root, study) if study is not None else f"{root}/#/experiments"
+        if open_browser:
+            webbrowser.open(url)
+        yield Server(url, process)
+    finally:
+        _stop(process)
+
+
+def _start(database: Path, host: str, port: int) -> "subprocess.Popen[bytes]":
+    command = [
+        sys.executable, "-m", "mlflow", "server",
+        "--backend-store-uri", f"sqlite:///{database.as_posix()}",
+        "--default-artifact-root", (database.parent / "artifacts").as_uri(),
+        "--host", host, "--port", str(port), "--workers", "1",
+        "--allowed-hosts", f"localhost:{port},127.0.0.1:{port},{host}:{port}",
+    ]  # fmt: skip
+    return subprocess.Popen(
+        command,
+        env={**os.environ, **ENVIRONMENT},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # so that its own children end with it, and Ctrl-C reaches us first
+    )
+
+
+def _free_port(host: str, port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StoreError(
+                f"port {port} of {host} cannot be used: {error.strerror}; try --port 0"
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+def _wait_for_answer(process: "subprocess.Popen[bytes]", root: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise StoreError(
+                f"the MLflow server ended with exit code {process.returncode} before it answered"
+            )
+        try:
+            _open(f"{root}/health").close()
+            return
+        except (URLError, OSError):
+            time.sleep(0.2)
+    raise StoreError(f"the MLflow server has not answered within {START_SECONDS:.0f} s")
+
+
+def _study_page(root: str, study: str) -> str:
+    query = urlencode({"experiment_name": study})
+    try:
+        with _open(f"{root}/api/2.0/mlflow/experiments/get-by-name?{query}") as answer:
+            experiment = load(answer)["experiment"]["experiment_id"]
+    except HTTPError:
+        raise UsageError(f"MLflow has no study {study!r} yet") from None
+    return f"{root}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={TABLE}"
+
+
+def _open(url: str):  # type: ignore[no-untyped-def]
+    """Ask a server on this machine, whatever proxies are set."""
+    return build_opener(ProxyHandler({})).open(url, timeout=5)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,333 @@
+"""What MLflow should show of each record: runs with parameters, points, tags and files, as plain data.
+
+No MLflow in here; `mlflow_tracker.py` makes its runs look like these. Everything is a function of the
+records, time stamps included, so showing a record twice changes nothing.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.records import FoldRecord, Scalar, StudyRecord, TrialRecord
+from harness.scoring import corrected_standard_error
+from harness.tracking.ranking import best_so_far
+
+VERSION = "1"  # of the views; raised when they change, so that older runs are brought up to date
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+Place = tuple[int | None, int | None]  # (trial, fold) of a run; (None, None) is the study's own
+STUDY: Place = (None, None)
+
+MOST_PARAM_CHARACTERS = 6000  # MLflow's limits; it cuts silently
+MOST_TAG_CHARACTERS = 8000
+NOT_ALLOWED = re.compile(r"[^\w\-./: ]")
+EPOCH_CURVES = (
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "learning_rate",
+    "images_per_second",
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a metric."""
+
+    key: str
+    value: float
+    milliseconds: int
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class View:
+    """One run as MLflow should show it. started, ended: milliseconds since 1970.
+
+    version: of the run's content; a run that carries it needs nothing more.
+    files: writes the run's artifacts into a folder.   dataset: name and digest of the images.
+    """
+
+    place: Place
+    version: str
+    name: str
+    started: int
+    ended: int | None
+    status: Status
+    tags: dict[str, str]
+    params: dict[str, str] = field(default_factory=dict)
+    points: tuple[Point, ...] = ()
+    files: Callable[[Path], None] | None = None
+    dataset: tuple[str, str] | None = None
+
+
+def study_id(study: StudyRecord) -> str:
+    """Tells two studies of one name apart, e.g. of two people on one server."""
+    return hashlib.sha256(f"{study.name}\n{study.created!r}\n{study.seed}".encode()).hexdigest()[:16]
+
+
+def study_version(study: StudyRecord, trials: Sequence[TrialRecord], *, final: bool) -> str:
+    return f"{VERSION} {study_state(study, trials, final=final)} {len(_ended(trials))}/{study.num_trials}"
+
+
+def study_state(study: StudyRecord, trials: Sequence[TrialRecord], *, final: bool) -> str:
+    """running, finished, failed (every trial did) or interrupted."""
+    ended = _ended(trials)
+    if not final:
+        return "running"
+    if len(ended) < study.num_trials:
+        return "interrupted"
+    return "failed" if all(trial.state == "failed" for trial in ended) else "finished"
+
+
+def study_view(
+    study: StudyRecord,
+    trials: Sequence[TrialRecord],
+    *,
+    final: bool,
+    note: str,
+    files: Callable[[Path], None] | None,
+) -> View:
+    state = study_state(study, trials, final=final)
+    status: dict[str, Status] = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+    ended = _ended(trials)
+    ends = {trial.number: _milliseconds(trial.started + trial.seconds) for trial in ended if trial.started}
+    numbers, bests = best_so_far(ended, study.direction)
+    improvements = dict(zip(numbers, bests, strict=True))
+    points, best = [], None
+    for trial in ended:
+        best = improvements.get(trial.number, best)
+        if best is not None and trial.number in ends:
+            points.append(Point(f"best.{study.objective}", best, ends[trial.number], trial.number))
+    shown, odd = _finite(points)
+    return View(
+        place=STUDY,
+        version=study_version(study, trials, final=final),
+        name=study.name,
+        started=_milliseconds(study.created),
+        ended=max(ends.values(), default=_milliseconds(study.created)) if final else None,
+        status=status.get(state, "RUNNING"),
+        tags=_tags(study, STUDY) | odd | {
+            "harness.state": state,
+            **({"harness.best_trial": str(numbers[-1])} if numbers else {}),
+            "mlflow.note.content": _cut(note, MOST_TAG_CHARACTERS),
+        },
+        params=_params(_flattened(study.definition) | _flattened({"compute": study.compute})),
+        points=shown,
+        files=files,
+        dataset=_dataset(study),
+    )  # fmt: skip
+
+
+def trial_version(trial: TrialRecord, *, final: bool) -> str:
+    return f"{VERSION} {_trial_state(trial, final=final)} {len(trial.folds)}"
+
+
+def trial_view(
+    study: StudyRecord,
+    trial: TrialRecord,
+    folds: Sequence[FoldRecord],
+    *,
+    final: bool,
+    files: Callable[[Path], None] | None,
+) -> View:
+    """folds: the trial's records, in its order."""
+    state = _trial_state(trial, final=final)
+    status: dict[str, Status] = {"running": "RUNNING", "interrupted": "KILLED", "failed": "FAILED"}
+    started = _milliseconds(folds[0].started if folds else trial.started or study.created)
+    ended = max((_fold_end(fold) for fold in folds), default=started)
+    points = [
+        Point(f"fold.{study.objective}", fold.metrics[study.objective], _fold_end(fold), fold.fold)
+        for fold in folds
+    ]
+    if state in ("complete", "stopped"):
+        points += [Point(key, value, ended) for key, value in _summary(study, trial, folds).items()]
+    shown, odd = _finite(points)
+    return View(
+        place=(trial.number, None),
+        version=trial_version(trial, final=final),
+        name=f"trial {trial.number}",
+        started=started,
+        ended=None if state == "running" else ended,
+        status=status.get(state, "FINISHED"),
+        tags=_tags(study, (trial.number, None)) | odd | {
+            "harness.state": state,
+            **({"harness.reason": _cut(trial.reason, MOST_TAG_CHARACTERS)} if trial.reason else {}),
+        },
+        params=_params(trial.values),
+        points=shown,
+        files=files,
+        dataset=_dataset(study),
+    )  # fmt: skip
+
+
+def fold_view(
+    study: StudyRecord, trial: TrialRecord, fold: FoldRecord, *, files: Callable[[Path], None] | None
+) -> View:
+    ended = _fold_end(fold)
+    points, seconds = [], fold.started
+    for epoch in fold.epochs:
+        seconds += epoch.seconds
+        at = min(_milliseconds(seconds), ended)
+        points += [Point(curve, getattr(epoch, curve), at, epoch.epoch) for curve in EPOCH_CURVES]
+    points += [Point(key, value, ended, fold.chosen_epoch) for key, value in fold.metrics.items()]
+    shown, odd = _finite(points)
+    place = (trial.number, fold.fold)
+    return View(
+        place=place,
+        version=f"{VERSION} {fold.key}",
+        name=f"trial {trial.number} fold {fold.fold}",
+        started=_milliseconds(fold.started),
+        ended=ended,
+        status="FINISHED",
+        tags=_tags(study, place) | odd | {
+            "harness.state": "complete",
+            "harness.fold_key": fold.key,
+            "harness.chosen_epoch": str(fold.chosen_epoch),
+        },
+        points=shown,
+        files=files,
+    )  # fmt: skip
+
+
+def experiment_tags(study: StudyRecord) -> dict[str, str]:
+    """Of the study's experiment: machine-learning pages, the question, and how the table is first shown."""
+    searched = [path for path, setting in _flattened(_searched(study)).items() if setting]
+    columns = [f"metrics.`{study.objective}`", f"metrics.`{study.objective}.standard_error`"]
+    columns += [f"params.`{path}`" for path in searched] + ["tags.`harness.state`"]
+    table = {
+        "searchFilter": "tags.`harness.level` = 'trial'",
+        "orderByKey": f"metrics.`{study.objective}`",
+        "orderByAsc": study.direction == "minimize",
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "selectedColumns": ["attributes.`Duration`", *columns],
+    }
+    return {
+        "harness.study": study.name,
+        "harness.study_id": study_id(study),
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.experiment.primaryMetric.name": study.objective,
+        "mlflow.experiment.primaryMetric.greaterIsBetter": str(study.direction == "maximize"),
+        "mlflow.note.content": _cut(study.question, MOST_TAG_CHARACTERS),
+        f"mlflow.sharedViewState.{TABLE}": json.dumps(table),
+    }
+
+
+TABLE = "trials"  # the name of the saved view that lists a study's trials, best first
+
+
+def _searched(study: StudyRecord) -> dict[str, Any]:
+    """model and train of the definition with True for every option that has a range or a choice."""
+    parts = {part: study.definition.get(part, {}) for part in ("model", "train")}
+    return {
+        part: {name: isinstance(setting, list | dict) for name, setting in names.items()}
+        for part, names in parts.items()
+    }
+
+
+def _tags(study: StudyRecord, place: Place) -> dict[str, str]:
+    """What every run of a study carries from its creation on."""
+    trial, fold = place
+    tags = {
+        "harness.level": "study" if trial is None else "trial" if fold is None else "fold",
+        "harness.study": study.name,
+        "harness.study_id": study_id(study),
+        "harness.seed": str(study.seed),
+        "harness.data_hash": str(study.data["hash"]),
+        "harness.split_hash": study.split_hash,
+        "harness.git_dirty": str(bool(study.provenance.get("dirty"))).lower(),
+        "mlflow.source.git.commit": str(study.provenance.get("commit") or ""),
+        "mlflow.source.name": f"harness tune --study {study.name}",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": str(study.provenance.get("user") or "unknown"),
+    }
+    if trial is not None:
+        tags["harness.trial"] = str(trial)
+    if fold is not None:
+        tags["harness.fold"] = str(fold)
+    return {key: _cut(value, MOST_TAG_CHARACTERS) for key, value in tags.items() if value}
+
+
+def _dataset(study: StudyRecord) -> tuple[str, str]:
+    return str(study.data["settings"]["name"]), str(study.data["hash"])[:8]
+
+
+def _summary(study: StudyRecord, trial: TrialRecord, folds: Sequence[FoldRecord]) -> dict[str, float]:
+    """Means over the folds, and their corrected standard errors."""
+    found: dict[str, float] = {"trial.seconds": trial.seconds}
+    if folds:
+        found["num_parameters"] = float(folds[0].num_parameters)
+    for name in folds[0].metrics if folds else ():
+        scores = [fold.metrics[name] for fold in folds]
+        found[name] = float(np.mean(scores))
+        if len(scores) > 1 and np.isfinite(scores).all():
+            error = corrected_standard_error(scores, test_fraction=1 / (study.num_folds - 1))
+            found[f"{name}.standard_error"] = error
+    return found
+
+
+def _trial_state(trial: TrialRecord, *, final: bool) -> str:
+    return "interrupted" if final and trial.state == "running" else trial.state
+
+
+def _ended(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The trials before the first that is still running: what was decided, in its order."""
+    running = next((place for place, trial in enumerate(trials) if trial.state == "running"), len(trials))
+    return list(trials[:running])
+
+
+def _finite(points: Sequence[Point]) -> tuple[tuple[Point, ...], dict[str, str]]:
+    """The points that MLflow can hold, and a tag with the others: it would turn inf into 1.8e308."""
+    odd = [f"{point.key}[{point.step}]={point.value}" for point in points if not math.isfinite(point.value)]
+    tag = {"harness.not_finite": _cut(" ".join(odd), MOST_TAG_CHARACTERS)} if odd else {}
+    return tuple(point for point in points if math.isfinite(point.value)), tag
+
+
+def _params(values: Mapping[str, Scalar]) -> dict[str, str]:
+    """Values spelled as in a study file, within MLflow's limits."""
+    return {
+        NOT_ALLOWED.sub("_", path)[:250]: _cut(_spelled(value), MOST_PARAM_CHARACTERS)
+        for path, value in values.items()
+    }
+
+
+def _spelled(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _flattened(document: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Dotted path -> value; ranges and lists stay whole."""
+    return dict(_leaves(document, path))
+
+
+def _leaves(document: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for key, value in document.items():
+        here = f"{path}.{key}".lstrip(".")
+        if isinstance(value, Mapping) and "low" not in value:
+            yield from _leaves(value, here)
+        else:
+            yield here, value
+
+
+def _cut(text: str, most: int) -> str:
+    """The text, or its beginning and how long it was."""
+    if len(text) <= most:
+        return text
+    end = f"… [{len(text):,} characters]"
+    return text[: most - len(end)] + end
+
+
+def _fold_end(fold: FoldRecord) -> int:
+    return _milliseconds(fold.started + fold.seconds)
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(1000 * seconds)

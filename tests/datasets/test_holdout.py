@@ -1,0 +1,68 @@
+"""The sealed part of data sets without one: by content, whole groups, as many of each class as asked for."""
+
+import numpy as np
+import pytest
+
+from harness.datasets.holdout import hold_out
+from harness.datasets.holdout import test_part as held_out_part
+from harness.datasets.images import Images
+from harness.errors import DataError
+
+CLASSES = ("a", "b", "c")
+
+
+def keys_of(count: int) -> list[bytes]:
+    return [str(index).encode() for index in range(count)]
+
+
+def test_each_class_gives_its_share() -> None:
+    labels = np.repeat([0, 1, 2], [100, 40, 10])
+    for fraction in (0.1, 0.2, 0.5, 0.9):
+        mask = held_out_part(labels, keys_of(150), fraction=fraction, classes=CLASSES)
+        assert np.bincount(labels[mask]).tolist() == [round(n * fraction) for n in (100, 40, 10)]
+
+
+def test_the_order_of_the_images_does_not_matter() -> None:
+    random = np.random.default_rng(0)
+    labels, keys = random.integers(0, 3, 200), keys_of(200)
+    mask = held_out_part(labels, keys, fraction=0.3, classes=CLASSES)
+    order = random.permutation(200)
+    shuffled = held_out_part(labels[order], [keys[index] for index in order], fraction=0.3, classes=CLASSES)
+    assert (shuffled == mask[order]).all()
+
+
+def test_a_data_set_that_grows_keeps_nearly_all_of_its_test_part() -> None:
+    labels = np.arange(3000) % 3
+    before = held_out_part(labels[:2700], keys_of(2700), fraction=0.2, classes=CLASSES)
+    after = held_out_part(labels, keys_of(3000), fraction=0.2, classes=CLASSES)[:2700]
+    assert (before & ~after).sum() <= 0.1 * before.sum()  # a random draw would lose 80 %
+
+
+def test_equal_images_and_groups_are_never_on_both_sides() -> None:
+    random = np.random.default_rng(1)
+    groups = random.integers(0, 60, 300)
+    labels = random.integers(0, 3, 300)
+    mask = held_out_part(labels, [str(group).encode() for group in groups], fraction=0.2, classes=CLASSES)
+    assert not set(groups[mask]) & set(groups[~mask])
+    assert 0.1 < mask.mean() <= 0.21
+
+    pixels = random.integers(0, 256, (300, 1, 2, 2), dtype=np.uint8)[groups]
+    images = Images(pixels, groups % 3, CLASSES)
+    train, test = (hold_out(images, part, fraction=0.2) for part in ("train", "test"))  # type: ignore[arg-type]
+    assert not {image.tobytes() for image in train.pixels} & {image.tobytes() for image in test.pixels}
+    assert len(train) + len(test) == 300
+
+
+def test_images_of_a_group_stay_together_whatever_they_show() -> None:
+    images = Images(
+        np.zeros((40, 1, 2, 2), np.uint8), np.arange(40) % 2, ("a", "b"), groups=np.arange(40) // 4
+    )
+    train, test = (hold_out(images, part, fraction=0.3) for part in ("train", "test"))  # type: ignore[arg-type]
+    assert train.groups is not None and test.groups is not None
+    assert not set(train.groups) & set(test.groups) and len(test) == 12
+
+
+@pytest.mark.parametrize(("counts", "keys"), [((5, 1, 5), keys_of(11)), ((4, 3, 4), [b"same"] * 11)])
+def test_a_class_that_cannot_be_on_both_sides_is_named(counts: tuple[int, ...], keys: list[bytes]) -> None:
+    with pytest.raises(DataError, match=r"class [ab] cannot be in both"):
+        held_out_part(np.repeat([0, 1, 2], counts), keys, fraction=0.2, classes=CLASSES)

@@ -1,0 +1,103 @@
+"""The manifest: each image held out once; planted violations and damaged files are caught."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.errors import CheckFailed, DataError
+from harness.splits.folds import make_folds
+from harness.splits.manifest import Manifest
+
+
+def some_manifest() -> Manifest:
+    return Manifest("abc", 5, 2**63 - 1, make_folds(np.arange(103) % 4, num_folds=5, seed=3))
+
+
+def test_every_image_is_held_out_exactly_once_and_never_trained_on_then() -> None:
+    manifest = some_manifest()
+    manifest.verify()
+    held_out = np.concatenate([manifest.held_out(fold) for fold in range(5)])
+    assert sorted(held_out) == list(range(103))
+    for fold in range(5):
+        train, test = manifest.train_indices(fold), manifest.held_out(fold)
+        assert train.dtype == test.dtype == np.int64
+        assert (np.diff(train) > 0).all() and (np.diff(test) > 0).all()
+        assert not set(train) & set(test) and len(train) + len(test) == 103
+
+
+@pytest.mark.parametrize("fold", [-1, 5])
+def test_there_is_no_other_fold(fold: int) -> None:
+    with pytest.raises(ValueError, match=r"0\.\.4"):
+        some_manifest().held_out(fold)
+
+
+@pytest.mark.parametrize(
+    ("image", "fold", "message"),
+    [
+        (17, 5, "image 17 is held out 0 times"),
+        (17, -1, "image 17 is held out 0 times"),
+        (None, 1, "fold 0 has"),
+    ],
+)
+def test_verify_catches_a_planted_violation(image: int | None, fold: int, message: str) -> None:
+    fold_of = some_manifest().fold_of.copy()
+    fold_of[image if image is not None else fold_of == 0] = fold
+    with pytest.raises(CheckFailed, match=message):
+        replace(some_manifest(), fold_of=fold_of).verify()
+
+
+def test_verify_catches_an_image_that_is_trained_on_and_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Manifest, "train_indices", lambda self, fold: np.flatnonzero(self.fold_of >= 0))
+    with pytest.raises(CheckFailed, match="fold 0"):
+        some_manifest().verify()
+
+
+def test_verify_catches_a_group_that_crosses_folds() -> None:
+    groups = np.random.default_rng(0).integers(0, 30, 103)
+    fold_of = groups % 5
+    Manifest("abc", 5, 0, fold_of).verify(groups)
+    crossing = fold_of.copy()
+    crossing[groups == 12] = np.arange((groups == 12).sum()) % 2 + 2
+    with pytest.raises(CheckFailed, match="group 12"):
+        Manifest("abc", 5, 0, crossing).verify(groups)
+
+
+def test_the_hash_depends_on_everything() -> None:
+    manifest = some_manifest()
+    other = manifest.fold_of.copy()
+    other[0] = (other[0] + 1) % 5
+    variants = [
+        manifest,
+        replace(manifest, data_hash="abd"),
+        replace(manifest, num_folds=6),
+        replace(manifest, seed=4),
+        replace(manifest, fold_of=other),
+    ]
+    assert len({variant.hash for variant in variants}) == 5
+    assert replace(manifest, fold_of=manifest.fold_of.astype(np.int32)).hash == manifest.hash
+
+
+def test_a_saved_manifest_comes_back_and_any_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "новая папка" / "split.npz"
+    manifest = some_manifest()
+    manifest.save(path)
+    back = Manifest.load(path)
+    assert back.hash == manifest.hash and back.fold_of.dtype == np.int64 and back.seed == manifest.seed
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    for _ in range(150):
+        damaged = bytearray(whole)
+        damaged[random.integers(len(whole))] ^= 1 << random.integers(8)
+        path.write_bytes(damaged)
+        try:
+            assert Manifest.load(path).hash == manifest.hash  # zip's time stamps and the like mean nothing
+        except DataError as error:
+            assert "split.npz: damaged split" in str(error)
+    path.write_bytes(whole[:100])
+    with pytest.raises(DataError, match="damaged split"):
+        Manifest.load(path)
+    path.unlink()
+    with pytest.raises(DataError, match="no such split"):
+        Manifest.load(path)

@@ -1,0 +1,141 @@
+"""Executors with real training: equal bits wherever a fold runs, and workers that die are replaced."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import datasets
+from harness.datasets.images import Images
+from harness.records import Epoch, FoldRecord
+from harness.splits.folds import make_folds
+from harness.splits.manifest import Manifest
+from harness.study.executors import Executor, FoldFailure, InlineExecutor, ProcessExecutor, Workplace
+from harness.study.fold import FoldTask
+from harness.study.store import Store
+
+VALUES = {"model.name": "resnet", "model.depth": 1, "model.width": 4, "train.epochs": 3, "train.lr": 0.1}
+COMPUTE = {"device": "cpu", "precision": "fp32", "channels_last": True, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    digits = datasets.load_training({"name": "digits", "test_fraction": 0.2})
+    return digits.take(np.arange(300))
+
+
+def workplace_of(images: Images, home: Path) -> tuple[Workplace, FoldTask]:
+    store = Store(home)
+    split = Manifest(images.content_hash, 3, 0, make_folds(images.labels, num_folds=3, seed=0))
+    split.save(home / "split.npz")
+    task = FoldTask(VALUES, images.content_hash, split.hash, 3, 0, 0, dict(COMPUTE))
+    return Workplace(store.keep_images(images), home / "split.npz", home), task
+
+
+def train(
+    executor: Executor, tasks: list[FoldTask]
+) -> Iterator[tuple[str, Epoch | FoldRecord | FoldFailure]]:
+    waiting, under_way = list(tasks), 0
+    while waiting or under_way:
+        while waiting and under_way < executor.num_slots:
+            executor.submit(waiting.pop(0))
+            under_way += 1
+        key, report = executor.next()
+        yield key, report
+        under_way -= not isinstance(report, Epoch)
+
+
+def hashes(executor: Executor, tasks: list[FoldTask]) -> dict[str, dict[str, str]]:
+    return {key: report.hashes for key, report in train(executor, tasks) if isinstance(report, FoldRecord)}
+
+
+def test_folds_have_the_same_bits_inline_and_in_workers_even_if_one_is_killed(
+    images: Images, tmp_path: Path
+) -> None:
+    here, task = workplace_of(images, tmp_path / "here")
+    there, _ = workplace_of(images, tmp_path / "there")
+    tasks = [replace(task, fold=fold) for fold in range(3)]
+    with InlineExecutor(here) as inline:
+        expected = hashes(inline, tasks)
+    assert len(expected) == 3 and len({tuple(files.values()) for files in expected.values()}) == 3
+    with ProcessExecutor(there, 2) as workers:
+        killed, found = False, {}
+        for key, report in train(workers, tasks):
+            if isinstance(report, FoldRecord):
+                found[key] = report.hashes
+            elif not killed:
+                os.kill(workers._workers[0].process.pid or 0, signal.SIGKILL)
+                killed = True
+    assert killed and found == expected
+
+
+@pytest.mark.slow
+def test_a_fold_whose_worker_dies_twice_fails_with_the_reason(images: Images, tmp_path: Path) -> None:
+    there, task = workplace_of(images, tmp_path)
+    with ProcessExecutor(there, 1) as workers:
+        *_, (_, last) = train_killing(workers, task)
+    assert isinstance(last, FoldFailure)
+    assert "died twice (signal SIGKILL)" in last.reason
+
+
+def train_killing(workers: ProcessExecutor, task: FoldTask) -> Iterator[tuple[str, object]]:
+    """Kill the worker at its first sign of life, every time."""
+    workers.submit(replace(task, values={**task.values, "train.epochs": 400}))
+    while True:
+        key, report = workers.next()
+        yield key, report
+        if isinstance(report, FoldFailure):
+            return
+        os.kill(workers._workers[0].process.pid or 0, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"train.lr": 1e30}, "non-finite loss at epoch 1"),
+        ({"model.dropout": 7.0}, "dropout"),
+    ],
+)
+def test_a_bad_trial_fails_with_its_reason_and_the_next_one_runs(
+    images: Images, tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    here, task = workplace_of(images, tmp_path)
+    with InlineExecutor(here) as inline:
+        bad = replace(task, values={**task.values, **change})  # type: ignore[arg-type]
+        *_, (_, failure) = train(inline, [bad])
+        *_, (_, record) = train(inline, [task])
+    assert isinstance(failure, FoldFailure) and reason in failure.reason
+    assert isinstance(record, FoldRecord)
+
+
+def test_a_fold_given_up_in_the_middle_goes_on_to_the_same_bits(images: Images, tmp_path: Path) -> None:
+    here, task = workplace_of(images, tmp_path / "here")
+    there, _ = workplace_of(images, tmp_path / "there")
+    with InlineExecutor(here) as inline:
+        expected = hashes(inline, [task])
+    with InlineExecutor(there) as inline:
+        inline.submit(task)
+        assert isinstance(inline.next()[1], Epoch)
+    assert Store(there.home).checkpoint(task.key()).exists()
+    with InlineExecutor(there) as inline:
+        assert hashes(inline, [task]) == expected
+    assert not Store(there.home).checkpoint(task.key()).exists()
+
+
+def test_held_out_predictions_are_of_the_held_out_images(images: Images, tmp_path: Path) -> None:
+    here, task = workplace_of(images, tmp_path)
+    with InlineExecutor(here) as inline:
+        *_, (_, record) = train(inline, [task])
+    assert isinstance(record, FoldRecord)
+    predictions = Store(tmp_path).read_predictions(record)
+    split = Manifest.load(here.split)
+    assert (predictions["indices"] == split.held_out(0)).all()
+    assert (predictions["labels"] == images.labels[split.held_out(0)]).all()
+    np.testing.assert_allclose(predictions["probabilities"].sum(axis=1), 1, atol=1e-5)
+    right = (predictions["probabilities"].argmax(axis=1) == predictions["labels"]).mean()
+    assert record.metrics["accuracy"] == pytest.approx(right)
+    assert sum(map(sum, record.confusion)) == len(predictions["labels"])

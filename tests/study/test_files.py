@@ -1,0 +1,59 @@
+"""Durable files: whole or not at all, and damage is noticed."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from harness.errors import RecordError, StoreError
+from harness.study import files
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "ü b.json"
+    files.write_json(path, {"x": 0.1, "ä": [1, None, "é"]})
+    assert files.read_json(path) == {"x": 0.1, "ä": [1, None, "é"]}
+    assert [entry.name for entry in path.parent.iterdir()] == ["ü b.json"]
+
+
+def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"score": 0.75, "folds": [1, 2]})
+    content = path.read_bytes()
+    unnoticed = []
+    for i in range(len(content)):
+        for bit in range(8):
+            path.write_bytes(content[:i] + bytes([content[i] ^ 1 << bit]) + content[i + 1 :])
+            try:
+                same = files.read_json(path) == {"score": 0.75, "folds": [1, 2]}
+            except RecordError:
+                continue
+            if not same:
+                unnoticed.append((i, bit))
+    assert not unnoticed  # white space may change; the content may not
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"old": True})
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(StoreError, match=r"a\.json: No space left on device: .* bytes needed, .* free"):
+        files.write_json(path, {"new": True})
+    with pytest.raises(StoreError, match="No space left"):
+        files.write_folder(tmp_path / "folder", {"x": b"123"})
+    monkeypatch.undo()
+    assert files.read_json(path) == {"old": True}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "record"
+    files.write_folder(folder, {"a": b"1", "b": b"2"})
+    files.write_folder(folder, {"a": b"3"})
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"3"}
