@@ -156,11 +156,12 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None) ->
     if annotation is None:
         raise TypeError(f"option {name} needs an annotation")
     optional = isinstance(annotation, ast.BinOp) and ast.unparse(annotation.right) == "None"
-    inner = annotation.left if optional and isinstance(annotation, ast.BinOp) else annotation
+    inner: ast.expr = annotation.left if optional and isinstance(annotation, ast.BinOp) else annotation
     limits = Between()
     if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Annotated":
-        assert isinstance(inner.slice, ast.Tuple)
-        inner, call = inner.slice.elts[0], inner.slice.elts[1]
+        parts = inner.slice
+        assert isinstance(parts, ast.Tuple)
+        inner, call = parts.elts[0], parts.elts[1]
         assert isinstance(call, ast.Call), f"option {name}: Annotated needs Between(…)"
         limits = Between(
             *(ast.literal_eval(argument) for argument in call.args),

@@ -82,7 +82,7 @@ class Study(_Section):
 
     def definition(self) -> dict[str, Any]:
         """What makes this study this one, as JSON: all but its budget and where its data lie."""
-        document = json.loads(self.model_dump_json(include={"compute", "cv", "objective"}))
+        document: dict[str, Any] = self.model_dump(include={"compute", "cv", "objective"})
         document["data"] = {name: value for name, value in self.data.items() if name != "root"}
         for part, names in (("model", self.model), ("train", self.train)):
             document[part] = {name: as_json(setting) for name, setting in names.items()}
@@ -130,7 +130,10 @@ def as_json(setting: Setting) -> Any:
     if isinstance(setting, Choice):
         return list(setting.values)
     if isinstance(setting, Range):
-        return {key: value for key, value in vars(setting).items() if value not in (None, False)}
+        parts = {"low": setting.low, "high": setting.high}
+        if setting.log:
+            parts["log"] = True
+        return parts | ({"step": setting.step} if setting.step else {})
     return setting
 
 
@@ -175,7 +178,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     objective = document.get("objective", "accuracy")
     metrics = catalog.metrics()
     if not isinstance(objective, str) or objective not in metrics:
-        problems.append(Problem("objective", f"unknown metric{did_you_mean(str(objective), list(metrics))}"))
+        problems.append(Problem("objective", f"unknown metric {objective!r}{did_you_mean(str(objective), list(metrics))}"))
     if problems or cv is None or search is None:
         return None
     study = Study(

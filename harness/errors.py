@@ -77,6 +77,6 @@ class StudyError(UsageError):
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """The nearest guess and the list of what is allowed, to end an "unknown …" message with."""
-    close = get_close_matches(name, known, n=1)
+    close = get_close_matches(name, known, n=1) or [word for word in known if name and word.startswith(name)]
     guess = f"; did you mean '{close[0]}'?" if close else ";"
     return f"{guess} ({', '.join(sorted(known))})"

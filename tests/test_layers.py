@@ -13,16 +13,17 @@ PACKAGE = Path(__file__).parent.parent / "harness"
 # From the bottom up. A part may import from its own layer only within the same folder, and from every lower one.
 LAYERS: list[set[str]] = [
     {"errors", "seeds", "__init__"},
-    {"records"},
+    {"records", "files"},
     {"catalog"},
     {"study_yaml", "settings"},
     {"config"},
     {"space"},
     {"models", "datasets", "splits"},
     {"training", "scoring"},
+    {"serving"},
     {"tracking"},
     {"study"},
-    {"results", "serving"},
+    {"results"},
     {"cli"},
     {"__main__"},
 ]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness import config, space
-from harness.study.sampling import Asker, replay
 from harness.records import TrialRecord
+from harness.study.sampling import Asker, replay
 
 
 def load(path: Path, *overrides: str) -> config.Study:

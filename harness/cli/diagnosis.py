@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness import __version__
-from harness.errors import HarnessError
 from harness.study.store import Store
 from harness.study.tuning import Settings, num_processors
 
@@ -68,11 +67,7 @@ def _data() -> Iterator[Row]:
             needed = ", ".join(f"data.{option.name}" for option in entry.options if option.required)
             yield f"data: {name}", "your own", f"--set {needed}=…"
             continue
-        try:
-            found = datasets.is_here({"name": name})
-        except HarnessError as error:
-            yield f"data: {name}", "unreadable", str(error)
-            continue
+        found = datasets.is_here(name)
         yield f"data: {name}", "here" if found else "not here", "" if found else "downloaded on first use"
 
 

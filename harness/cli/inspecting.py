@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +10,7 @@ import typer
 from harness.cli.options import DEFAULT_HOME, AsJson, Home, Sets, print_json, talk
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What `harness list` can list."""
 
     studies = "studies"
@@ -98,9 +98,9 @@ def ui(
         started_study(store, study)
     if not (store.home / "mlflow.db").exists():
         raise UsageError(f"nothing has been tracked in {store.home} yet; begin with: harness tune --study quickstart")
-    with pages.serve(store.home, port=port, study=study, open_browser=browser) as url:
-        print(f"{url}\nCtrl-C ends it", file=sys.stderr)
-        pages.wait()
+    with pages.serve(store.home, port=port, study=study, open_browser=browser) as server:
+        print(f"{server.url}\nCtrl-C ends it", file=sys.stderr)
+        server.wait()
 
 
 COMMANDS: list[Callable[..., Any]] = [check, list_, doctor, ui]

@@ -19,12 +19,12 @@ def table(kind: str, name: str | None) -> Table:
             raise UsageError(f"no {kind.rstrip('s')} {name!r}{did_you_mean(name, list(entries))}")
         return _options(entries[name].options)
     if kind == "studies":
-        rows = [(study, _question(study), str(path)) for study, path in catalog.studies().items()]
-        return ("study", "question", "file"), rows
+        found = catalog.studies().items()
+        return ("study", "question", "file"), [(study, _question(study), str(path)) for study, path in found]
     if kind == "metrics":
-        found = catalog.metrics().values()
         return ("metric", "what it is", "better"), [
-            (metric.name, metric.summary, "higher" if metric.higher_is_better else "lower") for metric in found
+            (metric.name, metric.summary, "higher" if metric.higher_is_better else "lower")
+            for metric in catalog.metrics().values()
         ]
     if kind in ("train", "compute"):
         return _options((catalog.train_options() if kind == "train" else catalog.compute_options()).values())

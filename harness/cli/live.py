@@ -89,17 +89,17 @@ class Lines:
             self._objective = event.record.objective
             done = sum(trial.state != "running" for trial in event.trials)
             so_far = f", {done} already done" if done else ""
-            return f"{event.record.name}: {event.record.num_trials} trials × {event.record.num_folds} folds{so_far}, {event.workers} worker(s)"  # noqa: E501
+            return f"{event.record.name}: {event.record.num_trials} trials × {event.record.num_folds} folds{so_far}, {event.workers} worker(s)"
         if isinstance(event, TrialBegan):
             return f"trial {event.trial.number}  {_params(event.trial)}"
         if isinstance(event, FoldEnded):
-            return f"trial {event.number} fold {event.fold}  {self._objective} {event.score:.4f}  {duration(event.record.seconds)}"  # noqa: E501
+            return f"trial {event.number} fold {event.fold}  {self._objective} {event.score:.4f}  {duration(event.record.seconds)}"
         if isinstance(event, TrialEnded):
             best = f"  best so far: {_score(event.best)} (trial {event.best.number})" if event.best else ""
             reason = f" ({event.trial.reason})" if event.trial.reason else ""
             return f"trial {event.trial.number} {event.trial.state}  {_score(event.trial)}{reason}{best}"
         if isinstance(event, EpochEnded) and time.monotonic() - self._said > EPOCH_LINE_SECONDS:
-            return f"trial {event.number} fold {event.fold} epoch {event.epoch.epoch}  accuracy {event.epoch.validation_accuracy:.4f}"  # noqa: E501
+            return f"trial {event.number} fold {event.fold} epoch {event.epoch.epoch}  accuracy {event.epoch.validation_accuracy:.4f}"
         return ""
 
 

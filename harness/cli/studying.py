@@ -117,7 +117,7 @@ def reproduce(
 
     store = Store(home)
     compute = _compute_changes(changes or [])
-    default = max(1, num_processors() // int(compute.get("threads", 1)))  # type: ignore[arg-type]
+    default = max(1, num_processors() // int(compute.get("threads", 1)))
     steps = reproducing.reproduce(
         store, study, trial=trial, workers=num_workers(workers) or default, compute=compute
     )

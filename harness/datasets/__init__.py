@@ -5,13 +5,14 @@ Only training images come from here; `sealed.py` alone gives out the test part.
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 from harness.datasets.images import Images
 from harness.datasets.parts import load_part
 from harness.records import Scalar
 
-__all__ = ["Images", "data_home", "load_training"]
+__all__ = ["Images", "data_home", "is_here", "load_training"]
 
 
 def load_training(settings: Mapping[str, Scalar]) -> Images:
@@ -20,6 +21,12 @@ def load_training(settings: Mapping[str, Scalar]) -> Images:
     Raises DataError if they are missing, unreadable or cannot be trained on.
     """
     return load_part(data_home(), settings, "train")
+
+
+def is_here(name: str) -> bool:
+    """Whether a data set can be loaded without a download; those that come with harness always can."""
+    module = import_module(f"harness.datasets.{name}")
+    return bool(module.is_here(data_home())) if hasattr(module, "is_here") else True
 
 
 def data_home() -> Path:

@@ -29,6 +29,12 @@ def load(home: Path, part: Literal["train", "test"], *, root: str | None = None)
     return cached(folder, lambda folder: _decode(place, part).save(folder), lock="cifar10.lock")
 
 
+def is_here(home: Path) -> bool:
+    """Whether the images can be loaded without a download."""
+    decoded = home / "cache" / f"cifar10-train-{ARCHIVE_MD5[:12]}"
+    return any(place.exists() for place in (decoded, home / ARCHIVE, home / BATCHES))
+
+
 def _decode(place: Path, part: Literal["train", "test"]) -> Images:
     from torchvision.datasets import CIFAR10
 

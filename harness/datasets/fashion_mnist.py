@@ -30,6 +30,13 @@ def load(home: Path, part: Literal["train", "test"], *, root: str | None = None)
     return cached(folder, lambda folder: _decode(place, part).save(folder), lock="fashion_mnist.lock")
 
 
+def is_here(home: Path) -> bool:
+    """Whether the images can be loaded without a download."""
+    decoded = home / "cache" / f"fashion_mnist-train-{IMAGES_MD5['train'][:12]}"
+    packed = f"{PREFIX['train']}-images-idx3-ubyte.gz"
+    return any(place.exists() for place in (decoded, home / RAW / packed, home / "raw" / packed, home / packed))
+
+
 def _decode(place: Path, part: Literal["train", "test"]) -> Images:
     from torchvision.datasets import FashionMNIST
 

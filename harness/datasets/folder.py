@@ -24,7 +24,8 @@ from harness.datasets.decoding import DECODER, UnreadableError, decode
 from harness.datasets.holdout import test_part
 from harness.datasets.images import CHUNK_BYTES, Chunk, Images, read_notes, write
 from harness.datasets.listing import ImageFile, Listing, list_images
-from harness.errors import DataError
+from harness.errors import DataError, StoreError
+from harness.files import write_file
 
 logger = logging.getLogger(__name__)
 
@@ -158,11 +159,8 @@ def _remembered(seen: Path, cache: Path) -> Images | None:
 
 
 def _remember(seen: Path, name: str) -> None:
-    with contextlib.suppress(OSError):  # without it, the next start reads the files again
-        seen.parent.mkdir(exist_ok=True)
-        temporary = seen.with_name(f".{seen.name}.{os.getpid()}.tmp")
-        temporary.write_text(name, encoding="ascii")
-        temporary.replace(seen)
+    with contextlib.suppress(OSError, StoreError):  # without it, the next start reads the files again
+        write_file(seen, name.encode("ascii"))
 
 
 def _hash_files(listing: Listing) -> list[bytes]:

@@ -3,10 +3,8 @@
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +13,11 @@ from uuid import uuid4
 
 import numpy as np
 
-from harness.errors import DataError, StoreError
+from harness.errors import DataError, RecordError
+from harness.files import read_json, sync, sync_folder, telling_disk_trouble, write_json
 
 SCHEMA = 1
+ADVICE = "make room, or set HARNESS_DATA to a folder that has it"
 CHUNK_BYTES = 2**24  # how much is read, hashed and written at a time
 Chunk = tuple[np.ndarray, np.ndarray, Sequence[str]]  # pixels (n, C, H, W), labels (n,), names (n,) or ()
 
@@ -115,7 +115,7 @@ def write(
     Raises StoreError if the disk is full.
     """
     temporary = folder.with_name(f".{folder.name[:16]}.{uuid4().hex[:12]}.tmp")
-    with _telling_disk_trouble(folder, math.prod(shape)):
+    with telling_disk_trouble(folder, math.prod(shape), advice=ADVICE):
         try:
             temporary.mkdir(parents=True)
             _write_files(temporary, chunks, classes, shape[1:], groups, notes)
@@ -150,10 +150,10 @@ def _write_files(
         labels = np.concatenate(all_labels)
         shape = (len(labels), *image_shape)
         _write_header(file, shape)
-        _sync(file)
+        sync(file)
     with (folder / "labels.npy").open("wb") as file:
         np.save(file, labels, allow_pickle=False)
-        _sync(file)
+        sync(file)
     meta = {
         "schema": SCHEMA,
         "content_hash": _finished(digest, shape, labels, classes),
@@ -162,9 +162,7 @@ def _write_files(
         "groups": None if groups is None else groups.tolist(),
         "notes": list(notes),
     }
-    with (folder / "meta.json").open("wb") as file:
-        file.write(json.dumps({**meta, "seal": _seal(meta)}).encode())
-        _sync(file)
+    write_json(folder / "meta.json", meta)
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
@@ -186,12 +184,7 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
         folder.rename(aside)
         temporary.rename(folder)
         shutil.rmtree(aside, ignore_errors=True)
-    if os.name == "posix":
-        descriptor = os.open(folder.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    sync_folder(folder.parent)
 
 
 def _equal(temporary: Path, folder: Path) -> bool:
@@ -202,39 +195,16 @@ def _equal(temporary: Path, folder: Path) -> bool:
         return False
 
 
-@contextmanager
-def _telling_disk_trouble(folder: Path, num_bytes: int) -> Iterator[None]:
-    existing = next(parent for parent in folder.absolute().parents if parent.is_dir())
-    free = shutil.disk_usage(existing).free
-    advice = "make room, or set HARNESS_DATA to a folder that has it"
-    if free < num_bytes:
-        raise StoreError(f"{folder}: {num_bytes:,} bytes needed, {free:,} free; {advice}")
-    try:
-        yield
-    except OSError as error:
-        reason = f"{error.strerror or error}: about {num_bytes:,} bytes needed, {free:,} were free"
-        raise StoreError(f"{folder}: {reason}; {advice}") from None
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
 def _read_meta(path: Path) -> dict[str, Any]:
     try:
-        meta = json.loads(path.read_bytes())
-        if meta.pop("seal") != _seal(meta) or meta["schema"] != SCHEMA:
-            raise ValueError
+        meta = read_json(path)
+        if meta["schema"] != SCHEMA:
+            raise RecordError(f"{path}: written by another release")
+    except (RecordError, KeyError, RecursionError) as error:
+        raise DataError(str(error)) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise DataError(f"{path}: damaged: its content does not match its seal") from None
-    return dict(meta)
-
-
-def _seal(meta: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
+    return meta
 
 
 def _finished(digest: Any, shape: Sequence[int], labels: np.ndarray, classes: Sequence[str]) -> str:

@@ -3,8 +3,8 @@
 from typing import Any, Literal
 
 from harness.errors import RecordError, UsageError, did_you_mean
+from harness.files import read_json
 from harness.records import SCHEMA, StudyRecord, TrialRecord, best_of
-from harness.study.files import read_json
 from harness.study.store import Store
 
 

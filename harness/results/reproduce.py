@@ -140,7 +140,8 @@ def _executor(workplace: Workplace, workers: int) -> Executor:
 
 
 def _train(executor: Executor, tasks: Mapping[int, FoldTask]) -> Iterator[tuple[int, Epoch | FoldRecord]]:
-    waiting, under_way = list(tasks), {}
+    waiting = list(tasks)
+    under_way: dict[str, int] = {}
     while waiting or under_way:
         while waiting and len(under_way) < executor.num_slots:
             fold = waiting.pop(0)

@@ -31,7 +31,7 @@ class Check:
     seconds: float
 
 
-class _Broken(HarnessError):
+class _BrokenError(HarnessError):
     """A promise that did not hold."""
 
 
@@ -144,7 +144,7 @@ def _overfit(_home: Path) -> str:
 
 def _require(held: bool, detail: str) -> str:
     if not held:
-        raise _Broken(detail)
+        raise _BrokenError(detail)
     return detail
 
 

@@ -3,13 +3,13 @@
 import hashlib
 import io
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from harness.errors import CheckFailed, DataError
+from harness.files import write_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,16 +72,7 @@ class Manifest:
         }
         content = io.BytesIO()
         np.savez_compressed(content, head=np.array(json.dumps(head)), fold_of=self.fold_of.astype("<i8"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                file.write(content.getvalue())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_file(path, content.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":

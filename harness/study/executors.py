@@ -124,7 +124,7 @@ class _Worker:
 
 @dataclass
 class ProcessExecutor(Executor):
-    """Worker processes that live as long as the study and map the images from one file."""
+    """Worker processes that map the images from one file, started when needed, living as long as the study."""
 
     workplace: Workplace
     num_slots: int
@@ -132,11 +132,11 @@ class ProcessExecutor(Executor):
     _retried: set[str] = field(default_factory=set)
     _waiting: deque[tuple[str, Report]] = field(default_factory=deque)
 
-    def __post_init__(self) -> None:
-        self._workers = [self._start() for _ in range(self.num_slots)]
-
     def submit(self, task: FoldTask) -> None:
-        worker = next(worker for worker in self._workers if worker.task is None)
+        worker = next((worker for worker in self._workers if worker.task is None), None)
+        if worker is None:
+            worker = self._start()
+            self._workers.append(worker)
         worker.task = task
         worker.pipe.send(task)
 

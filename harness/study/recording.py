@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.config import Study
 from harness.errors import StoreError
+from harness.files import write_json
 from harness.records import FoldRecord, StudyRecord, TrialRecord
-from harness.study.files import write_json
 from harness.study.sampling import replay
 from harness.study.store import Store
 

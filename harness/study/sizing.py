@@ -56,7 +56,8 @@ def images_per_second(study: Study, images: Images, params: Values, compute: Any
     )
     options = space.section(values, "model")
     _, channels, height, _ = images.pixels.shape
-    speeds, clock = [], time.monotonic()
+    speeds: list[float] = []
+    clock = time.monotonic()
     with training.session(compute):
         model = models.build(str(options.pop("name")), channels, height, len(images.classes), options)
         while time.monotonic() - clock < MEASURED_SECONDS or len(speeds) < 2:
@@ -91,7 +92,7 @@ def _corners(study: Study) -> Sequence[Values]:
             columns.append(setting.values if isinstance(setting, Choice) else _ends(setting))
     names = [path.removeprefix("model.") for path in study.settings() if path.startswith("model.")]
     corners = [dict(zip(names, row, strict=True)) for row in itertools.product(*columns)]
-    return corners[:: -(-len(corners) // MOST_CORNERS)] + [corners[-1]]
+    return [*corners[:: -(-len(corners) // MOST_CORNERS)], corners[-1]]
 
 
 def _ends(setting: Any) -> tuple[Any, ...]:

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from harness.datasets.images import Images
 from harness.errors import RecordError, StoreError
+from harness.files import digest, read_json, sealed_json, write_folder, write_json
 from harness.records import (
     SCHEMA,
     FoldRecord,
@@ -31,7 +32,6 @@ from harness.records import (
     to_json,
     trial_from_json,
 )
-from harness.study.files import digest, read_json, sealed_json, write_file, write_folder, write_json
 
 logger = logging.getLogger(__name__)
 WEIGHTS = "weights.safetensors"
@@ -142,8 +142,7 @@ class Store:
             except RecordError as error:
                 logger.warning("%s; the trial is made again from its folds", error)
                 break
-        whole = [trial for number, trial in enumerate(trials) if trial.number == number]
-        return whole
+        return [trial for number, trial in enumerate(trials) if trial.number == number]
 
     @contextmanager
     def driving(self, study: str) -> Iterator[None]:
@@ -183,7 +182,8 @@ def valid_name(name: str) -> bool:
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    contiguous: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    np.savez(buffer, **contiguous)
     return buffer.getvalue()
 
 

@@ -1,9 +1,10 @@
 """`tune`: puts a study's parts together, runs it, and goes on where an earlier run was stopped."""
 
+import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -70,7 +71,7 @@ class Settings:
         return named or default_storage_url(self.home)
 
 
-def tune(study: Study, settings: Settings) -> Iterator[Event | StudyBegan | StudyEnded]:
+def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | StudyEnded, None, None]:
     """Run the study until its trials are done, yielding what happens. Close the generator to stop it.
 
     Raises StudyError or UsageError for what cannot be run, StoreError if somebody else runs it.
@@ -181,7 +182,7 @@ def _split(study: Study, images: Images) -> Manifest:
     seed = seed_for(study.search.seed, "split")
     fold_of = make_folds(images.labels, num_folds=study.cv.folds, seed=seed % 2**32, groups=images.groups)
     split = Manifest(images.content_hash, study.cv.folds, study.search.seed, fold_of)
-    split.verify()
+    split.verify(images.groups)
     return split
 
 
@@ -219,7 +220,10 @@ def _new_record(study: Study, name: str, images: Images, split: Manifest) -> Stu
 
 def _refuse_changes(known: StudyRecord, study: Study, images: Images) -> None:
     """A study that has begun stays what it is; anything else would mix two experiments."""
-    changes = [f"  {path}   {old} -> {new}" for path, old, new in differences(known.definition, study.definition())]
+    changes = [
+        f"  {path}   {json.dumps(old)} -> {json.dumps(new)}"
+        for path, old, new in differences(known.definition, study.definition())
+    ]
     if known.data["hash"] != images.content_hash:
         changes.append(f"  images   {known.data['hash'][:12]} -> {images.content_hash[:12]}")
     if changes:

@@ -26,7 +26,7 @@ MOST_NUMBERS = 30  # classes; beyond, the cells of a confusion matrix are too sm
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     """Counts of images, (classes, classes): rows are true, columns predicted; the shade is a row's share."""
     num_classes = len(classes)
-    side = float(np.clip(0.55 * num_classes, 2.4, 12))
+    side = float(np.clip(0.55 * num_classes, 3.2, 12))
     names = [_shortened(name) for name in classes]
     size = 9 if num_classes <= MOST_NUMBERS else max(3.0, 9 * MOST_NUMBERS / num_classes)
     names_width = 0.0088 * size * max(map(len, names))
@@ -63,7 +63,7 @@ def learning_curves(folds: Sequence[Sequence[Epoch]]) -> Figure:
             values = [[getattr(epoch, f"{part}_{what}") for epoch in fold] for fold in folds]
             _curve(axes, values, colour, style, part)
         axes.set(xlabel="epoch", title=what)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _tidy(axes)
     num_folds = "1 fold" if len(folds) == 1 else f"mean and range of {len(folds)} folds"
     figure.axes[0].legend(frameon=False, title=num_folds, alignment="left")
@@ -94,7 +94,7 @@ def history(trials: Sequence[TrialRecord], objective: str, direction: str) -> Fi
         axes.plot(failed, [0.03] * len(failed), "x", color=INK, transform=bottom, label="failed")
     axes.set(xlabel="trial", ylabel=objective)
     axes.set_title("mean over folds ± corrected standard error", loc="right", fontsize=10, color="#555555")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _tidy(axes)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)

@@ -17,7 +17,6 @@ def write_mlmodel(path: Path, study: StudyRecord, run_id: str, model: Any) -> No
 
     model: the LoggedModel that it becomes.
     """
-    import mlflow
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
@@ -30,8 +29,12 @@ def write_mlmodel(path: Path, study: StudyRecord, run_id: str, model: Any) -> No
         model_uuid=model.model_id,
         signature=ModelSignature(Schema([images]), Schema([logits])),
     )
-    mlflow.pyfunc.add_to_model(
-        description, loader_module="harness.serving.pyfunc", data="data", python_env="python_env.yaml"
+    description.add_flavor(  # as mlflow.pyfunc.add_to_model does, whose import warns and takes long
+        "python_function",
+        loader_module="harness.serving.pyfunc",
+        python_version=platform.python_version(),
+        data="data",
+        env={"virtualenv": "python_env.yaml"},
     )
     description.save(path / "MLmodel")
     requirements = [f"{name}=={version(name).split('+')[0]}" for name in PACKAGES]

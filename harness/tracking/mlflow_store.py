@@ -1,6 +1,7 @@
 """Opens an MLflow store: its settings, its database's creation, and its errors in one line."""
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,8 +67,7 @@ def _require_answer(uri: str) -> None:
 @contextmanager
 def telling_store_errors(uri: str) -> Iterator[None]:
     """Turn what MLflow, its database and the network raise into one line. No password is shown."""
-    parts = urlsplit(uri)
-    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    shown = re.sub(r"//[^/@]*@", "//", uri).partition("?")[0]
     try:
         yield
     except OSError as error:

@@ -199,9 +199,10 @@ class MlflowTracker:
             renamed = self._client.search_experiments(ViewType.ALL, max_results=1, filter_string=mine)
             found = renamed[0] if renamed else None
         if found is not None and found.lifecycle_stage != "active":
+            restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
             raise StoreError(
-                f"the experiment {found.name!r} has been deleted in MLflow; restore it with `mlflow experiments "
-                f"restore --experiment-id {found.experiment_id}`, or run the study by another name"
+                f"the experiment {found.name!r} has been deleted in MLflow; restore it with `{restore}`, "
+                "or run the study by another name"
             )
         return None if found is None else str(found.experiment_id)
 

@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
+from typing import Any
 
 from harness import space
 from harness.config import Study
@@ -29,7 +30,7 @@ def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> 
         raise StoreError(f"Optuna's store cannot be written: {first}") from None
 
 
-def _frozen(study: Study, trial: TrialRecord) -> object:
+def _frozen(study: Study, trial: TrialRecord) -> Any:
     from optuna.trial import TrialState, create_trial
 
     failed = trial.mean is None or trial.state == "failed"

@@ -76,7 +76,7 @@ def _spare_the_compiler() -> None:
     for method in vars(torch.optim.Optimizer).values():
         plain = getattr(method, "__wrapped__", None)
         if plain is not None and not hasattr(plain, "__dynamo_disable"):
-            setattr(plain, "__dynamo_disable", plain)  # noqa: B010 - as an attribute the name would be mangled
+            setattr(plain, "__dynamo_disable", plain)
 
 
 class Schedule:

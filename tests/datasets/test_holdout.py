@@ -31,6 +31,11 @@ def test_the_order_of_the_images_does_not_matter() -> None:
     assert (shuffled == mask[order]).all()
 
 
+def test_the_test_part_is_the_same_in_every_release() -> None:
+    mask = held_out_part(np.arange(30) % 3, keys_of(30), fraction=0.3, classes=CLASSES)
+    assert np.flatnonzero(mask).tolist() == [1, 2, 4, 6, 11, 17, 18, 24, 25]
+
+
 def test_a_data_set_that_grows_keeps_nearly_all_of_its_test_part() -> None:
     labels = np.arange(3000) % 3
     before = held_out_part(labels[:2700], keys_of(2700), fraction=0.2, classes=CLASSES)

@@ -141,10 +141,10 @@ def test_the_fingerprint_changes_with_any_file(tmp_path: Path) -> None:
     prints = [list_images(tmp_path, "train").fingerprint("x")]
     assert list_images(tmp_path, "train").fingerprint("x") == prints[0]
     prints.append(list_images(tmp_path, "train").fingerprint("y"))
-    status = path.stat()
     path.write_bytes(b"1")
     prints.append(list_images(tmp_path, "train").fingerprint("x"))
-    path.write_bytes(b"2")
+    status = path.stat()
+    path.write_bytes(b"2")  # with the old size and time
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     prints.append(list_images(tmp_path, "train").fingerprint("x"))
     path.rename(tmp_path / "a" / "2.jpg")

@@ -115,3 +115,8 @@ def test_the_inner_split_depends_on_the_seed_and_refuses_a_lonely_image() -> Non
     assert (first != other).any()
     with pytest.raises(DataError, match="class 2 has 1 training image"):
         inner_split(np.array([0, 0, 2]), np.arange(3), fraction=0.5, seed=0)
+
+
+def test_the_inner_split_leaves_an_image_of_each_class_to_train_on() -> None:
+    train, inner = inner_split(np.array([0, 0, 1, 1, 1]), np.arange(5), fraction=0.9, seed=0)
+    assert len(train) == 2 and len(inner) == 3 and (train < 2).sum() == 1

@@ -101,3 +101,11 @@ def test_a_saved_manifest_comes_back_and_any_flipped_bit_is_noticed(tmp_path: Pa
     path.unlink()
     with pytest.raises(DataError, match="no such split"):
         Manifest.load(path)
+
+
+def test_a_manifest_whose_folds_were_exchanged_is_noticed(tmp_path: Path) -> None:
+    some_manifest().save(tmp_path / "split.npz")
+    with np.load(tmp_path / "split.npz") as content:
+        np.savez(tmp_path / "split.npz", head=content["head"], fold_of=(content["fold_of"] + 1) % 5)
+    with pytest.raises(DataError, match="does not match its hash"):
+        Manifest.load(tmp_path / "split.npz")

@@ -9,16 +9,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from harness.errors import RecordError, StoreError
 
 SEAL = "seal"
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Replace `path` by `content` in one step that survives a power cut."""
-    with telling_disk_full(path, len(content)):
+    with telling_disk_trouble(path, len(content)):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
@@ -32,7 +33,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 def write_folder(path: Path, files: dict[str, bytes]) -> None:
     """Create the folder `path` with these files in one step; an existing one is replaced."""
-    with telling_disk_full(path, sum(map(len, files.values()))):
+    with telling_disk_trouble(path, sum(map(len, files.values()))):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:16]}.", suffix=".tmp", dir=path.parent))
         try:
@@ -84,26 +85,33 @@ def sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def telling_disk_full(path: Path, num_bytes: int) -> Iterator[None]:
-    """Turn "no space left" and "read-only" into one line that says where and how much."""
+def telling_disk_trouble(
+    path: Path, num_bytes: int, *, advice: str = "make room and run the same command again"
+) -> Iterator[None]:
+    """Turn "no space left", "read-only" and the like into one line that says where and how much."""
+    existing = next(folder for folder in path.absolute().parents if folder.is_dir())
+    free = shutil.disk_usage(existing).free
+    if free < num_bytes:
+        raise StoreError(f"{path}: {num_bytes:,} bytes needed, {free:,} free; {advice}")
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno not in DISK_TROUBLE:
             raise
-        existing = next(folder for folder in (path, *path.parents) if folder.exists())
-        free = shutil.disk_usage(existing).free
-        raise StoreError(
-            f"{path}: {error.strerror}: {num_bytes:,} bytes needed, {free:,} free; "
-            "make room and run the same command again"
-        ) from None
+        needed = f"about {num_bytes:,} bytes needed, {free:,} were free"
+        raise StoreError(f"{path}: {error.strerror}: {needed}; {advice}") from None
+
+
+def sync(file: BinaryIO) -> None:
+    """Have what was written to the file reach the disk."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _write_synced(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        sync(file)
 
 
 def _seal(document: dict[str, Any]) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import files
 from harness.errors import RecordError, StoreError
-from harness.study import files
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(StoreError, match=r"a\.json: No space left on device: .* bytes needed, .* free"):
+    with pytest.raises(StoreError, match=r"a\.json: No space left on device: .* bytes needed, .* were free"):
         files.write_json(path, {"new": True})
     with pytest.raises(StoreError, match="No space left"):
         files.write_folder(tmp_path / "folder", {"x": b"123"})

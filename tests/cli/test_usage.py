@@ -1,0 +1,90 @@
+"""What a user sees who makes a mistake: one clear line (a list for a study file), the exit code, no traceback."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.cli import run
+
+MISTAKES: list[tuple[list[str], str]] = [
+    ([], "Usage: harness"),
+    (["tnue"], "Did you mean 'tune'"),
+    (["tune"], "Missing option '--study'"),
+    (["tune", "--stduy", "smoke"], "No such option: --stduy"),
+    (["tune", "--study", "smok"], "did you mean 'smoke'?"),
+    (["tune", "--study", "no/such.yaml"], "there is no such file"),
+    (["tune", "--study", "smoke", "--set", "model.droput=0.1"], "did you mean 'dropout'?"),
+    (["tune", "--study", "smoke", "--set", "model.dropout"], "must look like model.dropout=0.2"),
+    (["tune", "--study", "smoke", "--set", "train.lr=[0.1, -1]"], "must be a number > 0 (got -1)"),
+    (["tune", "--study", "smoke", "--set", "data.name=folder"], "data.root   is required"),
+    (["tune", "--study", "smoke", "--trials", "0"], "Invalid value for '--trials'"),
+    (["tune", "--study", "smoke", "--workers", "many"], "--workers must be auto or a number"),
+    (["tune", "--study", "smoke", "--as", "../up"], "cannot be called '../up'"),
+    (["status", "nothing"], "no study 'nothing' in"),
+    (["reproduce", "nothing"], "no study 'nothing' in"),
+    (["check", "smoke", "--set", "cv.folds=1"], "must be greater than or equal to 2 (got 1)"),
+    (["check", "smoke", "--set", "objective=acc"], "did you mean 'accuracy'?"),
+    (["list", "modles"], "'modles' is not one of"),
+    (["list", "models", "resnt"], "did you mean 'resnet'?"),
+    (["ui", "--port", "70000"], "Invalid value for '--port'"),
+    (["ui"], "nothing has been tracked in"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), MISTAKES, ids=lambda value: " ".join(value)[:40])
+def test_a_mistake_is_told_in_one_line(
+    arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "store"))
+    code = run(arguments)
+    said = capsys.readouterr()
+    if not arguments:
+        assert code == 0 and expected in said.out
+        return
+    assert code == 2
+    assert expected in said.err
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    assert len(said.err.strip().splitlines()) <= 3
+    assert not (tmp_path / "store" / "studies").exists() or not list((tmp_path / "store" / "studies").glob("*/study.json"))
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    from harness import __version__
+
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize("kind", ["studies", "models", "datasets", "metrics", "train", "compute"])
+def test_every_kind_of_thing_can_be_listed(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", kind, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)[kind]
+    assert rows and all(row for row in rows)
+    assert run(["list", kind]) == 0
+    assert all(next(iter(row.values())) in capsys.readouterr().out for row in rows[:1])
+
+
+def test_the_models_of_a_study_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["check", "smoke", "--json", "--set", "model.width=[4, 8]", "--set", "model.dropout=0.0"]
+    assert run(arguments) == 0
+    document = json.loads(capsys.readouterr().out)
+    (small, small_options), (large, large_options) = document["sizes"]
+    assert small < large
+    assert (small_options["width"], large_options["width"]) == (4, 8)
+    assert document["num_folds"] == document["num_trials"] * 2
+
+
+def test_an_empty_store_says_how_to_begin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--home", str(tmp_path)]) == 0
+    assert "harness tune --study quickstart" in capsys.readouterr().out
+
+
+def test_a_damaged_study_record_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = tmp_path / "studies" / "x" / "study.json"
+    record.parent.mkdir(parents=True)
+    record.write_text('{"name": "x"}', encoding="utf-8")
+    assert run(["status", "x", "--home", str(tmp_path)]) == 1
+    assert f"{record}: damaged" in capsys.readouterr().err

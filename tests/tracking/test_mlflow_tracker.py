@@ -1,0 +1,259 @@
+"""What MLflow shows of a study, however often its delivery is cut short; on the real MLflow and SQLite."""
+
+import math
+import os
+import shutil
+import sqlite3
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import StoreError
+from harness.tracking import figures
+from harness.tracking.mlflow_tracker import MlflowTracker
+from tests.tracking.fake_study import FakeStudy, fake_study
+from tests.tracking.shown import shown
+
+
+def open_tracker(home: Path) -> MlflowTracker:
+    return MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", home=home)
+
+
+def deliver(tracker: MlflowTracker, study: FakeStudy, *, final: bool = True) -> None:
+    tracker.deliver(study.record, study.trials, study.folds, final=final, importances={"train.lr": 0.8})
+
+
+def runs_by_name(tracker: MlflowTracker) -> dict[str, Any]:
+    found = tracker._client.search_runs([tracker._experiment_id], max_results=1000)
+    return {run.info.run_name: run for run in found}
+
+
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory, empty_database) -> tuple[FakeStudy, MlflowTracker]:
+    """A study that has been delivered, for tests that only look."""
+    home = tmp_path_factory.mktemp("mein Büro")
+    shutil.copy(empty_database, home / "mlflow.db")
+    study, tracker = fake_study(home), open_tracker(home)
+    deliver(tracker, study)
+    return study, tracker
+
+
+class Killed(BaseException):
+    pass
+
+
+class KilledAfterNewWrite:
+    """A client that never comes back from a write that no earlier life has done; a batch is even cut in two.
+
+    done: the writes of earlier lives; they may be done again.
+    """
+
+    def __init__(self, client: Any, done: set[str]):
+        self._client, self._done = client, done
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("search_", "get_")):
+            return getattr(self._client, name)
+        return self._log_batch if name == "log_batch" else partial(self._write, name)
+
+    def _log_batch(self, run_id: str, metrics: Any, params: Any, tags: Any) -> None:
+        self._client.log_batch(run_id, metrics, params)
+        self._die_once(f"half of a batch {run_id}")
+        self._client.log_batch(run_id, metrics, params, tags)
+        raise Killed
+
+    def _write(self, name: str, *arguments: Any, **options: Any) -> Any:
+        result = getattr(self._client, name)(*arguments, **options)
+        self._die_once(f"{name} {arguments[0]} {options.get('run_name')}")
+        return result
+
+    def _die_once(self, write: str) -> None:
+        if write not in self._done:
+            self._done.add(write)
+            raise Killed
+
+
+def deliver_killed_after_every_write(home: Path, study: FakeStudy) -> int:
+    """Deliver with a fresh tracker after every write; returns how many lives it took."""
+    done: set[str] = set()
+    for lives in range(1, 200):
+        tracker = open_tracker(home)
+        tracker._client = KilledAfterNewWrite(tracker._client, done)
+        try:
+            deliver(tracker, study)
+        except Killed:
+            continue
+        return lives
+    raise AssertionError("it never ends")
+
+
+def test_a_delivery_killed_after_every_write_ends_like_an_undisturbed_one(new_home, monkeypatch):
+    monkeypatch.setattr(figures, "save", lambda figure, path: path.write_bytes(b"a picture"))
+    undisturbed, killed = new_home("undisturbed"), new_home("killed")
+    deliver(open_tracker(undisturbed), fake_study(undisturbed, num_folds=2, num_epochs=2))
+    assert deliver_killed_after_every_write(killed, fake_study(killed, num_folds=2, num_epochs=2)) > 40
+    found = shown(killed)
+    for part, rows in shown(undisturbed).items():
+        assert found[part] == rows, part
+
+
+def test_delivering_again_changes_nothing(delivered):
+    study, tracker = delivered
+    before = shown(study.folder)
+    deliver(tracker, study)
+    deliver(open_tracker(study.folder), study)
+    assert shown(study.folder) == before
+
+
+def test_delivering_after_every_fold_ends_like_delivering_once(new_home):
+    once, often = new_home("once"), new_home("often")
+    deliver(open_tracker(once), fake_study(once))
+    study, tracker = fake_study(often), open_tracker(often)
+    complete = study.trials
+    for number, trial in enumerate(complete):
+        for num_folds in range(len(trial.folds)):
+            part = replace(
+                trial, state="running", folds=trial.folds[:num_folds], scores=trial.scores[:num_folds]
+            )
+            study.trials = [*complete[:number], part]
+            deliver(tracker, study, final=num_folds == 1)  # interrupted once, and taken up again
+    study.trials = complete
+    deliver(tracker, study)
+    expected, found = shown(once), shown(often)
+    for part in ("runs", "tags", "params", "metrics", "latest"):
+        assert found[part] == expected[part], part
+    assert {*expected["models"]} < {*found["models"]}  # and the best one's at the interruption
+
+
+def test_runs_have_three_levels_and_the_right_states(delivered):
+    study, tracker = delivered
+    runs = runs_by_name(tracker)
+    assert len(runs) == 1 + 4 + 3 + 2 + 3
+    levels = {name: run.data.tags["harness.level"] for name, run in runs.items()}
+    assert (levels[study.name], levels["trial 3"], levels["trial 3 fold 0"]) == ("study", "trial", "fold")
+    parents = {name: run.data.tags.get("mlflow.parentRunId") for name, run in runs.items()}
+    assert parents["trial 3 fold 0"] == runs["trial 3"].info.run_id
+    assert parents["trial 3"] == runs[study.name].info.run_id
+    ends = {name: (run.info.status, run.data.tags["harness.state"]) for name, run in runs.items()}
+    assert ends["trial 0"] == ("FINISHED", "complete")
+    assert ends["trial 1"] == ("FINISHED", "stopped")
+    assert ends["trial 2"] == ("FAILED", "failed")
+    assert ends[study.name] == ("FINISHED", "finished")
+    assert runs["trial 2"].data.tags["harness.reason"].startswith("non-finite loss")
+    assert tracker.run_ids()["trials"]["3"] == runs["trial 3"].info.run_id
+
+
+def test_a_trial_shows_values_means_and_corrected_errors(delivered):
+    study, tracker = delivered
+    data, trial = runs_by_name(tracker)["trial 3"].data, study.trials[3]
+    assert data.params["model.dropout"] == repr(trial.params["model.dropout"])
+    assert data.params["train.clip_norm"] == "null"
+    assert data.metrics["accuracy"] == pytest.approx(trial.mean)
+    assert data.metrics["accuracy.standard_error"] == pytest.approx(trial.standard_error)
+    assert data.metrics["trial.seconds"] == trial.seconds
+    history = tracker._client.get_metric_history(tracker.run_ids()["trials"]["3"], "fold.accuracy")
+    assert [(point.step, point.value) for point in history] == list(enumerate(trial.scores))
+
+
+def test_a_fold_shows_its_curves_once(delivered):
+    study, tracker = delivered
+    run = runs_by_name(tracker)["trial 0 fold 1"]
+    epochs = study.folds[study.trials[0].folds[1]].epochs
+    history = tracker._client.get_metric_history(run.info.run_id, "validation_loss")
+    assert [(point.step, point.value) for point in history] == [(e.epoch, e.validation_loss) for e in epochs]
+
+
+def test_the_study_shows_the_best_so_far_and_its_files(delivered):
+    study, tracker = delivered
+    run_id = tracker.run_ids()["study"]
+    history = tracker._client.get_metric_history(run_id, "best.accuracy")
+    bests = [max(t.mean for t in study.trials[: n + 1] if t.state == "complete") for n in (0, 1, 3)]
+    assert [(point.step, point.value) for point in history] == list(zip((0, 1, 3), bests, strict=True))
+    files = {file.path for file in tracker._client.list_artifacts(run_id)}
+    assert files == {
+        "study.yaml", "environment.json", "uncommitted.diff", "history.png", "importances.png", "importances.json",
+    }  # fmt: skip
+    note = tracker._client.get_run(run_id).data.tags["mlflow.note.content"]
+    assert "Does depth help" in note and "Trial 3" in note and "harness reproduce" in note
+
+
+def test_values_that_mlflow_cannot_hold_are_named_in_tags(home):
+    study, tracker = FakeStudy(home), open_tracker(home)
+    study.add_trial(**{"model.path": "x" * 9000, "model.odd(name)": math.inf})
+    key = study.trials[0].folds[0]
+    study.folds[key] = replace(study.folds[key], metrics={**study.folds[key].metrics, "log_loss": math.inf})
+    deliver(tracker, study)
+    runs = runs_by_name(tracker)
+    fold, trial = runs["trial 0 fold 0"].data, runs["trial 0"].data
+    assert "log_loss" not in fold.metrics and fold.tags["harness.not_finite"] == "log_loss[4]=inf"
+    assert "log_loss" not in trial.metrics and "log_loss.standard_error" not in trial.metrics
+    assert len(trial.params["model.path"]) == 6000 and trial.params["model.path"].endswith(
+        "[9,000 characters]"
+    )
+    assert trial.params["model.odd_name_"] == "Infinity"
+
+
+def test_more_points_than_a_call_takes_arrive_whole(home):
+    study, tracker = FakeStudy(home, num_folds=2, num_epochs=300), open_tracker(home)
+    study.add_trial()
+    deliver(tracker, study)
+    with sqlite3.connect(home / "mlflow.db") as database:
+        counts = database.execute("SELECT count(*) FROM metrics WHERE key = 'train_loss'").fetchone()
+    assert counts == (600,)
+
+
+def test_a_deleted_experiment_is_told_in_one_line(home):
+    study, tracker = FakeStudy(home), open_tracker(home)
+    deliver(tracker, study)
+    tracker._client.delete_experiment(tracker._experiment_id)
+    with pytest.raises(StoreError, match="has been deleted in MLflow; restore it with"):
+        deliver(open_tracker(home), study)
+
+
+def test_a_renamed_experiment_is_found_again(home):
+    study, tracker = FakeStudy(home), open_tracker(home)
+    deliver(tracker, study)
+    tracker._client.rename_experiment(tracker._experiment_id, "a better name")
+    before = shown(home)
+    deliver(open_tracker(home), study)
+    assert shown(home) == before
+
+
+def test_two_studies_of_one_name_share_an_experiment_and_nothing_else(home):
+    first, second = FakeStudy(home / "first"), FakeStudy(home / "second")
+    second.record = replace(second.record, created=second.record.created + 1)
+    for study in (first, second):
+        study.add_trial()
+        deliver(open_tracker(home), study)
+    runs = [row[0] for row in shown(home)["runs"]]
+    assert len(runs) == 2 * 5 and runs.count("trial 0") == 2
+
+
+def test_an_unreachable_server_is_told_quickly(tmp_path):
+    started = time.monotonic()
+    with pytest.raises(StoreError, match=r"MLflow at http://127\.0\.0\.1:9") as caught:
+        MlflowTracker("http://ada:secret@127.0.0.1:9", home=tmp_path)
+    assert time.monotonic() - started < 5
+    assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_told_in_one_line(tmp_path):
+    (tmp_path / "mlflow.db").write_text("no database " * 1000)
+    with pytest.raises(StoreError) as caught:
+        open_tracker(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_tracking_uri_of_the_process_stays_as_it_is(delivered, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////elsewhere.db")
+    deliver(open_tracker(delivered[0].folder), delivered[0])
+    assert os.environ["MLFLOW_TRACKING_URI"] == "sqlite:////elsewhere.db"
+
+
+def test_the_database_keeps_a_rollback_journal(delivered):
+    with sqlite3.connect(delivered[0].folder / "mlflow.db") as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
