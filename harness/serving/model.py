@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from harness.training import Compute, Statistics
 
+KEYS = {"schema", "model", "image_shape", "classes", "compute", "folds"}
+
 
 @dataclass(frozen=True)
 class FoldModel:
@@ -123,9 +125,11 @@ def _read_document(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(document, dict) or not document.keys() >= KEYS:
+        raise RecordError(f"{path}: not the description of a model ({', '.join(sorted(KEYS))})")
     if document["schema"] > SCHEMA:
         raise RecordError(f"{path}: written by a newer harness (schema {document['schema']}); please upgrade")
-    return dict(document)
+    return document
 
 
 def _compute(recorded: dict[str, Any]) -> "Compute":

@@ -20,8 +20,8 @@ def write_mlmodel(path: Path, study: StudyRecord, run_id: str, model: Any) -> No
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    images = TensorSpec(np.dtype(np.uint8), (-1, *study.data["image_shape"]), "images")
-    logits = TensorSpec(np.dtype(np.float32), (-1, len(study.data["classes"])), "logits")
+    images = TensorSpec(np.dtype(np.uint8), (-1, *study.data["image_shape"]))
+    logits = TensorSpec(np.dtype(np.float32), (-1, len(study.data["classes"])))
     description = Model(
         artifact_path=model.artifact_location,
         run_id=run_id,

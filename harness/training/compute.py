@@ -115,8 +115,8 @@ def fingerprint(compute: Compute) -> dict[str, str]:
 def _keep_freed_memory() -> None:
     """Tell glibc to reuse the memory of freed activations rather than return it and fault it in again.
 
-    Every step takes and frees the same sizes. How often glibc gives them back depends on the heap's layout; the
-    cost is measured in tests/benchmarks/README.md. Without glibc this does nothing.
+    Every step takes and frees the same sizes. How often glibc gives them back depends on the heap's layout;
+    tests/benchmarks/README.md has the cost. Without glibc this does nothing.
     """
     mmap_threshold, trim_threshold = -3, -1  # the names' numbers in malloc.h
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None

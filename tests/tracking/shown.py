@@ -28,9 +28,7 @@ def shown(home: Path) -> dict[str, Any]:
         "params": rows("SELECT run_uuid, key, value FROM params"),
         "metrics": rows("SELECT run_uuid, key, timestamp, step, value, is_nan FROM metrics"),
         "latest": rows("SELECT run_uuid, key, timestamp, step, value FROM latest_metrics"),
-        "links": rows(
-            "SELECT source_type, destination_type, destination_id FROM inputs WHERE source_type = 'RUN_OUTPUT'"
-        ),
+        "links": rows("SELECT destination_type, destination_id FROM inputs WHERE source_type = 'RUN_OUTPUT'"),
         "datasets": rows("SELECT name, digest FROM datasets"),
         "models": rows("SELECT model_id, name, status FROM logged_models"),
         "experiments": rows("SELECT name, lifecycle_stage FROM experiments"),

@@ -66,7 +66,7 @@ class KilledAfterNewWrite:
         self._client.log_batch(run_id, metrics, params, tags)
         raise Killed
 
-    def _write(self, name: str, *arguments: Any, **options: Any) -> Any:
+    def _write(self, name: str, /, *arguments: Any, **options: Any) -> Any:
         result = getattr(self._client, name)(*arguments, **options)
         self._die_once(f"{name} {arguments[0]} {options.get('run_name')}")
         return result
@@ -175,8 +175,13 @@ def test_the_study_shows_the_best_so_far_and_its_files(delivered):
     assert [(point.step, point.value) for point in history] == list(zip((0, 1, 3), bests, strict=True))
     files = {file.path for file in tracker._client.list_artifacts(run_id)}
     assert files == {
-        "study.yaml", "environment.json", "uncommitted.diff", "history.png", "importances.png", "importances.json",
-    }  # fmt: skip
+        "study.yaml",
+        "environment.json",
+        "uncommitted.diff",
+        "history.png",
+        "importances.png",
+        "importances.json",
+    }
     note = tracker._client.get_run(run_id).data.tags["mlflow.note.content"]
     assert "Does depth help" in note and "Trial 3" in note and "harness reproduce" in note
 
