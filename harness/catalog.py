@@ -172,7 +172,9 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None) ->
         elements = inner.slice.elts if isinstance(inner.slice, ast.Tuple) else [inner.slice]
         choices = tuple(ast.literal_eval(element) for element in elements)
     value = None if default is None else ast.literal_eval(default)
-    return Option(name, _kind(name, inner, choices), value, choices, limits, optional, required=default is None)
+    return Option(
+        name, _kind(name, inner, choices), value, choices, limits, optional, required=default is None
+    )
 
 
 def _kind(name: str, annotation: ast.expr, choices: tuple[Scalar, ...]) -> Kind:

@@ -86,7 +86,9 @@ class Study(_Section):
         document["data"] = {name: value for name, value in self.data.items() if name != "root"}
         for part, names in (("model", self.model), ("train", self.train)):
             document[part] = {name: as_json(setting) for name, setting in names.items()}
-        document["search"] = {name: getattr(self.search, name) for name in ("sampler", "racing", "seed", "batch")}
+        document["search"] = {
+            name: getattr(self.search, name) for name in ("sampler", "racing", "seed", "batch")
+        }
         return document
 
     def definition_hash(self) -> str:
@@ -106,7 +108,9 @@ def load(name: str, overrides: Sequence[str] = ()) -> Study:
         raise StudyError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
     document, text = parse_yaml(raw, source=str(path))
     problems = [problem for override in overrides for problem in _apply(document, override)]
-    study = _assemble(document, problems, name=path.stem, source=str(path), text=text, overrides=tuple(overrides))
+    study = _assemble(
+        document, problems, name=path.stem, source=str(path), text=text, overrides=tuple(overrides)
+    )
     if problems or study is None:
         raise StudyError(str(path), problems)
     return study
@@ -178,7 +182,9 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     objective = document.get("objective", "accuracy")
     metrics = catalog.metrics()
     if not isinstance(objective, str) or objective not in metrics:
-        problems.append(Problem("objective", f"unknown metric {objective!r}{did_you_mean(str(objective), list(metrics))}"))
+        problems.append(
+            Problem("objective", f"unknown metric {objective!r}{did_you_mean(str(objective), list(metrics))}")
+        )
     if problems or cv is None or search is None:
         return None
     study = Study(

@@ -82,7 +82,8 @@ def _range(raw: dict[Any, Any], option: Option, path: str) -> tuple[Range, list[
     unknown = [key for key in raw if key not in keys]
     if unknown:
         return nothing, [
-            Problem(f"{path}.{key}", f"unknown part of a range{did_you_mean(str(key), keys)}") for key in unknown
+            Problem(f"{path}.{key}", f"unknown part of a range{did_you_mean(str(key), keys)}")
+            for key in unknown
         ]
     if option.kind not in ("int", "float") or option.choices:
         return nothing, [Problem(path, f"a range needs a number; {option.name} is {option.allowed()}")]

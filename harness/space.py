@@ -13,7 +13,9 @@ from harness.settings import Choice, Range
 
 def searched(study: Study) -> dict[str, Choice | Range]:
     """The names that trials may differ in, in the study file's order."""
-    return {path: setting for path, setting in study.settings().items() if isinstance(setting, Choice | Range)}
+    return {
+        path: setting for path, setting in study.settings().items() if isinstance(setting, Choice | Range)
+    }
 
 
 def resolve(study: Study, params: Values) -> Values:
@@ -53,7 +55,9 @@ def distributions(study: Study) -> dict[str, Any]:
 def grid(study: Study) -> list[Values]:
     """Every combination of the searched values, the last name changing fastest."""
     space = searched(study)
-    columns = [setting.values if isinstance(setting, Choice) else setting.points() for setting in space.values()]
+    columns = [
+        setting.values if isinstance(setting, Choice) else setting.points() for setting in space.values()
+    ]
     return [dict(zip(space, row, strict=True)) for row in itertools.product(*columns)]
 
 

@@ -46,7 +46,15 @@ def _load(text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}: " if mark else ""
         raise ValueError(f"{where}{(error.problem or 'is not YAML').splitlines()[0]}") from None
-    except (YAMLError, RecursionError, OverflowError, AttributeError, KeyError, TypeError, AssertionError) as error:
+    except (
+        YAMLError,
+        RecursionError,
+        OverflowError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        AssertionError,
+    ) as error:
         # What the parser raises over bytes nobody meant as YAML; ValueError passes through as it is.
         first = str(error).strip().splitlines()
         raise ValueError(f"is not YAML ({first[0] if first else type(error).__name__})") from None

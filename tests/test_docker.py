@@ -53,7 +53,9 @@ def test_the_team_has_a_server_a_database_and_a_worker(compose: dict[str, Any]) 
 
 def test_images_are_pinned_and_services_wait_for_healthy_ones(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    assert all(re.search(r":\d+\.\d+", service["image"]) for service in services.values() if "image" in service)
+    assert all(
+        re.search(r":\d+\.\d+", service["image"]) for service in services.values() if "image" in service
+    )
     for service in services.values():
         for name, condition in service.get("depends_on", {}).items():
             assert condition == {"condition": "service_healthy"}
@@ -64,7 +66,9 @@ def test_images_are_pinned_and_services_wait_for_healthy_ones(compose: dict[str,
 def test_passwords_come_from_outside_and_have_no_default(compose: dict[str, Any]) -> None:
     text = (ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8")
     assert not re.search(r"\$\{POSTGRES_PASSWORD(?!:\?)", text)
-    assert re.search(r"^POSTGRES_PASSWORD=$", (ROOT / "docker" / "example.env").read_text("utf-8"), re.MULTILINE)
+    assert re.search(
+        r"^POSTGRES_PASSWORD=$", (ROOT / "docker" / "example.env").read_text("utf-8"), re.MULTILINE
+    )
     assert "docker/.env" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert not re.search(r"(?i)(password|secret|token)\s*=\s*\S", DOCKERFILE)
 

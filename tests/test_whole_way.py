@@ -37,7 +37,9 @@ def weights(home: Path) -> dict[str, str]:
     """The hash of every fold's weights."""
     found = {}
     for path in (home / "folds").glob("*/result.json"):
-        found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))["hashes"]["weights.safetensors"]
+        found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))["hashes"][
+            "weights.safetensors"
+        ]
     return found
 
 

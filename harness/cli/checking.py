@@ -61,7 +61,11 @@ def ask_sizes(study: Study, overrides: list[str], *, measure: bool) -> dict[str,
     """The answer of `study/sizing.py`, from a process of its own."""
     request = json.dumps({"study": study.source, "overrides": overrides, "measure": measure})
     done = subprocess.run(
-        [sys.executable, "-m", "harness.study.sizing"], input=request, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "harness.study.sizing"],
+        input=request,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:

@@ -39,10 +39,18 @@ def _machine() -> Iterator[Row]:
 
     compute = training.resolve(training.ComputeOptions())
     found = training.fingerprint(compute)
-    yield "device", found.get("gpu", found["processor"]), "" if compute.device != "cpu" else "no GPU: trains on the CPU"
+    yield (
+        "device",
+        found.get("gpu", found["processor"]),
+        "" if compute.device != "cpu" else "no GPU: trains on the CPU",
+    )
     yield "precision", compute.precision, "" if compute.precision == "bf16" else "no bf16 instructions here"
     yield "instructions", found["instructions"], ""
-    yield "threads", f"{compute.threads} per worker", "part of every record; change with --set compute.threads=N"
+    yield (
+        "threads",
+        f"{compute.threads} per worker",
+        "part of every record; change with --set compute.threads=N",
+    )
 
 
 def _stores(home: Path) -> Iterator[Row]:
@@ -52,7 +60,11 @@ def _stores(home: Path) -> Iterator[Row]:
     existing = next(folder for folder in (store.home, *store.home.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 2**30
     writable = os.access(existing, os.W_OK)
-    yield "disk", f"{free:.0f} GiB free", "" if writable else f"{existing} cannot be written to: choose another --home"
+    yield (
+        "disk",
+        f"{free:.0f} GiB free",
+        "" if writable else f"{existing} cannot be written to: choose another --home",
+    )
     yield "MLflow", _without_password(settings.tracking_uri), ""
     yield "Optuna", _without_password(settings.storage_url), ""
 
@@ -61,7 +73,11 @@ def _data() -> Iterator[Row]:
     from harness import catalog, datasets
 
     root = datasets.data_home()
-    yield "data folder", str(root), "" if root.exists() else "made when data are first loaded (HARNESS_DATA moves it)"
+    yield (
+        "data folder",
+        str(root),
+        "" if root.exists() else "made when data are first loaded (HARNESS_DATA moves it)",
+    )
     for name, entry in catalog.datasets().items():
         if any(option.required for option in entry.options):
             needed = ", ".join(f"data.{option.name}" for option in entry.options if option.required)

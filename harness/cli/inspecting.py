@@ -24,7 +24,9 @@ class Kind(StrEnum):
 def check(
     study: Annotated[str, typer.Argument(help="A study's name or file.")],
     changes: Sets = None,
-    measure: Annotated[bool, typer.Option("--measure", help="Estimate the time from a few real steps.")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Estimate the time from a few real steps.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a study file and show its search space.
@@ -75,7 +77,12 @@ def doctor(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
 
     rows = diagnosis.rows(home)
     if as_json:
-        print_json({"schema": 1, "doctor": [dict(zip(("what", "found", "advice"), row, strict=True)) for row in rows]})
+        print_json(
+            {
+                "schema": 1,
+                "doctor": [dict(zip(("what", "found", "advice"), row, strict=True)) for row in rows],
+            }
+        )
     else:
         render.catalog_table(("what", "found", "advice"), rows)
 
@@ -97,7 +104,9 @@ def ui(
     if study is not None:
         started_study(store, study)
     if not (store.home / "mlflow.db").exists():
-        raise UsageError(f"nothing has been tracked in {store.home} yet; begin with: harness tune --study quickstart")
+        raise UsageError(
+            f"nothing has been tracked in {store.home} yet; begin with: harness tune --study quickstart"
+        )
     with pages.serve(store.home, port=port, study=study, open_browser=browser) as server:
         print(f"{server.url}\nCtrl-C ends it", file=sys.stderr)
         server.wait()

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rich.console import Group
@@ -86,28 +85,25 @@ class Lines:
 
     def _line(self, event: Event | StudyBegan | StudyEnded) -> str:
         if isinstance(event, StudyBegan):
-            self._objective = event.record.objective
+            record = event.record
+            self._objective = record.objective
             done = sum(trial.state != "running" for trial in event.trials)
             so_far = f", {done} already done" if done else ""
-            return f"{event.record.name}: {event.record.num_trials} trials × {event.record.num_folds} folds{so_far}, {event.workers} worker(s)"
+            size = f"{record.num_trials} trials × {record.num_folds} folds"
+            return f"{record.name}: {size}{so_far}, {event.workers} worker(s)"
         if isinstance(event, TrialBegan):
             return f"trial {event.trial.number}  {_params(event.trial)}"
         if isinstance(event, FoldEnded):
-            return f"trial {event.number} fold {event.fold}  {self._objective} {event.score:.4f}  {duration(event.record.seconds)}"
+            place = f"trial {event.number} fold {event.fold}"
+            return f"{place}  {self._objective} {event.score:.4f}  {duration(event.record.seconds)}"
         if isinstance(event, TrialEnded):
             best = f"  best so far: {_score(event.best)} (trial {event.best.number})" if event.best else ""
             reason = f" ({event.trial.reason})" if event.trial.reason else ""
             return f"trial {event.trial.number} {event.trial.state}  {_score(event.trial)}{reason}{best}"
         if isinstance(event, EpochEnded) and time.monotonic() - self._said > EPOCH_LINE_SECONDS:
-            return f"trial {event.number} fold {event.fold} epoch {event.epoch.epoch}  accuracy {event.epoch.validation_accuracy:.4f}"
+            place = f"trial {event.number} fold {event.fold} epoch {event.epoch.epoch}"
+            return f"{place}  accuracy {event.epoch.validation_accuracy:.4f}"
         return ""
-
-
-@dataclass
-class _Progress:
-    """One fold under way."""
-
-    epochs: list[Epoch] = field(default_factory=list)
 
 
 class Panel:
@@ -120,7 +116,7 @@ class Panel:
         self._trials: dict[int, TrialRecord] = {}
         self._ended_here = 0
         self._best: TrialRecord | None = None
-        self._folds: dict[tuple[int, int], _Progress] = {}
+        self._folds: dict[tuple[int, int], list[Epoch]] = {}
 
     def __call__(self, event: Event | StudyBegan | StudyEnded) -> None:
         if isinstance(event, StudyBegan):
@@ -129,9 +125,9 @@ class Panel:
         elif isinstance(event, TrialBegan):
             self._trials[event.trial.number] = event.trial
         elif isinstance(event, FoldBegan):
-            self._folds[event.number, event.fold] = _Progress()
+            self._folds[event.number, event.fold] = []
         elif isinstance(event, EpochEnded):
-            self._folds.setdefault((event.number, event.fold), _Progress()).epochs.append(event.epoch)
+            self._folds.setdefault((event.number, event.fold), []).append(event.epoch)
         elif isinstance(event, FoldEnded):
             self._folds.pop((event.number, event.fold), None)
         elif isinstance(event, TrialEnded):
@@ -168,8 +164,7 @@ class Panel:
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         for column in ("trial", "fold", "epoch", "loss", "", "accuracy", "", "images/s", "values"):
             table.add_column(column, no_wrap=True)
-        for (trial, fold), progress in sorted(self._folds.items()):
-            epochs = progress.epochs
+        for (trial, fold), epochs in sorted(self._folds.items()):
             values = _params(self._trials[trial])
             if not epochs:
                 table.add_row(str(trial), str(fold), "-", "", "", "", "", "", values)
@@ -192,7 +187,10 @@ class Panel:
 
 
 def _params(trial: TrialRecord) -> str:
-    return "  ".join(f"{name}={number(value)}" for name, value in trial.params.items()) or "(nothing is searched)"
+    return (
+        "  ".join(f"{name}={number(value)}" for name, value in trial.params.items())
+        or "(nothing is searched)"
+    )
 
 
 def _score(trial: TrialRecord) -> str:

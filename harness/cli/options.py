@@ -11,14 +11,18 @@ import typer
 Home = Annotated[
     Path,
     typer.Option(
-        "--home", envvar="HARNESS_HOME", help="The store: records, MLflow's and Optuna's databases, artifacts."
+        "--home",
+        envvar="HARNESS_HOME",
+        help="The store: records, MLflow's and Optuna's databases, artifacts.",
     ),
 ]
 DEFAULT_HOME = Path("mlruns")
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="A.B=VALUE", help="Change the study: a value, a list, or '{low: 1, high: 3}'. Repeatable."
+        "--set",
+        metavar="A.B=VALUE",
+        help="Change the study: a value, a list, or '{low: 1, high: 3}'. Repeatable.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]

@@ -42,7 +42,9 @@ def leaderboard(document: Mapping[str, Any]) -> None:
             out.print(Text(f"trial {row['number']} failed: {row['reason']}", style="red"))
 
 
-def _leaderboard_table(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *, one_column: bool) -> Table:
+def _leaderboard_table(
+    document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *, one_column: bool
+) -> Table:
     """With a column for every searched name, or all of them in one that wraps."""
     names = list(dict.fromkeys(name for row in rows for name in row["params"]))
     short = [name.partition(".")[2] for name in names]
@@ -86,7 +88,9 @@ def studies_started(documents: Sequence[Mapping[str, Any]], home: Path) -> None:
     table = _table("study", "state", "trials", "best")
     for document in documents:
         best = document["best"]
-        score = "-" if best is None else f"{document['objective']} {best['mean']:.4f} (trial {best['number']})"
+        score = (
+            "-" if best is None else f"{document['objective']} {best['mean']:.4f} (trial {best['number']})"
+        )
         done = sum(trial["state"] != "running" for trial in document["trials"])
         table.add_row(document["study"], document["state"], f"{done}/{document['num_trials']}", score)
     console().print(table)
@@ -103,9 +107,13 @@ def reproduction(document: Mapping[str, Any]) -> None:
         table.add_row(str(fold["fold"]), f"{fold['recorded']:.6f}", f"{fold['reproduced']:.6f}", equal)
     out.print(table)
     for difference in document["differences"]:
-        out.print(f"differs: {difference['what']}: recorded {difference['recorded']}, now {difference['now']}")
+        out.print(
+            f"differs: {difference['what']}: recorded {difference['recorded']}, now {difference['now']}"
+        )
     if document["verdict"] != "BITWISE" and not document["differences"]:
-        out.print("nothing in the fingerprint differs: the code has changed, or the machine computes unreliably")
+        out.print(
+            "nothing in the fingerprint differs: the code has changed, or the machine computes unreliably"
+        )
 
 
 def number(value: Any) -> str:
@@ -157,7 +165,9 @@ def _four_digits(value: float | None) -> str:
 
 def _scale(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
     """The span of the complete trials' intervals, or of all means if there are none."""
-    chosen = [row for row in rows if row["state"] == "complete"] or [row for row in rows if row["mean"] is not None]
+    chosen = [row for row in rows if row["state"] == "complete"] or [
+        row for row in rows if row["mean"] is not None
+    ]
     ends = [row["mean"] + sign * (row["standard_error"] or 0.0) for row in chosen for sign in (-1, 1)]
     return (min(ends), max(ends)) if ends else (0.0, 1.0)
 

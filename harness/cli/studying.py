@@ -1,7 +1,7 @@
 """tune, status, reproduce: the commands that run a study and look at it."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,11 +16,18 @@ from harness.cli.options import (
     talk,
 )
 
+if TYPE_CHECKING:
+    from harness.study.tuning import StudyEnded
+
 
 def tune(
-    study: Annotated[str, typer.Option("--study", "-s", help="A study's name (harness list studies) or file.")],
+    study: Annotated[
+        str, typer.Option("--study", "-s", help="A study's name (harness list studies) or file.")
+    ],
     changes: Sets = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, instead of the study's own.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials in all, instead of the study's own.")
+    ] = None,
     workers: Workers = "auto",
     timeout: Annotated[
         float | None, typer.Option(metavar="MINUTES", min=0.0, help="Begin no trial after so many minutes.")
@@ -29,7 +36,8 @@ def tune(
         str | None, typer.Option("--as", metavar="NAME", help="Run it as a new study of that name.")
     ] = None,
     fail_below: Annotated[
-        float | None, typer.Option(metavar="VALUE", help="Exit with 3 if the best mean is worse: a gate for a CI.")
+        float | None,
+        typer.Option(metavar="VALUE", help="Exit with 3 if the best mean is worse: a gate for a CI."),
     ] = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
@@ -42,7 +50,6 @@ def tune(
     talk()
     from harness import config
     from harness.cli import live, render
-    from harness.errors import HarnessError, StoreError
     from harness.results import leaderboard
     from harness.study import tuning
     from harness.study.store import Store
@@ -66,18 +73,14 @@ def tune(
     else:
         render.leaderboard(document)
         render.next_steps(document, home=settings.home)
-    if ended.pending:
-        raise StoreError(
-            f"MLflow or Optuna has not taken everything ({ended.pending}); nothing is lost: run the same command again"
-        )
-    if ended.best is None and ended.state == "finished":
-        reasons = "; ".join(sorted({trial.reason for trial in ended.trials}))
-        raise HarnessError(f"no trial has succeeded ({reasons})")
+    _require_success(ended)
     _gate(document, fail_below)
 
 
 def status(
-    study: Annotated[str | None, typer.Argument(help="A study that has been started; all of them if omitted.")] = None,
+    study: Annotated[
+        str | None, typer.Argument(help="A study that has been started; all of them if omitted.")
+    ] = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -93,7 +96,9 @@ def status(
         print_json(document) if as_json else render.leaderboard(document)
         return
     documents = [leaderboard.status(store, name) for name in store.studies()]
-    print_json({"schema": 1, "studies": documents}) if as_json else render.studies_started(documents, store.home)
+    print_json({"schema": 1, "studies": documents}) if as_json else render.studies_started(
+        documents, store.home
+    )
 
 
 def reproduce(
@@ -149,6 +154,19 @@ def _compute_changes(changes: list[str]) -> dict[str, Any]:
     if problems:
         raise StudyError("--set", problems)
     return chosen
+
+
+def _require_success(ended: "StudyEnded") -> None:
+    """Raise StoreError if something was not delivered, HarnessError if no trial has succeeded."""
+    from harness.errors import HarnessError, StoreError
+
+    if ended.pending:
+        raise StoreError(
+            f"MLflow or Optuna has not taken everything ({ended.pending}); nothing is lost: run the same command again"
+        )
+    if ended.best is None and ended.state == "finished":
+        reasons = "; ".join(sorted({trial.reason for trial in ended.trials}))
+        raise HarnessError(f"no trial has succeeded ({reasons})")
 
 
 def _gate(document: dict[str, Any], fail_below: float | None) -> None:

@@ -34,7 +34,9 @@ def is_here(home: Path) -> bool:
     """Whether the images can be loaded without a download."""
     decoded = home / "cache" / f"fashion_mnist-train-{IMAGES_MD5['train'][:12]}"
     packed = f"{PREFIX['train']}-images-idx3-ubyte.gz"
-    return any(place.exists() for place in (decoded, home / RAW / packed, home / "raw" / packed, home / packed))
+    return any(
+        place.exists() for place in (decoded, home / RAW / packed, home / "raw" / packed, home / packed)
+    )
 
 
 def _decode(place: Path, part: Literal["train", "test"]) -> Images:

@@ -16,11 +16,27 @@ from harness.study.fold import FoldTask
 from harness.study.store import Store
 
 # What differs is listed in this order: the likeliest cause of other bits first.
-CAUSES = ("device", "precision", "threads", "channels_last", "instructions", "torch", "processor", "gpu", "cuda", "cudnn")
+CAUSES = (
+    "device",
+    "precision",
+    "threads",
+    "channels_last",
+    "instructions",
+    "torch",
+    "processor",
+    "gpu",
+    "cuda",
+    "cudnn",
+)
 
 
 def reproduce(
-    store: Store, name: str, *, trial: str = "best", workers: int = 1, compute: Mapping[str, Scalar] | None = None
+    store: Store,
+    name: str,
+    *,
+    trial: str = "best",
+    workers: int = 1,
+    compute: Mapping[str, Scalar] | None = None,
 ) -> Iterator[tuple[int, Epoch] | dict[str, Any]]:
     """Train the folds of a trial again: yields (fold, epoch) while it works, then the verdict's document.
 
@@ -45,7 +61,10 @@ def reproduce(
 
 
 def verdict(
-    study: StudyRecord, trial: TrialRecord, recorded: Mapping[int, FoldRecord], again: Mapping[int, FoldRecord]
+    study: StudyRecord,
+    trial: TrialRecord,
+    recorded: Mapping[int, FoldRecord],
+    again: Mapping[int, FoldRecord],
 ) -> dict[str, Any]:
     """What came of it: BITWISE, WITHIN-NOISE or DRIFT, the scores of every fold, and what differs.
 
@@ -112,7 +131,9 @@ def _chosen(trials: list[TrialRecord], wanted: str, study: StudyRecord) -> Trial
 def _recorded(store: Store, key: str) -> FoldRecord:
     record = store.read_fold(key)
     if record is None:
-        raise RecordError(f"{store.fold_folder(key)}: the fold's record is gone; run tune again to make it anew")
+        raise RecordError(
+            f"{store.fold_folder(key)}: the fold's record is gone; run tune again to make it anew"
+        )
     return record
 
 

@@ -139,7 +139,9 @@ def _overfit(_home: Path) -> str:
         model = models.build("resnet", 1, 8, 10, {"depth": 2, "width": 8})
         for last in training.fit(model, data, options=options, compute=compute, seed=0):  # noqa: B007
             pass
-    return _require(last.validation_accuracy == 1.0, f"accuracy {last.validation_accuracy:.3f} on its 32 images")
+    return _require(
+        last.validation_accuracy == 1.0, f"accuracy {last.validation_accuracy:.3f} on its 32 images"
+    )
 
 
 def _require(held: bool, detail: str) -> str:

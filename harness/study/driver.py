@@ -157,7 +157,9 @@ class _Heat:
         }
         self.keys = {place: task.key() for place, task in self.tasks.items()}
         found = {key: driver.store.read_fold(key) for key in set(self.keys.values())}
-        self.results: dict[str, FoldRecord | FoldFailure] = {key: record for key, record in found.items() if record}
+        self.results: dict[str, FoldRecord | FoldFailure] = {
+            key: record for key, record in found.items() if record
+        }
 
     def prefix(self, number: int) -> list[FoldRecord | FoldFailure]:
         """The results of a trial's folds, from the first to the one before the first that is missing."""
@@ -179,7 +181,9 @@ class _Heat:
         order = [(current, fold) for fold in range(start, min(start + 1, self.num_folds))]
         order += [(number, 0) for number in later]
         order += [(current, fold) for fold in range(start, self.num_folds)]
-        order += [(number, fold) for number in later for fold in range(self.num_folds) if self._may_go_on(number)]
+        order += [
+            (number, fold) for number in later for fold in range(self.num_folds) if self._may_go_on(number)
+        ]
         for place in order:
             key = self.keys[place]
             if key not in self.results and key not in self.driver.under_way:
@@ -219,7 +223,9 @@ class _Heat:
         return self.rule.stops([self.sign * s for s in scores], [self.sign * s for s in best.scores])
 
     def _may_go_on(self, number: int) -> bool:
-        scores = [r.metrics[self.driver.study.objective] for r in self.prefix(number) if isinstance(r, FoldRecord)]
+        scores = [
+            r.metrics[self.driver.study.objective] for r in self.prefix(number) if isinstance(r, FoldRecord)
+        ]
         return not scores or not self._stops(scores)
 
     def _summary(self, trial: TrialRecord, records: list[FoldRecord], scores: list[float]) -> TrialRecord:

@@ -97,7 +97,9 @@ def train_fold(
             epochs.append(epoch)
             yield epoch
         logits = training.predict_logits(model, images.pixels[data.held_out], fitted.statistics, compute)
-    return _trained(task, model, data, fitted, logits, tuple(epochs), started, time.monotonic() - clock, compute)
+    return _trained(
+        task, model, data, fitted, logits, tuple(epochs), started, time.monotonic() - clock, compute
+    )
 
 
 def _seeded_model(task: FoldTask, images: Images) -> Any:
@@ -126,8 +128,13 @@ def _trained(
 
     labels = data.labels[data.held_out]
     probabilities = scoring.softmax(logits)
-    weights = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in model.state_dict().items()}
-    weights |= {"harness.mean": np.asarray(fitted.statistics.mean), "harness.std": np.asarray(fitted.statistics.std)}
+    weights = {
+        name: tensor.detach().cpu().contiguous().numpy() for name, tensor in model.state_dict().items()
+    }
+    weights |= {
+        "harness.mean": np.asarray(fitted.statistics.mean),
+        "harness.std": np.asarray(fitted.statistics.std),
+    }
     record = FoldRecord(
         key=task.key(),
         fold=task.fold,

@@ -36,7 +36,8 @@ class Forgiving(Rule):
         mean, worst = sum(scores) / len(scores), min(incumbent)
         if mean >= worst:
             return ""
-        return f"mean {abs(mean):.4f} after {len(scores)} of {len(incumbent)} folds is worse than the best trial's worst fold, {abs(worst):.4f}"
+        far = f"mean {abs(mean):.4f} after {len(scores)} of {len(incumbent)} folds"
+        return f"{far} is worse than the best trial's worst fold, {abs(worst):.4f}"
 
 
 RULES: dict[str, type[Rule]] = {"none": Never, "forgiving": Forgiving}

@@ -44,7 +44,9 @@ class Recorder:
     the truth, and delivering them twice changes nothing. `problem` says what went wrong last, or "".
     """
 
-    def __init__(self, study: Study, record: StudyRecord, store: Store, *, tracking_uri: str, storage_url: str):
+    def __init__(
+        self, study: Study, record: StudyRecord, store: Store, *, tracking_uri: str, storage_url: str
+    ):
         self._study, self._record, self._store = study, record, store
         self._tracking_uri, self._storage_url = tracking_uri, storage_url
         self._trials: list[TrialRecord] = []

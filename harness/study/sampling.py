@@ -92,7 +92,9 @@ def _sampler(study: Study, number: int) -> Any:
     if study.search.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     if study.search.sampler == "gp":
-        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS, deterministic_objective=False)
+        return optuna.samplers.GPSampler(
+            seed=seed, n_startup_trials=STARTUP_TRIALS, deterministic_objective=False
+        )
     return optuna.samplers.TPESampler(
         seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True
     )

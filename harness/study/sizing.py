@@ -23,7 +23,9 @@ MEASURED_IMAGES = 1024
 MEASURED_SECONDS = 3.0
 
 
-def model_sizes(study: Study, *, in_channels: int, image_size: int, num_classes: int) -> list[tuple[int, Values]]:
+def model_sizes(
+    study: Study, *, in_channels: int, image_size: int, num_classes: int
+) -> list[tuple[int, Values]]:
     """(parameters, model options) of the smallest and the largest model at the corners of the space."""
     import torch
 
@@ -52,7 +54,11 @@ def images_per_second(study: Study, images: Images, params: Values, compute: Any
     chosen = np.arange(min(len(images.labels), MEASURED_IMAGES))
     few = images.take(chosen)
     data = training.FoldData(
-        pixels=few.pixels, labels=few.labels, train=chosen, held_out=chosen[:1], num_classes=len(images.classes)
+        pixels=few.pixels,
+        labels=few.labels,
+        train=chosen,
+        held_out=chosen[:1],
+        num_classes=len(images.classes),
     )
     options = space.section(values, "model")
     _, channels, height, _ = images.pixels.shape
@@ -79,8 +85,12 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     if request["measure"]:
         compute = training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
         first = space.defaults(study)
-        largest = first | {f"model.{key}": value for key, value in sizes[-1][1].items() if f"model.{key}" in first}
-        reply["images_per_second"] = [images_per_second(study, images, params, compute) for params in (first, largest)]
+        largest = first | {
+            f"model.{key}": value for key, value in sizes[-1][1].items() if f"model.{key}" in first
+        }
+        reply["images_per_second"] = [
+            images_per_second(study, images, params, compute) for params in (first, largest)
+        ]
     return reply
 
 

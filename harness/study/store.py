@@ -70,7 +70,9 @@ class Store:
 
         files = {PREDICTIONS: _npz(predictions), WEIGHTS: save(dict(weights))}
         folder = self.fold_folder(record.key)
-        record = replace(record, hashes={name: digest(content) for name, content in files.items()}, folder=folder)
+        record = replace(
+            record, hashes={name: digest(content) for name, content in files.items()}, folder=folder
+        )
         write_folder(folder, {**files, "result.json": sealed_json(to_json(record))})
         self.checkpoint(record.key).unlink(missing_ok=True)
         return record
@@ -127,7 +129,9 @@ class Store:
         except FileNotFoundError:
             return None
         if document["schema"] > SCHEMA:
-            raise RecordError(f"{path}: written by a newer harness (schema {document['schema']}); please upgrade")
+            raise RecordError(
+                f"{path}: written by a newer harness (schema {document['schema']}); please upgrade"
+            )
         return StudyRecord(**document)
 
     def write_trial(self, study: str, record: TrialRecord) -> None:

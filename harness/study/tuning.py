@@ -257,4 +257,3 @@ def _executor(settings: Settings, record: StudyRecord, workplace: Workplace, stu
 
 def _deadline(started: float, minutes: float | None) -> float | None:
     return None if minutes is None else started + 60 * minutes
-

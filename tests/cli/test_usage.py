@@ -48,7 +48,9 @@ def test_a_mistake_is_told_in_one_line(
     assert said.out == ""
     assert "Traceback" not in said.err
     assert len(said.err.strip().splitlines()) <= 3
-    assert not (tmp_path / "store" / "studies").exists() or not list((tmp_path / "store" / "studies").glob("*/study.json"))
+    assert not (tmp_path / "store" / "studies").exists() or not list(
+        (tmp_path / "store" / "studies").glob("*/study.json")
+    )
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,9 @@ def test_equal_scores_with_other_weights_are_not_bitwise() -> None:
     assert [one["bitwise"] for one in document["folds"]] == [True, True, False]
 
 
-@pytest.mark.parametrize(("shift", "expected"), [(0.015, "WITHIN-NOISE"), (0.025, "DRIFT"), (-0.025, "DRIFT")])
+@pytest.mark.parametrize(
+    ("shift", "expected"), [(0.015, "WITHIN-NOISE"), (0.025, "DRIFT"), (-0.025, "DRIFT")]
+)
 def test_two_standard_errors_separate_noise_from_drift(shift: float, expected: str) -> None:
     recorded = [fold(i, 0.9) for i in range(3)]
     document = judge(recorded, [fold(i, 0.9 + shift, weights="b") for i in range(3)])

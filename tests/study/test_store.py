@@ -17,7 +17,9 @@ RECORD = StudyRecord(
 
 
 def trial(number: int) -> TrialRecord:
-    return TrialRecord(number, "complete", {"a.b": 0.1}, {"a.b": 0.1}, ("k",), (0.5,), 0.5, None, "", 1.0, 2.0)
+    return TrialRecord(
+        number, "complete", {"a.b": 0.1}, {"a.b": 0.1}, ("k",), (0.5,), 0.5, None, "", 1.0, 2.0
+    )
 
 
 def test_studies_and_trials_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -54,9 +56,9 @@ def test_there_is_one_driver_at_a_time_and_the_other_is_named(tmp_path: Path) ->
     assert not store.is_driven("s")
     with store.driving("s"):
         assert store.is_driven("s")
-        with pytest.raises(StoreError, match=r"already being driven by process \d+ on .+ since"):
-            with Store(tmp_path).driving("s"):
-                pass
+        message = r"already being driven by process \d+ on .+ since"
+        with pytest.raises(StoreError, match=message), Store(tmp_path).driving("s"):
+            pass
         with store.driving("other"):
             pass
     assert not store.is_driven("s")
@@ -69,6 +71,8 @@ def test_names_that_are_folders(name: str) -> None:
     assert valid_name(name)
 
 
-@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a\\b", ".hidden", "x.", "x" * 200, "a\nb", "con:"])
+@pytest.mark.parametrize(
+    "name", ["", "..", "../x", "a/b", "a\\b", ".hidden", "x.", "x" * 200, "a\nb", "con:"]
+)
 def test_names_that_are_not(name: str) -> None:
     assert not valid_name(name)
