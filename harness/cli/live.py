@@ -142,7 +142,10 @@ class Panel:
     def __rich__(self) -> Group:
         if self._record is None:
             return Group(Text("loading …", style="dim"))
-        return Group(self._header(), self._table(), self._best_line())
+        middle = (
+            self._table() if self._folds else Text("finishing what is to be shown in MLflow …", style="dim")
+        )
+        return Group(self._header(), middle, self._best_line())
 
     def _header(self) -> Text:
         record = self._record

@@ -1,13 +1,14 @@
 """MLflow's pages over a store: starts its server beside this process, and ends it again."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from json import load
 from pathlib import Path
@@ -119,7 +120,8 @@ def _study_page(root: str, study: str) -> str:
     try:
         with _open(f"{root}/api/2.0/mlflow/experiments/get-by-name?{query}") as answer:
             experiment = load(answer)["experiment"]["experiment_id"]
-    except HTTPError:
+    except HTTPError as error:
+        error.close()
         raise UsageError(f"MLflow has no study {study!r} yet") from None
     return f"{root}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={TABLE}"
 
@@ -130,9 +132,13 @@ def _open(url: str):  # type: ignore[no-untyped-def]
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    """End the server and the processes that it has started."""
+    for final in (False, True):
+        if os.name == "posix":
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL if final else signal.SIGTERM)
+        else:
+            process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+            return

@@ -7,7 +7,6 @@ SHA-256 of all that as its last 32 bytes. Random state needs no saving: every ep
 import hashlib
 import json
 import logging
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from harness.errors import StoreError
+from harness.files import write_file
 from harness.records import Epoch
 
 log = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ def write(
         "best_score": progress.best_score,
     }
     content = save(tensors, metadata={"harness": json.dumps(document)})
-    _write_durably(path, content + hashlib.sha256(content).digest())
+    write_file(path, content + hashlib.sha256(content).digest())
 
 
 def read(
@@ -132,24 +131,3 @@ def _prefixed(prefix: str, tensors: dict[str, Any]) -> Weights:
 def _selected(prefix: str, tensors: Weights) -> Weights:
     start = prefix + "."
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(
-            f"cannot write the checkpoint {path} ({len(content)} bytes): {error.strerror}"
-        ) from error

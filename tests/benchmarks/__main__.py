@@ -29,7 +29,7 @@ def main() -> None:
     options = parser.parse_args(rest)
     rows = summary(measure(benchmark.contenders(options), runs=options.runs))
     document = {"schema": 1, "benchmark": chosen.name, "options": vars(options), "rows": rows}
-    print(json.dumps(document, indent=2) if options.json else table(rows))
+    print(json.dumps(document, indent=2, default=str) if options.json else table(rows))
 
 
 if __name__ == "__main__":

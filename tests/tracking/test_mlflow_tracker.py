@@ -4,6 +4,8 @@ import math
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -15,6 +17,7 @@ import pytest
 from harness.errors import StoreError
 from harness.tracking import figures
 from harness.tracking.mlflow_tracker import MlflowTracker
+from harness.tracking.ui import serve
 from tests.tracking.fake_study import FakeStudy, fake_study
 from tests.tracking.shown import shown
 
@@ -262,3 +265,34 @@ def test_the_tracking_uri_of_the_process_stays_as_it_is(delivered, monkeypatch):
 def test_the_database_keeps_a_rollback_journal(delivered):
     with sqlite3.connect(delivered[0].folder / "mlflow.db") as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+@pytest.mark.slow
+def test_processes_that_create_one_database_at_once_all_succeed(tmp_path):
+    program = (
+        "import sys; from pathlib import Path; from harness.tracking.mlflow_tracker import MlflowTracker;"
+        "home = Path(sys.argv[1]); MlflowTracker(f'sqlite:///{home}/mlflow.db', home=home)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
+    assert [(process.communicate(timeout=110)[1], process.returncode) for process in processes] == [
+        (b"", 0)
+    ] * 4
+
+
+@pytest.mark.slow
+def test_a_server_shows_the_same_and_its_death_is_told_quickly(new_home):
+    local, served = new_home("local"), new_home("served")
+    deliver(open_tracker(local), fake_study(local))
+    study = fake_study(served)
+    with serve(served, port=0) as server:
+        tracker = MlflowTracker(server.url.partition("/#")[0], home=served)
+        deliver(tracker, study)
+    expected, found = shown(local), shown(served)
+    for part in ("runs", "tags", "params", "metrics", "latest", "models", "links"):
+        assert found[part] == expected[part], part
+    study.add_trial()
+    started = time.monotonic()
+    with pytest.raises(StoreError, match=r"MLflow at http://127\.0\.0\.1"):
+        deliver(tracker, study)
+    assert time.monotonic() - started < 5

@@ -139,8 +139,8 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_names_the_file(
     def no_space(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harness.training.checkpoint.os.fsync", no_space)
-    with pytest.raises(StoreError, match=r"spaces ü/state .* No space left on device"):
+    monkeypatch.setattr("harness.files.os.fsync", no_space)
+    with pytest.raises(StoreError, match=r"spaces ü/state: No space left on device"):
         next(fitting)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["state"]
