@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from filelock import FileLock
+
 from harness.config import Study
 from harness.errors import StoreError
 from harness.files import write_json
@@ -70,6 +72,11 @@ class Recorder:
             self.problem = "delivering takes too long"
 
     def _run(self) -> None:
+        # One at a time: an earlier recorder that was not waited for may still be delivering.
+        with FileLock(self._store.study_folder(self._record.name) / "delivering"):
+            self._deliver_until_closed()
+
+    def _deliver_until_closed(self) -> None:
         tracker = None
         folds = Folds(self._store)
         while True:

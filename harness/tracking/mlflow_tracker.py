@@ -87,6 +87,17 @@ class MlflowTracker:
         trials = {str(trial): ids[trial, fold] for trial, fold in ids if trial is not None and fold is None}
         return {"study": ids.get(STUDY), "trials": trials}
 
+    def count_runs(self, study: str) -> dict[str, int]:
+        """How many runs the store shows of a study by level: study, trial, fold; each under its parent."""
+        with telling_store_errors(self._uri):
+            experiment = self._client.get_experiment_by_name(study)
+            runs = list(pages(self._client.search_runs, [experiment.experiment_id], "")) if experiment else []
+        above = {"study": None, "trial": "study", "fold": "trial"}
+        levels = {run.info.run_id: run.data.tags.get("harness.level") for run in runs}
+        parents = [levels.get(run.data.tags.get("mlflow.parentRunId", "")) for run in runs]
+        pairs = list(zip(levels.values(), parents, strict=True))
+        return {level: pairs.count((level, parent)) for level, parent in above.items()}
+
     def _deliver(
         self,
         study: StudyRecord,

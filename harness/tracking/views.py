@@ -23,6 +23,7 @@ VERSION = "1"  # of the views; raised when they change, so that older runs are b
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 Place = tuple[int | None, int | None]  # (trial, fold) of a run; (None, None) is the study's own
 STUDY: Place = (None, None)
+TABLE = "trials"  # the name of the saved view that lists a study's trials, best first
 
 MOST_PARAM_CHARACTERS = 6000  # MLflow's limits; it cuts silently
 MOST_TAG_CHARACTERS = 8000
@@ -219,9 +220,6 @@ def experiment_tags(study: StudyRecord) -> dict[str, str]:
         "mlflow.note.content": _cut(study.question, MOST_TAG_CHARACTERS),
         f"mlflow.sharedViewState.{TABLE}": json.dumps(table),
     }
-
-
-TABLE = "trials"  # the name of the saved view that lists a study's trials, best first
 
 
 def _searched(study: StudyRecord) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from harness.serving.model import load_trial_model
 from harness.serving.packaging import write_model
@@ -24,6 +25,7 @@ np.save(logits, np.stack(found))
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_loads_the_model_and_gets_the_same_logits(tmp_path, empty_database):
     home = tmp_path / "mein Büro"
     home.mkdir()
