@@ -114,6 +114,22 @@ def best_of(trials: Sequence[TrialRecord], direction: str) -> TrialRecord | None
     return max(complete, key=lambda trial: (sign * (trial.mean or 0.0), -trial.number), default=None)
 
 
+def best_so_far(trials: Sequence[TrialRecord], direction: str) -> tuple[list[int], list[float]]:
+    """Numbers of the trials that were better than all complete ones before them, and their scores."""
+    sign = 1 if direction == "maximize" else -1
+    numbers: list[int] = []
+    bests: list[float] = []
+    for trial in trials:
+        if (
+            trial.state == "complete"
+            and trial.mean is not None
+            and (not bests or sign * trial.mean > sign * bests[-1])
+        ):
+            numbers.append(trial.number)
+            bests.append(trial.mean)
+    return numbers, bests
+
+
 def to_json(record: Epoch | FoldRecord | TrialRecord | StudyRecord) -> dict[str, Any]:
     """A record as the dictionary that is written to disk."""
     document = asdict(record)

@@ -8,8 +8,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.config import Study
-from harness.errors import StoreError
-from harness.files import write_json
+from harness.errors import RecordError, StoreError
+from harness.files import digest, read_json, write_json
 from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.study.sampling import replay
 from harness.study.store import Store
@@ -83,6 +83,8 @@ class Recorder:
             self._news.wait()
             self._news.clear()
             final, trials = self._closing, self._trials
+            if tracker is None and final and self._has_been_delivered(trials):
+                return
             try:
                 if tracker is None:
                     from harness.tracking.mlflow_tracker import MlflowTracker
@@ -108,9 +110,27 @@ class Recorder:
         ended = [trial for trial in trials if trial.state != "running"]
         importances = replay(self._study, ended).importances() if final else {}
         tracker.deliver(self._record, trials, folds, final=final, importances=importances)
-        write_json(self._store.study_folder(self._record.name) / "mlflow.json", tracker.run_ids())
         if final:
             mirror(self._storage_url, self._record.name, self._study, ended)
+        shown = {**tracker.run_ids(), "delivered": self._snapshot(trials) if final else ""}
+        write_json(self._store.study_folder(self._record.name) / "mlflow.json", shown)
+
+    def _snapshot(self, trials: list[TrialRecord]) -> str:
+        """What is delivered, and where to: equal texts need no second delivery."""
+        places = (self._tracking_uri, self._storage_url)
+        states = [(trial.state, trial.folds) for trial in trials]
+        return digest(repr((places, self._record.num_trials, states)).encode())
+
+    def _has_been_delivered(self, trials: list[TrialRecord]) -> bool:
+        """Whether the last delivery was of just these trials, to stores that are still there."""
+        databases = [url.removeprefix("sqlite:///") for url in (self._tracking_uri, self._storage_url)]
+        if not all(Path(path).exists() for path in databases if "://" not in path):
+            return False
+        try:
+            shown = read_json(self._store.study_folder(self._record.name) / "mlflow.json")
+        except (OSError, RecordError):
+            return False
+        return shown.get("delivered") == self._snapshot(trials)
 
     def _report(self, problem: str) -> None:
         if problem != self.problem:

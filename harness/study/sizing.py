@@ -15,10 +15,10 @@ from harness import config, space
 from harness.config import Study
 from harness.datasets.images import Images
 from harness.errors import HarnessError
-from harness.records import Values
-from harness.settings import Choice
+from harness.records import Scalar, Values
+from harness.settings import Choice, Range, Setting
 
-MOST_CORNERS = 512  # of the model's space; more are thinned out evenly
+MOST_CORNERS = 64  # of the model's space; more are thinned out evenly
 MEASURED_IMAGES = 1024
 MEASURED_SECONDS = 3.0
 
@@ -27,18 +27,15 @@ def model_sizes(
     study: Study, *, in_channels: int, image_size: int, num_classes: int
 ) -> list[tuple[int, Values]]:
     """(parameters, model options) of the smallest and the largest model at the corners of the space."""
-    import torch
-
     from harness import models
 
     found = []
     for options in _corners(study):
-        with torch.device("meta"):
-            try:
-                arguments = {key: value for key, value in options.items() if key != "name"}
-                model = models.build(str(options["name"]), in_channels, image_size, num_classes, arguments)
-            except (HarnessError, ValueError):
-                continue  # a combination that cannot be built fails its trial with the reason
+        arguments = {key: value for key, value in options.items() if key != "name"}
+        try:
+            model = models.build(str(options["name"]), in_channels, image_size, num_classes, arguments)
+        except (HarnessError, ValueError):
+            continue  # a combination that cannot be built fails its trial with the reason
         found.append((sum(parameter.numel() for parameter in model.parameters()), options))
     found.sort(key=lambda pair: pair[0])
     return [found[0], found[-1]] if found else []
@@ -95,21 +92,21 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _corners(study: Study) -> Sequence[Values]:
-    """The model's options at the ends of every range and at every choice."""
-    columns = []
-    for path, setting in study.settings().items():
-        if path.startswith("model."):
-            columns.append(setting.values if isinstance(setting, Choice) else _ends(setting))
-    names = [path.removeprefix("model.") for path in study.settings() if path.startswith("model.")]
+    """The model's options at the ends of every range and of numbers to choose from, and at every other choice."""
+    names = list(study.model)
+    columns = [_ends(study.model[name]) for name in names]
     corners = [dict(zip(names, row, strict=True)) for row in itertools.product(*columns)]
     return [*corners[:: -(-len(corners) // MOST_CORNERS)], corners[-1]]
 
 
-def _ends(setting: Any) -> tuple[Any, ...]:
-    if not hasattr(setting, "low"):
-        return (setting,)
-    kind = int if setting.kind == "int" else float
-    return (kind(setting.low), kind(setting.high)) if setting.low < setting.high else (kind(setting.low),)
+def _ends(setting: Setting) -> tuple[Scalar, ...]:
+    if isinstance(setting, Range):
+        kind = int if setting.kind == "int" else float
+        return tuple(dict.fromkeys((kind(setting.low), kind(setting.high))))
+    if isinstance(setting, Choice):
+        numbers = [value for value in setting.values if isinstance(value, int | float)]
+        return (min(numbers), max(numbers)) if len(numbers) == len(setting.values) else setting.values
+    return (setting,)
 
 
 if __name__ == "__main__":

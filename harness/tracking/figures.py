@@ -15,8 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from harness.records import Epoch, TrialRecord
-from harness.tracking.ranking import best_so_far
+from harness.records import Epoch, TrialRecord, best_so_far
 
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#999999", "#222222"
 BLUES = LinearSegmentedColormap.from_list("blues", ["#FFFFFF", "#9ECAE6", BLUE, "#08306B"])

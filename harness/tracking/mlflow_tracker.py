@@ -15,12 +15,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import StoreError
-from harness.records import FoldRecord, StudyRecord, TrialRecord
+from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
 from harness.serving import packaging
 from harness.tracking import study_files, views
 from harness.tracking.mlflow_model import write_mlmodel
 from harness.tracking.mlflow_store import connect, pages, telling_store_errors
-from harness.tracking.ranking import best_trial
 from harness.tracking.views import STUDY, Place, Point, View
 
 logger = logging.getLogger(__name__)
@@ -232,7 +231,7 @@ class MlflowTracker:
         final: bool,
     ) -> None:
         """A model of each complete trial that keeps it; the best one's when nothing better can come."""
-        best = best_trial(study, trials)
+        best = best_of(trials, study.direction)
         for trial in trials:
             keep = str(trial.values.get("train.keep_models", "best"))
             wanted = keep == "all" or (keep == "best" and final and trial is best)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.records import FoldRecord, StudyRecord, TrialRecord
-from harness.tracking.ranking import best_trial
+from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
 
 Writer = Callable[[Path], None]  # fills a folder
 
@@ -16,7 +15,7 @@ Writer = Callable[[Path], None]  # fills a folder
 def note(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
     """Markdown: the question, the answer so far, how to get it again."""
     parts = [f"**Question.** {study.question or '(the study file has no comment at its top)'}"]
-    best = best_trial(study, trials)
+    best = best_of(trials, study.direction)
     ended = sum(trial.state != "running" for trial in trials)
     if best is None:
         parts.append(f"**Answer.** None yet: {ended} of {study.num_trials} trials have ended.")

@@ -15,9 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.records import FoldRecord, Scalar, StudyRecord, TrialRecord
+from harness.records import FoldRecord, Scalar, StudyRecord, TrialRecord, best_so_far
 from harness.scoring import corrected_standard_error
-from harness.tracking.ranking import best_so_far
 
 VERSION = "1"  # of the views; raised when they change, so that older runs are brought up to date
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
