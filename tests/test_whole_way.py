@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)
 HARNESS = [sys.executable, "-m", "harness"]
 
 
@@ -91,8 +92,7 @@ def test_two_workers_give_the_same_bits_as_one(study: Path, finished: Path, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("line", "delay"), [(2, 0.3), (4, 0.0), (9, 0.2)])
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(("line", "delay", "workers"), [(2, 0.3, "1"), (4, 0.0, "2"), (9, 0.2, "2")])
 def test_a_killed_study_goes_on_to_the_same_bits(
     study: Path, finished: Path, tmp_path: Path, line: int, delay: float, workers: str
 ) -> None:
