@@ -16,6 +16,8 @@ import typer
 from harness.cli import inspecting, smoking, studying
 from harness.errors import HarnessError
 
+INTERRUPTED, TERMINATED = 130, 143
+
 app = typer.Typer(
     name="harness",
     help="Tune, cross-validate, track and reproduce image classifiers, with scores you can believe.",
@@ -53,18 +55,17 @@ def run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(args=list(arguments), prog_name="harness", standalone_mode=False)
+        if code == INTERRUPTED:  # what typer makes of Ctrl-C
+            _tell("interrupted; the same command goes on where it stopped")
         return code if isinstance(code, int) else 0
     except HarnessError as error:
         _tell(str(error))
         return error.exit_code
     except typer.Exit as error:
         return int(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        _tell("interrupted; the same command goes on where it stopped")
-        return 130
     except _Terminated:
         _tell("terminated; the same command goes on where it stopped")
-        return 143
+        return TERMINATED
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

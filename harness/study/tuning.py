@@ -101,7 +101,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
             num_trials=record.num_trials,
             deadline=_deadline(started, settings.timeout_minutes or study.search.timeout_minutes),
         )
-        patience = 5.0  # seconds to deliver what is left when the user wants to leave
+        patience = 3.0  # seconds to deliver what is left when the user wants to leave
         try:
             with executor:
                 yield StudyBegan(record, executor.num_slots, tuple(store.read_trials(name)))
