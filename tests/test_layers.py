@@ -76,7 +76,9 @@ def test_only_the_files_named_for_it_import_mlflow() -> None:
         str(path.relative_to(PACKAGE))
         for path in sources()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "mlflow" for alias in node.names))
+        if (
+            isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "mlflow" for alias in node.names)
+        )
         or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mlflow")
     }
     assert users and all(user.startswith("tracking/mlflow_") for user in users)
