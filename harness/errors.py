@@ -7,8 +7,9 @@ HarnessError                1   something failed
 ├── TrialError              1   one trial cannot go on; the study does
 ├── RecordError             1   a file of the store is damaged, or written by a newer release
 ├── CheckFailed             3   a check did not hold: drift, leak, threshold
-├── StoreError              4   a store or server is unreachable, full, or held by another process
-└── Interrupted           130   stopped by the user or a signal; the same command goes on
+└── StoreError              4   a store or server is unreachable, full, or held by another process
+
+A command that is interrupted ends with 130 (Ctrl-C) or 143 (SIGTERM); the same command goes on.
 """
 
 from collections.abc import Sequence
@@ -44,10 +45,6 @@ class CheckFailed(HarnessError):
 
 class StoreError(HarnessError):
     exit_code = 4
-
-
-class Interrupted(HarnessError):
-    exit_code = 130
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,14 @@ def test_status_and_reproduce_after_tune(study: Path, finished: Path) -> None:
     assert [fold["recorded"] for fold in again["folds"]] == [fold["reproduced"] for fold in again["folds"]]
 
 
+def test_only_the_best_trial_keeps_its_weights(study: Path, finished: Path) -> None:
+    best = status(study.stem, finished)["best"]["number"]
+    trial = json.loads((finished / "studies" / study.stem / "trials" / f"{best:05d}.json").read_text("utf-8"))
+    kept = {path.parent.name for path in (finished / "folds").glob("*/weights.safetensors")}
+    assert kept == set(trial["folds"])
+    assert len(kept) == 3 < len(weights(finished))
+
+
 @pytest.mark.slow
 def test_two_workers_give_the_same_bits_as_one(study: Path, finished: Path, tmp_path: Path) -> None:
     harness("tune", "--study", str(study), "--workers", "2", home=tmp_path)

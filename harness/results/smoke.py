@@ -127,7 +127,7 @@ def _overfit(_home: Path) -> str:
 
     from harness import models, training
 
-    images = datasets.load_training({"name": "digits", **_digits_defaults()})
+    images = datasets.load_training(config.load(STUDY).data)
     few = np.arange(32)
     data = training.FoldData(
         pixels=images.pixels[:32], labels=images.labels[:32], train=few, held_out=few, num_classes=10
@@ -156,7 +156,3 @@ def _split(home: Path) -> Manifest:
 
 def _labels() -> np.ndarray:
     return datasets.load_training(config.load(STUDY).data).labels
-
-
-def _digits_defaults() -> dict[str, Any]:
-    return {name: value for name, value in config.load(STUDY).data.items() if name != "name"}

@@ -11,7 +11,7 @@ Finished records are never changed; whoever finds one damaged treats it as missi
 import io
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -101,7 +101,7 @@ class Store:
         with np.load(record.folder / PREDICTIONS, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
 
-    def drop_weights(self, keys: Iterator[str] | list[str]) -> None:
+    def drop_weights(self, keys: Sequence[str]) -> None:
         for key in keys:
             (self.fold_folder(key) / WEIGHTS).unlink(missing_ok=True)
 

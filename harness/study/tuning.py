@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +99,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
                 study, data_hash=record.data["hash"], split_hash=record.split_hash, compute=record.compute
             ),
             num_trials=record.num_trials,
-            deadline=_deadline(started, settings.timeout_minutes or study.search.timeout_minutes),
+            deadline=_deadline(started, settings.timeout_minutes, study.search.timeout_minutes),
         )
         patience = 3.0  # seconds to deliver what is left when the user wants to leave
         try:
@@ -127,21 +127,24 @@ def num_processors() -> int:
 def _watched(driver: Driver, recorder: Recorder, store: Store) -> Iterator[Event]:
     """The driver's events, after telling the recorder and clearing away what need not be kept."""
     pinned = _best_folds_of_other_studies(store, driver.name)
+    leader = best_of(store.read_trials(driver.name), driver.study.direction)
     for event in driver.run():
         if isinstance(event, TrialEnded):
-            _drop_losers(driver, store, event, pinned)
+            _drop_losers([event.trial, *([leader] if leader else [])], event.best, store, pinned)
+            leader = event.best
         if isinstance(event, TrialEnded | FoldEnded):
             recorder.update(driver.trials)
         yield event
+    _drop_losers(driver.trials, driver.best, store, pinned)  # also what a kill has left
 
 
-def _drop_losers(driver: Driver, store: Store, event: TrialEnded, pinned: set[str]) -> None:
-    """Keep the models that `train.keep_models` asks for, and those that other studies need."""
-    for trial in driver.trials[: event.trial.number + 1]:
-        keep = str(trial.values.get("train.keep_models", "best"))
-        is_best = event.best is not None and trial.number == event.best.number
-        if keep == "none" or (keep == "best" and not is_best):
-            kept = pinned | (set(event.best.folds) if event.best and keep == "best" else set())
+def _drop_losers(
+    trials: Sequence[TrialRecord], best: TrialRecord | None, store: Store, pinned: set[str]
+) -> None:
+    """Keep those trials' models that `train.keep_models` asks for, and those that other studies need."""
+    kept = pinned | set(best.folds if best and best.values["train.keep_models"] != "none" else ())
+    for trial in trials:
+        if trial.values["train.keep_models"] != "all":
             store.drop_weights([key for key in trial.folds if key not in kept])
 
 
@@ -255,5 +258,7 @@ def _executor(settings: Settings, record: StudyRecord, workplace: Workplace, stu
     return InlineExecutor(workplace) if workers == 1 else ProcessExecutor(workplace, workers)
 
 
-def _deadline(started: float, minutes: float | None) -> float | None:
-    return None if minutes is None else started + 60 * minutes
+def _deadline(started: float, *minutes: float | None) -> float | None:
+    """On the monotonic clock, by the first of these that is not None."""
+    chosen = next((limit for limit in minutes if limit is not None), None)
+    return None if chosen is None else started + 60 * chosen

@@ -7,16 +7,16 @@ records, time stamps included, so showing a record twice changes nothing.
 import hashlib
 import json
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from harness.records import FoldRecord, Scalar, StudyRecord, TrialRecord, best_so_far
+from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far
 from harness.scoring import corrected_standard_error
+from harness.tracking.spelling import cut, flattened, params
 
 VERSION = "1"  # of the views; raised when they change, so that older runs are brought up to date
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -24,9 +24,6 @@ Place = tuple[int | None, int | None]  # (trial, fold) of a run; (None, None) is
 STUDY: Place = (None, None)
 TABLE = "trials"  # the name of the saved view that lists a study's trials, best first
 
-MOST_PARAM_CHARACTERS = 6000  # MLflow's limits; it cuts silently
-MOST_TAG_CHARACTERS = 8000
-NOT_ALLOWED = re.compile(r"[^\w\-./: ]")
 EPOCH_CURVES = (
     "train_loss",
     "train_accuracy",
@@ -117,9 +114,9 @@ def study_view(
         tags=_tags(study, STUDY) | odd | {
             "harness.state": state,
             **({"harness.best_trial": str(numbers[-1])} if numbers else {}),
-            "mlflow.note.content": _cut(note, MOST_TAG_CHARACTERS),
+            "mlflow.note.content": cut(note),
         },
-        params=_params(_flattened(study.definition) | _flattened({"compute": study.compute})),
+        params=params(flattened(study.definition) | flattened({"compute": study.compute})),
         points=shown,
         files=files,
         dataset=_dataset(study),
@@ -159,9 +156,9 @@ def trial_view(
         status=status.get(state, "FINISHED"),
         tags=_tags(study, (trial.number, None)) | odd | {
             "harness.state": state,
-            **({"harness.reason": _cut(trial.reason, MOST_TAG_CHARACTERS)} if trial.reason else {}),
+            **({"harness.reason": cut(trial.reason)} if trial.reason else {}),
         },
-        params=_params(trial.values),
+        params=params(trial.values),
         points=shown,
         files=files,
         dataset=_dataset(study),
@@ -199,7 +196,7 @@ def fold_view(
 
 def experiment_tags(study: StudyRecord) -> dict[str, str]:
     """Of the study's experiment: machine-learning pages, the question, and how the table is first shown."""
-    searched = [path for path, setting in _flattened(_searched(study)).items() if setting]
+    searched = [path for path, setting in flattened(_searched(study)).items() if setting]
     columns = [f"metrics.`{study.objective}`", f"metrics.`{study.objective}.standard_error`"]
     columns += [f"params.`{path}`" for path in searched] + ["tags.`harness.state`"]
     table = {
@@ -216,7 +213,7 @@ def experiment_tags(study: StudyRecord) -> dict[str, str]:
         "mlflow.experimentKind": "custom_model_development",
         "mlflow.experiment.primaryMetric.name": study.objective,
         "mlflow.experiment.primaryMetric.greaterIsBetter": str(study.direction == "maximize"),
-        "mlflow.note.content": _cut(study.question, MOST_TAG_CHARACTERS),
+        "mlflow.note.content": cut(study.question),
         f"mlflow.sharedViewState.{TABLE}": json.dumps(table),
     }
 
@@ -250,7 +247,7 @@ def _tags(study: StudyRecord, place: Place) -> dict[str, str]:
         tags["harness.trial"] = str(trial)
     if fold is not None:
         tags["harness.fold"] = str(fold)
-    return {key: _cut(value, MOST_TAG_CHARACTERS) for key, value in tags.items() if value}
+    return {key: cut(value) for key, value in tags.items() if value}
 
 
 def _dataset(study: StudyRecord) -> tuple[str, str]:
@@ -284,42 +281,8 @@ def _ended(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
 def _finite(points: Sequence[Point]) -> tuple[tuple[Point, ...], dict[str, str]]:
     """The points that MLflow can hold, and a tag with the others: it would turn inf into 1.8e308."""
     odd = [f"{point.key}[{point.step}]={point.value}" for point in points if not math.isfinite(point.value)]
-    tag = {"harness.not_finite": _cut(" ".join(odd), MOST_TAG_CHARACTERS)} if odd else {}
+    tag = {"harness.not_finite": cut(" ".join(odd))} if odd else {}
     return tuple(point for point in points if math.isfinite(point.value)), tag
-
-
-def _params(values: Mapping[str, Scalar]) -> dict[str, str]:
-    """Values spelled as in a study file, within MLflow's limits."""
-    return {
-        NOT_ALLOWED.sub("_", path)[:250]: _cut(_spelled(value), MOST_PARAM_CHARACTERS)
-        for path, value in values.items()
-    }
-
-
-def _spelled(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _flattened(document: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Dotted path -> value; ranges and lists stay whole."""
-    return dict(_leaves(document, path))
-
-
-def _leaves(document: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
-    for key, value in document.items():
-        here = f"{path}.{key}".lstrip(".")
-        if isinstance(value, Mapping) and "low" not in value:
-            yield from _leaves(value, here)
-        else:
-            yield here, value
-
-
-def _cut(text: str, most: int) -> str:
-    """The text, or its beginning and how long it was."""
-    if len(text) <= most:
-        return text
-    end = f"… [{len(text):,} characters]"
-    return text[: most - len(end)] + end
 
 
 def _fold_end(fold: FoldRecord) -> int:
