@@ -2,7 +2,8 @@
 
 So `harness list` and `harness check` know every name, type, default and limit and never load torch. An option
 is a keyword-only argument of a function or a field of a dataclass, annotated `int`, `float`, `bool`, `str`,
-`Literal[…]`, one of these `| None`, or `Annotated[int, Between(1, 8)]` for limits.
+`Literal[…]`, one of these `| None`, or `Annotated[int, Between(1, 8)]` for limits. A data set's option may also be
+`module.Name`, a TypedDict of `datasets/module.py`: a map with exactly one of its keys.
 """
 
 import ast
@@ -15,7 +16,7 @@ from typing import Literal
 from harness.records import Scalar
 
 PACKAGE = Path(__file__).parent
-Kind = Literal["int", "float", "bool", "str"]
+Kind = Literal["int", "float", "bool", "str", "map"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Option:
     """One named value that a study file may set.
 
     choices: the only values allowed, if not empty.   required: it has no default.
+    keys: of a map; it has exactly one of them.
     """
 
     name: str
@@ -41,11 +43,16 @@ class Option:
     limits: Between = Between()
     optional: bool = False
     required: bool = False
+    keys: tuple["Option", ...] = ()
 
     def allowed(self) -> str:
         """What the option takes, in words for a user."""
         if self.choices:
             return "one of " + ", ".join(str(choice) for choice in self.choices)
+        if self.keys:
+            taken = [(key.name, "|".join(map(str, key.choices)) or key.allowed()) for key in self.keys]
+            maps = ", ".join(f"{{{name}: {value}}}" for name, value in taken)
+            return f"one of {maps}" + (" or null" if self.optional else "")
         low, high, above = self.limits.low, self.limits.high, self.limits.above
         number = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text"}[self.kind]
         bounds = [f">= {low:g}" if low is not None else "", f"> {above:g}" if above is not None else "",
@@ -56,11 +63,16 @@ class Option:
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of the catalog: a model or a data set. summary: the first line of its docstring."""
+    """One file of the catalog: a model or a data set. summary: the first line of its docstring.
+
+    source, parameters: what its lines `Source: …` and `Parameters: …` say; parameters are those of the default
+    model, for 3×32×32 images of 10 classes.
+    """
 
     name: str
     summary: str
     source: str
+    parameters: str
     options: tuple[Option, ...]
 
 
@@ -136,7 +148,8 @@ def _entries(folder: str, function: str) -> Iterator[tuple[str, Entry]]:
         module = _parse(path)
         for node in module.body:
             if isinstance(node, ast.FunctionDef) and node.name == function and not path.stem.startswith("_"):
-                yield path.stem, Entry(path.stem, _first_line(module), _source_line(module), _arguments(node))
+                source, parameters = _line(module, "Source"), _line(module, "Parameters")
+                yield path.stem, Entry(path.stem, _first_line(module), source, parameters, _arguments(node))
 
 
 def _arguments(function: ast.FunctionDef) -> tuple[Option, ...]:
@@ -171,10 +184,23 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None) ->
     if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Literal":
         elements = inner.slice.elts if isinstance(inner.slice, ast.Tuple) else [inner.slice]
         choices = tuple(ast.literal_eval(element) for element in elements)
+    keys = _map_keys(inner) if isinstance(inner, ast.Attribute) else ()
+    kind: Kind = "map" if keys else _kind(name, inner, choices)
     value = None if default is None else ast.literal_eval(default)
-    return Option(
-        name, _kind(name, inner, choices), value, choices, limits, optional, required=default is None
+    return Option(name, kind, value, choices, limits, optional, required=default is None, keys=keys)
+
+
+def _map_keys(annotation: ast.Attribute) -> tuple[Option, ...]:
+    """The keys of a TypedDict that is written as a call, in which a key may be a word of Python's, like `from`."""
+    module = _parse(PACKAGE / "datasets" / f"{ast.unparse(annotation.value)}.py")
+    call = next(
+        node.value
+        for node in module.body
+        if isinstance(node, ast.Assign) and ast.unparse(_target(node)) == annotation.attr
     )
+    assert isinstance(call, ast.Call) and isinstance(call.args[1], ast.Dict)
+    pairs = zip(call.args[1].keys, call.args[1].values, strict=True)
+    return tuple(_option(str(ast.literal_eval(key)), value, None) for key, value in pairs if key)
 
 
 def _kind(name: str, annotation: ast.expr, choices: tuple[Scalar, ...]) -> Kind:
@@ -197,6 +223,7 @@ def _first_line(node: ast.Module | ast.FunctionDef) -> str:
     return (ast.get_docstring(node) or "").strip().split("\n")[0]
 
 
-def _source_line(module: ast.Module) -> str:
+def _line(module: ast.Module, word: str) -> str:
+    """What the module's docstring says in the line that begins with `word:`."""
     lines = (ast.get_docstring(module) or "").splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("Source:")), "")
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(word + ":")), "")

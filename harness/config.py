@@ -17,8 +17,8 @@ from harness import catalog
 from harness.catalog import Option
 from harness.errors import Problem, StudyError, did_you_mean
 from harness.records import Scalar
-from harness.settings import Choice, Range, Setting, parse_setting
-from harness.study_yaml import parse_value, parse_yaml
+from harness.settings import PLACES, Choice, Range, Setting, absolute, parse_setting, without_places
+from harness.study_yaml import parse_value, parse_yaml, question
 
 SECTIONS = ("data", "model", "train", "cv", "search", "objective", "compute")
 
@@ -63,7 +63,7 @@ class Study(_Section):
     question: str
     text: str
     overrides: tuple[str, ...]
-    data: dict[str, Scalar]
+    data: dict[str, Any]  # dict[str, Scalar | Map]
     model: dict[str, Any]  # dict[str, Setting]
     train: dict[str, Any]
     compute: dict[str, Scalar]
@@ -83,7 +83,9 @@ class Study(_Section):
     def definition(self) -> dict[str, Any]:
         """What makes this study this one, as JSON: all but its budget and where its data lie."""
         document: dict[str, Any] = self.model_dump(include={"compute", "cv", "objective"})
-        document["data"] = {name: value for name, value in self.data.items() if name != "root"}
+        document["data"] = {
+            name: without_places(value) for name, value in self.data.items() if name not in PLACES
+        }
         for part, names in (("model", self.model), ("train", self.train)):
             document[part] = {name: as_json(setting) for name, setting in names.items()}
         document["search"] = {
@@ -170,8 +172,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     ]
     sections = {part: _mapping(document, part, problems) for part in SECTIONS if part != "objective"}
     data = _named("data", sections["data"], catalog.datasets(), problems)
-    if isinstance(data.get("root"), str):
-        data["root"] = str(Path(str(data["root"])).expanduser().absolute())
+    data = {name: absolute(name, value) for name, value in data.items()}
     model = _named("model", sections["model"], catalog.models(), problems)
     train = _bind("train", sections["train"], catalog.train_options(), "train option", problems)
     compute = _bind("compute", sections["compute"], catalog.compute_options(), "compute option", problems)
@@ -188,7 +189,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     if problems or cv is None or search is None:
         return None
     study = Study(
-        **identity, question=_question(identity["text"]), data=data, model=model, train=train,
+        **identity, question=question(identity["text"]), data=data, model=model, train=train,
         compute=compute, cv=cv, search=search, objective=objective,
     )  # fmt: skip
     problems += _grid_problems(study)
@@ -278,13 +279,3 @@ def _grid_problems(study: Study) -> list[Problem]:
         for path, setting in study.settings().items()
         if isinstance(setting, Range) and setting.is_continuous
     ]
-
-
-def _question(text: str) -> str:
-    """The comment lines at the top of a study file, without their marks."""
-    lines = []
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.lstrip("#").strip())
-    return "\n".join(lines).strip()

@@ -12,6 +12,7 @@ from typing import Any, Literal
 SCHEMA = 1
 
 Scalar = bool | int | float | str | None
+Map = dict[str, Scalar]  # what an option like data.groups is set to
 Values = dict[str, Scalar]  # dotted name -> value, e.g. {"model.dropout": 0.2}
 TrialState = Literal["running", "complete", "stopped", "failed"]
 

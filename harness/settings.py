@@ -2,11 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.catalog import Option
 from harness.errors import Problem, did_you_mean
-from harness.records import Scalar
+from harness.records import Map, Scalar
+
+PLACES = ("root", "csv")  # options of data, and keys of their maps, that say where something lies
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,29 @@ class Range:
 Setting = Scalar | Choice | Range
 
 
-def parse_setting(raw: Any, option: Option, path: str) -> tuple[Setting, list[Problem]]:
+def parse_setting(raw: Any, option: Option, path: str) -> tuple[Setting | Map, list[Problem]]:
     """What a study file says of an option, checked against its annotation."""
     if isinstance(raw, list):
         return _choice(raw, option, path)
+    if isinstance(raw, dict) and option.keys:
+        return _map(raw, option, path)
     if isinstance(raw, dict):
         return _range(raw, option, path)
     value, message = _scalar(raw, option)
     return value, [Problem(path, message)] if message else []
+
+
+def absolute(name: str, value: Any) -> Any:
+    """A data option's value, with every place as an absolute path."""
+    if isinstance(value, dict):
+        return {key: absolute(key, item) for key, item in value.items()}
+    is_place = name in PLACES and isinstance(value, str)
+    return str(Path(value).expanduser().absolute()) if is_place else value
+
+
+def without_places(value: Any) -> Any:
+    """A data option's value; of a place in a map it says only that there is one: `{"csv": true}`."""
+    return {key: key in PLACES or item for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _choice(raw: list[Any], option: Option, path: str) -> tuple[Choice, list[Problem]]:
@@ -74,6 +92,21 @@ def _choice(raw: list[Any], option: Option, path: str) -> tuple[Choice, list[Pro
     if not problems and len(set(values)) < len(values):
         problems.append(Problem(path, f"the list has a value twice (got {raw!r})"))
     return Choice(tuple(values)), problems
+
+
+def _map(raw: dict[Any, Any], option: Option, path: str) -> tuple[Map, list[Problem]]:
+    keys = {key.name: key for key in option.keys}
+    found: Map = {}
+    problems = []
+    for name, item in raw.items():
+        if name in keys:
+            found[name], message = _scalar(item, keys[name])
+        else:
+            message = f"unknown key of {option.name}{did_you_mean(str(name), list(keys))}"
+        problems += [Problem(f"{path}.{name}", message)] if message else []
+    if len(found) > 1 or not raw:
+        problems.append(Problem(path, f"must be {option.allowed()} (got {raw!r})"))
+    return found, problems
 
 
 def _range(raw: dict[Any, Any], option: Option, path: str) -> tuple[Range, list[Problem]]:
@@ -139,7 +172,7 @@ def _scalar(raw: Any, option: Option) -> tuple[Scalar, str]:
         value, message = _number(raw, option.kind)
         return value, wrong if message or not _inside(value, option) else ""
     kind = bool if option.kind == "bool" else str
-    return (raw, "") if isinstance(raw, kind) else (None, wrong)
+    return (raw, "") if isinstance(raw, kind) and option.kind != "map" else (None, wrong)
 
 
 def _number(raw: Any, kind: str) -> tuple[Any, str]:

@@ -38,6 +38,16 @@ def parse_value(text: str) -> Any:
     return _load(text)
 
 
+def question(text: str) -> str:
+    """The comment lines at the top of a study file, without their marks."""
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("#").strip())
+    return "\n".join(lines).strip()
+
+
 def _load(text: str) -> Any:
     try:
         _refuse_tricks(text)

@@ -1,5 +1,6 @@
 """Study files: what is accepted, and every problem told at once with its place and a way out."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,61 @@ def test_the_definition_leaves_out_budget_and_place(study_file: Path) -> None:
     assert config.load(str(study_file), ["search.trials=99"]).definition_hash() == plain
     assert config.load(str(study_file), ["search.seed=1"]).definition_hash() != plain
     assert config.load(str(study_file), ["model.dropout=0.1"]).definition_hash() != plain
+
+
+def test_a_map_of_one_key_is_taken_and_its_place_is_made_absolute(
+    study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(study_file.parent)
+    folder = ["data.name=folder", "data.root=photos"]
+    for groups in ("{from: parent}", '{regex: "(patient[0-9]+)_"}', "{csv: a/groups.csv}"):
+        study = config.load(str(study_file), [*folder, f"data.groups={groups}"])
+        (key,) = study.data["groups"]
+        assert json.loads(json.dumps(study.data)) == study.data
+        assert key != "csv" or study.data["groups"]["csv"] == str(study_file.parent / "a" / "groups.csv")
+    assert config.load(str(study_file), folder).data["groups"] is None
+
+
+def test_the_definition_says_how_images_are_grouped_but_not_where_a_table_lies(study_file: Path) -> None:
+    def definition(groups: str) -> dict[str, object]:
+        overrides = [
+            "data.name=folder",
+            "data.root=photos",
+            "data.test_fraction=0.2",
+            f"data.groups={groups}",
+        ]
+        data: dict[str, object] = config.load(str(study_file), overrides).definition()["data"]
+        return data
+
+    assert definition("{csv: here.csv}") == definition("{csv: there.csv}")
+    assert definition("{csv: here.csv}")["groups"] == {"csv": True}
+    assert definition("{from: parent}")["groups"] == {"from": "parent"}
+    found = [
+        definition(groups) for groups in ("null", "{from: parent}", "{regex: a}", "{regex: b}", "{csv: a}")
+    ]
+    assert len({json.dumps(data, sort_keys=True) for data in found}) == 5
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ("{form: parent}", ["data.groups.form   unknown key of groups; did you mean 'from'? (csv, from, regex)"]),
+        ("{from: parnt}", ["data.groups.from   unknown value 'parnt'; did you mean 'parent'? (parent)"]),
+        (
+            "{regexp: a, csv: 3, from: parent}",
+            ["unknown key of groups; did you mean 'regex'?", "data.groups.csv", "must be text (got 3)",
+             "must be one of {from: parent}, {regex: text}, {csv: text} or null (got {'regexp'"],
+        ),
+        ("{}", ["data.groups   must be one of {from: parent}, {regex: text}, {csv: text} or null (got {})"]),
+        ("parent", ["must be one of {from: parent}, {regex: text}, {csv: text} or null (got 'parent')"]),
+        ("[{from: parent}]", ["data.groups[0]", "must be one value: all trials"]),
+        ("{low: 1, high: 2}", ["data.groups.low", "unknown key of groups"]),
+    ],
+)  # fmt: skip
+def test_everything_wrong_with_a_map_is_told(study_file: Path, groups: str, expected: list[str]) -> None:
+    overrides = ("data.name=folder", "data.root=/nowhere", f"data.groups={groups}")
+    said = problems_of(study_file, STUDY, overrides)
+    assert all(words in said for words in expected)
 
 
 @pytest.mark.parametrize("name", sorted(catalog.studies()))

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from harness.datasets.images import Images
 from harness.datasets.parts import load_part
-from harness.records import Scalar
+from harness.records import Map, Scalar
 
 __all__ = ["Images", "data_home", "is_here", "load_training"]
 
 
-def load_training(settings: Mapping[str, Scalar]) -> Images:
+def load_training(settings: Mapping[str, Scalar | Map]) -> Images:
     """The training images of a study's `data:` map: {"name": "digits", option: value, …}.
 
     Raises DataError if they are missing, unreadable or cannot be trained on.

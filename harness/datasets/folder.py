@@ -11,7 +11,8 @@ import os
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,9 +20,10 @@ from typing import Annotated, Literal
 import numpy as np
 
 from harness.catalog import Between
+from harness.datasets import grouping
 from harness.datasets.cache import cached, opened
 from harness.datasets.decoding import DECODER, UnreadableError, decode
-from harness.datasets.holdout import test_part
+from harness.datasets.holdout import group_keys, test_part
 from harness.datasets.images import CHUNK_BYTES, Chunk, Images, read_notes, write
 from harness.datasets.listing import ImageFile, Listing, list_images
 from harness.errors import DataError, StoreError
@@ -44,23 +46,32 @@ def load(
     channels: Literal[1, 3] = 3,
     unreadable: Literal["refuse", "skip"] = "refuse",
     test_fraction: Annotated[float, Between(above=0.0, high=0.9)] = 0.2,
+    groups: grouping.Groups | None = None,
 ) -> Images:
     """The images of `root`, cut to their central squares and resized; decoded once, then mapped from disk.
 
     unreadable: what becomes of files that are no whole image.   test_fraction: where there is no test folder.
+    groups: how images of one object are known (see grouping.py), which are then never split between the test
+    part and the training part, or between folds. Groups that have an equal file are one.
     A decoded copy is kept below `home`, named by the content of all files; their names, sizes and times tell
     whether they are still the same. Raises DataError for an unusable folder.
     """
     listing = list_images(Path(root).expanduser(), part)
+    named = [] if groups is None else _group_names(groups, listing, root, part)
     held_out = None if listing.official else test_fraction
     recipe = json.dumps([DECODER, version("pillow"), part, image_size, channels, unreadable, held_out])
     cache = home / "cache"
-    seen = cache / "seen" / listing.fingerprint(str(Path(root).absolute()), recipe)
+    seen = cache / "seen" / listing.fingerprint(str(Path(root).absolute()), recipe, json.dumps(named))
     images = _remembered(seen, cache)
     if images is None:
         digests = _hash_files(listing)
-        chosen = _chosen(listing, digests, part, test_fraction)
-        reader = _Reader(root, listing, digests, chosen, image_size, channels, skip=unreadable == "skip")
+        keys = [digest or file.name.encode() for digest, file in zip(digests, listing.files, strict=True)]
+        together = grouping.merged(named, keys) if named else []
+        chosen = _chosen(listing, group_keys(together) or keys, part, test_fraction)
+        notes = list(_merger_notes(named, together))
+        reader = _Reader(
+            root, listing, digests, together, chosen, image_size, channels, unreadable == "skip", notes
+        )
         name = f"folder-{reader.key(recipe)}"
         images = cached(cache / name, reader.write, lock=f"{name}.lock")
         if all(digests):  # a file that could not be read at all is tried again next time
@@ -73,21 +84,23 @@ def load(
 
 @dataclass
 class _Reader:
-    """Decodes the chosen files of a listing, chunk by chunk."""
+    """Decodes the chosen files of a listing, chunk by chunk. groups: the name of each file's, or empty."""
 
     root: str
     listing: Listing
     digests: list[bytes]
+    groups: list[str]
     chosen: np.ndarray
     image_size: int
     channels: int
     skip: bool
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
     def key(self, recipe: str) -> str:
         """A name for the decoded images: other names, classes, bytes or options give another one."""
         files = (f"{self.digests[index].hex()} {self.listing.files[index].name}" for index in self.chosen)
         lines = [recipe, json.dumps(self.listing.classes), *files]
+        lines += [json.dumps([self.groups[index] for index in self.chosen])] if self.groups else []
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
     def write(self, folder: Path) -> None:
@@ -102,25 +115,35 @@ class _Reader:
                 good, bad = self._decode_all(pool, self.chosen[start : start + size])
                 unreadable += bad
                 if good:
-                    yield _chunk(good)
+                    yield self._chunk(good)
                 if (start + size) // TELL_EVERY > start // TELL_EVERY and start + size < len(self.chosen):
                     logger.info("%s: %d of %d images decoded", self.root, start + size, len(self.chosen))
         self._judge(unreadable)
 
     def _decode_all(
         self, pool: ThreadPoolExecutor, indices: np.ndarray
-    ) -> tuple[list[tuple[ImageFile, np.ndarray]], list[str]]:
-        """The images with their pixels, and the names of those that are unreadable, with reasons."""
-        good, bad = [], []
-        files = [self.listing.files[index] for index in indices]
+    ) -> tuple[dict[int, np.ndarray], list[str]]:
+        """The images' pixels by index, and the names of those that are unreadable, with reasons."""
+        good, bad = {}, []
         with warnings.catch_warnings(action="ignore"):  # Pillow doubts files that it reads all the same
             results = list(pool.map(self._decode, indices))
-        for file, result in zip(files, results, strict=True):
+        for index, result in zip(indices.tolist(), results, strict=True):
             if isinstance(result, str):
-                bad.append(f"{file.name} ({result})")
+                bad.append(f"{self.listing.files[index].name} ({result})")
             else:
-                good.append((file, result))
+                good[index] = result
         return good, bad
+
+    def _chunk(self, images: dict[int, np.ndarray]) -> Chunk:
+        files = [self.listing.files[index] for index in images]
+        labels = np.array([file.label for file in files], dtype=np.int64)
+        groups = self._group_numbers[list(images)] if self.groups else None
+        return Chunk(np.stack(list(images.values())), labels, [file.name for file in files], groups)
+
+    @cached_property
+    def _group_numbers(self) -> np.ndarray:
+        """Of every file, int64."""
+        return np.unique(self.groups, return_inverse=True)[1].astype(np.int64)
 
     def _decode(self, index: int) -> np.ndarray | str:
         """The pixels of one file, or why it is unreadable."""
@@ -145,9 +168,29 @@ class _Reader:
         self.notes.append(f"{what} and left out: {named}")
 
 
-def _chunk(images: list[tuple[ImageFile, np.ndarray]]) -> Chunk:
-    labels = np.array([file.label for file, _ in images], dtype=np.int64)
-    return np.stack([pixels for _, pixels in images]), labels, [file.name for file, _ in images]
+def _group_names(
+    groups: grouping.Groups, listing: Listing, root: str, part: Literal["train", "test"]
+) -> list[str]:
+    """The group of each file. Where the test part is a folder of its own, no group may be in both."""
+    named = grouping.group_names(groups, [file.name for file in listing.files], part)
+    if listing.official:
+        other: Literal["train", "test"] = "test" if part == "train" else "train"
+        files = list_images(Path(root).expanduser(), other).files
+        shared = set(named) & set(grouping.group_names(groups, [file.name for file in files], other))
+        if shared:
+            raise DataError(
+                f"{root}: group {min(shared)} has images in train/ and in test/, and must not be split "
+                f"({len(shared)} such groups)"
+            )
+    return named
+
+
+def _merger_notes(named: list[str], together: list[str]) -> Iterator[str]:
+    """What a user should know of groups that became one."""
+    pairs = sorted({(name, first) for name, first in zip(named, together, strict=True) if name != first})
+    if pairs:
+        examples = ", ".join(f"{name} with {first}" for name, first in pairs[:NUM_NAMED])
+        yield f"{len(pairs)} groups have an image equal to one of another group and count as one: {examples}"
 
 
 def _remembered(seen: Path, cache: Path) -> Images | None:
@@ -189,12 +232,11 @@ def _read(file: ImageFile) -> bytes:
 
 
 def _chosen(
-    listing: Listing, digests: list[bytes], part: Literal["train", "test"], test_fraction: float
+    listing: Listing, keys: list[bytes], part: Literal["train", "test"], test_fraction: float
 ) -> np.ndarray:
-    """Indices of the files of a part. Equal files are never in both: they are held out by their content."""
+    """Indices of the files of a part. Files of one key, by content or by group, are never in both."""
     if listing.official:
         return np.arange(len(listing.files))
     labels = np.array([file.label for file in listing.files], dtype=np.int64)
-    keys = [digest or file.name.encode() for digest, file in zip(digests, listing.files, strict=True)]
     held_out = test_part(labels, keys, fraction=test_fraction, classes=listing.classes)
     return np.flatnonzero(held_out == (part == "test"))

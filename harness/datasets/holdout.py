@@ -5,24 +5,29 @@ its test part, and images of one key (equal content, or one group) always stay t
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
+from harness.datasets.grouping import merged
 from harness.datasets.images import Images
 from harness.errors import DataError
+from harness.shares import whole_groups
 
 
 def hold_out(images: Images, part: Literal["train", "test"], *, fraction: float) -> Images:
     """One part of images that have no official split; equal images and groups stay together."""
+    keys = [hashlib.sha256(np.ascontiguousarray(pixels).data).digest() for pixels in images.pixels]
     if images.groups is not None:
-        keys = [f"group {group}".encode() for group in images.groups]
-    else:
-        keys = [hashlib.sha256(np.ascontiguousarray(pixels).data).digest() for pixels in images.pixels]
+        keys = group_keys(merged([str(group) for group in images.groups], keys))
     held_out = test_part(images.labels, keys, fraction=fraction, classes=images.classes)
     return images.take(np.flatnonzero(held_out == (part == "test")))
+
+
+def group_keys(groups: Sequence[str]) -> list[bytes]:
+    """Keys that keep images of one group together."""
+    return [f"group {group}".encode() for group in groups]
 
 
 def test_part(
@@ -31,21 +36,15 @@ def test_part(
     """Which images are the test part: bool (N,).
 
     labels: int (N,).   keys: (N,), equal for images that must stay together.
-    fraction: of each class, rounded, at least one image; less where whole groups do not fit.
+    fraction: of each class, rounded, at least one image; less where whole groups do not fit, but at least one group.
     Raises DataError if a class cannot be in both parts.
     """
     counts = np.bincount(labels, minlength=len(classes))
     room = np.clip(np.rint(counts * fraction).astype(int), 1, np.maximum(counts - 1, 0))
-    members: dict[bytes, list[int]] = {}
-    for index, key in enumerate(keys):
-        members.setdefault(key, []).append(index)
-    mask = np.zeros(len(labels), dtype=bool)
-    for key in sorted(members, key=lambda key: hashlib.sha256(b"harness test part\0" + key).digest()):
-        needed = Counter(int(labels[index]) for index in members[key])
-        if all(room[label] >= count for label, count in needed.items()):
-            mask[members[key]] = True
-            for label, count in needed.items():
-                room[label] -= count
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    groups = np.array([numbers[key] for key in keys], dtype=np.int64)
+    order = sorted(numbers, key=lambda key: hashlib.sha256(b"harness test part\0" + key).digest())
+    mask = whole_groups(labels, groups, order=[numbers[key] for key in order], room=room)
     _check_both_parts(labels, mask, classes)
     return mask
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -19,7 +19,15 @@ from harness.files import read_json, sync, sync_folder, telling_disk_trouble, wr
 SCHEMA = 1
 ADVICE = "make room, or set HARNESS_DATA to a folder that has it"
 CHUNK_BYTES = 2**24  # how much is read, hashed and written at a time
-Chunk = tuple[np.ndarray, np.ndarray, Sequence[str]]  # pixels (n, C, H, W), labels (n,), names (n,) or ()
+
+
+class Chunk(NamedTuple):
+    """Some images on their way to a folder, as in `Images`. names: (n,) or ().   groups: (n,) or None for all."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    names: Sequence[str] = ()
+    groups: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +57,14 @@ class Images:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over pixels, labels, shape and classes, wherever they lie; reads all pixels once."""
+        """SHA-256 over pixels, labels, shape, classes and groups, wherever they lie; reads all pixels once.
+
+        Only which images are grouped together counts, not how the groups are numbered.
+        """
         digest = hashlib.sha256()
-        for pixels, _, _ in self._chunks():
-            digest.update(pixels.data)
-        return _finished(digest, self.pixels.shape, self.labels, self.classes)
+        for chunk in self._chunks():
+            digest.update(chunk.pixels.data)
+        return _finished(digest, self.pixels.shape, self.labels, self.classes, self.groups)
 
     def take(self, indices: np.ndarray) -> "Images":
         """The images at these indices, in that order, copied."""
@@ -67,7 +78,7 @@ class Images:
 
     def save(self, folder: Path) -> None:
         """Write the folder that `open` reads, in one step; one that is there already is replaced."""
-        write(folder, self._chunks(), self.classes, self.pixels.shape, groups=self.groups)
+        write(folder, self._chunks(), self.classes, self.pixels.shape)
 
     @classmethod
     def open(cls, folder: Path) -> "Images":
@@ -96,7 +107,8 @@ class Images:
         step = max(1, CHUNK_BYTES // max(1, int(np.prod(self.pixels.shape[1:]))))
         for start in range(0, len(self.labels), step):
             part = slice(start, start + step)
-            yield np.ascontiguousarray(self.pixels[part]), self.labels[part], self.names[part]
+            groups = None if self.groups is None else self.groups[part]
+            yield Chunk(np.ascontiguousarray(self.pixels[part]), self.labels[part], self.names[part], groups)
 
 
 def write(
@@ -105,7 +117,6 @@ def write(
     classes: Sequence[str],
     shape: Sequence[int],
     *,
-    groups: np.ndarray | None = None,
     notes: Sequence[str] = (),
 ) -> None:
     """Write images that need not fit into memory as the folder that `Images.open` reads, in one step.
@@ -118,7 +129,7 @@ def write(
     with telling_disk_trouble(folder, math.prod(shape), advice=ADVICE):
         try:
             temporary.mkdir(parents=True)
-            _write_files(temporary, chunks, classes, shape[1:], groups, notes)
+            _write_files(temporary, chunks, classes, shape[1:], notes)
             _put_in_place(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -134,19 +145,20 @@ def _write_files(
     chunks: Iterable[Chunk],
     classes: Sequence[str],
     image_shape: Sequence[int],
-    groups: np.ndarray | None,
     notes: Sequence[str],
 ) -> None:
     digest = hashlib.sha256()
     all_labels: list[np.ndarray] = [np.empty(0, np.int64)]
     all_names: list[str] = []
+    all_groups: list[np.ndarray] = []
     with (folder / "pixels.npy").open("wb") as file:
         _write_header(file, (0, *image_shape))
-        for pixels, labels, names in chunks:
-            file.write(pixels.data)
-            digest.update(pixels.data)
-            all_labels.append(labels)
-            all_names.extend(names)
+        for chunk in chunks:
+            file.write(chunk.pixels.data)
+            digest.update(chunk.pixels.data)
+            all_labels.append(chunk.labels)
+            all_names.extend(chunk.names)
+            all_groups += [] if chunk.groups is None else [chunk.groups]
         labels = np.concatenate(all_labels)
         shape = (len(labels), *image_shape)
         _write_header(file, shape)
@@ -154,9 +166,10 @@ def _write_files(
     with (folder / "labels.npy").open("wb") as file:
         np.save(file, labels, allow_pickle=False)
         sync(file)
+    groups = np.concatenate(all_groups) if all_groups else None
     meta = {
         "schema": SCHEMA,
-        "content_hash": _finished(digest, shape, labels, classes),
+        "content_hash": _finished(digest, shape, labels, classes, groups),
         "classes": list(classes),
         "names": all_names,
         "groups": None if groups is None else groups.tolist(),
@@ -207,10 +220,20 @@ def _read_meta(path: Path) -> dict[str, Any]:
     return meta
 
 
-def _finished(digest: Any, shape: Sequence[int], labels: np.ndarray, classes: Sequence[str]) -> str:
+def _finished(
+    digest: Any,
+    shape: Sequence[int],
+    labels: np.ndarray,
+    classes: Sequence[str],
+    groups: np.ndarray | None,
+) -> str:
     """The content hash, given a digest that has taken the pixels."""
     digest.update(labels.astype("<i8").tobytes())
     digest.update(json.dumps([list(map(int, shape)), list(classes)]).encode())
+    if groups is not None:
+        _, first, codes = np.unique(groups, return_index=True, return_inverse=True)
+        by_appearance = np.argsort(np.argsort(first))[codes]
+        digest.update(by_appearance.astype("<i8").tobytes())
     return str(digest.hexdigest())
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from harness import catalog
 from harness.datasets.images import Images
 from harness.errors import DataError, did_you_mean
-from harness.records import Scalar
+from harness.records import Map, Scalar
 
 Part = Literal["train", "test"]
 
 
-def load_part(home: Path, settings: Mapping[str, Scalar], part: Part) -> Images:
+def load_part(home: Path, settings: Mapping[str, Scalar | Map], part: Part) -> Images:
     """The images of one part of the data set that `settings` describes, checked.
 
     home: where data sets lie that have no `root` of their own, and decoded copies of all.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from harness.errors import DataError
+from harness.shares import whole_groups
 
 
 def make_folds(
@@ -29,24 +30,53 @@ def make_folds(
 
 
 def inner_split(
-    labels: np.ndarray, indices: np.ndarray, *, fraction: float, seed: int
+    labels: np.ndarray,
+    indices: np.ndarray,
+    *,
+    fraction: float,
+    seed: int,
+    groups: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Part a fold's training images again: (train, inner), disjoint, sorted, int64.
 
     labels: (N,), of the whole data set.   indices: the fold's training images.   fraction: of each class that
-    goes to `inner`, rounded, at least one image and never all.
-    Raises DataError if a class has a single image.
+    goes to `inner`, rounded, at least one image and never all.   groups: int (N,), images that stay together, or
+    None; where whole groups do not fit, inner gets fewer, but of each class at least one group, if need be a large one.
+    Raises DataError if a class has a single image, or cannot be in both parts.
     """
     of_indices = labels[indices]
-    chosen = np.zeros(len(indices), dtype=bool)
-    order = np.random.default_rng(seed).permutation(len(indices))
-    for label in np.unique(of_indices):
-        members = order[of_indices[order] == label]
-        if len(members) < 2:
-            raise DataError(f"class {label} has 1 training image; early stopping needs 2 of each class")
-        chosen[members[: min(max(1, round(len(members) * fraction)), len(members) - 1)]] = True
+    counts = np.bincount(of_indices)
+    if (counts == 1).any():
+        label = np.flatnonzero(counts == 1)[0]
+        raise DataError(f"class {label} has 1 training image; early stopping needs 2 of each class")
+    room = np.clip(np.rint(counts * fraction).astype(int), 1, np.maximum(counts - 1, 1))
+    random = np.random.default_rng(seed)
+    if groups is None or len(np.unique(groups[indices])) == len(indices):
+        chosen = np.zeros(len(indices), dtype=bool)
+        order = random.permutation(len(indices))
+        for label in np.flatnonzero(counts):
+            chosen[order[of_indices[order] == label][: room[label]]] = True
+    else:
+        chosen = _whole_groups(of_indices, groups[indices], room, random)
     train, inner = np.sort(indices[~chosen]), np.sort(indices[chosen])
     return train.astype(np.int64), inner.astype(np.int64)
+
+
+def _whole_groups(
+    labels: np.ndarray, groups: np.ndarray, room: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
+    """Which images go to the inner split, by whole groups: bool (n,)."""
+    found, codes = np.unique(groups, return_inverse=True)
+    order = random.permutation(len(found)).tolist()
+    chosen = whole_groups(labels, codes, order=order, room=room)
+    for label in np.unique(labels):
+        of_class = labels == label
+        if not chosen[of_class].any() or chosen[of_class].all():
+            raise DataError(
+                f"early stopping sets whole groups aside, and class {label} cannot be on both sides "
+                f"(training images: {of_class.sum()}, groups: {len(np.unique(codes[of_class]))})"
+            )
+    return chosen
 
 
 def _check(labels: np.ndarray, num_folds: int, groups: np.ndarray | None) -> None:

@@ -59,12 +59,23 @@ def test_equal_images_and_groups_are_never_on_both_sides() -> None:
 
 
 def test_images_of_a_group_stay_together_whatever_they_show() -> None:
-    images = Images(
-        np.zeros((40, 1, 2, 2), np.uint8), np.arange(40) % 2, ("a", "b"), groups=np.arange(40) // 4
-    )
-    train, test = (hold_out(images, part, fraction=0.3) for part in ("train", "test"))  # type: ignore[arg-type]
-    assert train.groups is not None and test.groups is not None
-    assert not set(train.groups) & set(test.groups) and len(test) == 12
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 1, 2, 2), dtype=np.uint8)
+    groups = np.arange(40) // 4
+    for equal in (None, (3, 39)):  # the first group and the last one then have an equal image
+        if equal:
+            pixels[equal[0]] = pixels[equal[1]]
+        images = Images(pixels, np.arange(40) % 2, ("a", "b"), groups=groups)
+        train, test = (hold_out(images, part, fraction=0.3) for part in ("train", "test"))  # type: ignore[arg-type]
+        assert train.groups is not None and test.groups is not None
+        assert not set(train.groups) & set(test.groups) and len(test) == 12
+        assert equal is None or len({0, 9} & set(test.groups)) in (0, 2)
+
+
+def test_a_class_of_large_groups_gives_its_smallest_one() -> None:
+    labels = np.repeat([0, 1], [100, 20])
+    keys = [*keys_of(100), *(f"group {number}".encode() for number in np.repeat([0, 1, 2], [8, 5, 7]))]
+    mask = held_out_part(labels, keys, fraction=0.2, classes=("a", "b"))
+    assert mask[:100].sum() == 20 and np.flatnonzero(mask[100:]).tolist() == [8, 9, 10, 11, 12]
 
 
 @pytest.mark.parametrize(("counts", "keys"), [((5, 1, 5), keys_of(11)), ((4, 3, 4), [b"same"] * 11)])

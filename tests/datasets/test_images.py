@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.datasets import images as images_module
-from harness.datasets.images import Images, read_notes, write
+from harness.datasets.images import Chunk, Images, read_notes, write
 from harness.errors import DataError, StoreError
 
 
@@ -53,8 +53,27 @@ def test_the_content_hash_depends_on_every_part_of_the_content_and_not_on_the_pl
         images.take(np.arange(19)),
     ]
     assert len({variant.content_hash for variant in variants}) == len(variants)
-    assert replace(images, names=(), groups=None).content_hash == images.content_hash
+    assert replace(images, names=()).content_hash == images.content_hash
     assert images.take(np.arange(20)).content_hash == images.content_hash
+
+
+def test_the_content_hash_depends_on_who_is_grouped_with_whom_and_not_on_numbers() -> None:
+    images = some_images()
+    other = np.arange(20) // 2
+    other[5] = 3
+    variants = [images, replace(images, groups=None), replace(images, groups=other)]
+    assert len({variant.content_hash for variant in variants}) == 3
+    renumbered = 1000 - 7 * (np.arange(20) // 2)
+    assert replace(images, groups=renumbered).content_hash == images.content_hash
+    assert (
+        images.take(np.arange(10, 20)).content_hash
+        != replace(images, groups=None).take(np.arange(10, 20)).content_hash
+    )
+
+
+def test_the_content_hash_without_groups_is_the_same_in_every_release() -> None:
+    expected = "bda777ade5a698ee179f5169dc19579da7f2ed8ade67c87e9fb2dface0e82010"
+    assert replace(some_images(), groups=None).content_hash == expected
 
 
 def test_the_hash_does_not_depend_on_how_the_pixels_lie_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +89,10 @@ def test_the_hash_does_not_depend_on_how_the_pixels_lie_in_memory(monkeypatch: p
 def test_images_can_be_written_in_pieces_and_be_fewer_than_announced(tmp_path: Path) -> None:
     images = some_images(1200)
     parts = [slice(0, 1), slice(1, 1000), slice(1000, 1009)]
-    chunks = ((images.pixels[part], images.labels[part], images.names[part]) for part in parts)
+    chunks = (
+        Chunk(images.pixels[part], images.labels[part], images.names[part], np.arange(1200)[part] // 2)
+        for part in parts
+    )
     notes = ["one"]
     write(tmp_path / "kept", chunks, images.classes, images.pixels.shape, notes=notes)
     expected = images.take(np.arange(1009))

@@ -120,3 +120,68 @@ def test_the_inner_split_depends_on_the_seed_and_refuses_a_lonely_image() -> Non
 def test_the_inner_split_leaves_an_image_of_each_class_to_train_on() -> None:
     train, inner = inner_split(np.array([0, 0, 1, 1, 1]), np.arange(5), fraction=0.9, seed=0)
     assert len(train) == 2 and len(inner) == 3 and (train < 2).sum() == 1
+
+
+@st.composite
+def grouped(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
+    """Labels and groups of images in random order, at least 2 groups to each class and some in two; and a seed."""
+    num_classes, seed = draw(st.integers(2, 4)), draw(st.integers(0, 2**63 - 1))
+    sizes = draw(st.lists(st.integers(1, 6), min_size=2 * num_classes, max_size=25))
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    labels = groups % num_classes
+    random = np.random.default_rng(seed)
+    also = random.choice(len(groups), draw(st.integers(0, 3)), replace=False)
+    labels[also] = (labels[also] + 1) % num_classes
+    order = random.permutation(len(groups))
+    return labels[order], groups[order] * 3, seed
+
+
+@settings(max_examples=100, deadline=None)
+@given(grouped(), st.floats(0.01, 0.5))
+def test_the_inner_split_keeps_groups_together(
+    case: tuple[np.ndarray, np.ndarray, int], fraction: float
+) -> None:
+    labels, groups, seed = case
+    indices = np.flatnonzero(np.random.default_rng(seed).random(len(labels)) < 0.9)
+    try:
+        train, inner = inner_split(labels, indices, fraction=fraction, seed=seed, groups=groups)
+    except DataError as error:
+        assert "class" in str(error)
+        alone = [len(set(groups[indices][labels[indices] == label])) < 2 for label in set(labels[indices])]
+        mixed = any(len(set(labels[groups == group])) > 1 for group in groups)
+        single = (np.bincount(labels[indices]) == 1).any()
+        assert any(alone) or mixed or single
+        return
+    assert (np.sort(np.concatenate([train, inner])) == indices).all()
+    assert (
+        train.dtype == inner.dtype == np.int64 and (np.diff(train) > 0).all() and (np.diff(inner) > 0).all()
+    )
+    assert not set(groups[train]) & set(groups[inner])
+    assert set(labels[train]) == set(labels[inner]) == set(labels[indices])
+    again = inner_split(labels, indices, fraction=fraction, seed=seed, groups=groups)
+    assert (again[0] == train).all() and (again[1] == inner).all()
+
+
+def test_the_inner_split_takes_about_its_fraction_of_many_groups() -> None:
+    groups = np.arange(3000) // 3
+    labels = groups % 4
+    for seed in range(5):
+        _, inner = inner_split(labels, np.arange(3000), fraction=0.2, seed=seed, groups=groups)
+        assert np.bincount(labels[inner]).tolist() == [150] * 4
+    other = inner_split(labels, np.arange(3000), fraction=0.2, seed=9, groups=groups)[1]
+    assert (other != inner).any()
+
+
+def test_the_inner_split_without_groups_or_with_one_for_each_image_is_the_same() -> None:
+    labels = np.random.default_rng(0).integers(0, 3, 90)
+    indices = np.arange(5, 85)
+    plain = inner_split(labels, indices, fraction=0.3, seed=4)
+    grouped = inner_split(labels, indices, fraction=0.3, seed=4, groups=np.arange(90)[::-1])
+    assert (plain[1] == grouped[1]).all()
+    assert plain[1][:8].tolist() == [7, 8, 12, 13, 16, 17, 19, 21]  # as in every release
+
+
+def test_a_class_of_one_group_has_no_inner_split() -> None:
+    groups = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+    with pytest.raises(DataError, match=r"class 1 cannot be on both sides \(training images: 2, groups: 1\)"):
+        inner_split(np.array([0, 0, 0, 0, 0, 0, 1, 1]), np.arange(8), fraction=0.3, seed=0, groups=groups)
