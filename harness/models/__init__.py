@@ -1,12 +1,20 @@
 """Network architectures, one file each; the file's name is the model's name in a study.
 
-A file offers `build(in_channels, image_size, num_classes, *, options)`. It draws its initial weights from
-torch's global generator, so the caller seeds that first. It takes images of any size from 4 pixels
-and with any number of channels.
+A file offers `build(in_channels, image_size, num_classes, *, options)`, or with `classes`, their names, in place
+of their number. It draws its initial weights from torch's global generator, so the caller seeds that first. It
+takes images of any size from 4 pixels and with any number of channels.
+
+A network may offer more to the training:
+    normalisation                  mean and standard deviation per channel, for pixels scaled to 0..1, in place of
+                                   those of the fold's training images
+    initialise_from(images)        initial weights that depend on (N, C, H, W) normalised training images
+    learning_rate_scale(name)      a factor on the learning rate of the parameter of that name
+    encoder                        a `frozen.FrozenModel`'s: its embeddings are computed once per data set
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from inspect import signature
 
 from torch import nn
 
@@ -16,10 +24,15 @@ from harness.records import Scalar
 
 
 def build(
-    name: str, in_channels: int, image_size: int, num_classes: int, options: Mapping[str, Scalar]
+    name: str,
+    in_channels: int,
+    image_size: int,
+    classes: int | Sequence[str],
+    options: Mapping[str, Scalar],
 ) -> nn.Module:
     """The network of `models/NAME.py` for square images, from (N, C, H, W) floats to (N, classes) logits.
 
+    classes: their names, or how many there are.
     Raises UsageError for an unknown model or option, with the nearest guess.
     """
     known = catalog.models()
@@ -30,5 +43,7 @@ def build(
         if option not in allowed:
             raise UsageError(f"unknown option '{option}' of {name}{did_you_mean(option, allowed)}")
     module = import_module(f"{__name__}.{name}")
-    model: nn.Module = module.build(in_channels, image_size, num_classes, **options)
+    names = [f"class {number}" for number in range(classes)] if isinstance(classes, int) else list(classes)
+    wants_names = "classes" in signature(module.build).parameters
+    model: nn.Module = module.build(in_channels, image_size, names if wants_names else len(names), **options)
     return model

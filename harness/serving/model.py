@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,7 @@ def load_trial_model(folder: Path) -> TrialModel:
             folder / Path(member["weights"]).name,
             values=document["model"],
             image_shape=(channels, height, width),
-            num_classes=len(document["classes"]),
+            classes=document["classes"],
             sha256=member["sha256"],
             compute=compute,
         )
@@ -88,7 +89,7 @@ def load_fold_model(
     *,
     values: dict[str, Any],
     image_shape: tuple[int, int, int],
-    num_classes: int,
+    classes: Sequence[str],
     sha256: str,
     compute: "Compute",
 ) -> FoldModel:
@@ -109,7 +110,7 @@ def load_fold_model(
         raise RecordError(f"{weights}: damaged: its content does not match its hash")
     options = {name: value for name, value in values.items() if name != "name"}
     with training.session(compute):
-        network = models.build(values["name"], image_shape[0], image_shape[1], num_classes, options)
+        network = models.build(values["name"], image_shape[0], image_shape[1], classes, options)
     try:
         tensors = load(content)
         mean, std = tensors.pop(MEAN), tensors.pop(STD)

@@ -102,7 +102,9 @@ def run_fold(task: FoldTask, images: Images, split: Manifest, store: Store) -> I
     An error of the study as a whole (store full, data changed) is raised; anything else is the trial's.
     """
     try:
-        trained = yield from train_fold(task, images, split, checkpoint=store.checkpoint(task.key()))
+        trained = yield from train_fold(
+            task, images, split, checkpoint=store.checkpoint(task.key()), features=store.home / "features"
+        )
     except TrialError as error:
         yield FoldFailure(str(error))
         return

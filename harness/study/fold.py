@@ -17,7 +17,7 @@ from harness.records import Epoch, FoldRecord, Scalar, Values
 from harness.seeds import seed_for
 from harness.splits.manifest import Manifest
 
-RECIPE = 1  # raised when the same task would train differently: older records then stay, but no longer match
+RECIPE = 2  # raised when the same task would train differently: older records then stay, but no longer match
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,17 @@ def task_values(values: Values) -> Values:
 
 
 def train_fold(
-    task: FoldTask, images: Images, split: Manifest, *, checkpoint: Path | None = None
+    task: FoldTask,
+    images: Images,
+    split: Manifest,
+    *,
+    checkpoint: Path | None = None,
+    features: Path | None = None,
 ) -> Generator[Epoch, None, TrainedFold]:
     """Train one fold, yielding each epoch; the generator returns the trained fold.
 
     checkpoint: where to keep the state after every epoch, and to go on from if it is there.
+    features: where to keep what frozen encoders make of the images; without it they are run every time.
     Raises TrialError for a trial that cannot go on, DataError if images or split are not the task's.
     """
     from harness import training
@@ -70,19 +76,21 @@ def train_fold(
         raise DataError("the images or the split are not the ones that the fold was defined on")
     compute = training.Compute(**task.compute)  # type: ignore[arg-type]
     started, clock = time.time(), time.monotonic()
-    data = training.FoldData(
-        pixels=images.pixels,
-        labels=images.labels,
-        train=split.train_indices(task.fold),
-        held_out=split.held_out(task.fold),
-        num_classes=len(images.classes),
-    )
+    settings = training.options_from(space.section(task.values, "train"))
     with training.session(compute):
         model = _seeded_model(task, images)
+        data = training.FoldData(
+            pixels=_inputs(model, images, settings, compute, features),
+            labels=images.labels,
+            train=split.train_indices(task.fold),
+            held_out=split.held_out(task.fold),
+            num_classes=len(images.classes),
+            groups=images.groups,
+        )
         fitting = training.fit(
             model,
             data,
-            options=training.options_from(space.section(task.values, "train")),
+            options=settings,
             compute=compute,
             seed=seed_for(task.seed, task.fold, "fit"),
             checkpoint=checkpoint,
@@ -96,7 +104,7 @@ def train_fold(
                 break
             epochs.append(epoch)
             yield epoch
-        logits = training.predict_logits(model, images.pixels[data.held_out], fitted.statistics, compute)
+        logits = training.predict_logits(model, data.pixels, fitted.statistics, compute, data.held_out)
     return _trained(
         task, model, data, fitted, logits, tuple(epochs), started, time.monotonic() - clock, compute
     )
@@ -110,7 +118,23 @@ def _seeded_model(task: FoldTask, images: Images) -> Any:
     torch.manual_seed(seed_for(task.seed, task.fold, "init"))
     options = space.section(task.values, "model")
     _, channels, height, _ = images.pixels.shape
-    return models.build(str(options.pop("name")), channels, height, len(images.classes), options)
+    return models.build(str(options.pop("name")), channels, height, images.classes, options)
+
+
+def _inputs(model: Any, images: Images, settings: Any, compute: Any, features: Path | None) -> np.ndarray:
+    """The pixels, or where nothing changes them on their way to a frozen encoder, what its model makes of them."""
+    from harness import training
+
+    if not hasattr(model, "encoder"):
+        return images.pixels
+    if features is None:
+        model.prepare(lambda key, make: make())
+        return images.pixels
+    keep = training.Keeper(features)
+    model.prepare(keep)
+    if settings.augment.changes_images:
+        return images.pixels
+    return keep.inputs(model, images.pixels, images.labels, images.content_hash, compute)
 
 
 def _trained(

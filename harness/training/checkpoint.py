@@ -38,21 +38,27 @@ class Progress:
     best_weights: Weights = field(default_factory=dict)
 
 
-def write(
-    path: Path,
-    progress: Progress,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    identity: dict[str, Any],
-) -> None:
+@dataclass(frozen=True)
+class State:
+    """What changes during a training. average: a moving average of the model's weights, or None."""
+
+    model: nn.Module
+    optimizers: list[torch.optim.Optimizer]
+    average: nn.Module | None = None
+
+
+def write(path: Path, progress: Progress, state: State, identity: dict[str, Any]) -> None:
     """Write the state so that a crash at any moment leaves the old file or the new one.
 
     identity: what defines this training; `read` ignores the file of another one.
     Raises StoreError where the disk does not take it; the old file stays.
     """
-    tensors = _prefixed("model", model.state_dict()) | _prefixed("best", progress.best_weights)
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= _prefixed(f"optimizer.{number}", state)
+    tensors = _prefixed("model", state.model.state_dict()) | _prefixed("best", progress.best_weights)
+    if state.average is not None:
+        tensors |= _prefixed("average", state.average.state_dict())
+    for place, optimizer in enumerate(state.optimizers):
+        for number, moments in optimizer.state_dict()["state"].items():
+            tensors |= _prefixed(f"optimizer.{place}.{number}", moments)
     document = {
         "identity": identity,
         "epochs": [asdict(epoch) for epoch in progress.epochs],
@@ -63,10 +69,8 @@ def write(
     write_file(path, content + hashlib.sha256(content).digest())
 
 
-def read(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: dict[str, Any]
-) -> Progress:
-    """Load the state into model and optimiser and return how far it is.
+def read(path: Path, state: State, identity: dict[str, Any]) -> Progress:
+    """Load into `state` what `write` wrote and return how far it is.
 
     A missing file, a damaged one or one of another training changes nothing and returns an empty Progress;
     the last two are logged as warnings.
@@ -87,8 +91,11 @@ def read(
     if document["identity"] != json.loads(json.dumps(identity)):
         log.warning("checkpoint %s belongs to another training; this one starts over", path)
         return Progress()
-    model.load_state_dict(_selected("model", tensors))
-    _load_optimizer(optimizer, tensors)
+    state.model.load_state_dict(_selected("model", tensors))
+    if state.average is not None:
+        state.average.load_state_dict(_selected("average", tensors))
+    for place, optimizer in enumerate(state.optimizers):
+        _load_optimizer(optimizer, _selected(f"optimizer.{place}", tensors))
     score = document["best_score"]
     return Progress(
         epochs=[Epoch(**epoch) for epoch in document["epochs"]],
@@ -103,7 +110,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Weights) -> None:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     states: dict[int, Weights] = {}
     for number, parameter in enumerate(parameters):
-        state = _selected(f"optimizer.{number}", tensors)
+        state = _selected(str(number), tensors)
         for name, value in state.items():
             if value.shape == parameter.shape:
                 state[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)

@@ -9,64 +9,40 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.catalog import Between
 from harness.errors import TrialError
 from harness.records import Epoch
 from harness.seeds import seed_for
 from harness.training import checkpoint as checkpoints
-from harness.training.augment import AugmentOptions, draw
+from harness.training.augment import draw, unchanged
+from harness.training.averaging import averaged
+from harness.training.balance import epoch_order, loss_weights
 from harness.training.checkpoint import Progress
 from harness.training.compute import Compute
-from harness.training.optim import OptimOptions, Schedule, make_optimizer, take_step
-from harness.training.pixels import Pixels, Statistics, autocast, evaluate, measure
+from harness.training.features import inputs_for, statistics_for
+from harness.training.mixing import as_labels, mixer
+from harness.training.optim import Schedule, make_optimizers, take_step
+from harness.training.options import Settings
+from harness.training.pixels import Statistics, autocast, evaluate
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """How long and on what.
-
-    batch_size: a last batch of one image joins the batch before it, for the sake of batch norm.
-    clip_norm: the gradient is scaled down to this norm; null never.
-    patience: stop after so many epochs without a better accuracy on an inner split of the training part, and
-    choose the best epoch; null trains all epochs and chooses the last.
-    inner_fraction: of the training part, set aside as that inner split; with patience only.
-    keep_models: whose weights the store keeps; the training does not look at it.
-    """
-
-    epochs: Annotated[int, Between(1, 100_000)] = 20
-    batch_size: Annotated[int, Between(1, 65_536)] = 128
-    label_smoothing: Annotated[float, Between(0.0, 0.99)] = 0.0
-    clip_norm: Annotated[float, Between(above=0.0)] | None = None
-    patience: Annotated[int, Between(1)] | None = None
-    inner_fraction: Annotated[float, Between(above=0.0, high=0.5)] = 0.1
-    keep_models: Literal["best", "all", "none"] = "best"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything a study's `train:` map sets."""
-
-    train: TrainOptions = field(default_factory=TrainOptions)
-    optim: OptimOptions = field(default_factory=OptimOptions)
-    augment: AugmentOptions = field(default_factory=AugmentOptions)
+INITIAL_PIXELS = 5000 * 32 * 32  # at most so many are shown to `initialise_from`
 
 
 @dataclass(frozen=True)
 class FoldData:
     """The images of a data set and one division of them.
 
-    pixels: uint8 (N, C, H, W), may be memory-mapped.   labels: int64 (N,).
+    pixels: uint8 (N, C, H, W), may be memory-mapped; or float32 (N, D), what a frozen encoder made of them.
+    labels: int64 (N,).   groups: int64 (N,), images that belong together, or None.
     train, held_out: int64 indices; the held-out images are scored after every epoch and decide nothing.
     """
 
@@ -75,6 +51,7 @@ class FoldData:
     train: np.ndarray
     held_out: np.ndarray
     num_classes: int
+    groups: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -107,15 +84,16 @@ def fit(
         training = _Training(model, data, options, compute, seed)
     progress = Progress()
     if checkpoint is not None:
-        progress = checkpoints.read(checkpoint, model, training.optimizer, training.identity())
+        progress = checkpoints.read(checkpoint, training.state(), training.identity())
     yield from tuple(progress.epochs)
     while not training.is_over(progress):
         with _memory_errors():
             training.advance(progress, before_step)
         if checkpoint is not None:
-            checkpoints.write(checkpoint, progress, model, training.optimizer, training.identity())
+            checkpoints.write(checkpoint, progress, training.state(), training.identity())
         yield progress.epochs[-1]
     if options.train.patience is None:
+        model.load_state_dict(training.scored.state_dict())
         return Fitted(len(progress.epochs), training.statistics)
     model.load_state_dict(progress.best_weights)
     return Fitted(progress.best_epoch, training.statistics)
@@ -128,17 +106,30 @@ class _Training:
         self.data, self.options, self.compute, self.seed = data, options, compute, seed
         layout = torch.channels_last if compute.channels_last else torch.contiguous_format
         self.model = model.to(device=compute.device, memory_format=layout)  # type: ignore[call-overload]
-        self.statistics = measure(data.pixels, data.train)
-        self.images = Pixels(data.pixels, self.statistics, compute)
+        self.statistics = statistics_for(model, data.pixels, data.train)
+        self.images = inputs_for(data.pixels, self.statistics, compute)
         self.train, self.inner = data.train, data.train[:0]
         if options.train.patience is not None:
             self.train, self.inner = self._inner_split()
         self.bounds = batch_bounds(len(self.train), options.train.batch_size)
         self.num_steps = len(self.bounds) - 1
-        self.optimizer = make_optimizer(model, options.optim)
+        self._initialise()
+        self.optimizers = make_optimizers(model, options.optim)
+        self.average = None if options.optim.ema is None else averaged(model, options.optim.ema)
+        self.class_weights = loss_weights(options.balance, data.labels, self.train, data.num_classes)
+        if self.class_weights is not None:
+            self.class_weights = self.class_weights.to(compute.device)
         self.schedule = Schedule(
             options.optim, num_epochs=options.train.epochs, steps_per_epoch=self.num_steps
         )
+
+    @property
+    def scored(self) -> nn.Module:
+        """The network that is scored and kept: with a moving average of its weights, that one."""
+        return self.model if self.average is None else self.average.module
+
+    def state(self) -> checkpoints.State:
+        return checkpoints.State(self.model, self.optimizers, self.average)
 
     def identity(self) -> dict[str, object]:
         """What a checkpoint must agree on to belong to this training."""
@@ -183,38 +174,48 @@ class _Training:
         """Mean loss and accuracy over the epoch's batches, as the network met them."""
         options, device = self.options.train, self.images.device
         torch.manual_seed(seed_for(self.seed, "dropout", epoch))
-        indices = self._shuffled(epoch)
+        indices = epoch_order(self.options.balance, self.data.labels, self.train, seed=self.seed, epoch=epoch)
         labels = torch.from_numpy(self.data.labels[indices]).to(device)
-        positions = draw(
+        draws = draw(
             self.options.augment,
-            len(indices),
+            indices,
             self.images.height,
             self.images.width,
             seed=self.seed,
             epoch=epoch,
         )
+        mix = mixer(self.options.augment, self.data.num_classes)
         losses = torch.zeros(self.num_steps, device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
         self.model.train()
-        for step, images in enumerate(self.images.batches(indices, positions, self.bounds)):
+        for step, images in enumerate(self.images.batches(indices, draws, self.bounds)):
             before_step()
-            targets = labels[self.bounds[step] : self.bounds[step + 1]]
+            images, targets = mix(images, labels[self.bounds[step] : self.bounds[step + 1]])
             self._set_learning_rate((epoch - 1) * self.num_steps + step)
             with autocast(self.compute):
                 logits = self.model(images)
-            loss = F.cross_entropy(logits.float(), targets, label_smoothing=options.label_smoothing)
-            self.optimizer.zero_grad()
+            loss = self._loss(logits.float(), targets)
+            for optimizer in self.optimizers:
+                optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             if options.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
-            take_step(self.optimizer)
+            for optimizer in self.optimizers:
+                take_step(optimizer)
+            if self.average is not None:
+                self.average.update_parameters(self.model)
             losses[step] = loss.detach()
-            correct += (logits.detach().argmax(1) == targets).sum()
+            correct += (logits.detach().argmax(1) == as_labels(targets)).sum()
         return _mean_loss(losses, self.bounds, epoch), correct.item() / len(indices)
+
+    def _loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """targets: int64 (B,) labels, or (B, classes) shares of them."""
+        smoothing = self.options.train.label_smoothing
+        return F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
 
     def _score(self, indices: np.ndarray, epoch: int) -> tuple[float, float]:
         """Cross-entropy and accuracy, without label smoothing."""
-        logits = evaluate(self.model, self.images, indices, self.compute)
+        logits = evaluate(self.scored, self.images, indices, self.compute)
         labels = torch.from_numpy(self.data.labels[indices]).to(logits.device)
         loss = F.cross_entropy(logits, labels).item()
         if not np.isfinite(loss):
@@ -228,24 +229,33 @@ class _Training:
         if progress.best_score is None or score > progress.best_score:
             progress.best_epoch, progress.best_score = epoch, score
             progress.best_weights = {
-                name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
+                name: tensor.detach().clone() for name, tensor in self.scored.state_dict().items()
             }
-
-    def _shuffled(self, epoch: int) -> np.ndarray:
-        generator = torch.Generator().manual_seed(seed_for(self.seed, "order", epoch))
-        order = torch.randperm(len(self.train), generator=generator).numpy()
-        return np.asarray(self.train[order])
 
     def _set_learning_rate(self, step: int) -> None:
         rate = self.schedule.learning_rate(step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["lr_scale"]
+
+    def _initialise(self) -> None:
+        """Let a network that asks for it look at training images before its first step."""
+        initialise = getattr(self.model, "initialise_from", None)
+        if initialise is None:
+            return
+        most = max(INITIAL_PIXELS // (self.images.height * self.images.width), 1)
+        chosen = self.train[:: -(-len(self.train) // most)]
+        positions = unchanged(len(chosen), self.images.height, self.images.width)
+        with torch.no_grad():
+            initialise(next(self.images.batches(chosen, positions, [0, len(chosen)])))
 
     def _inner_split(self) -> tuple[np.ndarray, np.ndarray]:
         from harness.splits.folds import inner_split
 
         fraction, seed = self.options.train.inner_fraction, seed_for(self.seed, "inner")
-        train, inner = inner_split(self.data.labels, self.data.train, fraction=fraction, seed=seed)
+        train, inner = inner_split(
+            self.data.labels, self.data.train, fraction=fraction, seed=seed, groups=self.data.groups
+        )
         return train, inner
 
 

@@ -19,43 +19,121 @@ log = logging.getLogger(__name__)
 class OptimOptions:
     """How the weights are changed.
 
-    lr: the highest learning rate; the schedule multiplies it.   momentum, nesterov: of sgd.
+    optimizer: `muon` changes convolution kernels by orthogonalised momentum, and what is left by `rest`.
+    lr: the highest learning rate; the schedule multiplies it.   momentum, nesterov: of sgd and muon.
     weight_decay: on weight matrices and convolution kernels, not on biases and norms.
-    warmup_epochs: the learning rate rises linearly for so long; not with one_cycle, which has its own rise.
+    rest, rest_lr: with muon only, the optimiser and learning rate of all but kernels; null is lr.
+    warmup_epochs: the learning rate rises linearly for so long; not with one_cycle and triangular, which rise.
     step_size, gamma: `step` multiplies the learning rate by gamma every step_size epochs.
-    peak_at: where in the run, 0..1, one_cycle reaches lr.
+    peak_at: where in the run, 0..1, one_cycle and triangular reach lr.
+    ema: decay a step of an exponential moving average of the weights, which is what is scored and kept then.
     """
 
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
     lr: Annotated[float, Between(above=0.0)] = 0.1
     momentum: Annotated[float, Between(0.0, 0.9999)] = 0.9
     nesterov: bool = True
     weight_decay: Annotated[float, Between(0.0)] = 5e-4
-    schedule: Literal["constant", "step", "cosine", "linear", "one_cycle"] = "cosine"
+    rest: Literal["sgd", "adamw"] = "sgd"
+    rest_lr: Annotated[float, Between(above=0.0)] | None = None
+    schedule: Literal["constant", "step", "cosine", "linear", "triangular", "one_cycle"] = "cosine"
     warmup_epochs: Annotated[float, Between(0.0)] = 0.0
     step_size: Annotated[int, Between(1)] = 10
     gamma: Annotated[float, Between(above=0.0, high=1.0)] = 0.1
     peak_at: Annotated[float, Between(above=0.0, high=0.99)] = 0.3
+    ema: Annotated[float, Between(0.0, 0.999999)] | None = None
 
 
-def make_optimizer(model: nn.Module, options: OptimOptions) -> torch.optim.Optimizer:
-    """The optimiser over the trainable parameters of `model`, one fused kernel a step."""
+def make_optimizers(model: nn.Module, options: OptimOptions) -> list[torch.optim.Optimizer]:
+    """The optimisers that share the trainable parameters of `model`: one, or with muon two.
+
+    Each of their groups has an `lr_scale`, by which the schedule's learning rate is multiplied.
+    """
     _spare_the_compiler()
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    decay = [parameter for parameter in trainable if parameter.ndim > 1]
-    plain = [parameter for parameter in trainable if parameter.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": group, "weight_decay": amount}
-        for group, amount in ((decay, options.weight_decay), (plain, 0.0))
-        if group
-    ]
-    if options.optimizer == "sgd":
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if options.optimizer != "muon":
+        return [_optimizer(options.optimizer, _groups(model, named, options), options)]
+    kernels = [(name, parameter) for name, parameter in named if parameter.ndim == 4]
+    others = [(name, parameter) for name, parameter in named if parameter.ndim != 4]
+    rest = _groups(model, others, options, scale=(options.rest_lr or options.lr) / options.lr)
+    found: list[torch.optim.Optimizer] = []
+    if kernels:
+        found.append(KernelMuon(_groups(model, kernels, options), options))
+    if rest:
+        found.append(_optimizer(options.rest, rest, options))
+    return found
+
+
+def _optimizer(kind: str, groups: list[dict[str, Any]], options: OptimOptions) -> torch.optim.Optimizer:
+    """One fused kernel a step."""
+    if kind == "sgd":
         nesterov = options.nesterov and options.momentum > 0  # torch refuses nesterov without momentum
         return torch.optim.SGD(
             groups, lr=options.lr, momentum=options.momentum, nesterov=nesterov, fused=True
         )
-    kind = torch.optim.Adam if options.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, lr=options.lr, fused=True)
+    maker = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
+    return maker(groups, lr=options.lr, fused=True)
+
+
+def _groups(
+    model: nn.Module, named: list[tuple[str, nn.Parameter]], options: OptimOptions, *, scale: float = 1.0
+) -> list[dict[str, Any]]:
+    """Parameters of equal weight decay and learning-rate factor together, in the model's order."""
+    factor = getattr(model, "learning_rate_scale", lambda name: 1.0)
+    found: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for decays in (True, False):
+        for name, parameter in named:
+            if (parameter.ndim > 1) == decays:
+                key = (options.weight_decay if decays else 0.0, scale * factor(name))
+                found.setdefault(key, []).append(parameter)
+    return [
+        {"params": members, "weight_decay": decay, "lr": options.lr * scale, "lr_scale": scale}
+        for (decay, scale), members in found.items()
+    ]
+
+
+class KernelMuon(torch.optim.Muon):
+    """torch's Muon for convolution kernels: each is one matrix, a row for every output channel.
+
+    The matrices lie on the kernels' own memory. The order of their columns follows its layout, which changes
+    nothing: orthogonalisation does not depend on it.   Source: Jordan 2024, kellerjordan.github.io/posts/muon
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], options: OptimOptions):
+        self.kernels = [kernel for group in groups for kernel in group["params"]]
+        matrices = iter([nn.Parameter(_as_matrix(kernel.detach())) for kernel in self.kernels])
+        of_matrices = [{**group, "params": [next(matrices) for _ in group["params"]]} for group in groups]
+        super().__init__(
+            of_matrices,
+            lr=options.lr,
+            momentum=options.momentum,
+            nesterov=options.nesterov,
+        )
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        matrices = [matrix for group in self.param_groups for matrix in group["params"]]
+        for matrix, kernel in zip(matrices, self.kernels, strict=True):
+            gradient = kernel.grad
+            assert gradient is not None
+            like = torch.channels_last if _is_channels_last(kernel) else torch.contiguous_format
+            matrix.grad = _as_matrix(gradient.contiguous(memory_format=like))
+        with torch.no_grad():
+            inspect.unwrap(torch.optim.Muon.step)(self)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for kernel in self.kernels:
+            kernel.grad = None
+
+
+def _as_matrix(kernel: torch.Tensor) -> torch.Tensor:
+    """(out, in, height, width) as (out, in·height·width) on the same memory."""
+    if _is_channels_last(kernel):
+        kernel = kernel.permute(0, 2, 3, 1)
+    return kernel.view(kernel.shape[0], -1)
+
+
+def _is_channels_last(kernel: torch.Tensor) -> bool:
+    return not kernel.is_contiguous() and kernel.is_contiguous(memory_format=torch.channels_last)
 
 
 def take_step(optimizer: torch.optim.Optimizer) -> None:
@@ -87,8 +165,8 @@ class Schedule:
         self.num_steps = num_epochs * steps_per_epoch
         self.steps_per_epoch = steps_per_epoch
         self.warmup = min(round(options.warmup_epochs * steps_per_epoch), self.num_steps)
-        if options.schedule == "one_cycle" and self.warmup:
-            log.warning("warmup_epochs is ignored: the schedule one_cycle has its own rise")
+        if options.schedule in ("one_cycle", "triangular") and self.warmup:
+            log.warning("warmup_epochs is ignored: the schedule %s has its own rise", options.schedule)
             self.warmup = 0
 
     def learning_rate(self, step: int) -> float:
@@ -105,6 +183,8 @@ class Schedule:
             return self.options.gamma ** (step // self.steps_per_epoch // self.options.step_size)
         if self.options.schedule == "one_cycle":
             return _one_cycle(step, self.num_steps, self.options.peak_at)
+        if self.options.schedule == "triangular":
+            return _triangular(step, self.num_steps, self.options.peak_at)
         progress = (step - self.warmup) / max(self.num_steps - self.warmup, 1)
         return 1.0 - progress if self.options.schedule == "linear" else _cosine(1.0, 0.0, progress)
 
@@ -121,6 +201,14 @@ def _one_cycle(step: int, num_steps: int, peak_at: float) -> float:
     if step <= peak:
         return _cosine(1 / 25, 1.0, step / peak if peak > 0 else 1.0)
     return _cosine(1.0, 1 / 25 / 1e4, (step - peak) / max(num_steps - 1 - peak, 1))
+
+
+def _triangular(step: int, num_steps: int, peak_at: float) -> float:
+    """From a fifth linearly up to 1, then linearly down to the step after the last one's 0."""
+    peak = peak_at * num_steps
+    if step < peak:
+        return 0.2 + 0.8 * step / peak
+    return (num_steps - step) / max(num_steps - peak, 1)
 
 
 def _cosine(start: float, end: float, progress: float) -> float:

@@ -4,14 +4,29 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
-from harness.training.augment import Positions, unchanged
+from harness.training.augment import Change, Draws, unchanged
 from harness.training.compute import Compute
 
+
+class Inputs(Protocol):
+    """What a network is trained on, as batches gathered by index: `Pixels`, or a frozen encoder's embeddings."""
+
+    height: int
+    width: int
+    device: torch.device
+
+    def batches(self, indices: np.ndarray, draws: Draws, bounds: list[int]) -> Iterator[torch.Tensor]: ...
+
+    def evaluation_bounds(self, num_images: int) -> list[int]: ...
+
+
+CHUNK_BYTES = 2**24  # how much of a mapped array is read at a time
 EVALUATION_PIXELS = {"cpu": 2**19, "mps": 2**21, "cuda": 2**23}  # a batch of: 512 images of 32×32 on a CPU
 
 
@@ -30,8 +45,9 @@ def measure(pixels: np.ndarray, indices: np.ndarray) -> Statistics:
     They come from the exact histogram of each channel, so the order of the images does not matter.
     """
     counts = torch.zeros(pixels.shape[1], 256, dtype=torch.int64)
-    for start in range(0, len(indices), 4096):
-        part = torch.from_numpy(pixels[indices[start : start + 4096]])
+    step = max(CHUNK_BYTES // int(np.prod(pixels.shape[1:])), 1)
+    for start in range(0, len(indices), step):
+        part = torch.from_numpy(pixels[indices[start : start + step]])
         for channel, count in enumerate(counts):
             count += torch.bincount(part[:, channel].reshape(-1), minlength=256)
     values = torch.arange(256, dtype=torch.float64) / 255
@@ -49,46 +65,44 @@ class Pixels:
         """pixels: uint8 (N, C, H, W)."""
         _, self.channels, self.height, self.width = pixels.shape
         self.device = torch.device(compute.device)
-        self.channels_last = compute.channels_last
-        self._flat = _as_tensor(pixels).reshape(-1).to(self.device)
+        self._layout = torch.channels_last if compute.channels_last else torch.contiguous_format
+        self._flat = as_tensor(pixels).reshape(-1).to(self.device)
         self._planes = torch.arange(self.channels, device=self.device) * (self.height * self.width)
         mean, std = torch.tensor([statistics.mean, statistics.std], dtype=torch.float64)
         self._scale = (1 / (255 * std)).to(self.device, torch.float32)
         self._shift = (-mean / std).to(self.device, torch.float32)
 
-    def batches(self, indices: np.ndarray, positions: Positions, bounds: list[int]) -> Iterator[torch.Tensor]:
+    def batches(self, indices: np.ndarray, draws: Draws, bounds: list[int]) -> Iterator[torch.Tensor]:
         """Normalised float32 (B, C, H, W) batches of the images indices[bounds[i]:bounds[i + 1]].
 
-        positions: for each of the indices, in the same order.
+        draws: for each of the indices, in the same order.
         """
         firsts = torch.from_numpy(indices)[:, None] * (self.channels * self.height * self.width)
-        rows = (firsts + positions.rows * self.width).to(self.device)
-        columns = positions.columns.to(self.device)
+        rows = (firsts + draws.rows * self.width).to(self.device)
+        columns = draws.columns.to(self.device)
         for start, stop in pairwise(bounds):
-            yield self._gather(rows[start:stop], columns[start:stop])
+            images = self._gather(rows[start:stop], columns[start:stop])
+            if draws.changes:
+                images = _changed(images.permute(0, 3, 1, 2) / 255, draws.changes, start)
+                images = images.permute(0, 2, 3, 1) * 255
+            images = torch.addcmul(self._shift, images, self._scale).permute(0, 3, 1, 2)
+            yield _changed(images, draws.blanks, start).contiguous(memory_format=self._layout)
 
     def _gather(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        """rows: (B, H), of an image's first plane within all pixels.   columns: (B, W)."""
+        """Float32 (B, H, W, C), channels_last once permuted, in 0..255.
+
+        rows: (B, H), of an image's first plane within all pixels.   columns: (B, W).
+        """
         offsets = rows[:, :, None, None] + (columns[:, None, :, None] + self._planes)
-        images = torch.take(self._flat, offsets).float()  # (B, H, W, C): channels_last once permuted
-        images = torch.addcmul(self._shift, images, self._scale).permute(0, 3, 1, 2)
-        return images if self.channels_last else images.contiguous()
+        return torch.take(self._flat, offsets).float()
 
     def evaluation_bounds(self, num_images: int) -> list[int]:
         size = max(EVALUATION_PIXELS[self.device.type] // (self.height * self.width), 1)
         return [*range(0, num_images, size), num_images]
 
 
-def predict_logits(
-    model: nn.Module, pixels: np.ndarray, statistics: Statistics, compute: Compute
-) -> np.ndarray:
-    """Float32 (N, classes) outputs of the network, in evaluation mode, for uint8 (N, C, H, W) images."""
-    images = Pixels(pixels, statistics, compute)
-    return evaluate(model, images, np.arange(len(pixels)), compute).cpu().numpy()
-
-
 @torch.inference_mode()
-def evaluate(model: nn.Module, images: Pixels, indices: np.ndarray, compute: Compute) -> torch.Tensor:
+def evaluate(model: nn.Module, images: Inputs, indices: np.ndarray, compute: Compute) -> torch.Tensor:
     """Float32 (n, classes) outputs on the device for the chosen images, not augmented."""
     model.eval()
     positions = unchanged(len(indices), images.height, images.width)
@@ -103,7 +117,13 @@ def autocast(compute: Compute) -> torch.autocast:
     return torch.autocast(compute.device, dtype=torch.bfloat16, enabled=compute.precision == "bf16")
 
 
-def _as_tensor(pixels: np.ndarray) -> torch.Tensor:
+def _changed(images: torch.Tensor, changes: tuple[Change, ...], start: int) -> torch.Tensor:
+    for change in changes:
+        images = change.on(images, start)
+    return images
+
+
+def as_tensor(pixels: np.ndarray) -> torch.Tensor:
     """The array as a tensor on the same memory. Torch warns that a read-only one must not be written to."""
     with warnings.catch_warnings():
         warnings.filterwarnings(

@@ -37,6 +37,9 @@ def interrupted(data: FoldData, path: Path, values: dict[str, Any], *, after: in
         {"optimizer": "adamw", "schedule": "one_cycle", "clip_norm": 1.0, "flip": "alternating"},
         {"momentum": 0.0, "schedule": "step", "step_size": 1},
         {"patience": 2, "epochs": 6},
+        {"optimizer": "muon", "rest": "adamw", "rest_lr": 0.01, "schedule": "triangular"},
+        {"ema": 0.9, "sampling": "balanced"},
+        {"ema": 0.9, "patience": 2, "class_weights": "balanced"},
     ],
     ids=str,
 )

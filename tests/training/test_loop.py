@@ -92,7 +92,7 @@ def test_dropout_order_and_augmentation_each_have_their_own_seed(
         return weights(model)
 
     before, real = trained(), loop.seed_for
-    for module in ("loop", "augment"):
+    for module in ("loop", "augment", "balance"):
         monkeypatch.setattr(
             f"harness.training.{module}.seed_for",
             lambda seed, purpose, *rest: real(seed + (purpose == field), purpose, *rest),

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from harness.training.optim import OptimOptions, Schedule, make_optimizer
+from harness.training.optim import OptimOptions, Schedule, make_optimizers
 
 EPOCHS, STEPS = 6, 7
 
@@ -83,12 +83,16 @@ def network() -> nn.Sequential:
     return layers.to(memory_format=torch.channels_last)
 
 
-def stepped(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
-    for step in range(4):
+def stepped(
+    model: nn.Module, *optimizers: torch.optim.Optimizer, first: int = 0, last: int = 4
+) -> list[torch.Tensor]:
+    for step in range(first, last):
         images = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(step))
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         model(images).square().mean().backward()
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
     return list(model.parameters())
 
 
@@ -108,7 +112,7 @@ def test_the_fused_optimisers_do_what_torchs_plain_ones_do(options: OptimOptions
         {"params": [p for p in theirs.parameters() if p.ndim > 1], "weight_decay": options.weight_decay},
         {"params": [p for p in theirs.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    first, second = stepped(ours, make_optimizer(ours, options)), stepped(theirs, reference(groups))
+    first, second = stepped(ours, *make_optimizers(ours, options)), stepped(theirs, reference(groups))
     for one, other in zip(first, second, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
@@ -116,5 +120,62 @@ def test_the_fused_optimisers_do_what_torchs_plain_ones_do(options: OptimOptions
 def test_biases_and_norms_do_not_decay_and_frozen_weights_do_not_move() -> None:
     model = network()
     model[0].requires_grad_(False)
-    groups = make_optimizer(model, OptimOptions(weight_decay=0.1)).param_groups
+    (optimizer,) = make_optimizers(model, OptimOptions(weight_decay=0.1))
+    groups = optimizer.param_groups
     assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(1, 0.1), (3, 0.0)]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("rest", ["sgd", "adamw"])
+def test_muon_is_torchs_own_on_kernels_as_matrices_and_another_optimiser_on_the_rest(
+    layout: Any, rest: Any
+) -> None:
+    ours, theirs = network().to(memory_format=layout), network().to(memory_format=layout)
+    kernel = next(theirs.parameters())
+    order = (0, 2, 3, 1) if layout == torch.channels_last else (0, 1, 2, 3)
+    back = (0, 3, 1, 2) if layout == torch.channels_last else (0, 1, 2, 3)
+    matrix = nn.Parameter(kernel.detach().permute(order).flatten(1))
+    muon = torch.optim.Muon([matrix], 0.02, weight_decay=0.1, momentum=0.9)
+    plain = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[rest](
+        [
+            {"params": [p for p in theirs.parameters() if p.ndim == 2], "weight_decay": 0.1},
+            {"params": [p for p in theirs.parameters() if p.ndim == 1], "weight_decay": 0.0},
+        ],
+        lr=0.01,
+        **({"momentum": 0.9, "nesterov": True} if rest == "sgd" else {}),
+    )
+    options = OptimOptions("muon", 0.02, rest=rest, rest_lr=0.01, weight_decay=0.1)
+    optimizers = make_optimizers(ours, options)
+    for step in range(4):
+        stepped(ours, *optimizers, first=step, last=step + 1)
+        images = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(step))
+        theirs.zero_grad()
+        theirs(images).square().mean().backward()
+        assert kernel.grad is not None
+        matrix.grad = kernel.grad.permute(order).flatten(1)
+        muon.step()
+        plain.step()
+        shape = [kernel.shape[axis] for axis in order]
+        kernel.data.copy_(matrix.detach().view(shape).permute(back))
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_may_scale_the_learning_rate_of_its_parameters() -> None:
+    model = network()
+    model.learning_rate_scale = lambda name: 0.1 if name.startswith("0.") else 1.0  # type: ignore[assignment]
+    (optimizer,) = make_optimizers(model, OptimOptions())
+    scales = {id(p): group["lr_scale"] for group in optimizer.param_groups for p in group["params"]}
+    assert {name: scales[id(p)] for name, p in model.named_parameters()} == {
+        name: 0.1 if name.startswith("0.") else 1.0 for name, _ in model.named_parameters()
+    }
+
+
+def test_triangular_rises_from_a_fifth_to_the_peak_and_falls_linearly_to_nothing() -> None:
+    found = rates(schedule="triangular", peak_at=0.5)
+    peak = EPOCHS * STEPS // 2
+    assert found[0] == pytest.approx(0.2 * 0.4)
+    assert found[peak] == max(found) == pytest.approx(0.4)
+    falls = [found[step] - found[step + 1] for step in range(peak, len(found) - 1)]
+    assert falls == pytest.approx([0.4 / peak] * len(falls))
+    assert found[-1] == pytest.approx(0.4 / peak)

@@ -43,8 +43,8 @@ def test_an_augmented_batch_is_a_crop_and_flip_of_every_padded_image(
     data, padding = make_data(channels=channels), 2
     statistics = measure(data.pixels, data.train)
     images = Pixels(data.pixels, statistics, replace(CPU, channels_last=channels_last))
-    positions = draw(AugmentOptions(crop_padding=padding), len(data.train), 8, 8, seed=0, epoch=1)
-    batches = list(images.batches(data.train, positions, [0, 30, len(data.train)]))
+    draws = draw(AugmentOptions(crop_padding=padding), data.train, 8, 8, seed=0, epoch=1)
+    batches = list(images.batches(data.train, draws, [0, 30, len(data.train)]))
     layout = torch.channels_last if channels_last else torch.contiguous_format
     assert all(batch.is_contiguous(memory_format=layout) for batch in batches)
     for index, image in zip(data.train, torch.cat(batches).numpy(), strict=True):
@@ -71,6 +71,58 @@ def slowly_normalised(image: np.ndarray, statistics: Statistics) -> np.ndarray:
     mean, std = (np.array(value)[:, None, None] for value in (statistics.mean, statistics.std))
     normalised: np.ndarray = (image / 255 - mean) / std
     return normalised
+
+
+def test_crops_and_flips_alone_are_one_gather_and_one_multiplication(data: FoldData) -> None:
+    """To the bit: what else can be done to images must not touch the rounding of those it is not done to."""
+    statistics = measure(data.pixels, data.train)
+    draws = draw(AugmentOptions(), data.train, 8, 8, seed=0, epoch=1)
+    (batch,) = Pixels(data.pixels, statistics, CPU).batches(data.train, draws, [0, len(data.train)])
+    pixels = data.pixels[data.train].transpose(0, 2, 3, 1)
+    rows, columns = draws.rows.numpy()[:, :, None], draws.columns.numpy()[:, None, :]
+    gathered = torch.from_numpy(pixels[np.arange(len(pixels))[:, None, None], rows, columns]).float()
+    mean, std = torch.tensor([statistics.mean, statistics.std], dtype=torch.float64)
+    expected = torch.addcmul((-mean / std).float(), gathered, (1 / (255 * std)).float())
+    assert torch.equal(batch, expected.permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_colours_change_before_normalising_and_squares_are_blanked_after(
+    channels: int, channels_last: bool
+) -> None:
+    data = make_data(channels=channels)
+    statistics = measure(data.pixels, data.train)
+    images = Pixels(data.pixels, statistics, replace(CPU, channels_last=channels_last))
+    options = AugmentOptions(crop_padding=0, flip="none", brightness=0.5, cutout=0.5)
+    draws = draw(options, data.train, 8, 8, seed=0, epoch=1)
+    batches = list(images.batches(data.train, draws, [0, 30, len(data.train)]))
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    assert all(batch.is_contiguous(memory_format=layout) for batch in batches)
+    (brightness,), (blanks,) = draws.changes, draws.blanks
+    for place, image in enumerate(torch.cat(batches).numpy()):
+        bright = np.clip(data.pixels[data.train[place]] * brightness.amounts[place].item(), 0, 255)
+        expected = slowly_normalised(bright, statistics)
+        top, bottom, left, right = blanks.amounts[place].clamp(0, 8).tolist()
+        expected[:, top:bottom, left:right] = 0
+        np.testing.assert_allclose(image, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(4, 1), (5, 2), (33, 3)])
+def test_everything_at_once_works_on_images_of_any_size_and_gives_the_same_bits_again(
+    compute: Compute, size: int, channels: int
+) -> None:
+    data = make_data(size=size, channels=channels)
+    images = Pixels(data.pixels, measure(data.pixels, data.train), compute)
+    options = AugmentOptions(
+        rotation=90.0, brightness=0.9, contrast=0.9, saturation=0.9, hue=0.5, randaugment=3, cutout=0.3
+    )
+    first, second = (
+        torch.cat(list(images.batches(data.train, draws, [0, 31, 72])))
+        for draws in (draw(options, data.train, size, size, seed=0, epoch=1) for _ in range(2))
+    )
+    assert first.isfinite().all()
+    assert torch.equal(first, second)
 
 
 def test_images_without_augmentation_are_only_normalised(data: FoldData) -> None:

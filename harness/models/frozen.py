@@ -1,0 +1,79 @@
+"""A frozen encoder and a head that is trained on its embeddings, which are then computed once per data set.
+
+The encoder stays out of the model's weights: it is named by its key, made when it is first needed, and shared
+by all models of a process. A model file whose backbone is frozen returns a `FrozenModel`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import nn
+
+
+class Encoder:
+    """A network without gradient, from (N, C, H, W) normalised images to (N, size) embeddings.
+
+    key: equal keys give equal embeddings of equal images, so it names architecture, weights and input size.
+    make: returns the network; random weights, if it has any, are drawn from a fixed seed.
+    """
+
+    def __init__(self, key: str, size: int, make: Callable[[], nn.Module]):
+        self.key, self.size, self._make = key, size, make
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        network = loaded(self.key, self._make)
+        network.to(images.device)
+        with torch.no_grad():
+            embeddings: torch.Tensor = network(images)
+        return embeddings.float()
+
+
+class Keep(Protocol):
+    """Gives back the array kept under a key, made by the function the first time."""
+
+    def __call__(self, key: str, make: Callable[[], torch.Tensor], /) -> torch.Tensor: ...
+
+
+class FrozenModel(nn.Module):
+    """(N, C, H, W) images, or what `inputs` made of their embeddings, to (N, classes) logits.
+
+    normalisation: mean and standard deviation per channel that the encoder was trained with, for pixels
+    scaled to 0..1, or None for those of the fold's training images.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: nn.Module,
+        normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+    ):
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.normalisation = normalisation
+
+    def prepare(self, keep: Keep) -> None:
+        """Called once before the training: the place for embeddings that are not of images, e.g. of prompts."""
+
+    def inputs(self, embeddings: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """What the head is given: (N, size) embeddings -> (N, anything). labels: int64 (N,), None when predicting."""
+        return embeddings
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.ndim == 4:
+            images = self.inputs(self.encoder(images), None)
+        logits: torch.Tensor = self.head(images)
+        return logits
+
+
+_networks: dict[str, nn.Module] = {}  # by key: one copy a process, whatever number of models use it
+
+
+def loaded(key: str, make: Callable[[], nn.Module]) -> nn.Module:
+    """The network of that key, in evaluation mode and without gradient; made by the first who asks."""
+    if key not in _networks:
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            _networks[key] = make().eval().requires_grad_(False)
+    return _networks[key]

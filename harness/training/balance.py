@@ -1,0 +1,49 @@
+"""The order in which an epoch meets its images, and what each class weighs, for data sets of uneven classes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from harness.seeds import seed_for
+
+
+@dataclass(frozen=True)
+class BalanceOptions:
+    """How often each class is met and how much it counts.
+
+    sampling: `shuffle` meets every image once an epoch; `balanced` draws as many images as there are, with
+    replacement, every class as likely as any other.
+    class_weights: `balanced` weighs the loss of an image by the inverse of how frequent its class is.
+    """
+
+    sampling: Literal["shuffle", "balanced"] = "shuffle"
+    class_weights: Literal["none", "balanced"] = "none"
+
+
+def epoch_order(
+    options: BalanceOptions, labels: np.ndarray, indices: np.ndarray, *, seed: int, epoch: int
+) -> np.ndarray:
+    """The images of one epoch in their order: int64 (n,), drawn from `indices`, which are (n,) into `labels`."""
+    generator = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
+    if options.sampling == "shuffle":
+        order = torch.randperm(len(indices), generator=generator)
+    else:
+        of_indices = labels[indices]
+        chances = 1 / np.bincount(of_indices)[of_indices]
+        order = torch.multinomial(
+            torch.from_numpy(chances), len(indices), replacement=True, generator=generator
+        )
+    return np.asarray(indices[order.numpy()])
+
+
+def loss_weights(
+    options: BalanceOptions, labels: np.ndarray, indices: np.ndarray, num_classes: int
+) -> torch.Tensor | None:
+    """What each class weighs in the loss, (classes,) float32 with mean 1 over the images; None if all the same."""
+    if options.class_weights == "none":
+        return None
+    counts = np.bincount(labels[indices], minlength=num_classes)
+    weights = len(indices) / (num_classes * np.maximum(counts, 1))
+    return torch.from_numpy(weights).float()

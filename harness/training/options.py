@@ -1,0 +1,64 @@
+"""What a study's `train:` map sets: how long and on what here, the rest in the files that use it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal
+
+from harness.catalog import Between
+from harness.errors import UsageError, did_you_mean
+from harness.records import Scalar
+from harness.training.augment import AugmentOptions
+from harness.training.balance import BalanceOptions
+from harness.training.optim import OptimOptions
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How long and on what.
+
+    batch_size: a last batch of one image joins the batch before it, for the sake of batch norm.
+    clip_norm: the gradient is scaled down to this norm; null never.
+    patience: stop after so many epochs without a better accuracy on an inner split of the training part, and
+    choose the best epoch; null trains all epochs and chooses the last.
+    inner_fraction: of the training part, set aside as that inner split; with patience only.
+    keep_models: whose weights the store keeps; the training does not look at it.
+    """
+
+    epochs: Annotated[int, Between(1, 100_000)] = 20
+    batch_size: Annotated[int, Between(1, 65_536)] = 128
+    label_smoothing: Annotated[float, Between(0.0, 0.99)] = 0.0
+    clip_norm: Annotated[float, Between(above=0.0)] | None = None
+    patience: Annotated[int, Between(1)] | None = None
+    inner_fraction: Annotated[float, Between(above=0.0, high=0.5)] = 0.1
+    keep_models: Literal["best", "all", "none"] = "best"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a study's `train:` map sets."""
+
+    train: TrainOptions = field(default_factory=TrainOptions)
+    optim: OptimOptions = field(default_factory=OptimOptions)
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
+    balance: BalanceOptions = field(default_factory=BalanceOptions)
+
+
+def options_from(values: Mapping[str, Scalar]) -> Settings:
+    """Settings from a flat map like {"epochs": 20, "lr": 0.1}; what is not named keeps its default.
+
+    The values are not checked against their limits: `config` has done so.
+    Raises UsageError for an unknown name.
+    """
+    parts: dict[str, Any] = {
+        "train": TrainOptions, "optim": OptimOptions, "augment": AugmentOptions, "balance": BalanceOptions
+    }  # fmt: skip
+    names = {part: [field.name for field in fields(kind)] for part, kind in parts.items()}
+    known = [name for part in names.values() for name in part]
+    for name in values:
+        if name not in known:
+            raise UsageError(f"unknown train option '{name}'{did_you_mean(name, known)}")
+    chosen: dict[str, Any] = {
+        part: kind(**{name: values[name] for name in names[part] if name in values})
+        for part, kind in parts.items()
+    }
+    return Settings(**chosen)
