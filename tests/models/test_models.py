@@ -1,5 +1,6 @@
 """Every model of the catalog keeps the same promises; a new file in `harness/models/` is covered at once."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,18 +12,27 @@ from harness import catalog, models
 from harness.errors import UsageError
 
 NAMES = sorted(catalog.models())
+# Options that make a model whose default is large quick to build and run; the parameters are counted without them.
+SMALL: dict[str, dict[str, Any]] = {
+    "clip_fusion": {
+        "architecture": str(Path(__file__).with_name("tiny_clip.json")),
+        "head": "fusion",
+        "width": 8,
+    },
+    "torchvision_net": {"architecture": "squeezenet1_1"},
+}
 OPTION_CHOICES = [
     (name, {option.name: choice})
     for name, entry in sorted(catalog.models().items())
     for option in entry.options
     for choice in (*option.choices, option.limits.low)
-    if choice is not None
+    if choice not in (None, "label_prompt")  # which predicts from labels only: see test_clip_fusion.py
 ]
 
 
 def built(name: str, channels: int = 3, size: int = 32, classes: int = 10, **options: Any) -> nn.Module:
     torch.manual_seed(0)
-    return models.build(name, channels, size, classes, options)
+    return models.build(name, channels, size, classes, SMALL.get(name, {}) | options)
 
 
 def num_parameters(model: nn.Module) -> int:
@@ -46,7 +56,8 @@ def test_every_choice_and_lowest_value_builds_a_working_network(name: str, optio
 def test_the_gradient_reaches_every_trainable_parameter(name: str) -> None:
     model = built(name, size=16)
     nn.functional.cross_entropy(model(torch.randn(8, 3, 16, 16)), torch.arange(8)).backward()
-    without = [key for key, value in model.named_parameters() if value.grad is None or not value.grad.any()]
+    trainable = [(key, value) for key, value in model.named_parameters() if value.requires_grad]
+    without = [key for key, value in trainable if value.grad is None or not value.grad.any()]
     assert without == []
 
 
@@ -83,8 +94,25 @@ def test_the_catalog_has_a_summary_of_the_model(name: str) -> None:
     assert catalog.models()[name].summary.endswith(".")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_has_as_many_parameters_as_it_states(name: str) -> None:
+    assert catalog.models()[name].parameters == f"{num_parameters(models.build(name, 3, 32, 10, {})):,}"
+
+
+@pytest.mark.parametrize("depth", range(1, 9))
+@pytest.mark.parametrize("size", [4, 13, 32])
+def test_a_simple_cnn_of_any_depth_takes_any_image(depth: int, size: int) -> None:
+    model = built("simple_cnn", size=size, depth=depth, width=4)
+    assert model(torch.randn(2, 3, size, size)).shape == (2, 10)
+    assert sum(isinstance(layer, nn.Conv2d) for layer in model) == depth  # type: ignore[arg-type]
+
+
 def test_simple_cnn_has_the_504_266_parameters_of_the_well_known_network() -> None:
-    assert num_parameters(built("simple_cnn")) == 504_266
+    model = built("simple_cnn")
+    assert num_parameters(model) == 504_266
+    assert [tuple(value.shape) for value in model.parameters() if value.ndim > 1] == [
+        (32, 3, 3, 3), (64, 32, 3, 3), (128, 64, 3, 3), (128, 3200), (10, 128),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("blocks", "expected"), [(1, 78_042), (3, 272_474), (5, 466_906)])

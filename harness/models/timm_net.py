@@ -1,0 +1,97 @@
+"""Any network of timm by name, from scratch or from its published weights; needs the extra `timm`.
+
+Source: github.com/huggingface/pytorch-image-models
+Parameters: 774,782
+"""
+
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import nn
+
+from harness.catalog import Between
+from harness.errors import UsageError
+from harness.models import transfer
+from harness.models.transfer import Backbone, Preprocessing, Source
+from harness.models.weights import from_hub, from_url
+
+
+def build(
+    in_channels: int,
+    image_size: int,
+    num_classes: int,
+    *,
+    architecture: str = "tinynet_e",
+    pretrained: bool = False,
+    tune: Literal["head", "last_block", "all"] = "all",
+    backbone_lr: Annotated[float, Between(above=0.0, high=1.0)] = 0.1,
+    input_size: Annotated[int, Between(32, 1024)] | None = None,
+    dropout: Annotated[float, Between(0.0, 0.95)] = 0.0,
+) -> nn.Module:
+    """A network of timm with a new last layer.
+
+    architecture: a name of `timm.list_models()`, or with a tag one of `timm.list_pretrained()`, which says which
+    weights: resnet18.a1_in1k.   pretrained: from the tag's weights, or without a tag from timm's default ones.
+    tune, backbone_lr, dropout: as in torchvision_net.
+    input_size: images are resized to it; null is the size of the weights, or without any that of the images,
+    doubled until the network can take it. What is made for one size, like vit_…, has at first that of its weights.
+    """
+    published = _published(architecture, pretrained=pretrained)
+    if pretrained and in_channels not in (1, 3):
+        raise UsageError(f"weights of {architecture} are for images of 1 or 3 channels (got {in_channels})")
+    own_size = int(published.input_size[-1])
+    size = input_size or (own_size if pretrained or published.fixed_input_size else image_size)
+    interpolation = "bilinear" if published.interpolation == "bilinear" else "bicubic"
+    preprocessing = Preprocessing(published.mean, published.std, interpolation) if pretrained else None
+    channels = 3 if pretrained else in_channels
+    fixed: dict[str, Any] = {"img_size": size} if published.fixed_input_size else {}
+
+    def make() -> Backbone:
+        network = _made(architecture, in_chans=channels, **fixed)
+        if input_size and not transfer.takes(network, channels, input_size):
+            raise transfer.unfit(architecture, input_size)
+        working = input_size or transfer.working_size(network, channels, size, own_size=own_size)
+        return Backbone(network, network.head_hidden_size, working, preprocessing, in_channels)
+
+    def trained() -> dict[str, torch.Tensor]:
+        repository = published.hf_hub_id
+        file = from_hub(repository, "model.safetensors") if repository else from_url(published.url)
+        overlay = {"file": str(file)}
+        state: dict[str, torch.Tensor] = _made(
+            architecture, pretrained=True, pretrained_cfg_overlay=overlay, **fixed
+        ).state_dict()
+        return state
+
+    weights = f"{published.architecture}.{published.tag}" if pretrained else f"{architecture} random"
+    source = Source(
+        key=f"timm {weights} {in_channels}x{size}x{size}",
+        make=make,
+        weights=trained if pretrained else None,
+    )
+    return transfer.model(source, num_classes, tune=tune, backbone_lr=backbone_lr, dropout=dropout)
+
+
+def _published(architecture: str, *, pretrained: bool) -> Any:
+    """What timm knows of an architecture's weights, whether they are used or not."""
+    try:
+        import timm
+    except ModuleNotFoundError:
+        raise UsageError("model timm_net needs timm; install it with: pip install 'harness[timm]'") from None
+    known = timm.list_pretrained() if "." in architecture else timm.list_models()
+    if architecture not in known:
+        raise transfer.unknown("architecture of timm", architecture, known)
+    published: Any = timm.get_pretrained_cfg(architecture)
+    if pretrained and not published.has_weights:
+        raise UsageError(f"timm has no weights of {architecture}; choose pretrained false")
+    return published
+
+
+def _made(architecture: str, **arguments: Any) -> Any:
+    import timm
+
+    try:
+        return timm.create_model(architecture, num_classes=0, **arguments)
+    except (AssertionError, ValueError):
+        if "img_size" not in arguments:
+            raise
+        raise transfer.unfit(architecture, arguments["img_size"]) from None
