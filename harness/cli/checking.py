@@ -5,11 +5,13 @@ import math
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness import space
 from harness.cli.render import duration, number
 from harness.config import Study, as_json
+from harness.errors import HarnessError
 from harness.settings import Choice, Range
 
 
@@ -57,12 +59,22 @@ def in_words(setting: Choice | Range) -> str:
     return f"{setting.low:g} … {setting.high:g}{' (log)' if setting.log else ''}{step}"
 
 
-def ask_sizes(study: Study, overrides: list[str], *, measure: bool) -> dict[str, Any]:
-    """The answer of `study/sizing.py`, from a process of its own."""
-    request = json.dumps({"study": study.source, "overrides": overrides, "measure": measure})
+def ask_sizes(study: Study, overrides: list[str], *, measure: bool, images: Path | None) -> dict[str, Any]:
+    """The answer of `study/sizing.py`, from a process of its own, which also draws `images` if asked to.
+
+    Raises HarnessError if that was asked and has not happened.
+    """
+    asked = {"study": study.source, "overrides": overrides, "measure": measure}
+    reply = _ask(asked | {"images": images and str(images)})
+    if images is not None and "error" in reply:
+        raise HarnessError(reply["error"])
+    return reply
+
+
+def _ask(request: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "harness.study.sizing"],
-        input=request,
+        input=json.dumps(request),
         capture_output=True,
         text=True,
         check=False,
@@ -75,10 +87,10 @@ def ask_sizes(study: Study, overrides: list[str], *, measure: bool) -> dict[str,
 
 
 def size_lines(study: Study, plan: Plan, sizes: dict[str, Any]) -> list[str]:
-    """Models and time in words."""
+    """Images, models and time in words."""
     if "error" in sizes:
         return [f"models and time are unknown: {sizes['error']}"]
-    lines = []
+    lines = [_images_line(sizes["num_images"], sizes["balance"])]
     for word, (count, options) in zip(("smallest", "largest"), sizes["sizes"], strict=False):
         differing = {path.removeprefix("model.") for path in space.searched(study)}
         chosen = ", ".join(f"{key} {number(value)}" for key, value in options.items() if key in differing)
@@ -86,6 +98,17 @@ def size_lines(study: Study, plan: Plan, sizes: dict[str, Any]) -> list[str]:
     if "images_per_second" in sizes:
         lines += _time_lines(study, plan, sizes)
     return lines
+
+
+def _images_line(num_images: int, balance: dict[str, Any]) -> str:
+    (small, fewest), (large, most) = balance["smallest"], balance["largest"]
+    line = (
+        f"{num_images:,} images in {balance['num_classes']} classes: "
+        f"from {fewest:,} of {small} to {most:,} of {large}, ratio {balance['ratio']:.1f}"
+    )
+    if balance["num_groups"] is None:
+        return line
+    return f"{line}; {balance['num_groups']:,} groups, the largest of {balance['largest_group']:,} images"
 
 
 def _time_lines(study: Study, plan: Plan, sizes: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -27,21 +28,31 @@ def check(
     measure: Annotated[
         bool, typer.Option("--measure", help="Estimate the time from a few real steps.")
     ] = False,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG", dir_okay=False, writable=True, help="Draw what training sees, as a picture."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a study file and show its search space.
 
-    How many folds and epochs it trains at most, how large its models are; with --measure, how long it takes.
+    How many folds and epochs it trains at most, how large its models are; with --measure, how long it takes; with
+    --images, how the training changes the images, and how every other augmentation would.
     """
     talk()
     from harness import config
     from harness.cli import checking, render
+    from harness.errors import UsageError
 
+    if images is not None and not images.absolute().parent.is_dir():
+        raise UsageError(f"--images {images}: there is no folder {images.parent}")
     loaded = config.load(study, changes or [])
     plan = checking.plan(loaded)
     if not as_json:
         render.search_space(loaded, plan.rows, plan.totals)
-    sizes = checking.ask_sizes(loaded, changes or [], measure=measure)
+    sizes = checking.ask_sizes(loaded, changes or [], measure=measure, images=images)
     if as_json:
         print_json(plan.document | sizes)
     else:

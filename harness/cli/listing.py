@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from harness import catalog
-from harness.catalog import Option
+from harness.catalog import Entry, Option
 from harness.errors import UsageError, did_you_mean
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
@@ -28,11 +28,18 @@ def table(kind: str, name: str | None) -> Table:
         ]
     if kind in ("train", "compute"):
         return _options((catalog.train_options() if kind == "train" else catalog.compute_options()).values())
-    entries = catalog.models() if kind == "models" else catalog.datasets()
+    if kind == "models":
+        return ("name", "what it is", "parameters", "source", "options"), [
+            (entry.name, entry.summary, entry.parameters, entry.source, _names(entry))
+            for entry in catalog.models().values()
+        ]
     return ("name", "what it is", "source", "options"), [
-        (entry.name, entry.summary, entry.source, ", ".join(option.name for option in entry.options))
-        for entry in entries.values()
+        (entry.name, entry.summary, entry.source, _names(entry)) for entry in catalog.datasets().values()
     ]
+
+
+def _names(entry: Entry) -> str:
+    return ", ".join(option.name for option in entry.options)
 
 
 def _options(options: Iterable[Option]) -> Table:

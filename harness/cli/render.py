@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,29 @@ def studies_started(documents: Sequence[Mapping[str, Any]], home: Path) -> None:
     console().print(table)
 
 
+def comparison(document: Mapping[str, Any]) -> None:
+    """The best trials of several studies, with the gain over the study before where there is one."""
+    rows = document["compared"]
+    table = _table("study", "best mean ± se", "trials", "epochs", "images", "images/s", "time", "gain ± se")
+    for row in rows:
+        table.add_row(
+            row["study"],
+            _with_error(row["mean"], row["standard_error"]),
+            f"{row['trials_done']}/{row['num_trials']}",
+            number(row["epochs"]),
+            f"{row['num_images']:,}",
+            "-" if row["images_per_second"] is None else f"{row['images_per_second']:,.0f}",
+            "-" if row["seconds"] is None else duration(row["seconds"]),
+            _with_error(row["gain"], row["gain_standard_error"], sign="+"),
+        )
+    out = console()
+    out.print(table)
+    for before, row in pairwise(rows):
+        if row["no_gain"]:
+            names = f"{before['study']} and {row['study']}"
+            out.print(Text(f"no gain: {names} are of different {row['no_gain']}"))
+
+
 def reproduction(document: Mapping[str, Any]) -> None:
     """The verdict with every fold's two scores, and what differs."""
     out = console()
@@ -157,6 +181,10 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=True)
     return table
+
+
+def _with_error(value: float | None, error: float | None, *, sign: str = "") -> str:
+    return "-" if value is None else f"{value:{sign}.4f} ± {_four_digits(error)}"
 
 
 def _four_digits(value: float | None) -> str:

@@ -78,21 +78,26 @@ def tune(
 
 
 def status(
-    study: Annotated[
-        str | None, typer.Argument(help="A study that has been started; all of them if omitted.")
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STUDY]...", help="Studies that have been started; all of them if omitted."),
     ] = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Show a study's leaderboard with error bars."""
+    """Show a study's leaderboard with error bars, or of several what each gains over the one before."""
     talk()
     from harness.cli import render
     from harness.results import leaderboard
     from harness.study.store import Store
 
     store = Store(home)
-    if study is not None:
-        document = leaderboard.status(store, study)
+    if studies and len(studies) > 1:
+        document = leaderboard.compare(store, studies)
+        print_json(document) if as_json else render.comparison(document)
+        return
+    if studies:
+        document = leaderboard.status(store, studies[0])
         print_json(document) if as_json else render.leaderboard(document)
         return
     documents = [leaderboard.status(store, name) for name in store.studies()]

@@ -1,10 +1,13 @@
-"""Where a study stands, from its records alone: the document behind `harness status`."""
+"""Where studies stand, from their records alone: the documents behind `harness status`."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 from harness.errors import RecordError, UsageError, did_you_mean
 from harness.files import read_json
 from harness.records import SCHEMA, StudyRecord, TrialRecord, best_of
+from harness.scoring.honest import corrected_standard_error
 from harness.study.store import Store
 
 
@@ -63,6 +66,66 @@ def ranking(document: dict[str, Any]) -> list[dict[str, Any]]:
         return order[trial["state"]], sign * (trial["mean"] or 0.0), trial["number"]
 
     return sorted(document["trials"], key=place)
+
+
+def compare(store: Store, names: Sequence[str]) -> dict[str, Any]:
+    """The best trials of several studies, and what each gains over the study before it.
+
+    The gain is positive for a better score; its error is of the differences fold by fold. There is none between
+    studies of different data, splits or objectives: `no_gain` then says which of them.
+    """
+    records = [started_study(store, name) for name in names]
+    trials = [store.read_trials(name) for name in names]
+    bests = [best_of(tried, record.direction) for record, tried in zip(records, trials, strict=True)]
+    gains: list[dict[str, Any]] = [{"gain": None, "gain_standard_error": None, "no_gain": ""}]
+    gains += [_gain(*before, *after) for before, after in pairwise(zip(records, bests, strict=True))]
+    return {
+        "schema": SCHEMA,
+        "compared": [
+            {
+                "study": record.name,
+                "objective": record.objective,
+                "num_trials": record.num_trials,
+                "trials_done": sum(trial.state != "running" for trial in tried),
+                **_best_trial(store, record, best),
+                **gain,
+            }
+            for record, tried, best, gain in zip(records, trials, bests, gains, strict=True)
+        ],
+    }
+
+
+def _best_trial(store: Store, record: StudyRecord, best: TrialRecord | None) -> dict[str, Any]:
+    """images_per_second: of training only, over all epochs of the trial's folds that are still there."""
+    folds = [store.read_fold(key) for key in best.folds] if best else []
+    speeds = [epoch.images_per_second for fold in folds if fold for epoch in fold.epochs]
+    return {
+        "trial": best and best.number,
+        "mean": best and best.mean,
+        "standard_error": best and best.standard_error,
+        "epochs": best and best.values["train.epochs"],
+        "num_images": record.data["num_images"],
+        "images_per_second": sum(speeds) / len(speeds) if speeds else None,
+        "seconds": best and best.seconds,
+    }
+
+
+def _gain(
+    record_before: StudyRecord, before: TrialRecord | None, record: StudyRecord, best: TrialRecord | None
+) -> dict[str, Any]:
+    differ = {
+        "data": record_before.data["hash"] != record.data["hash"],
+        "splits": record_before.split_hash != record.split_hash,
+        "objectives": record_before.objective != record.objective,
+    }
+    gain = error = None
+    if before and best and not any(differ.values()):
+        sign = 1 if record.direction == "maximize" else -1
+        gains = [sign * (new - old) for new, old in zip(best.scores, before.scores, strict=True)]
+        gain = sum(gains) / len(gains)
+        error = corrected_standard_error(gains, test_fraction=1 / (record.num_folds - 1))
+    no_gain = ", ".join(what for what, different in differ.items() if different)
+    return {"gain": gain, "gain_standard_error": error, "no_gain": no_gain}
 
 
 def _state(

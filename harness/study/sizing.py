@@ -9,6 +9,8 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from harness import config, space
@@ -17,6 +19,7 @@ from harness.datasets.images import Images
 from harness.errors import HarnessError
 from harness.records import Scalar, Values
 from harness.settings import Choice, Range, Setting
+from harness.study import picturing
 
 MOST_CORNERS = 64  # of the model's space; more are thinned out evenly
 MEASURED_IMAGES = 1024
@@ -24,7 +27,7 @@ MEASURED_SECONDS = 3.0
 
 
 def model_sizes(
-    study: Study, *, in_channels: int, image_size: int, num_classes: int
+    study: Study, *, in_channels: int, image_size: int, classes: Sequence[str]
 ) -> list[tuple[int, Values]]:
     """(parameters, model options) of the smallest and the largest model at the corners of the space."""
     from harness import models
@@ -33,7 +36,7 @@ def model_sizes(
     for options in _corners(study):
         arguments = {key: value for key, value in options.items() if key != "name"}
         try:
-            model = models.build(str(options["name"]), in_channels, image_size, num_classes, arguments)
+            model = models.build(str(options["name"]), in_channels, image_size, classes, arguments)
         except (HarnessError, ValueError):
             continue  # a combination that cannot be built fails its trial with the reason
         found.append((sum(parameter.numel() for parameter in model.parameters()), options))
@@ -42,43 +45,62 @@ def model_sizes(
 
 
 def images_per_second(study: Study, images: Images, params: Values, compute: Any) -> float:
-    """Training speed of one trial's model on this machine, from a few real steps."""
+    """Training speed of one trial's model on this machine, from a few real steps.
+
+    Of a head on a frozen encoder whose embeddings are kept, it is the head's speed alone.
+    """
     import numpy as np
+    import torch
 
     from harness import models, training
 
     values = {**space.resolve(study, params), "train.epochs": 1, "train.patience": None}
+    settings = training.options_from(space.section(values, "train"))
     chosen = np.arange(min(len(images.labels), MEASURED_IMAGES))
     few = images.take(chosen)
-    data = training.FoldData(
-        pixels=few.pixels,
-        labels=few.labels,
-        train=chosen,
-        held_out=chosen[:1],
-        num_classes=len(images.classes),
-    )
     options = space.section(values, "model")
     _, channels, height, _ = images.pixels.shape
     speeds: list[float] = []
     clock = time.monotonic()
     with training.session(compute):
-        model = models.build(str(options.pop("name")), channels, height, len(images.classes), options)
+        model: Any = models.build(str(options.pop("name")), channels, height, images.classes, options)
+        inputs = few.pixels
+        if hasattr(model, "encoder") and not settings.augment.changes_images:
+            rows = torch.randn(len(few), model.encoder.size)
+            inputs = model.inputs(rows, torch.from_numpy(few.labels)).numpy()
+        data = training.FoldData(
+            pixels=inputs,
+            labels=few.labels,
+            train=chosen,
+            held_out=chosen[:1],
+            num_classes=len(images.classes),
+        )
         while time.monotonic() - clock < MEASURED_SECONDS or len(speeds) < 2:
-            settings = training.options_from(space.section(values, "train"))
             (epoch,) = training.fit(model, data, options=settings, compute=compute, seed=0)
             speeds.append(epoch.images_per_second)
     return max(speeds)
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """{"study", "overrides", "measure"} -> sizes, and with `measure` images/s of trial 0 and of the largest model."""
+    """{"study", "overrides", "measure", "images"} -> what the images and models are like.
+
+    With `measure` also the images/s of trial 0 and of the largest model. images: where to draw what the training
+    sees, or None.
+    """
     from harness import datasets, training
+    from harness.datasets.census import census
 
     study = config.load(request["study"], request["overrides"])
     images = datasets.load_training(study.data)
+    if request["images"]:
+        picturing.draw_pictures(study, images, Path(request["images"]))
     _, channels, height, _ = images.pixels.shape
-    sizes = model_sizes(study, in_channels=channels, image_size=height, num_classes=len(images.classes))
-    reply: dict[str, Any] = {"num_images": len(images.labels), "sizes": sizes}
+    sizes = model_sizes(study, in_channels=channels, image_size=height, classes=images.classes)
+    reply: dict[str, Any] = {
+        "num_images": len(images.labels),
+        "balance": asdict(census(images)),
+        "sizes": sizes,
+    }
     if request["measure"]:
         compute = training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
         first = space.defaults(study)

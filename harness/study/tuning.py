@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from harness import __version__, space
 from harness.config import Study
+from harness.datasets.census import census
 from harness.datasets.images import Images
 from harness.errors import DataError, UsageError
 from harness.records import StudyRecord, TrialRecord, best_of
@@ -22,6 +23,7 @@ from harness.study.recording import Recorder, default_storage_url, default_track
 from harness.study.store import Store, valid_name
 
 logger = logging.getLogger(__name__)
+IMBALANCE = 10.0  # times as many images, from which on a study by accuracy is warned
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ def _prepare(study: Study, store: Store, name: str) -> tuple[StudyRecord, Workpl
     from harness import datasets
 
     images = datasets.load_training(study.data)
+    _warn_of_imbalance(study, images)
     split_path = store.study_folder(name) / "split.npz"
     known = store.read_study(name)
     if known is not None:
@@ -177,6 +180,18 @@ def _prepare(study: Study, store: Store, name: str) -> tuple[StudyRecord, Workpl
         record = _new_record(study, name, images, split)
     store.write_study(record)
     return record, Workplace(store.keep_images(images), split_path, store.home)
+
+
+def _warn_of_imbalance(study: Study, images: Images) -> None:
+    """Accuracy can be high where a rare class is never recognised."""
+    counted = census(images)
+    if study.objective == "accuracy" and counted.ratio > IMBALANCE:
+        (small, fewest), (large, most) = counted.smallest, counted.largest
+        logger.warning(
+            "%s has %s images and %s has %s, which accuracy hardly sees; consider objective: balanced_accuracy, and "
+            "train.sampling: balanced",
+            large, f"{most:,}", small, f"{fewest:,}",
+        )  # fmt: skip
 
 
 def _split(study: Study, images: Images) -> Manifest:

@@ -19,6 +19,8 @@ from harness.records import Epoch, TrialRecord, best_so_far
 
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#999999", "#222222"
 BLUES = LinearSegmentedColormap.from_list("blues", ["#FFFFFF", "#9ECAE6", BLUE, "#08306B"])
+DPI = 110
+CELL = 96  # pixels of the page for the larger side of an image in a row of images, at most
 MOST_NUMBERS = 30  # classes; beyond, the cells of a confusion matrix are too small for numbers
 
 
@@ -116,11 +118,39 @@ def importances(shares: Mapping[str, float]) -> Figure:
     return figure
 
 
+def pictures(title: str, parts: Sequence[tuple[str, Mapping[str, np.ndarray]]]) -> Figure:
+    """Images in labelled rows: for each part its heading, and by label float (n, height, width, 3) images in 0..1.
+
+    Small images are enlarged by a whole number, so that every pixel of theirs can be seen.
+    """
+    rows = [(label, row) for _, part in parts for label, row in part.items()]
+    _, height, width, _ = rows[0][1].shape
+    scale = max(CELL // max(height, width), 1) if max(height, width) <= CELL else CELL / max(height, width)
+    sheets = [_sheet(list(part.values()), gap=max(round(5 / scale), 1)) for _, part in parts]
+    sizes = [(sheet.shape[0] * scale / DPI, sheet.shape[1] * scale / DPI) for sheet in sheets]
+    left, heading = 0.35 + 0.085 * max(len(label) for label, _ in rows), 0.5
+    total = 0.45 + sum(heading + tall for tall, _ in sizes) + 0.15
+    figure = _figure(left + max(wide for _, wide in sizes) + 0.15, total)
+    figure.text(0.15 / figure.get_figwidth(), 1 - 0.3 / total, title, fontsize=13, va="center")
+    top = total - 0.45
+    for (words, part), sheet, (tall, wide) in zip(parts, sheets, sizes, strict=True):
+        top -= heading + tall
+        axes = _place(figure, left, top, wide, tall)
+        axes.imshow(sheet, interpolation="nearest" if scale >= 1 else "hanning", aspect="auto")
+        axes.set_title(words, loc="left", x=(0.15 - left) / wide, fontsize=10, color="#555555")
+        pitch = sheet.shape[0] / len(part)
+        axes.set_yticks([pitch * (place + 0.5) - 0.5 for place in range(len(part))], list(part), fontsize=9)
+        axes.set_xticks([])
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    return figure
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG file."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # shown as a box
-        figure.savefig(path, dpi=110)
+        figure.savefig(path, dpi=DPI, format="png")
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -134,6 +164,12 @@ def _place(figure: Figure, left: float, bottom: float, width: float, height: flo
     """Axes in inches from the lower left corner; automatic layout takes twice the time to draw."""
     whole = figure.get_size_inches()
     return figure.add_axes((left / whole[0], bottom / whole[1], width / whole[0], height / whole[1]))
+
+
+def _sheet(rows: Sequence[np.ndarray], *, gap: int) -> np.ndarray:
+    """Rows of images as one image, with white between them."""
+    padded = [np.pad(row, ((0, 0), (0, gap), (0, gap), (0, 0)), constant_values=1.0) for row in rows]
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in padded])
 
 
 def _write_counts(axes: Axes, matrix: np.ndarray, shares: np.ndarray) -> None:

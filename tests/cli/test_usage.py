@@ -18,6 +18,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["tune", "--study", "smoke", "--set", "model.dropout"], "must look like model.dropout=0.2"),
     (["tune", "--study", "smoke", "--set", "train.lr=[0.1, -1]"], "must be a number > 0 (got -1)"),
     (["tune", "--study", "smoke", "--set", "data.name=folder"], "data.root   is required"),
+    (["check", "smoke", "--set", "data={name: folder, root: x, groups: {form: 1}}"], "did you mean 'from'?"),
     (["tune", "--study", "smoke", "--trials", "0"], "Invalid value for '--trials'"),
     (["tune", "--study", "smoke", "--workers", "many"], "--workers must be auto or a number"),
     (["tune", "--study", "smoke", "--as", "../up"], "cannot be called '../up'"),
@@ -77,6 +78,12 @@ def test_the_models_of_a_study_are_counted(capsys: pytest.CaptureFixture[str]) -
     assert small < large
     assert (small_options["width"], large_options["width"]) == (4, 8)
     assert document["num_folds"] == document["num_trials"] * 2
+
+
+def test_the_options_of_a_data_set_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", "datasets", "folder", "--json"]) == 0
+    takes = {row["option"]: row["takes"] for row in json.loads(capsys.readouterr().out)["datasets"]}
+    assert takes["groups"] == "one of {from: parent}, {regex: text}, {csv: text} or null"
 
 
 def test_an_empty_store_says_how_to_begin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

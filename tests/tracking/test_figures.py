@@ -92,3 +92,24 @@ def test_a_history_of_failures_only_is_drawn(tmp_path):
 @pytest.mark.parametrize("shares", [{"train.lr": 0.75, "model.dropout": 0.25}, {"train.lr": 0.0}, {}])
 def test_importances_are_drawn(shares, tmp_path):
     assert size_of(figures.importances(shares), tmp_path / "importances.png")
+
+
+@pytest.mark.parametrize(("size", "shown"), [((8, 8), 96), ((32, 24), 96), ((5, 9), 50)])
+def test_small_pictures_are_enlarged_without_smoothing(size, shown, tmp_path):
+    """Every pixel becomes a square of that very colour, and all of them are on the page."""
+    images = np.zeros((3, *size, 3))
+    images[..., 0] = np.indices((3, *size)).sum(0) % 2  # red and black
+    figures.save(figures.pictures("title", [("part", {"row": images})]), tmp_path / "x.png")
+    with Image.open(tmp_path / "x.png") as image:
+        reds = (np.asarray(image.convert("RGB")) == [255, 0, 0]).all(-1).sum()
+    assert reds == images[..., 0].sum() * (shown // size[0]) ** 2
+
+
+def test_large_pictures_are_made_smaller_and_labels_stay_on_the_page(tmp_path):
+    images = np.random.default_rng(0).random((10, 300, 200, 3))
+    rows = {"a label that is rather long": images, "b": images}
+    figure = figures.pictures("a title", [("one part", rows), ("another", rows)])
+    width, height = size_of(figure, tmp_path / "x.png")
+    assert 700 < width < 1300 and 400 < height < 700
+    box, page = figure.get_tightbbox(), figure.get_size_inches()
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= page[0] and box.y1 <= page[1]
