@@ -170,7 +170,9 @@ def _embed(encoder: Any, pixels: np.ndarray, statistics: Statistics, compute: Co
     bounds = [*range(0, len(pixels), BATCH[compute.device]), len(pixels)]
     positions = unchanged(len(pixels), images.height, images.width)
     with autocast(compute):
-        batches = [encoder(batch).float() for batch in images.batches(np.arange(len(pixels)), positions, bounds)]
+        batches = [
+            encoder(batch).float() for batch in images.batches(np.arange(len(pixels)), positions, bounds)
+        ]
     return torch.cat(batches).cpu().numpy()
 
 
