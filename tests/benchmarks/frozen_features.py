@@ -65,7 +65,11 @@ def _timed(
         for trial in range(num_trials):
             torch.manual_seed(trial)
             model: Any = models.build(
-                "torchvision_net", 3, 32, CLASSES, {"tune": "head", "input_size": options.input_size}
+                "torchvision_net",
+                3,
+                32,
+                CLASSES,
+                {"tune": "head", "input_size": options.input_size, "stem": "original"},
             )
             inputs = pixels
             if keep is not None:

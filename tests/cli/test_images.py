@@ -9,6 +9,7 @@ from PIL import Image
 from harness.cli import run
 
 
+@pytest.mark.slow
 def test_a_picture_is_drawn_beside_the_sizes(
     study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -34,6 +35,7 @@ def test_a_path_that_cannot_be_written_is_told_before_anything_is_drawn(
     assert len(said.err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_no_picture_is_a_failure_though_the_study_is_valid(
     study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

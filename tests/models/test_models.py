@@ -40,7 +40,7 @@ def num_parameters(model: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("size", [4, 7, 8, 13, 14, 28, 32, 33])
+@pytest.mark.parametrize("size", [4, 7, 13, 14, 33])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_any_size_and_channels_give_one_logit_per_class(name: str, size: int, channels: int) -> None:
     model = built(name, channels, size, classes=7)
