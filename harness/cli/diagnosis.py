@@ -13,6 +13,7 @@ from harness.study.store import Store
 from harness.study.tuning import Settings, num_processors
 
 PACKAGES = ("torch", "torchvision", "mlflow", "optuna", "scikit-learn", "numpy", "safetensors")
+EXTRAS = {"timm": "timm", "open_clip_torch": "clip"}
 Row = tuple[str, str, str]
 
 
@@ -29,6 +30,11 @@ def _versions() -> Iterator[Row]:
             yield package, version(package), ""
         except PackageNotFoundError:
             yield package, "missing", f"pip install {package}"
+    for package, extra in EXTRAS.items():
+        try:
+            yield package, version(package), ""
+        except PackageNotFoundError:
+            yield package, "not installed", f"pip install 'harness[{extra}]'"
 
 
 def _machine() -> Iterator[Row]:
