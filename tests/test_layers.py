@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "harness"
 
 # From the bottom up. A part may import from its own layer only within the same folder, and from every lower one.
 LAYERS: list[set[str]] = [
-    {"errors", "seeds", "shares", "__init__"},
+    {"errors", "messages", "seeds", "shares", "__init__"},
     {"records", "files"},
     {"catalog"},
     {"study_yaml", "settings"},

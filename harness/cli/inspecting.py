@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, Sets, print_json, talk
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, Sets, print_json
+from harness.messages import to_stderr
 
 
 class Kind(StrEnum):
@@ -41,7 +42,7 @@ def check(
     How many folds and epochs it trains at most, how large its models are; with --measure, how long it takes; with
     --images, how the training changes the images, and how every other augmentation would.
     """
-    talk()
+    to_stderr()
     from harness import config
     from harness.cli import checking, render
     from harness.errors import UsageError
@@ -83,7 +84,7 @@ def doctor(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
 
     Versions, device, threads, stores, data sets, and what to do about the rest.
     """
-    talk()
+    to_stderr()
     from harness.cli import diagnosis, render
 
     rows = diagnosis.rows(home)
@@ -105,7 +106,7 @@ def ui(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Open MLflow's pages on this store."""
-    talk()
+    to_stderr()
     from harness.errors import UsageError
     from harness.results.leaderboard import started_study
     from harness.study.store import Store

@@ -1,8 +1,6 @@
 """Options that several commands share, and what they have in common before they start."""
 
 import json
-import logging
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,11 +36,6 @@ def num_workers(text: str) -> int | None:
     if not text.isdigit() or int(text) < 1:
         raise typer.BadParameter(f"--workers must be auto or a number >= 1 (got {text!r})")
     return int(text)
-
-
-def talk() -> None:
-    """Send warnings to stderr as plain lines."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="harness: %(message)s")
 
 
 def print_json(document: Any) -> None:

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from harness.cli.options import AsJson, print_json, talk
+from harness.cli.options import AsJson, print_json
+from harness.messages import to_stderr
 
 
 def smoke(as_json: AsJson = False) -> None:
@@ -12,7 +13,7 @@ def smoke(as_json: AsJson = False) -> None:
 
     On embedded images, in a folder of its own: says what held (exit 3 if something did not). For a CI.
     """
-    talk()
+    to_stderr()
     from dataclasses import asdict
 
     from harness.errors import CheckFailed

@@ -13,8 +13,8 @@ from harness.cli.options import (
     Workers,
     num_workers,
     print_json,
-    talk,
 )
+from harness.messages import to_stderr
 
 if TYPE_CHECKING:
     from harness.study.tuning import StudyEnded
@@ -47,7 +47,7 @@ def tune(
     Every trial is cross-validated; the best is known with its error; MLflow shows it all. Interrupt it whenever you
     like: the same command goes on where it stopped, to the same bits.
     """
-    talk()
+    to_stderr()
     from harness import config
     from harness.cli import live, render
     from harness.results import leaderboard
@@ -86,7 +86,7 @@ def status(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Show a study's leaderboard with error bars, or of several what each gains over the one before."""
-    talk()
+    to_stderr()
     from harness.cli import render
     from harness.results import leaderboard
     from harness.study.store import Store
@@ -119,7 +119,7 @@ def reproduce(
     Says BITWISE, WITHIN-NOISE or DRIFT (exit 3), and what differs. Nothing is used but the record and the data;
     --set compute.threads=2 and the like try it under other circumstances.
     """
-    talk()
+    to_stderr()
     from harness.cli import live, render
     from harness.results import reproduce as reproducing
     from harness.study.store import Store

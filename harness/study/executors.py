@@ -17,7 +17,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from harness import errors
+from harness import errors, messages
 from harness.datasets.images import Images
 from harness.errors import HarnessError, TrialError
 from harness.records import Epoch, FoldRecord
@@ -204,6 +204,7 @@ def _work(pipe: Any, workplace: Workplace, driver: int) -> None:
     """A worker process: take tasks until the driver is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     _die_with(driver)
+    messages.to_stderr()
     images, split, store = workplace.open()
     while True:
         try:

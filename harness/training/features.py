@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 PART = 2048  # images that a crash costs at most
 BATCH = {"cpu": 64, "mps": 128, "cuda": 256}  # encoders see images at their own, larger size
 EVALUATION_ROWS = 8192
+TELL_SECONDS = 10.0  # at least so long between two lines about the progress
 SEAL_BYTES = 32
 
 
@@ -119,14 +121,16 @@ class Keeper:
         self, name: str, encoder: Any, pixels: np.ndarray, statistics: Statistics, compute: Compute
     ) -> Iterator[np.ndarray]:
         """Embeddings of PART images each; those that an interrupted run has left are not made again."""
+        said = time.monotonic()
         for start in range(0, len(pixels), PART):
             path = self.folder / f"{name}.parts" / f"{start // PART:06}.npy"
             part = _intact(path)
             if part is None:
-                stop = min(start + PART, len(pixels))
-                log.info("embedding images %d to %d of %d", start, stop, len(pixels))
-                part = _embed(encoder, pixels[start:stop], statistics, compute)
+                part = _embed(encoder, pixels[start : start + PART], statistics, compute)
                 _write(path, part)
+            if time.monotonic() - said > TELL_SECONDS:
+                said = time.monotonic()
+                log.info("%d of %d images have gone through the encoder", start + len(part), len(pixels))
             yield part
 
     def _kept(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
