@@ -11,47 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from harness import catalog
 from harness.catalog import Option
 from harness.errors import Problem, StudyError, did_you_mean
 from harness.records import Scalar
+from harness.sections import Cv, Search, Section, least_trials
 from harness.settings import PLACES, Choice, Range, Setting, absolute, parse_setting, without_places
 from harness.study_yaml import parse_value, parse_yaml, question
 
+AnySection = TypeVar("AnySection", bound=Section)
 SECTIONS = ("data", "model", "train", "cv", "search", "objective", "compute")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-AnySection = TypeVar("AnySection", bound=_Section)
-
-
-class Cv(_Section):
-    """Cross-validation of every trial: `folds` stratified parts of the training images."""
-
-    folds: int = Field(default=5, ge=2, le=100)
-
-
-class Search(_Section):
-    """How trials are chosen, and which of them are stopped early.
-
-    trials: how many in all.   batch: how many are asked for before the first of them is told; the result depends
-    on it, and never on the number of workers.   timeout_minutes: no new trial is begun after it.
-    """
-
-    trials: int = Field(default=20, ge=1, le=100_000)
-    sampler: Literal["tpe", "random", "gp", "grid"] = "tpe"
-    racing: Literal["forgiving", "none"] = "forgiving"
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    batch: int = Field(default=4, ge=1, le=256)
-    timeout_minutes: float | None = Field(default=None, gt=0, strict=False)
-
-
-class Study(_Section):
+class Study(Section):
     """One study, complete: every option of its model, data set and training has a value or a range.
 
     question: the comment at the top of the file.   text: the file as it was read.
@@ -91,6 +65,8 @@ class Study(_Section):
         document["search"] = {
             name: getattr(self.search, name) for name in ("sampler", "racing", "seed", "batch")
         }
+        if self.search.rung is not None:
+            document["search"]["rung"] = self.search.rung
         return document
 
     def definition_hash(self) -> str:
@@ -193,6 +169,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
         compute=compute, cv=cv, search=search, objective=objective,
     )  # fmt: skip
     problems += _grid_problems(study)
+    problems += [*_racing_problems(study), *_rung_problems(study)]
     return study
 
 
@@ -279,3 +256,27 @@ def _grid_problems(study: Study) -> list[Problem]:
         for path, setting in study.settings().items()
         if isinstance(setting, Range) and setting.is_continuous
     ]
+
+
+def _rung_problems(study: Study) -> list[Problem]:
+    """A short training must be shorter, whatever number of epochs is searched."""
+    rung, epochs = study.search.rung, study.train["epochs"]
+    if rung is None:
+        return []
+    values = epochs.values if isinstance(epochs, Choice) else [getattr(epochs, "low", epochs)]
+    fewest = min(int(value or 0) for value in values)
+    if max(round(fewest * rung), 1) < fewest:
+        return []
+    why = f"{rung:g} of {fewest} epochs is no shorter training; use a smaller share, or null"
+    return [Problem("search.rung", why)]
+
+
+def _racing_problems(study: Study) -> list[Problem]:
+    if "racing" not in study.search.model_fields_set:
+        return []  # the default may well have nothing to do
+    racing, trials = study.search.racing, study.search.trials
+    least = least_trials(racing, study.cv.folds)
+    if trials >= least:
+        return []
+    why = f"{racing} can stop nothing before trial {least - 1} with {study.cv.folds} folds, and search.trials={trials}"
+    return [Problem("search.racing", f"{why}; use forgiving or none, or more trials")]

@@ -67,6 +67,7 @@ class TrialRecord:
     params: the searched values only.   values: every value used, defaults included.
     folds: keys of the fold records, in fold order, as far as the trial got.   scores: the objective per fold.
     standard_error: corrected for the overlap of the folds; None below two folds.
+    rung, rung_score: key and score of a short training on fold 0, where the study has such.
     """
 
     number: int
@@ -80,6 +81,8 @@ class TrialRecord:
     reason: str = ""
     seconds: float = 0.0
     started: float = 0.0
+    rung: str = ""
+    rung_score: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What all tests share: a study file to vary, and a world without the user's settings."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ objective: accuracy
 def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HARNESS_HOME", "HARNESS_STORAGE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _seal_the_test_images_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One test may open them, the next may train: in a user's process that is an error."""
+    if sealed := sys.modules.get("harness.datasets.sealed"):
+        monkeypatch.setattr(sealed, "opened", False, raising=False)
 
 
 @pytest.fixture

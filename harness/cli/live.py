@@ -13,6 +13,7 @@ from rich.text import Text
 from harness.cli.render import console, duration, number
 from harness.records import Epoch, StudyRecord, TrialRecord
 from harness.study.driver import (
+    RUNG,
     EpochEnded,
     Event,
     FoldBegan,
@@ -94,14 +95,14 @@ class Lines:
         if isinstance(event, TrialBegan):
             return f"trial {event.trial.number}  {_params(event.trial)}"
         if isinstance(event, FoldEnded):
-            place = f"trial {event.number} fold {event.fold}"
+            place = f"trial {event.number} {_step(event.fold)}"
             return f"{place}  {self._objective} {event.score:.4f}  {duration(event.record.seconds)}"
         if isinstance(event, TrialEnded):
             best = f"  best so far: {_score(event.best)} (trial {event.best.number})" if event.best else ""
             reason = f" ({event.trial.reason})" if event.trial.reason else ""
             return f"trial {event.trial.number} {event.trial.state}  {_score(event.trial)}{reason}{best}"
         if isinstance(event, EpochEnded) and time.monotonic() - self._said > EPOCH_LINE_SECONDS:
-            place = f"trial {event.number} fold {event.fold} epoch {event.epoch.epoch}"
+            place = f"trial {event.number} {_step(event.fold)} epoch {event.epoch.epoch}"
             return f"{place}  accuracy {event.epoch.validation_accuracy:.4f}"
         return ""
 
@@ -170,12 +171,12 @@ class Panel:
         for (trial, fold), epochs in sorted(self._folds.items()):
             values = _params(self._trials[trial])
             if not epochs:
-                table.add_row(str(trial), str(fold), "-", "", "", "", "", "", values)
+                table.add_row(str(trial), _fold(fold), "-", "", "", "", "", "", values)
                 continue
             last = epochs[-1]
-            total = self._trials[trial].values["train.epochs"]
+            total = "-" if fold == RUNG else self._trials[trial].values["train.epochs"]
             table.add_row(
-                str(trial), str(fold), f"{last.epoch}/{total}",
+                str(trial), _fold(fold), f"{last.epoch}/{total}",
                 f"{last.train_loss:.3f}", sparkline([epoch.train_loss for epoch in epochs]),
                 f"{last.validation_accuracy:.4f}", sparkline([epoch.validation_accuracy for epoch in epochs]),
                 f"{last.images_per_second:,.0f}", values,
@@ -187,6 +188,14 @@ class Panel:
             return Text("best so far: -", style="dim")
         text = f"best so far: {_score(self._best)}  trial {self._best.number}  {_params(self._best)}"
         return Text(text, style="green")
+
+
+def _fold(step: int) -> str:
+    return "short" if step == RUNG else str(step)
+
+
+def _step(step: int) -> str:
+    return "short training" if step == RUNG else f"fold {step}"
 
 
 def _params(trial: TrialRecord) -> str:

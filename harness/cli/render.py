@@ -38,9 +38,32 @@ def leaderboard(document: Mapping[str, Any]) -> None:
     out.print(table)
     if len(rows) > MOST_ROWS:
         out.print(f"… and {len(rows) - MOST_ROWS} more (--json has all)")
+    for line in _worth(document):
+        out.print(line)
     for row in rows:
         if row["state"] == "failed":
             out.print(Text(f"trial {row['number']} failed: {row['reason']}", style="red"))
+
+
+def _worth(document: Mapping[str, Any]) -> list[Text]:
+    """What the best score is worth: corrected for the choice, and what the audit has found."""
+    lines = []
+    honest, audit = document["honest"], document["audit"]
+    if honest:
+        interval = f"95 % {honest['low']:.4f} to {honest['high']:.4f}"
+        what = f"corrected for the choice among {honest['num_trials']} trials"
+        lines.append(Text(f"{what}: {honest['corrected']:.4f}   {interval}"))
+    if honest and honest["epochs"]["inflation"] >= 0.00005:
+        oracle = f"{honest['epochs']['oracle']:.4f} (+{honest['epochs']['inflation']:.4f})"
+        lines.append(
+            Text(
+                f"best epoch of each scored fold, which nobody should report: accuracy {oracle}", style="dim"
+            )
+        )
+    if audit:
+        style = "red" if audit["verdict"] == "failed" else "green"
+        lines.append(Text(f"audit {audit['verdict']}: {audit['sentence']}", style=style))
+    return lines
 
 
 def _leaderboard_table(

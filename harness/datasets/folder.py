@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from harness.catalog import Between
-from harness.datasets import grouping
+from harness.datasets import duplicates, grouping
 from harness.datasets.cache import cached, opened
 from harness.datasets.decoding import DECODER, UnreadableError, decode
 from harness.datasets.holdout import group_keys, test_part
@@ -35,6 +35,7 @@ TELL_EVERY = 10_000
 MAX_THREADS = 8  # they pay for photographs; small files hold Python's lock
 MAX_FILE_BYTES = 2**28
 NUM_NAMED = 5  # unreadable files that a message names
+COMPARED = 32  # pixels, whatever the image size of the study: so that the test part is the same for all
 
 
 def load(
@@ -53,13 +54,15 @@ def load(
     unreadable: what becomes of files that are no whole image.   test_fraction: where there is no test folder.
     groups: how images of one object are known (see grouping.py), which are then never split between the test
     part and the training part, or between folds. Groups that have an equal file are one.
+    Duplicates are never split between the test part and the training part either (see duplicates.py).
     A decoded copy is kept below `home`, named by the content of all files; their names, sizes and times tell
     whether they are still the same. Raises DataError for an unusable folder.
     """
     listing = list_images(Path(root).expanduser(), part)
     named = [] if groups is None else _group_names(groups, listing, root, part)
-    held_out = None if listing.official else test_fraction
-    recipe = json.dumps([DECODER, version("pillow"), part, image_size, channels, unreadable, held_out])
+    held_out = None if listing.official else [test_fraction, duplicates.VERSION]
+    decoder = [DECODER, version("pillow")]
+    recipe = json.dumps([*decoder, part, image_size, channels, unreadable, held_out])
     cache = home / "cache"
     seen = cache / "seen" / listing.fingerprint(str(Path(root).absolute()), recipe, json.dumps(named))
     images = _remembered(seen, cache)
@@ -67,7 +70,13 @@ def load(
         digests = _hash_files(listing)
         keys = [digest or file.name.encode() for digest, file in zip(digests, listing.files, strict=True)]
         together = grouping.merged(named, keys) if named else []
-        chosen = _chosen(listing, group_keys(together) or keys, part, test_fraction)
+        chosen = np.arange(len(listing.files))
+        if not listing.official:
+            alike = _duplicates(listing, digests, cache, json.dumps(decoder)).groups(len(chosen))
+            labels = np.array([file.label for file in listing.files], dtype=np.int64)
+            together_keys = group_keys(together) or keys
+            in_test = test_part(labels, together_keys, alike, fraction=test_fraction, classes=listing.classes)
+            chosen = np.flatnonzero(in_test == (part == "test"))
         notes = list(_merger_notes(named, together))
         reader = _Reader(
             root, listing, digests, together, chosen, image_size, channels, unreadable == "skip", notes
@@ -112,7 +121,7 @@ class _Reader:
         size = max(1, min(256, CHUNK_BYTES // (self.channels * self.image_size**2)))
         with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
             for start in range(0, len(self.chosen), size):
-                good, bad = self._decode_all(pool, self.chosen[start : start + size])
+                good, bad = self.decode_all(pool, self.chosen[start : start + size])
                 unreadable += bad
                 if good:
                     yield self._chunk(good)
@@ -120,7 +129,7 @@ class _Reader:
                     logger.info("%s: %d of %d images decoded", self.root, start + size, len(self.chosen))
         self._judge(unreadable)
 
-    def _decode_all(
+    def decode_all(
         self, pool: ThreadPoolExecutor, indices: np.ndarray
     ) -> tuple[dict[int, np.ndarray], list[str]]:
         """The images' pixels by index, and the names of those that are unreadable, with reasons."""
@@ -166,6 +175,40 @@ class _Reader:
             advice = "repair or remove them, or set data.unreadable: skip"
             raise DataError(f"{self.root}: {what}: {named}; {advice}")
         self.notes.append(f"{what} and left out: {named}")
+
+
+@dataclass
+class _Thumbnails:
+    """The images of a reader as an array (N, C, H, W), of which only what is asked for is ever in memory."""
+
+    reader: _Reader
+    pool: ThreadPoolExecutor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.reader.chosen), self.reader.channels, self.reader.image_size, self.reader.image_size
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """Unreadable images are noise, which is like nothing else."""
+        indices = self.reader.chosen[index]
+        good, _ = self.reader.decode_all(self.pool, indices)
+        for image in set(indices.tolist()) - set(good):
+            noise = np.random.default_rng(image).integers(0, 256, self.shape[1:], dtype=np.uint8)
+            good[image] = noise
+        return np.stack([good[image] for image in indices.tolist()])
+
+
+def _duplicates(listing: Listing, digests: list[bytes], cache: Path, recipe: str) -> duplicates.Duplicates:
+    """Those among all files, looked for once and then kept."""
+    name = hashlib.sha256("\n".join([recipe, *map(bytes.hex, digests)]).encode()).hexdigest()[:32]
+    everything = np.arange(len(listing.files))
+
+    def search() -> duplicates.Duplicates:
+        reader = _Reader("", listing, digests, [], everything, COMPARED, 3, skip=True, notes=[])
+        with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
+            return duplicates.find(_Thumbnails(reader, pool))
+
+    return duplicates.remembered(cache / f"duplicates-{name}.npz", search)
 
 
 def _group_names(
@@ -229,14 +272,3 @@ def _read(file: ImageFile) -> bytes:
             return opened_file.read()
     except OSError as error:
         raise UnreadableError(error.strerror or str(error)) from None
-
-
-def _chosen(
-    listing: Listing, keys: list[bytes], part: Literal["train", "test"], test_fraction: float
-) -> np.ndarray:
-    """Indices of the files of a part. Files of one key, by content or by group, are never in both."""
-    if listing.official:
-        return np.arange(len(listing.files))
-    labels = np.array([file.label for file in listing.files], dtype=np.int64)
-    held_out = test_part(labels, keys, fraction=test_fraction, classes=listing.classes)
-    return np.flatnonzero(held_out == (part == "test"))

@@ -3,14 +3,15 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, TypeVar
 
 from harness.datasets.listing import printable
 from harness.errors import DataError
 
 Groups = TypedDict("Groups", {"from": Literal["parent"], "regex": str, "csv": str}, total=False)
+Name = TypeVar("Name", str, int)
 NUM_NAMED = 5  # images that a message names
 
 
@@ -40,19 +41,19 @@ def group_names(groups: Groups, names: Sequence[str], part: Literal["train", "te
     return found
 
 
-def merged(groups: Sequence[str], contents: Sequence[bytes]) -> list[str]:
-    """The groups' names (N,), the same for groups that have an equal image: the first of theirs in the alphabet.
+def merged(groups: Sequence[Name], contents: Sequence[Hashable]) -> list[Name]:
+    """The groups' names (N,), the same for groups that have an equal image: the first of theirs when sorted.
 
     contents: (N,), equal for equal images.
     """
     above = {name: name for name in groups}
 
-    def top(name: str) -> str:
+    def top(name: Name) -> Name:
         while above[name] != name:
             above[name] = name = above[above[name]]
         return name
 
-    holder: dict[bytes, str] = {}
+    holder: dict[Hashable, Name] = {}
     for name, content in zip(groups, contents, strict=True):
         first, second = sorted((top(name), top(holder.setdefault(content, name))))
         above[second] = first

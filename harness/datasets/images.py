@@ -66,6 +66,12 @@ class Images:
             digest.update(chunk.pixels.data)
         return _finished(digest, self.pixels.shape, self.labels, self.classes, self.groups)
 
+    @cached_property
+    def image_hashes(self) -> np.ndarray:
+        """One for each image, over its pixels alone: uint8 (N, 16); reads all pixels once."""
+        parts = [hash_images(chunk.pixels) for chunk in self._chunks()]
+        return np.concatenate([np.empty((0, 16), np.uint8), *parts])
+
     def take(self, indices: np.ndarray) -> "Images":
         """The images at these indices, in that order, copied."""
         return Images(
@@ -109,6 +115,12 @@ class Images:
             part = slice(start, start + step)
             groups = None if self.groups is None else self.groups[part]
             yield Chunk(np.ascontiguousarray(self.pixels[part]), self.labels[part], self.names[part], groups)
+
+
+def hash_images(pixels: np.ndarray) -> np.ndarray:
+    """The first 16 bytes of the SHA-256 of each image's pixels: uint8 (N, 16)."""
+    digests = [hashlib.sha256(image.data).digest()[:16] for image in np.ascontiguousarray(pixels)]
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16)
 
 
 def write(

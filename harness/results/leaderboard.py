@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
-from harness.errors import RecordError, UsageError, did_you_mean
+from harness.errors import DataError, RecordError, UsageError, did_you_mean
 from harness.files import read_json
 from harness.records import SCHEMA, StudyRecord, TrialRecord, best_of
 from harness.scoring.honest import corrected_standard_error
 from harness.study.store import Store
+from harness.study.winner import honest_score
 
 
 def started_study(store: Store, name: str) -> StudyRecord:
@@ -26,6 +27,7 @@ def status(store: Store, name: str) -> dict[str, Any]:
     record, trials = started_study(store, name), store.read_trials(name)
     run_ids = _run_ids(store, name)
     best = best_of(trials, record.direction)
+    audit = store.read_finding(name, "audit")
     return {
         "schema": SCHEMA,
         "study": name,
@@ -54,6 +56,8 @@ def status(store: Store, name: str) -> dict[str, Any]:
             "standard_error": best.standard_error,
             "params": best.params,
         },
+        "honest": _honest(store, record, trials),
+        "audit": audit and {key: audit[key] for key in ("verdict", "sentence", "trial")},
     }
 
 
@@ -126,6 +130,16 @@ def _gain(
         error = corrected_standard_error(gains, test_fraction=1 / (record.num_folds - 1))
     no_gain = ", ".join(what for what, different in differ.items() if different)
     return {"gain": gain, "gain_standard_error": error, "no_gain": no_gain}
+
+
+def _honest(store: Store, record: StudyRecord, trials: list[TrialRecord]) -> dict[str, Any] | None:
+    """The winner's corrected score; while the study runs, or where predictions are gone, there is none."""
+    if any(trial.state == "running" for trial in trials):
+        return None
+    try:
+        return honest_score(store, record, trials)
+    except (RecordError, DataError):
+        return None
 
 
 def _state(

@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import CheckFailed, DataError, HarnessError, RecordError, UsageError
+from harness.errors import CheckFailed, RecordError, UsageError
 from harness.records import SCHEMA, Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord, best_of
 from harness.results.leaderboard import started_study
-from harness.splits.manifest import Manifest
-from harness.study.executors import Executor, FoldFailure, InlineExecutor, ProcessExecutor, Workplace
+from harness.study.extra import train_tasks, workplace_of
 from harness.study.fold import FoldTask
 from harness.study.store import Store
 
@@ -48,15 +47,14 @@ def reproduce(
     chosen = _chosen(store.read_trials(name), trial, record)
     recorded = {fold: _recorded(store, key) for fold, key in enumerate(chosen.folds)}
     with tempfile.TemporaryDirectory(prefix="harness-reproduce-") as folder:
-        workplace = _workplace(store, record, Store(Path(folder)))
+        workplace = workplace_of(store, record, home=Path(folder))
         tasks = {fold: _task(old, compute or {}) for fold, old in recorded.items()}
         again: dict[int, FoldRecord] = {}
-        with _executor(workplace, min(workers, len(tasks))) as executor:
-            for fold, report in _train(executor, tasks):
-                if isinstance(report, Epoch):
-                    yield fold, report
-                else:
-                    again[fold] = report
+        for fold, report in train_tasks(workplace, tasks, workers=workers):
+            if isinstance(report, Epoch):
+                yield fold, report
+            else:
+                again[fold] = report
     yield verdict(record, chosen, recorded, again)
 
 
@@ -137,43 +135,9 @@ def _recorded(store: Store, key: str) -> FoldRecord:
     return record
 
 
-def _workplace(store: Store, record: StudyRecord, scratch: Store) -> Workplace:
-    from harness import datasets
-
-    images = datasets.load_training(record.data["settings"])
-    if images.content_hash != record.data["hash"]:
-        raise DataError(
-            f"the images are not those of the record (hash {record.data['hash'][:12]}, now {images.content_hash[:12]})"
-        )
-    split = store.study_folder(record.name) / "split.npz"
-    if Manifest.load(split).hash != record.split_hash:
-        raise RecordError(f"{split}: damaged: it is not the split of the record")
-    return Workplace(scratch.keep_images(images), split, scratch.home)
-
-
 def _task(old: FoldRecord, compute: Mapping[str, Scalar]) -> FoldTask:
     task = FoldTask(**old.task)
     return replace(task, compute={**task.compute, **compute})
-
-
-def _executor(workplace: Workplace, workers: int) -> Executor:
-    return InlineExecutor(workplace) if workers <= 1 else ProcessExecutor(workplace, workers)
-
-
-def _train(executor: Executor, tasks: Mapping[int, FoldTask]) -> Iterator[tuple[int, Epoch | FoldRecord]]:
-    waiting = list(tasks)
-    under_way: dict[str, int] = {}
-    while waiting or under_way:
-        while waiting and len(under_way) < executor.num_slots:
-            fold = waiting.pop(0)
-            under_way[tasks[fold].key()] = fold
-            executor.submit(tasks[fold])
-        key, report = executor.next()
-        if isinstance(report, FoldFailure):
-            raise HarnessError(f"fold {under_way[key]} cannot be trained again: {report.reason}")
-        yield under_way[key], report
-        if isinstance(report, FoldRecord):
-            del under_way[key]
 
 
 def _noise(trial: TrialRecord, recorded: Mapping[int, FoldRecord]) -> float:

@@ -1,8 +1,25 @@
 """What may be said of a mean over cross-validation folds, whose training parts overlap."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class EpochChoice:
+    """Means over the folds of the score at the final epoch, at the chosen one, and at the best one.
+
+    inflation: how much better the mean looks if each fold's epoch is chosen by the score that it is reported with.
+    """
+
+    final: float
+    chosen: float
+    oracle: float
+
+    @property
+    def inflation(self) -> float:
+        return self.oracle - self.chosen
 
 
 def corrected_standard_error(scores: Sequence[float], *, test_fraction: float) -> float:
@@ -31,3 +48,19 @@ def corrected_interval(
     half_width = float(t.ppf((1 + confidence) / 2, df=len(scores) - 1)) * error
     mean = float(np.mean(scores))
     return mean - half_width, mean + half_width
+
+
+def epoch_choice(curves: Sequence[Sequence[float]], chosen: Sequence[int]) -> EpochChoice:
+    """What the choice of the epoch does to the mean over folds.
+
+    curves: held-out score by epoch, higher is better, one sequence per fold; lengths may differ.
+    chosen: each fold's epoch, counted from 1.   Raises ValueError if an epoch is not on its curve.
+    """
+    for curve, epoch in zip(curves, chosen, strict=True):
+        if not 1 <= epoch <= len(curve):
+            raise ValueError(f"epoch {epoch} is not one of {len(curve)}")
+    return EpochChoice(
+        final=float(np.mean([curve[-1] for curve in curves])),
+        chosen=float(np.mean([curve[epoch - 1] for curve, epoch in zip(curves, chosen, strict=True)])),
+        oracle=float(np.mean([max(curve) for curve in curves])),
+    )

@@ -12,10 +12,22 @@ import numpy as np
 CALIBRATION_BINS = 15
 
 
+Scored = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Counted = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
 @dataclass(frozen=True)
 class Metric:
+    """A metric, and where there is one its short form, by which resampling many times is quick (`selection.py`).
+
+    per_image: the (n,) numbers of which it is the mean.   of_counts: the same metric from images of each class
+    found, there, and called so, (…, classes) each -> (…).
+    """
+
     function: Callable[[np.ndarray, np.ndarray], float]
     higher_is_better: bool
+    per_image: Scored | None = None
+    of_counts: Counted | None = None
 
     def __call__(self, labels: np.ndarray, probabilities: np.ndarray) -> float:
         return self.function(labels, probabilities)
@@ -23,29 +35,27 @@ class Metric:
 
 def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Fraction of images whose likeliest class is the right one."""
-    return float(np.mean(probabilities.argmax(1) == labels))
+    return float(np.mean(_right(labels, probabilities)))
 
 
 def balanced_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean over the classes that have images of the fraction of their images found."""
-    matrix = _confusion(labels, probabilities)
-    has_images = matrix.sum(1) > 0
-    return float(np.mean((matrix.diagonal() / np.maximum(matrix.sum(1), 1))[has_images]))
+    return float(_balanced(*_counts(labels, probabilities)))
 
 
 def macro_precision(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean over the classes of the fraction of right ones among the images called so."""
-    return _macro(labels, probabilities, lambda hits, actual, predicted: _ratio(hits, predicted))
+    return float(_precision(*_counts(labels, probabilities)))
 
 
 def macro_recall(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean over the classes of the fraction of their images found; 0 for a class called but never there."""
-    return _macro(labels, probabilities, lambda hits, actual, predicted: _ratio(hits, actual))
+    return float(_recall(*_counts(labels, probabilities)))
 
 
 def macro_f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean over the classes of the harmonic mean of precision and recall."""
-    return _macro(labels, probabilities, lambda hits, actual, predicted: _ratio(2 * hits, actual + predicted))
+    return float(_f1(*_counts(labels, probabilities)))
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -53,15 +63,12 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
     A probability of 0 counts as the smallest step of its floating-point type, so the loss stays finite.
     """
-    right = probabilities[np.arange(len(labels)), labels]
-    smallest = np.finfo(right.dtype).eps
-    return float(-np.mean(np.log(np.maximum(right.astype(np.float64), smallest))))
+    return float(np.mean(_loss(labels, probabilities)))
 
 
 def top3_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Fraction of images whose right class is among the three likeliest."""
-    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
-    return float(np.mean((likeliest == labels[:, None]).any(1)))
+    return float(np.mean(_in_top3(labels, probabilities)))
 
 
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -69,22 +76,63 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
     Each bin (low, high] weighs as much as it has images.   Source: Guo et al. 2017, arXiv 1706.04599.
     """
-    confidence = probabilities.max(1).astype(np.float64)
-    right = probabilities.argmax(1) == labels
-    inner_edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
-    bins = np.digitize(confidence, inner_edges, right=True)
-    gaps = np.bincount(bins, weights=right - confidence, minlength=CALIBRATION_BINS)
+    confidence, bins = confidence_bins(probabilities, CALIBRATION_BINS)
+    gaps = np.bincount(bins, weights=_right(labels, probabilities) - confidence, minlength=CALIBRATION_BINS)
     return float(np.abs(gaps).sum() / len(labels))
 
 
+def confidence_bins(probabilities: np.ndarray, num_bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each image's confidence, its largest probability, and the number of its bin (low, high] among equal ones."""
+    confidence = probabilities.max(1).astype(np.float64)
+    inner_edges = np.linspace(0, 1, num_bins + 1)[1:-1]
+    return confidence, np.digitize(confidence, inner_edges, right=True)
+
+
+# What METRICS names below: per image, and from the counts of each class.
+
+
+def _right(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    right: np.ndarray = probabilities.argmax(1) == labels
+    return right
+
+
+def _loss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    right = probabilities[np.arange(len(labels)), labels]
+    smallest = np.finfo(right.dtype).eps
+    loss: np.ndarray = -np.log(np.maximum(right.astype(np.float64), smallest))
+    return loss
+
+
+def _in_top3(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :3]
+    found: np.ndarray = (likeliest == labels[:, None]).any(1)
+    return found
+
+
+def _balanced(hits: np.ndarray, actual: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return _class_mean(_ratio(hits, actual), actual > 0)
+
+
+def _precision(hits: np.ndarray, actual: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return _class_mean(_ratio(hits, predicted), actual + predicted > 0)
+
+
+def _recall(hits: np.ndarray, actual: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return _class_mean(_ratio(hits, actual), actual + predicted > 0)
+
+
+def _f1(hits: np.ndarray, actual: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return _class_mean(_ratio(2 * hits, actual + predicted), actual + predicted > 0)
+
+
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric(accuracy, higher_is_better=True),
-    "balanced_accuracy": Metric(balanced_accuracy, higher_is_better=True),
-    "macro_precision": Metric(macro_precision, higher_is_better=True),
-    "macro_recall": Metric(macro_recall, higher_is_better=True),
-    "macro_f1": Metric(macro_f1, higher_is_better=True),
-    "log_loss": Metric(log_loss, higher_is_better=False),
-    "top3_accuracy": Metric(top3_accuracy, higher_is_better=True),
+    "accuracy": Metric(accuracy, higher_is_better=True, per_image=_right),
+    "balanced_accuracy": Metric(balanced_accuracy, higher_is_better=True, of_counts=_balanced),
+    "macro_precision": Metric(macro_precision, higher_is_better=True, of_counts=_precision),
+    "macro_recall": Metric(macro_recall, higher_is_better=True, of_counts=_recall),
+    "macro_f1": Metric(macro_f1, higher_is_better=True, of_counts=_f1),
+    "log_loss": Metric(log_loss, higher_is_better=False, per_image=_loss),
+    "top3_accuracy": Metric(top3_accuracy, higher_is_better=True, per_image=_in_top3),
     "calibration_error": Metric(calibration_error, higher_is_better=False),
 }
 
@@ -108,20 +156,16 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return probabilities.astype(np.float32)
 
 
-def _confusion(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    return confusion_matrix(labels, probabilities.argmax(1), probabilities.shape[1])
+def _counts(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images of each class that were found, are there, and were called so: (classes,) each."""
+    matrix = confusion_matrix(labels, probabilities.argmax(1), probabilities.shape[1])
+    return matrix.diagonal(), matrix.sum(1), matrix.sum(0)
 
 
-def _macro(
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    per_class: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
-) -> float:
-    """Mean over the classes that occur among labels or predictions."""
-    matrix = _confusion(labels, probabilities)
-    hits, actual, predicted = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
-    occurs = actual + predicted > 0
-    return float(np.mean(per_class(hits[occurs], actual[occurs], predicted[occurs])))
+def _class_mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Mean over the classes that count; at least one does."""
+    mean: np.ndarray = (values * counted).sum(-1) / counted.sum(-1)
+    return mean
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -1,35 +1,77 @@
-"""The manifest: which image is held out in which fold, tied to the images it was made for."""
+"""The manifest: which image is held out in which fold, tied to the pixels and labels it was made for."""
 
 import hashlib
 import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from harness.errors import CheckFailed, DataError
 from harness.files import write_file
 
+SCHEMA = 2
+ARRAYS = {"image_hashes": np.uint8, "labels": np.int64, "groups": np.int64, "fold_of": np.int64}
+
+
+class LabelledImages(Protocol):
+    """What is looked at of images; see `datasets.images.Images`."""
+
+    @property
+    def content_hash(self) -> str: ...
+    @property
+    def image_hashes(self) -> np.ndarray: ...
+    @property
+    def labels(self) -> np.ndarray: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
     """Folds of one data set.
 
-    data_hash: the images' content hash.   seed: the study's, for the record.
+    data_hash: the images' content hash.   seed: the study's.
+    image_hashes: uint8 (N, 16), of the pixels of each image.   labels: int64 (N,).
+    groups: int64 (N,), equal for images that are held out together; most are groups of one.
     fold_of: int64 (N,), values 0..num_folds-1.
     """
 
     data_hash: str
     num_folds: int
     seed: int
+    image_hashes: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
     fold_of: np.ndarray
+
+    @classmethod
+    def make(
+        cls,
+        images: LabelledImages,
+        fold_of: np.ndarray,
+        groups: np.ndarray,
+        *,
+        num_folds: int,
+        seed: int,
+    ) -> "Manifest":
+        """The manifest of folds that were drawn for these images. Raises CheckFailed if they are none."""
+        manifest = cls(
+            images.content_hash, num_folds, seed, images.image_hashes, images.labels, groups, fold_of
+        )
+        manifest.verify()
+        return manifest
 
     @property
     def hash(self) -> str:
         """SHA-256 over everything above: equal splits of equal images have equal hashes."""
-        head = json.dumps([self.data_hash, self.num_folds, self.seed, len(self.fold_of)])
-        return hashlib.sha256(head.encode() + self.fold_of.astype("<i8").tobytes()).hexdigest()
+        digest = hashlib.sha256(json.dumps([*self._head().values(), len(self.fold_of)]).encode())
+        for name, kind in ARRAYS.items():
+            array = np.ascontiguousarray(getattr(self, name), dtype=np.dtype(kind).newbyteorder("<"))
+            digest.update(array.tobytes())
+        return digest.hexdigest()
 
     def train_indices(self, fold: int) -> np.ndarray:
         """The images that a fold is trained on: sorted int64."""
@@ -41,11 +83,8 @@ class Manifest:
         self._check_fold(fold)
         return np.flatnonzero(self.fold_of == fold)
 
-    def verify(self, groups: np.ndarray | None = None) -> None:
-        """Raises CheckFailed unless each image is held out once, and never trained on then, with its group.
-
-        groups: int (N,), or None.
-        """
+    def verify(self) -> None:
+        """Raises CheckFailed unless each image is held out once, never trained on then, and with all of its group."""
         num_images = len(self.fold_of)
         times = np.zeros(num_images, dtype=np.int64)
         for fold in range(self.num_folds):
@@ -59,29 +98,53 @@ class Manifest:
         if (times != 1).any():
             image = int(np.argmax(times != 1))
             raise CheckFailed(f"image {image} is held out {times[image]} times, not once")
-        if groups is not None:
-            self._verify_groups(groups)
+        order = np.argsort(self.groups, kind="stable")
+        same_group = self.groups[order][1:] == self.groups[order][:-1]
+        crossing = same_group & (self.fold_of[order][1:] != self.fold_of[order][:-1])
+        if crossing.any():
+            group = self.groups[order][1:][crossing][0]
+            raise CheckFailed(f"group {group} is in more than one fold: its images leak into their own score")
+
+    def verify_images(self, images: LabelledImages) -> None:
+        """Raises CheckFailed that names the first image whose pixels or label are not those of the split."""
+        if images.content_hash == self.data_hash:
+            return
+        if len(images.labels) != len(self.labels):
+            raise CheckFailed(
+                f"the split was made of {len(self.labels)} images, and now there are {len(images.labels)}"
+            )
+        pixels = (images.image_hashes != self.image_hashes).any(axis=1)
+        labels = images.labels != self.labels
+        changed = np.flatnonzero(pixels | labels)
+        if not len(changed):
+            raise CheckFailed("the images are those of the split, but their size, classes or groups are not")
+        first = int(changed[0])
+        what = " and ".join(name for name, of in (("pixels", pixels), ("label", labels)) if of[first])
+        name = f" ({images.names[first]})" if images.names else ""
+        raise CheckFailed(
+            f"image {first}{name} has other {what} than when the split was made ({len(changed)} changed in all)"
+        )
 
     def save(self, path: Path) -> None:
         """Write the manifest to one file, in one step."""
-        head = {
-            "data_hash": self.data_hash,
-            "num_folds": self.num_folds,
-            "seed": self.seed,
-            "hash": self.hash,
-        }
         content = io.BytesIO()
-        np.savez_compressed(content, head=np.array(json.dumps(head)), fold_of=self.fold_of.astype("<i8"))
+        head = {"schema": SCHEMA, "hash": self.hash, **self._head()}
+        arrays = {name: np.asarray(getattr(self, name), kind) for name, kind in ARRAYS.items()}
+        np.savez_compressed(content, allow_pickle=False, head=np.array(json.dumps(head)), **arrays)
         write_file(path, content.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":
-        """Read what `save` wrote. Raises DataError if it is missing or damaged."""
+        """Read what `save` wrote. Raises DataError if it is missing, damaged or of another release."""
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
-                head, fold_of = json.loads(str(content["head"])), content["fold_of"].astype(np.int64)
-            manifest = cls(head["data_hash"], head["num_folds"], head["seed"], fold_of)
-            if manifest.hash != head["hash"]:
+                head = json.loads(str(content["head"]))
+                if head.pop("schema", 1) != SCHEMA:
+                    raise ValueError("written by another release; run the study anew, --as NAME")
+                expected = head.pop("hash")
+                arrays = {name: content[name].astype(kind) for name, kind in ARRAYS.items()}
+            manifest = cls(**head, **arrays)
+            if manifest.hash != expected:
                 raise ValueError("its content does not match its hash")
         except FileNotFoundError:
             raise DataError(f"{path}: there is no such split") from None
@@ -89,14 +152,9 @@ class Manifest:
             raise DataError(f"{path}: damaged split: {error}") from None
         return manifest
 
+    def _head(self) -> dict[str, str | int]:
+        return {"data_hash": self.data_hash, "num_folds": self.num_folds, "seed": self.seed}
+
     def _check_fold(self, fold: int) -> None:
         if not 0 <= fold < self.num_folds:
             raise ValueError(f"fold must be 0..{self.num_folds - 1} (got {fold})")
-
-    def _verify_groups(self, groups: np.ndarray) -> None:
-        order = np.argsort(groups, kind="stable")
-        same_group = groups[order][1:] == groups[order][:-1]
-        crossing = same_group & (self.fold_of[order][1:] != self.fold_of[order][:-1])
-        if crossing.any():
-            group = groups[order][1:][crossing][0]
-            raise CheckFailed(f"group {group} is in more than one fold: its images leak into their own score")

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field, replace
 
 from harness import space
 from harness.config import Study
-from harness.records import Epoch, FoldRecord, TrialRecord, best_of
+from harness.records import Epoch, FoldRecord, TrialRecord, Values, best_of
 from harness.scoring.honest import corrected_standard_error
 from harness.study.executors import Executor, FoldFailure
 from harness.study.fold import FoldTask, task_values
-from harness.study.racing import RULES, Rule
+from harness.study.racing import RULES, Field, Rule, stops_at_rung
 from harness.study.sampling import Asker
 from harness.study.store import Store
+
+RUNG = -1  # the step before fold 0: a short training on fold 0, where search.rung asks for it
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Driver:
     deadline: float | None = None
     trials: list[TrialRecord] = field(default_factory=list)
     asker: Asker = field(init=False)
-    under_way: dict[str, tuple[int, int]] = field(default_factory=dict)  # fold key -> (trial, fold)
+    under_way: dict[str, tuple[int, int]] = field(default_factory=dict)  # fold key -> (trial, step)
 
     def run(self) -> Iterator[Event]:
         """Finish all that is missing, batch after batch."""
@@ -150,10 +152,9 @@ class _Heat:
         self.num_folds = driver.study.cv.folds
         self.sign = 1 if driver.study.direction == "maximize" else -1
         self.rule: Rule = RULES[driver.study.search.racing]()
+        self.steps = [*([RUNG] if driver.study.search.rung else []), *range(self.num_folds)]
         self.tasks = {
-            (trial.number, fold): driver.make_task(trial, fold)
-            for trial in trials
-            for fold in range(self.num_folds)
+            (trial.number, step): driver.make_task(trial, step) for trial in trials for step in self.steps
         }
         self.keys = {place: task.key() for place, task in self.tasks.items()}
         found = {key: driver.store.read_fold(key) for key in set(self.keys.values())}
@@ -162,28 +163,26 @@ class _Heat:
         }
 
     def prefix(self, number: int) -> list[FoldRecord | FoldFailure]:
-        """The results of a trial's folds, from the first to the one before the first that is missing."""
+        """The results of a trial's steps, from the first to the one before the first that is missing."""
         results = []
-        for fold in range(self.num_folds):
-            result = self.results.get(self.keys[number, fold])
+        for step in self.steps:
+            result = self.results.get(self.keys[number, step])
             if result is None:
                 break
             results.append(result)
         return results
 
     def next_place(self) -> tuple[int, int] | None:
-        """The missing fold to train next: first what is needed for certain, then what may be.
+        """The missing step to train next: first what is needed for certain, then what may be.
 
-        The first fold of every trial is needed, whatever happens; of later folds, those of earlier trials first.
+        The first step of every trial is needed, whatever happens; of later ones, those of earlier trials first.
         """
         current, *later = [trial.number for trial in self.open_trials]
-        start = len(self.prefix(current))
-        order = [(current, fold) for fold in range(start, min(start + 1, self.num_folds))]
-        order += [(number, 0) for number in later]
-        order += [(current, fold) for fold in range(start, self.num_folds)]
-        order += [
-            (number, fold) for number in later for fold in range(self.num_folds) if self._may_go_on(number)
-        ]
+        ahead = self.steps[len(self.prefix(current)) :]
+        order = [(current, step) for step in ahead[:1]]
+        order += [(number, self.steps[0]) for number in later]
+        order += [(current, step) for step in ahead]
+        order += [(number, step) for number in later for step in self.steps if self._may_go_on(number)]
         for place in order:
             key = self.keys[place]
             if key not in self.results and key not in self.driver.under_way:
@@ -201,35 +200,50 @@ class _Heat:
             self.open_trials = self.open_trials[1:]
 
     def _decide(self, trial: TrialRecord) -> TrialRecord:
-        """The trial with what its folds so far say of it; still running if they do not decide."""
-        scores: list[float] = []
+        """The trial with what its steps so far say of it; still running if they do not decide."""
         records: list[FoldRecord] = []
-        for result in self.prefix(trial.number):
+        for step, result in zip(self.steps, self.prefix(trial.number), strict=False):
             if isinstance(result, FoldFailure):
-                reason = f"fold {len(records)}: {result.reason}"
-                return self._summary(replace(trial, state="failed", reason=reason), records, scores)
-            records.append(result)
-            scores.append(result.metrics[self.driver.study.objective])
-            reason = self._stops(scores)
+                place = "short training" if step == RUNG else f"fold {step}"
+                return self._summary(
+                    replace(trial, state="failed", reason=f"{place}: {result.reason}"), records
+                )
+            if step == RUNG:
+                trial = replace(trial, rung=result.key, rung_score=self._score(result))
+            else:
+                records.append(result)
+            reason = self._stops(trial, [self._score(record) for record in records])
             if reason:
-                return self._summary(replace(trial, state="stopped", reason=reason), records, scores)
+                return self._summary(replace(trial, state="stopped", reason=reason), records)
         done = len(records) == self.num_folds
-        return self._summary(replace(trial, state="complete" if done else "running"), records, scores)
+        return self._summary(replace(trial, state="complete" if done else "running"), records)
 
-    def _stops(self, scores: Sequence[float]) -> str:
-        best = self.driver.best
+    def _score(self, record: FoldRecord) -> float:
+        return record.metrics[self.driver.study.objective]
+
+    def _stops(self, trial: TrialRecord, scores: Sequence[float]) -> str:
+        """Why the trial should stop, judged by the trials before it alone."""
+        earlier = self.driver.trials[: trial.number]
+        best = best_of(earlier, self.driver.study.direction)
         if best is None or len(scores) == self.num_folds:
             return ""
-        return self.rule.stops([self.sign * s for s in scores], [self.sign * s for s in best.scores])
+        incumbent = self._signed(best.scores)
+        if scores:
+            field = Field(incumbent, [self._signed(other.scores) for other in earlier if other.scores])
+            return self.rule.stops(self._signed(scores), field)
+        if trial.rung_score is None or best.rung_score is None:
+            return ""
+        return stops_at_rung(self.sign * trial.rung_score, self.sign * best.rung_score, incumbent)
+
+    def _signed(self, scores: Sequence[float]) -> list[float]:
+        return [self.sign * score for score in scores]
 
     def _may_go_on(self, number: int) -> bool:
-        scores = [
-            r.metrics[self.driver.study.objective] for r in self.prefix(number) if isinstance(r, FoldRecord)
-        ]
-        return not scores or not self._stops(scores)
+        """Whether a trial that is not yet its turn would be stopped by what is known now."""
+        return self._decide(self.driver.trials[number]).state == "running"
 
-    def _summary(self, trial: TrialRecord, records: list[FoldRecord], scores: list[float]) -> TrialRecord:
-        error = None
+    def _summary(self, trial: TrialRecord, records: list[FoldRecord]) -> TrialRecord:
+        error, scores = None, [self._score(record) for record in records]
         if len(scores) > 1:
             error = corrected_standard_error(scores, test_fraction=1 / (self.num_folds - 1))
         return replace(
@@ -246,17 +260,32 @@ class _Heat:
 def make_tasks(
     study: Study, *, data_hash: str, split_hash: str, compute: dict[str, object]
 ) -> Callable[[TrialRecord, int], FoldTask]:
-    """How the driver makes the task of (trial, fold)."""
+    """How the driver makes the task of (trial, step): a fold's number, or RUNG."""
 
-    def make(trial: TrialRecord, fold: int) -> FoldTask:
+    def make(trial: TrialRecord, step: int) -> FoldTask:
+        values = task_values(trial.values)
+        if step == RUNG and study.search.rung is not None:
+            values = shortened(values, study.search.rung)
         return FoldTask(
-            values=task_values(trial.values),
+            values=values,
             data_hash=data_hash,
             split_hash=split_hash,
             num_folds=study.cv.folds,
-            fold=fold,
+            fold=max(step, 0),
             seed=study.search.seed,
             compute=compute,  # type: ignore[arg-type]
         )
 
     return make
+
+
+def shortened(values: Values, share: float) -> Values:
+    """The values of a training of that share of the epochs, with its whole schedule in them."""
+    scaled = dict(values)
+    for name in ("train.epochs", "train.step_size", "train.warmup_epochs"):
+        value = values.get(name)
+        if isinstance(value, int) and value:
+            scaled[name] = max(round(value * share), 1)
+        elif isinstance(value, float):
+            scaled[name] = value * share
+    return scaled

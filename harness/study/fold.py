@@ -16,7 +16,9 @@ from harness.errors import DataError
 from harness.records import Epoch, FoldRecord, Scalar, Values
 from harness.seeds import seed_for
 from harness.splits.manifest import Manifest
+from harness.study import guards
 
+NO_FOLD = -1  # as a task's fold: all images are trained on and none is held out
 RECIPE = 2  # raised when the same task would train differently: older records then stay, but no longer match
 
 
@@ -24,7 +26,8 @@ RECIPE = 2  # raised when the same task would train differently: older records t
 class FoldTask:
     """Every input of one fold's training, as plain data.
 
-    values: the trial's model.* and train.* values.   seed: the study's.
+    values: the trial's model.* and train.* values.   fold: its number, or NO_FOLD for a training on all images.
+    seed: the study's.
     compute: the resolved device, precision, layout and thread count.
     """
 
@@ -82,11 +85,13 @@ def train_fold(
         data = training.FoldData(
             pixels=_inputs(model, images, settings, compute, features),
             labels=images.labels,
-            train=split.train_indices(task.fold),
-            held_out=split.held_out(task.fold),
+            train=np.arange(len(images)) if task.fold == NO_FOLD else split.train_indices(task.fold),
+            held_out=np.arange(0) if task.fold == NO_FOLD else split.held_out(task.fold),
             num_classes=len(images.classes),
-            groups=images.groups,
+            groups=split.groups,
         )
+        if task.fold != NO_FOLD:
+            guards.division(split, task.fold, data.train, data.held_out)
         fitting = training.fit(
             model,
             data,
@@ -104,7 +109,10 @@ def train_fold(
                 break
             epochs.append(epoch)
             yield epoch
-        logits = training.predict_logits(model, data.pixels, fitted.statistics, compute, data.held_out)
+        logits = np.empty((0, data.num_classes), np.float32)
+        if len(data.held_out):
+            logits = training.predict_logits(model, data.pixels, fitted.statistics, compute, data.held_out)
+        _guard(task, model, data, fitted, len(epochs), settings, compute)
     return _trained(
         task, model, data, fitted, logits, tuple(epochs), started, time.monotonic() - clock, compute
     )
@@ -137,6 +145,26 @@ def _inputs(model: Any, images: Images, settings: Any, compute: Any, features: P
     return keep.inputs(model, images.pixels, images.labels, images.content_hash, compute)
 
 
+def _guard(
+    task: FoldTask, model: Any, data: Any, fitted: Any, num_epochs: int, settings: Any, compute: Any
+) -> None:
+    """Check what was trained; the guards say what must hold."""
+    from harness import training
+
+    few = (data.held_out if len(data.held_out) else data.train)[: guards.PROBED]
+    first, again = (
+        training.predict_logits(model, data.pixels, fitted.statistics, compute, few) for _ in range(2)
+    )
+    guards.evaluation(task.fold, first, again)
+    guards.epoch_choice(
+        task.fold, fitted.chosen_epoch, num_epochs, inner_split=settings.train.patience is not None
+    )
+    declared = getattr(model, "normalisation", None) is not None or hasattr(model, "encoder")
+    if not declared:
+        guards.statistics(task.fold, data.pixels, data.train, fitted.statistics)
+    guards.sealed_test()
+
+
 def _trained(
     task: FoldTask,
     model: Any,
@@ -165,7 +193,7 @@ def _trained(
         task=asdict(task),
         epochs=epochs,
         chosen_epoch=fitted.chosen_epoch,
-        metrics=scoring.score(labels, probabilities),
+        metrics=scoring.score(labels, probabilities) if len(labels) else {},
         confusion=tuple(
             map(tuple, scoring.confusion_matrix(labels, logits.argmax(1), data.num_classes).tolist())
         ),

@@ -13,6 +13,8 @@ from harness.files import digest, read_json, write_json
 from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.study.sampling import replay
 from harness.study.store import Store
+from harness.study.winner import honest_score
+from harness.tracking.findings import Findings
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +111,12 @@ class Recorder:
         assert isinstance(tracker, MlflowTracker)
         ended = [trial for trial in trials if trial.state != "running"]
         importances = replay(self._study, ended).importances() if final else {}
-        tracker.deliver(self._record, trials, folds, final=final, importances=importances)
+        if final:
+            honest_score(self._store, self._record, trials)
+        tracker.deliver(
+            self._record, trials, folds, final=final, importances=importances,
+            findings=findings_of(self._store, self._record.name),
+        )  # fmt: skip
         if final:
             mirror(self._storage_url, self._record.name, self._study, ended)
         shown = {**tracker.run_ids(), "delivered": self._snapshot(trials) if final else ""}
@@ -136,6 +143,34 @@ class Recorder:
         if problem != self.problem:
             logger.warning("MLflow has not taken everything yet (%s); training goes on", problem)
         self.problem = problem
+
+
+def findings_of(store: Store, name: str) -> Findings:
+    """What has been found out about a study so far."""
+    folder = store.study_folder(name)
+    files = [folder / file for file in ("gallery.html", "duplicates.png", "model_card.md")]
+    return Findings(
+        honest=store.read_finding(name, "honest"),
+        audit=store.read_finding(name, "audit"),
+        confirm=store.read_finding(name, "confirm"),
+        final=store.read_finding(name, "final"),
+        files=tuple(path for path in files if path.exists()),
+    )
+
+
+def redeliver(store: Store, name: str, *, tracking_uri: str) -> None:
+    """Have MLflow show what has been found out about a study since it was last delivered.
+
+    Raises StoreError if MLflow cannot be reached; the next delivery then shows it.
+    """
+    from harness.tracking.mlflow_tracker import MlflowTracker
+
+    record, trials = store.read_study(name), store.read_trials(name)
+    assert record is not None
+    with FileLock(store.study_folder(name) / "delivering"):
+        tracker = MlflowTracker(tracking_uri, home=store.home)
+        final = not store.is_driven(name)
+        tracker.deliver(record, trials, Folds(store), final=final, findings=findings_of(store, name))
 
 
 def default_tracking_uri(home: Path) -> str:

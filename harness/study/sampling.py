@@ -52,13 +52,14 @@ class Asker:
         return params
 
     def tell(self, trial: TrialRecord) -> None:
-        """A trial has ended: its mean, also of a stopped one's folds so far, or that it failed."""
+        """A trial has ended: its mean, also of a stopped one's folds or short training, or that it failed."""
         from optuna.trial import TrialState
 
-        if trial.state == "failed" or trial.mean is None:
+        score = trial.mean if trial.mean is not None else trial.rung_score
+        if trial.state == "failed" or score is None:
             self._optuna.tell(trial.number, state=TrialState.FAIL)
         else:
-            self._optuna.tell(trial.number, trial.mean)
+            self._optuna.tell(trial.number, score)
 
     def importances(self) -> dict[str, float]:
         """Share of each searched name in the spread of the scores (PED-ANOVA); empty while that is unknown."""

@@ -3,6 +3,7 @@
     HOME/folds/<key>/result.json, oof.npz, weights.safetensors     a finished fold
     HOME/folds/<key>.checkpoint                                    an unfinished one
     HOME/studies/<name>/study.json, split.npz, trials/00003.json   a study and its trials
+    HOME/studies/<name>/audit.json, confirm.json, …                what was found out about it
     HOME/data/<hash>/                                              images as workers map them into memory
 
 Finished records are never changed; whoever finds one damaged treats it as missing and makes it again.
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -36,6 +37,7 @@ from harness.records import (
 logger = logging.getLogger(__name__)
 WEIGHTS = "weights.safetensors"
 PREDICTIONS = "oof.npz"
+Finding = Literal["honest", "audit", "confirm", "final"]
 
 
 class Store:
@@ -147,6 +149,18 @@ class Store:
                 logger.warning("%s; the trial is made again from its folds", error)
                 break
         return [trial for number, trial in enumerate(trials) if trial.number == number]
+
+    # What was found out about a study as a whole
+
+    def write_finding(self, study: str, kind: Finding, document: Mapping[str, Any]) -> None:
+        write_json(self.study_folder(study) / f"{kind}.json", {"schema": SCHEMA, **document})
+
+    def read_finding(self, study: str, kind: Finding) -> dict[str, Any] | None:
+        """The last finding of that kind, or None. Raises RecordError for a damaged one."""
+        try:
+            return read_json(self.study_folder(study) / f"{kind}.json")
+        except FileNotFoundError:
+            return None
 
     @contextmanager
     def driving(self, study: str) -> Iterator[None]:

@@ -15,11 +15,12 @@ from harness.datasets.census import census
 from harness.datasets.images import Images
 from harness.errors import DataError, UsageError
 from harness.records import StudyRecord, TrialRecord, best_of
-from harness.seeds import seed_for
 from harness.splits.manifest import Manifest
+from harness.study import guards
 from harness.study.driver import Driver, Event, FoldEnded, TrialEnded, make_tasks
 from harness.study.executors import Executor, InlineExecutor, ProcessExecutor, Workplace
 from harness.study.recording import Recorder, default_storage_url, default_tracking_uri
+from harness.study.splitting import make_split
 from harness.study.store import Store, valid_name
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         try:
             with executor:
                 yield StudyBegan(record, executor.num_slots, tuple(store.read_trials(name)))
-                yield from _watched(driver, recorder, store)
+                yield from _watched(driver, recorder, store, record.data["num_images"])
             patience = 600.0
         finally:
             recorder.update(driver.trials)
@@ -126,18 +127,25 @@ def num_processors() -> int:
     return os.cpu_count() or 1
 
 
-def _watched(driver: Driver, recorder: Recorder, store: Store) -> Iterator[Event]:
-    """The driver's events, after telling the recorder and clearing away what need not be kept."""
+def _watched(driver: Driver, recorder: Recorder, store: Store, num_images: int) -> Iterator[Event]:
+    """The driver's events, after guarding, telling the recorder and clearing away what need not be kept."""
     pinned = _best_folds_of_other_studies(store, driver.name)
     leader = best_of(store.read_trials(driver.name), driver.study.direction)
     for event in driver.run():
         if isinstance(event, TrialEnded):
+            if event.trial.state == "complete":
+                _guard(event.trial, store, num_images)
             _drop_losers([event.trial, *([leader] if leader else [])], event.best, store, pinned)
             leader = event.best
         if isinstance(event, TrialEnded | FoldEnded):
             recorder.update(driver.trials)
         yield event
     _drop_losers(driver.trials, driver.best, store, pinned)  # also what a kill has left
+
+
+def _guard(trial: TrialRecord, store: Store, num_images: int) -> None:
+    folds = filter(None, map(store.read_fold, trial.folds))
+    guards.covered_once(trial.number, [store.read_predictions(fold)["indices"] for fold in folds], num_images)
 
 
 def _drop_losers(
@@ -147,7 +155,7 @@ def _drop_losers(
     kept = pinned | set(best.folds if best and best.values["train.keep_models"] != "none" else ())
     for trial in trials:
         if trial.values["train.keep_models"] != "all":
-            store.drop_weights([key for key in trial.folds if key not in kept])
+            store.drop_weights([key for key in (*trial.folds, trial.rung) if key and key not in kept])
 
 
 def _best_folds_of_other_studies(store: Store, name: str) -> set[str]:
@@ -169,13 +177,13 @@ def _prepare(study: Study, store: Store, name: str) -> tuple[StudyRecord, Workpl
     split_path = store.study_folder(name) / "split.npz"
     known = store.read_study(name)
     if known is not None:
-        _refuse_changes(known, study, images)
         split = Manifest.load(split_path)
+        _refuse_changes(known, study, images, split)
         if split.hash != known.split_hash:
             raise DataError(f"{split_path}: damaged: it is not the split that the study began with")
         record = replace(known, num_trials=space.num_trials(study))
     else:
-        split = _split(study, images)
+        split = make_split(study, images, store.home)
         split.save(split_path)
         record = _new_record(study, name, images, split)
     store.write_study(record)
@@ -192,16 +200,6 @@ def _warn_of_imbalance(study: Study, images: Images) -> None:
             "train.sampling: balanced",
             large, f"{most:,}", small, f"{fewest:,}",
         )  # fmt: skip
-
-
-def _split(study: Study, images: Images) -> Manifest:
-    from harness.splits.folds import make_folds
-
-    seed = seed_for(study.search.seed, "split")
-    fold_of = make_folds(images.labels, num_folds=study.cv.folds, seed=seed % 2**32, groups=images.groups)
-    split = Manifest(images.content_hash, study.cv.folds, study.search.seed, fold_of)
-    split.verify(images.groups)
-    return split
 
 
 def _new_record(study: Study, name: str, images: Images, split: Manifest) -> StudyRecord:
@@ -236,12 +234,14 @@ def _new_record(study: Study, name: str, images: Images, split: Manifest) -> Stu
     )  # fmt: skip
 
 
-def _refuse_changes(known: StudyRecord, study: Study, images: Images) -> None:
+def _refuse_changes(known: StudyRecord, study: Study, images: Images, split: Manifest) -> None:
     """A study that has begun stays what it is; anything else would mix two experiments."""
     changes = [
         f"  {path}   {json.dumps(old)} -> {json.dumps(new)}"
         for path, old, new in differences(known.definition, study.definition())
     ]
+    if not changes:
+        split.verify_images(images)
     if known.data["hash"] != images.content_hash:
         changes.append(f"  images   {known.data['hash'][:12]} -> {images.content_hash[:12]}")
     if changes:

@@ -7,6 +7,7 @@ No `pyplot`: figures are plain objects, so drawing in a thread touches no global
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from harness.records import Epoch, TrialRecord, best_so_far
+from harness.scoring.calibration import CalibrationCurve
 
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#999999", "#222222"
 BLUES = LinearSegmentedColormap.from_list("blues", ["#FFFFFF", "#9ECAE6", BLUE, "#08306B"])
@@ -68,6 +70,56 @@ def learning_curves(folds: Sequence[Sequence[Epoch]]) -> Figure:
         _tidy(axes)
     num_folds = "1 fold" if len(folds) == 1 else f"mean and range of {len(folds)} folds"
     figure.axes[0].legend(frameon=False, title=num_folds, alignment="left")
+    return figure
+
+
+def calibration(curve: CalibrationCurve) -> Figure:
+    """Accuracy by confidence, with the number of images in each bin below; on the diagonal a probability is true."""
+    figure = _figure(4.9, 5.4)
+    axes, below = _place(figure, 0.65, 1.6, 4.0, 3.4), _place(figure, 0.65, 0.55, 4.0, 0.85)
+    edges = np.linspace(0, 1, len(curve.count) + 1)
+    axes.plot([0, 1], [0, 1], "--", color=GREY, lw=1.5)
+    filled = curve.count > 0
+    axes.plot(curve.confidence[filled], curve.accuracy[filled], "o-", color=ORANGE, lw=2, markersize=5)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy", xticklabels=[])
+    weights = curve.count[filled] / max(int(curve.count.sum()), 1)
+    error = float((weights * np.abs(curve.accuracy - curve.confidence)[filled]).sum())
+    axes.set_title(f"calibration error {error:.3f}", loc="left")
+    below.bar(edges[:-1], curve.count, width=np.diff(edges), align="edge", color=BLUE, ec="white")
+    below.set(xlim=(0, 1), xlabel="confidence", ylabel="images")
+    for part in (axes, below):
+        _tidy(part)
+    return figure
+
+
+def comparison(document: Mapping[str, Any]) -> Figure:
+    """Scores by fold, each trial a line, and every trial's difference to the best with its 95 % interval.
+
+    document: of `results.compare`.
+    """
+    rows = document["trials"]
+    height = max(3.0, 0.42 * len(rows) + 1.2)
+    figure = _figure(10.2, height + 1.0)
+    left, right = _place(figure, 0.75, 0.6, 4.2, height), _place(figure, 6.9, 0.6, 3.1, height)
+    folds = range(document["num_folds"])
+    for row in rows:
+        colour, width, order = (GREY, 1.1, 3) if "difference" in row else (ORANGE, 2.4, 4)
+        left.plot(folds, row["folds"], "o-", markersize=4, color=colour, lw=width, zorder=order)
+    left.set(xlabel="fold", ylabel=document["objective"])
+    left.set_title("the best trial (orange) and the others, fold by fold", loc="left", fontsize=10)
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for place, row in enumerate(rows):
+        colour = BLUE if row["indistinguishable"] else GREY
+        low, high = row.get("low", 0.0), row.get("high", 0.0)
+        right.plot([low, high], [place, place], color=colour, lw=2)
+        right.plot(row.get("difference", 0.0), place, "o", color=ORANGE if place == 0 else colour)
+    right.axvspan(-document["rope"], document["rope"], color="#EEEEEE", zorder=0)
+    right.axvline(0, color=GREY, lw=1, ls="--")
+    right.set_yticks(range(len(rows)), [row["trial"] for row in rows], fontsize=9)
+    right.invert_yaxis()
+    right.set_title("difference to the best, 95 %; grey: equal in practice", loc="left", fontsize=10, x=-0.45)
+    for axes in (left, right):
+        _tidy(axes)
     return figure
 
 

@@ -18,6 +18,7 @@ from harness.errors import StoreError
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
 from harness.serving import packaging
 from harness.tracking import study_files, views
+from harness.tracking.findings import Findings
 from harness.tracking.mlflow_model import write_mlmodel
 from harness.tracking.mlflow_store import connect, pages, telling_store_errors
 from harness.tracking.views import STUDY, Place, Point, View
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 SHOWN = "harness.shown"  # the tag with the version of what a run shows; written after all the rest
 POINTS_PER_CALL = 800  # MLflow takes 1,000 metrics, parameters and tags together
 PARAMS_PER_CALL = 100
+NOTHING = Findings()
 PICTURES_SECONDS = 60.0  # while a study runs, its pictures are drawn at most so often
 
 
@@ -64,18 +66,20 @@ class MlflowTracker:
         *,
         final: bool,
         importances: Mapping[str, float] | None = None,
+        findings: Findings = NOTHING,
     ) -> None:
         """Add what MLflow lacks of the study; calling it again, or after a crash anywhere, changes nothing.
 
         trials: in the order of their numbers.   folds: by key, at least those of the trials.
         final: nobody is working on the study any more.   importances: option -> share, for a picture.
+        findings: about the study as a whole.
         Raises StoreError if MLflow cannot be reached or does not take it.
         """
         try:
             with telling_store_errors(self._uri):
                 if self._study_id != views.study_id(study):
                     self._read(study)
-                self._deliver(study, trials, folds, final=final, importances=importances or {})
+                self._deliver(study, trials, folds, findings, final=final, importances=importances or {})
         except BaseException:
             self._study_id = ""  # look again at what is there
             raise
@@ -102,22 +106,24 @@ class MlflowTracker:
         study: StudyRecord,
         trials: Sequence[TrialRecord],
         folds: Mapping[str, FoldRecord],
+        findings: Findings,
         *,
         final: bool,
         importances: Mapping[str, float],
     ) -> None:
         if STUDY not in self._runs:
-            self._create(views.study_view(study, [], final=False, note="", files=None), parent=None)
+            first = views.study_view(study, [], NOTHING, final=False, note="", files=None)
+            self._create(first, parent=None)
         for trial in trials:
             self._deliver_trial(study, trial, folds, final=final)
         self._deliver_models(study, trials, folds, final=final)
-        if self._shows(STUDY, views.study_version(study, trials, final=final)):
+        if self._shows(STUDY, views.study_version(study, trials, findings, final=final)):
             return
         with_pictures = final or monotonic() >= self._pictures_due
         self._show(
             views.study_view(
-                study, trials, final=final, note=study_files.note(study, trials),
-                files=study_files.writer(study, trials, importances, with_pictures=with_pictures),
+                study, trials, findings, final=final, note=study_files.note(study, trials, findings),
+                files=study_files.writer(study, trials, importances, findings, with_pictures=with_pictures),
             )
         )  # fmt: skip
         if with_pictures:

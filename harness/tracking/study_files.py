@@ -2,26 +2,36 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
+from harness.scoring.calibration import calibration_curve
+from harness.scoring.per_class import per_class
+from harness.tracking.findings import Findings
+from harness.tracking.summaries import pooled
 
 Writer = Callable[[Path], None]  # fills a folder
 
 
-def note(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
-    """Markdown: the question, the answer so far, how to get it again."""
-    parts = [f"**Question.** {study.question or '(the study file has no comment at its top)'}"]
+def note(study: StudyRecord, trials: Sequence[TrialRecord], findings: Findings) -> str:
+    """Markdown: the question, the answer so far and what it is worth, how to get it again."""
+    question = f"**Question.** {study.question or '(the study file has no comment at its top)'}"
+    words = findings.words(study.objective)
+    failed = findings.audit is not None and findings.audit["verdict"] == "failed"
+    parts = [words.pop(0), question] if failed else [question]
     best = best_of(trials, study.direction)
     ended = sum(trial.state != "running" for trial in trials)
     if best is None:
         parts.append(f"**Answer.** None yet: {ended} of {study.num_trials} trials have ended.")
     else:
         parts.append(_answer(study, best, ended))
-    parts.append(f"**Again.** `harness reproduce --study {_quoted(study.name)}`  \n{_origin(study)}")
+    parts += words
+    parts.append(f"**Again.** `harness reproduce {_quoted(study.name)}`  \n{_origin(study)}")
     return "\n\n".join(parts)
 
 
@@ -29,10 +39,14 @@ def writer(
     study: StudyRecord,
     trials: Sequence[TrialRecord],
     importances: Mapping[str, float],
+    findings: Findings,
     *,
     with_pictures: bool,
 ) -> Writer:
-    """Writes study.yaml, environment.json, uncommitted.diff if there is one, history.png, importances.png."""
+    """Writes study.yaml, environment.json, uncommitted.diff if there is one, history.png, importances.png.
+
+    What was found out is written as audit.json and the like, with the files that belong to it.
+    """
 
     def write(folder: Path) -> None:
         (folder / "study.yaml").write_text(study.text, encoding="utf-8")
@@ -44,6 +58,11 @@ def writer(
             from harness.tracking import figures
 
             figures.save(figures.history(trials, study.objective, study.direction), folder / "history.png")
+        for kind in ("honest", "audit", "confirm", "final"):
+            if finding := getattr(findings, kind):
+                _write_json(folder / f"{kind}.json", finding)
+        for path in findings.files:
+            shutil.copyfile(path, folder / path.name)
         if importances:
             from harness.tracking import figures
 
@@ -54,7 +73,10 @@ def writer(
 
 
 def trial_writer(study: StudyRecord, folds: Sequence[FoldRecord]) -> Writer | None:
-    """Writes confusion.json, .csv and .png, pooled over the folds, and learning_curves.png."""
+    """Writes confusion.json, .csv and .png, pooled over the folds, and learning_curves.png.
+
+    Once all folds are there, also per_class.csv and calibration.png of the pooled predictions.
+    """
     if not folds:
         return None
 
@@ -69,6 +91,10 @@ def trial_writer(study: StudyRecord, folds: Sequence[FoldRecord]) -> Writer | No
             csv.writer(file).writerows([["true \\ predicted", *classes], *rows])
         figures.save(figures.confusion(matrix, classes), folder / "confusion.png")
         figures.save(figures.learning_curves([fold.epochs for fold in folds]), folder / "learning_curves.png")
+        if len(folds) == study.num_folds and (predicted := pooled(folds)) is not None:
+            _write_per_class(folder / "per_class.csv", classes, *predicted)
+            curve = calibration_curve(*predicted)
+            figures.save(figures.calibration(curve), folder / "calibration.png")
 
     return write
 
@@ -76,6 +102,16 @@ def trial_writer(study: StudyRecord, folds: Sequence[FoldRecord]) -> Writer | No
 def fold_writer(study: StudyRecord, fold: FoldRecord) -> Writer:
     """Writes confusion.json."""
     return lambda folder: _write_confusion(folder, np.asarray(fold.confusion), study.data["classes"])
+
+
+def _write_per_class(
+    path: Path, classes: Sequence[str], labels: np.ndarray, probabilities: np.ndarray
+) -> None:
+    rows = [asdict(scores) for scores in per_class(labels, probabilities)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["class", *rows[0]])
+        table.writerows([name, *row.values()] for name, row in zip(classes, rows, strict=True))
 
 
 def _answer(study: StudyRecord, best: TrialRecord, ended: int) -> str:

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far
-from harness.scoring import corrected_standard_error
+from harness.tracking.findings import Findings
 from harness.tracking.spelling import cut, flattened, params
+from harness.tracking.summaries import summary
 
-VERSION = "1"  # of the views; raised when they change, so that older runs are brought up to date
+VERSION = "2"  # of the views; raised when they change, so that older runs are brought up to date
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 Place = tuple[int | None, int | None]  # (trial, fold) of a run; (None, None) is the study's own
 STUDY: Place = (None, None)
@@ -70,8 +69,11 @@ def study_id(study: StudyRecord) -> str:
     return hashlib.sha256(f"{study.name}\n{study.created!r}\n{study.seed}".encode()).hexdigest()[:16]
 
 
-def study_version(study: StudyRecord, trials: Sequence[TrialRecord], *, final: bool) -> str:
-    return f"{VERSION} {study_state(study, trials, final=final)} {len(_ended(trials))}/{study.num_trials}"
+def study_version(
+    study: StudyRecord, trials: Sequence[TrialRecord], findings: Findings, *, final: bool
+) -> str:
+    state, ended = study_state(study, trials, final=final), len(_ended(trials))
+    return f"{VERSION} {state} {ended}/{study.num_trials} {findings.version}".strip()
 
 
 def study_state(study: StudyRecord, trials: Sequence[TrialRecord], *, final: bool) -> str:
@@ -87,6 +89,7 @@ def study_state(study: StudyRecord, trials: Sequence[TrialRecord], *, final: boo
 def study_view(
     study: StudyRecord,
     trials: Sequence[TrialRecord],
+    findings: Findings,
     *,
     final: bool,
     note: str,
@@ -103,15 +106,17 @@ def study_view(
         best = improvements.get(trial.number, best)
         if best is not None and trial.number in ends:
             points.append(Point(f"best.{study.objective}", best, ends[trial.number], trial.number))
+    latest = max(ends.values(), default=_milliseconds(study.created))
+    points += [Point(key, value, latest) for key, value in findings.points(study.objective).items()]
     shown, odd = _finite(points)
     return View(
         place=STUDY,
-        version=study_version(study, trials, final=final),
+        version=study_version(study, trials, findings, final=final),
         name=study.name,
         started=_milliseconds(study.created),
-        ended=max(ends.values(), default=_milliseconds(study.created)) if final else None,
+        ended=latest if final else None,
         status=status.get(state, "RUNNING"),
-        tags=_tags(study, STUDY) | odd | {
+        tags=_tags(study, STUDY) | odd | findings.tags() | {
             "harness.state": state,
             **({"harness.best_trial": str(numbers[-1])} if numbers else {}),
             "mlflow.note.content": cut(note),
@@ -145,7 +150,7 @@ def trial_view(
         for fold in folds
     ]
     if state in ("complete", "stopped"):
-        points += [Point(key, value, ended) for key, value in _summary(study, trial, folds).items()]
+        points += [Point(key, value, ended) for key, value in summary(study, trial, folds).items()]
     shown, odd = _finite(points)
     return View(
         place=(trial.number, None),
@@ -252,20 +257,6 @@ def _tags(study: StudyRecord, place: Place) -> dict[str, str]:
 
 def _dataset(study: StudyRecord) -> tuple[str, str]:
     return str(study.data["settings"]["name"]), str(study.data["hash"])[:8]
-
-
-def _summary(study: StudyRecord, trial: TrialRecord, folds: Sequence[FoldRecord]) -> dict[str, float]:
-    """Means over the folds, and their corrected standard errors."""
-    found: dict[str, float] = {"trial.seconds": trial.seconds}
-    if folds:
-        found["num_parameters"] = float(folds[0].num_parameters)
-    for name in folds[0].metrics if folds else ():
-        scores = [fold.metrics[name] for fold in folds]
-        found[name] = float(np.mean(scores))
-        if len(scores) > 1 and np.isfinite(scores).all():
-            error = corrected_standard_error(scores, test_fraction=1 / (study.num_folds - 1))
-            found[f"{name}.standard_error"] = error
-    return found
 
 
 def _trial_state(trial: TrialRecord, *, final: bool) -> str:

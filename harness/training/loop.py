@@ -6,6 +6,7 @@ the state at its start, the seed and the epoch's number, so a resumed training e
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -43,7 +44,7 @@ class FoldData:
 
     pixels: uint8 (N, C, H, W), may be memory-mapped; or float32 (N, D), what a frozen encoder made of them.
     labels: int64 (N,).   groups: int64 (N,), images that belong together, or None.
-    train, held_out: int64 indices; the held-out images are scored after every epoch and decide nothing.
+    train, held_out: int64 indices; the held-out images, if any, are scored after every epoch and decide nothing.
     """
 
     pixels: np.ndarray
@@ -214,7 +215,9 @@ class _Training:
         return F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
 
     def _score(self, indices: np.ndarray, epoch: int) -> tuple[float, float]:
-        """Cross-entropy and accuracy, without label smoothing."""
+        """Cross-entropy and accuracy, without label smoothing; NaN where there is no image."""
+        if not len(indices):
+            return math.nan, math.nan
         logits = evaluate(self.scored, self.images, indices, self.compute)
         labels = torch.from_numpy(self.data.labels[indices]).to(logits.device)
         loss = F.cross_entropy(logits, labels).item()

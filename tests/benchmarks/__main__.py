@@ -12,7 +12,9 @@ NOT_BENCHMARKS = ("__init__", "__main__", "interleave")
 
 def main() -> None:
     names = sorted(
-        path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in NOT_BENCHMARKS
+        path.stem
+        for path in Path(__file__).parent.glob("*.py")
+        if path.stem not in NOT_BENCHMARKS and not path.stem.startswith("test_")
     )
     outer = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__, add_help=False)
     outer.add_argument("name", choices=names)
@@ -27,9 +29,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     benchmark.add_arguments(parser)
     options = parser.parse_args(rest)
-    rows = summary(measure(benchmark.contenders(options), runs=options.runs))
+    if hasattr(benchmark, "report"):  # a simulation: it has figures, but nothing to time
+        rows, show = benchmark.report(options), benchmark.table
+    else:
+        rows, show = summary(measure(benchmark.contenders(options), runs=options.runs)), table
     document = {"schema": 1, "benchmark": chosen.name, "options": vars(options), "rows": rows}
-    print(json.dumps(document, indent=2, default=str) if options.json else table(rows))
+    print(json.dumps(document, indent=2, default=str) if options.json else show(rows))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.datasets.images import Images
 from harness.errors import CheckFailed, DataError
 from harness.splits.folds import make_folds
 from harness.splits.manifest import Manifest
 
 
+def some_images() -> Images:
+    random = np.random.default_rng(1)
+    pixels = random.integers(0, 256, (103, 1, 4, 4), dtype=np.uint8)
+    return Images(pixels, np.arange(103) % 4, ("a", "b", "c", "d"), tuple(f"img{i}.png" for i in range(103)))
+
+
 def some_manifest() -> Manifest:
-    return Manifest("abc", 5, 2**63 - 1, make_folds(np.arange(103) % 4, num_folds=5, seed=3))
+    images = some_images()
+    fold_of = make_folds(images.labels, num_folds=5, seed=3)
+    return Manifest.make(images, fold_of, np.arange(103), num_folds=5, seed=2**63 - 1)
 
 
 def test_every_image_is_held_out_exactly_once_and_never_trained_on_then() -> None:
@@ -57,11 +66,12 @@ def test_verify_catches_an_image_that_is_trained_on_and_held_out(monkeypatch: py
 def test_verify_catches_a_group_that_crosses_folds() -> None:
     groups = np.random.default_rng(0).integers(0, 30, 103)
     fold_of = groups % 5
-    Manifest("abc", 5, 0, fold_of).verify(groups)
+    manifest = replace(some_manifest(), fold_of=fold_of, groups=groups)
+    manifest.verify()
     crossing = fold_of.copy()
     crossing[groups == 12] = np.arange((groups == 12).sum()) % 2 + 2
     with pytest.raises(CheckFailed, match="group 12"):
-        Manifest("abc", 5, 0, crossing).verify(groups)
+        replace(manifest, fold_of=crossing).verify()
 
 
 def test_the_hash_depends_on_everything() -> None:
@@ -74,8 +84,11 @@ def test_the_hash_depends_on_everything() -> None:
         replace(manifest, num_folds=6),
         replace(manifest, seed=4),
         replace(manifest, fold_of=other),
+        replace(manifest, groups=manifest.groups // 2),
+        replace(manifest, labels=manifest.labels[::-1]),
+        replace(manifest, image_hashes=manifest.image_hashes[::-1]),
     ]
-    assert len({variant.hash for variant in variants}) == 5
+    assert len({variant.hash for variant in variants}) == len(variants)
     assert replace(manifest, fold_of=manifest.fold_of.astype(np.int32)).hash == manifest.hash
 
 
@@ -106,6 +119,33 @@ def test_a_saved_manifest_comes_back_and_any_flipped_bit_is_noticed(tmp_path: Pa
 def test_a_manifest_whose_folds_were_exchanged_is_noticed(tmp_path: Path) -> None:
     some_manifest().save(tmp_path / "split.npz")
     with np.load(tmp_path / "split.npz") as content:
-        np.savez(tmp_path / "split.npz", head=content["head"], fold_of=(content["fold_of"] + 1) % 5)
+        arrays = {name: content[name] for name in content.files}
+        np.savez(tmp_path / "split.npz", **{**arrays, "fold_of": (content["fold_of"] + 1) % 5})
     with pytest.raises(DataError, match="does not match its hash"):
         Manifest.load(tmp_path / "split.npz")
+
+
+@pytest.mark.parametrize(
+    ("image", "what", "said"),
+    [
+        (7, "pixels", r"image 7 \(img7.png\) has other pixels than .* \(1 changed in all\)"),
+        (99, "label", r"image 99 \(img99.png\) has other label than"),
+    ],
+)
+def test_a_changed_image_is_named(image: int, what: str, said: str) -> None:
+    images = some_images()
+    some_manifest().verify_images(images)
+    if what == "pixels":
+        images.pixels[image, 0, 2, 3] ^= 1
+        images = replace(images)  # its hashes are computed anew
+    else:
+        labels = images.labels.copy()
+        labels[image] = (labels[image] + 1) % 4
+        images = replace(images, labels=labels)
+    with pytest.raises(CheckFailed, match=said):
+        some_manifest().verify_images(images)
+
+
+def test_a_missing_image_is_noticed() -> None:
+    with pytest.raises(CheckFailed, match="of 103 images, and now there are 102"):
+        some_manifest().verify_images(some_images().take(np.arange(102)))

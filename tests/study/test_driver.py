@@ -10,7 +10,7 @@ import pytest
 
 from harness import config
 from harness.records import FoldRecord, TrialRecord
-from harness.study.driver import Driver, FoldEnded, TrialEnded, make_tasks
+from harness.study.driver import RUNG, Driver, FoldEnded, TrialEnded, make_tasks, shortened
 from harness.study.executors import Executor, FoldFailure, Report
 from harness.study.fold import FoldTask
 from harness.study.store import Store
@@ -91,10 +91,12 @@ def outcome(trials: list[TrialRecord]) -> list[tuple[object, ...]]:
     ]
 
 
+@pytest.mark.parametrize("rules", [["forgiving"], ["paired"], ["median"], ["forgiving", "search.rung=0.5"]])
 def test_the_outcome_does_not_depend_on_the_number_or_speed_of_workers(
-    study_file: Path, tmp_path: Path
+    study_file: Path, tmp_path: Path, rules: list[str]
 ) -> None:
-    study = study_of(study_file, "search.batch=4")
+    racing, *more = rules
+    study = study_of(study_file, "search.batch=4", "train.epochs=4", f"search.racing={racing}", *more)
     outcomes = []
     for slots, seed in [(1, 0), (2, 0), (3, 1), (5, 2), (20, 3)]:
         driver = driver_of(study, tmp_path / f"{slots}-{seed}", noisy, slots=slots, seed=seed)
@@ -104,11 +106,13 @@ def test_the_outcome_does_not_depend_on_the_number_or_speed_of_workers(
     assert all(other == outcomes[0] for other in outcomes)
 
 
-@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize(("slots", "rung"), [(1, "null"), (3, "null"), (1, "0.25"), (3, "0.25")])
 def test_a_study_stopped_anywhere_goes_on_to_the_same_end(
-    study_file: Path, tmp_path: Path, slots: int
+    study_file: Path, tmp_path: Path, slots: int, rung: str
 ) -> None:
-    study = study_of(study_file, "search.batch=3", "search.sampler=tpe")
+    study = study_of(
+        study_file, "search.batch=3", "search.sampler=tpe", "train.epochs=4", f"search.rung={rung}"
+    )
     whole = driver_of(study, tmp_path / "whole", noisy, slots=slots)
     events = list(whole.run())
     for cut in range(0, len(events), 7):
@@ -230,3 +234,33 @@ def test_a_damaged_fold_record_is_trained_again(study_file: Path, tmp_path: Path
     assert isinstance(again.executor, TableExecutor)
     assert [task.key() for task in again.executor.trained] == [whole.trials[0].folds[1]]
     assert outcome(again.trials) == outcome(whole.trials)
+
+
+def test_a_short_training_comes_first_and_may_stop_a_trial_without_a_fold(
+    study_file: Path, tmp_path: Path
+) -> None:
+    def score(task: FoldTask) -> float:
+        if task.values["train.epochs"] == 4:
+            return smooth(task)
+        return 0.1 if float(task.values["model.dropout"]) < 0.2 else 0.6  # type: ignore[arg-type]
+
+    study = study_of(study_file, "search.rung=0.5", "search.racing=none", "train.epochs=4")
+    driver = driver_of(study, tmp_path, score)
+    steps = [(event.number, event.fold) for event in driver.run() if isinstance(event, FoldEnded)]
+    assert steps[0] == (0, RUNG)
+    executor = driver.executor
+    assert isinstance(executor, TableExecutor)
+    short = [task for task in executor.trained if task.values["train.epochs"] == 2]
+    assert len(short) == study.search.trials and {task.fold for task in short} == {0}
+    stopped = [trial for trial in driver.trials if trial.state == "stopped"]
+    assert stopped and all(float(trial.params["model.dropout"]) < 0.2 for trial in stopped)  # type: ignore[arg-type]
+    assert all(not trial.folds and trial.mean is None and trial.rung_score for trial in stopped)
+    assert all("short training" in trial.reason for trial in stopped)
+
+
+def test_shortening_scales_the_schedule() -> None:
+    values = {"train.epochs": 20, "train.step_size": 8, "train.warmup_epochs": 2.0, "train.lr": 0.1}
+    assert shortened(values, 0.25) == {
+        "train.epochs": 5, "train.step_size": 2, "train.warmup_epochs": 0.5, "train.lr": 0.1
+    }  # fmt: skip
+    assert shortened({"train.epochs": 1}, 0.25) == {"train.epochs": 1}

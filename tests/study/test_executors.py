@@ -30,7 +30,8 @@ def images() -> Images:
 
 def workplace_of(images: Images, home: Path) -> tuple[Workplace, FoldTask]:
     store = Store(home)
-    split = Manifest(images.content_hash, 3, 0, make_folds(images.labels, num_folds=3, seed=0))
+    fold_of = make_folds(images.labels, num_folds=3, seed=0)
+    split = Manifest.make(images, fold_of, np.arange(len(images)), num_folds=3, seed=0)
     split.save(home / "split.npz")
     task = FoldTask(VALUES, images.content_hash, split.hash, 3, 0, 0, dict(COMPUTE))
     return Workplace(store.keep_images(images), home / "split.npz", home), task

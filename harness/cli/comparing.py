@@ -1,0 +1,77 @@
+"""compare, gallery: the commands that look into trials."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json
+from harness.messages import to_stderr
+
+
+def compare(
+    trials: Annotated[
+        list[str],
+        typer.Argument(metavar="TRIAL...", help="STUDY is its best trial, STUDY:3 trial 3, STUDY:* all."),
+    ],
+    rope: Annotated[
+        float, typer.Option(min=0.0, help="Differences of the score up to it are equal in practice.")
+    ] = 0.01,
+    alpha: Annotated[
+        float, typer.Option(min=1e-6, max=0.5, help="Level of the tests, for all together.")
+    ] = 0.05,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="PNG", dir_okay=False, help="Draw the comparison.")
+    ] = None,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Say which trials differ by more than chance.
+
+    Corrected t-test, exact McNemar, Bayesian correlated t-test, the set that cannot be told apart, and the cheapest.
+    """
+    to_stderr()
+    from harness.cli import verdicts
+    from harness.errors import UsageError
+    from harness.results.compare import compare as comparing
+    from harness.study.store import Store
+
+    if picture is not None and not picture.absolute().parent.is_dir():
+        raise UsageError(f"--picture {picture}: there is no folder {picture.parent}")
+    document = comparing(Store(home), trials, rope=rope, alpha=alpha)
+    if picture is not None:
+        from harness.tracking import figures
+
+        figures.save(figures.comparison(document), picture)
+    print_json(document) if as_json else verdicts.comparison(document)
+
+
+def gallery(
+    study: Annotated[str, typer.Argument(help="A study that has been started.")],
+    top: Annotated[int, typer.Option(min=1, help="How many of the best trials must agree.")] = 3,
+    most: Annotated[int, typer.Option(min=1, help="Images of each class and kind.")] = 24,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Make a page of images that the best trials get wrong.
+
+    Wrong, confident and agreed on by all, and labels that are likely wrong, by class; never the test images.
+    """
+    to_stderr()
+    from harness.cli.finishing import show_in_mlflow
+    from harness.results.gallery import gallery as making
+    from harness.study.store import Store
+
+    store = Store(home)
+    document = making(store, study, top=top, most=most)
+    if as_json:
+        print_json(document)
+    else:
+        kinds = {kind: sum(map(len, classes.values())) for kind, classes in document["images"].items()}
+        print(", ".join(f"{count:,} {kind}" for kind, count in kinds.items()))
+        print(document["page"])
+    show_in_mlflow(store, study)
+
+
+COMMANDS: list[Callable[..., None]] = [compare, gallery]

@@ -1,0 +1,100 @@
+"""confirm, final: the commands that say what a finished study is worth."""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, Workers, num_workers, print_json
+from harness.messages import to_stderr
+
+if TYPE_CHECKING:
+    from harness.study.store import Store
+
+Study = Annotated[str, typer.Argument(help="A study that has been started.")]
+Top = Annotated[int, typer.Option(min=1, help="How many of the best trials; trial 0 is always among them.")]
+
+
+def confirm(
+    study: Study,
+    top: Top = 3,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="New splits; from 2 on, the spread is told apart by its causes.")
+    ] = 1,
+    workers: Workers = "auto",
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Train the best trials again with fresh seeds and new folds.
+
+    Says how much of each score was luck, and whether the order held.
+    """
+    to_stderr()
+    from harness.cli import verdicts
+    from harness.results.confirm import confirm as confirming
+    from harness.study.store import Store
+
+    store = Store(home)
+    document = told(confirming(store, study, top=top, repeats=repeats, workers=processes(workers)))
+    print_json(document) if as_json else verdicts.confirmation(document)
+    show_in_mlflow(store, study)
+
+
+def final(
+    study: Study,
+    top: Top = 3,
+    i_checked: Annotated[
+        str, typer.Option(metavar="REASON", help="Why a failed audit is no reason to stop.")
+    ] = "",
+    again: Annotated[
+        str, typer.Option(metavar="REASON", help="Why the test images are opened once more.")
+    ] = "",
+    workers: Workers = "auto",
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Open the sealed test images, once, for the confirmed winner.
+
+    Audits and confirms the study if that has not been done, trains the winner on all training images, scores it,
+    writes the look down in the ledger, and registers the network in MLflow as the champion.
+    """
+    to_stderr()
+    from harness.cli import verdicts
+    from harness.results import final as finishing
+    from harness.results.champion import publish
+    from harness.study.store import Store
+
+    store = Store(home)
+    request = finishing.Request(top=top, workers=processes(workers), checked=i_checked, again=again)
+    document = told(finishing.final(store, study, request))
+    print_json(document) if as_json else verdicts.final(document)
+    publish(store, study, document)
+    show_in_mlflow(store, study)
+
+
+def told(steps: Iterator[str | dict[str, Any]]) -> dict[str, Any]:
+    """Print the lines of progress on stderr; the document that ends them."""
+    for step in steps:
+        if isinstance(step, dict):
+            return step
+        print(step, file=sys.stderr, flush=True)
+    raise AssertionError("the steps end with a document")
+
+
+def show_in_mlflow(store: "Store", study: str) -> None:
+    """Have MLflow's pages say what was found; without MLflow it is kept, and shown later."""
+    from harness.study.recording import redeliver
+    from harness.study.tuning import Settings
+
+    redeliver(store, study, tracking_uri=Settings(store.home).tracking_uri)
+
+
+def processes(workers: str) -> int:
+    """The number behind --workers, auto included."""
+    from harness.study.tuning import num_processors
+
+    return num_workers(workers) or num_processors()
+
+
+COMMANDS: list[Callable[..., None]] = [confirm, final]

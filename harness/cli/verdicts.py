@@ -1,0 +1,169 @@
+"""What confirm and final have found, for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from harness.cli.render import console, duration
+
+
+def confirmation(document: Mapping[str, Any]) -> None:
+    """The trials before and after, and whether the order held."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("trial", "tuned", "± se", "confirmed", "± se", "lost"):
+        table.add_column(column, no_wrap=True)
+    for row in sorted(document["trials"], key=lambda row: document["confirmed_order"].index(row["number"])):
+        star = " *" if row["number"] == document["winner"] else ""
+        table.add_row(
+            f"{row['number']}{star}",
+            *_pair(row["tuned"], row["tuned_standard_error"]),
+            *_pair(row["confirmed"], row["confirmed_standard_error"]),
+            f"{row['shrinkage']:+.4f}",
+        )
+    console().print(table)
+    print(_order(document))
+    for line in _causes(document["variance"]):
+        print(line)
+
+
+def final(document: Mapping[str, Any]) -> None:
+    """The test score, what the folds had promised, and how often the test images have been looked at."""
+    metric, num_images = document["objective"], document["num_images"]
+    low, high = document["intervals"][metric]
+    row = next(row for row in document["confirm"]["trials"] if row["number"] == document["trial"])
+    duplicates, looks = document["duplicates"], document["looks"]
+    print(f"trial {document['trial']}, trained on all training images")
+    test = f"{document['scores'][metric]:.4f}   95 % {low:.4f} to {high:.4f}"
+    print(f"test {metric:<12} {test}   {num_images:,} images")
+    if duplicates["num_images"]:
+        what = f"without the {duplicates['num_images']:,} that resemble a training image"
+        print(f"{'':<17} {duplicates['score_without']:.4f}   {what}")
+    print(f"{'confirmed':<17} {row['confirmed']:.4f} ± {row['confirmed_standard_error']:.4f}")
+    print(f"{'tuned':<17} {row['tuned']:.4f} ± {row['tuned_standard_error']:.4f}")
+    times = "once" if looks == 1 else f"{looks} times"
+    print(f"these test images have been looked at {times} so far (ledger.jsonl)")
+
+
+def comparison(document: Mapping[str, Any]) -> None:
+    """The trials, best first, each against the best."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    columns = (
+        "trial",
+        "mean",
+        "± se",
+        "to the best",
+        "95 %",
+        "t-test p",
+        "McNemar",
+        "p",
+        "worse/equal/better",
+        "time",
+        "",
+    )
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    for row in document["trials"]:
+        table.add_row(
+            row["trial"], *_pair(row["mean"], row["standard_error"]), *_against(row),
+            duration(row["seconds"]), ", ".join(_marks(row)),
+        )  # fmt: skip
+    console().print(table)
+    level = (
+        f"p adjusted for all pairs (Holm), level {document['alpha']:g}; equal is within ±{document['rope']:g}"
+    )
+    print(f"{level}; McNemar: images only the best has right, only this one")
+    smallest = f"{document['smallest_difference']:.4f}"
+    print(
+        f"with {document['num_folds']} folds, a difference of {smallest} would be found four times out of five"
+    )
+    if any(row["best_of_its_study"] for row in document["trials"]):
+        print(
+            "the best of a study was chosen by these very scores, so it looks a little better than it is: see confirm"
+        )
+
+
+def _against(row: Mapping[str, Any]) -> tuple[str, ...]:
+    if "difference" not in row:
+        return ("best", "", "", "", "", "")
+    bayes, mcnemar = row["bayes"], row["mcnemar"]
+    return (
+        f"{row['difference']:+.4f}",
+        f"{row['low']:+.4f} to {row['high']:+.4f}",
+        f"{row['t_test']['adjusted']:.3g}",
+        f"{mcnemar['only_best_right']:,}/{mcnemar['only_this_right']:,}",
+        f"{mcnemar['adjusted']:.2g}",
+        "/".join(f"{bayes[part]:.0%}" for part in ("worse", "equivalent", "better")),
+    )
+
+
+def _marks(row: Mapping[str, Any]) -> list[str]:
+    alike = ["cannot be told from the best"] if row["indistinguishable"] and "difference" in row else []
+    return alike + (["cheapest within one error"] if row["cheapest"] else [])
+
+
+def audit(document: Mapping[str, Any]) -> None:
+    """Every finding in a line, the worst first, and the verdict."""
+    styles = {"failed": "red", "noted": "yellow", "passed": "green"}
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("", "check", "what was found"):
+        table.add_column(column, overflow="fold")
+    order = list(styles)
+    for finding in sorted(document["findings"], key=lambda finding: order.index(finding["verdict"])):
+        verdict = finding["verdict"]
+        table.add_row(f"[{styles[verdict]}]{verdict}[/]", finding["probe"], escape(finding["sentence"]))
+    console().print(table)
+    for line in [*_leaky(document["duplicates"]), *_stops(document["stopped"])]:
+        print(line)
+    print(f"audit {document['verdict']}: {document['sentence']}")
+
+
+def _leaky(duplicates: Mapping[str, Any]) -> list[str]:
+    leaky = duplicates["leaky_split"]
+    lines = [f"pictures of duplicates: {duplicates['picture']}"] if duplicates["picture"] else []
+    if leaky:
+        scores = f"{leaky['leaky']:.1%} of them right, {leaky['honest']:.1%} without"
+        lines.append(
+            f"plain folds: {leaky['images']} of {leaky['of']:,} images have a duplicate in training, {scores}: "
+            f"the score would change by {leaky['inflation']:+.4f}"
+        )
+    return lines
+
+
+def _stops(stopped: Mapping[str, Any] | None) -> list[str]:
+    if not stopped or not stopped["finished"]:
+        return []
+    rate = f"{len(stopped['false'])} of {stopped['finished']} would have won"
+    return [
+        f"stopped trials, finished for once: {rate} (95 % at most {stopped['high']:.0%} of all {stopped['stopped']})"
+    ]
+
+
+def _pair(mean: float, error: float | None) -> tuple[str, str]:
+    return f"{mean:.4f}", "-" if error is None else f"{error:.4f}"
+
+
+def _order(document: Mapping[str, Any]) -> str:
+    if document["winner_held"]:
+        return f"trial {document['winner']} is the best again"
+    return f"trial {document['winner']} is the best now; tuning had chosen trial {document['tuned_order'][0]}"
+
+
+def _causes(variance: Mapping[str, Any] | None) -> list[str]:
+    """What the scores' spread comes from, and what another repeat would buy."""
+    if variance is None:
+        return []
+    shares = variance["components"]["share"].items()
+    parts = [f"{name} {share:.0%}" for name, share in shares if share is not None]
+    pays = variance["what_pays"]
+    errors = {
+        name: f"{design['standard_error']:.4f} ({design['trainings']} folds a trial)"
+        for name, design in pays.items()
+        if design["standard_error"] is not None
+    }
+    lines = [f"spread of one fold's score: {', '.join(parts)}"]
+    if errors:
+        options = f"one more seed each {errors['one_more_seed']}, one more split {errors['one_more_split']}"
+        lines.append(f"error of a trial's mean: now {errors['now']}, {options}")
+    return lines

@@ -1,0 +1,98 @@
+"""The model card of a study's final network: what it was trained on, what its score is worth, what it is not for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.records import StudyRecord, TrialRecord
+
+
+def model_card(
+    record: StudyRecord, trial: TrialRecord, final: Mapping[str, Any], honest: Mapping[str, Any] | None
+) -> str:
+    """Markdown.   final: the study's finding "final".   honest: its finding "honest", or None.
+
+    Source: the headings are those of Mitchell et al. 2019, Model cards for model reporting, arXiv 1810.03993.
+    """
+    metric = record.objective
+    low, high = final["intervals"][metric]
+    confirmed = next(row for row in final["confirm"]["trials"] if row["number"] == trial.number)
+    duplicates = final["duplicates"]
+    scores = [
+        ("tuned, mean over folds", f"{_scored(trial.mean, trial.standard_error)}"),
+        ("confirmed with fresh seeds and folds", f"{_scored(*_confirmed(confirmed))}"),
+        (
+            "**test images, opened for this**",
+            f"**{final['scores'][metric]:.4f}** (95 % {low:.4f} to {high:.4f})",
+        ),
+    ]
+    if honest:
+        interval = f"95 % {honest['low']:.4f} to {honest['high']:.4f}"
+        scores.insert(
+            1, ("corrected for the choice among all trials", f"{honest['corrected']:.4f} ({interval})")
+        )
+    if duplicates["score_without"] is not None and duplicates["num_images"]:
+        scores.append(
+            (
+                f"the same without {duplicates['num_images']:,} test images that resemble a training image",
+                f"{duplicates['score_without']:.4f}",
+            )
+        )
+    checked = f" Accepted nevertheless: {final['checked']}." if final["checked"] else ""
+    return (
+        "\n\n".join(
+            [
+                f"# {record.name}, trial {trial.number}",
+                record.question.splitlines()[0] if record.question else "",
+                f"## Evaluation\n\n{_table((metric, 'value'), scores)}",
+                f"Looks at these test images so far, by any study: **{final['looks']}**."
+                + (f" Reason for this one: {final['reason']}." if final["reason"] else ""),
+                f"Audit {final['audit']['verdict']}: {final['audit']['sentence']}{checked}",
+                f"## Training data\n\n{_data(record)}",
+                f"## Training\n\n{_training(record, trial)}",
+                f"## Use\n\n{_use(record)}",
+            ]
+        )
+        + "\n"
+    )
+
+
+def _scored(mean: float | None, error: float | None) -> str:
+    return f"{mean:.4f}" + (f" ± {error:.4f}" if error is not None else "")
+
+
+def _confirmed(row: Mapping[str, Any]) -> tuple[float, float]:
+    return row["confirmed"], row["confirmed_standard_error"]
+
+
+def _data(record: StudyRecord) -> str:
+    channels, height, width = record.data["image_shape"]
+    classes = ", ".join(map(str, record.data["classes"]))
+    return (
+        f"{record.data['settings']['name']}: {record.data['num_images']:,} images of {height}×{width} pixels and "
+        f"{channels} channel(s), SHA-256 `{record.data['hash'][:16]}`. Classes: {classes}."
+    )
+
+
+def _training(record: StudyRecord, trial: TrialRecord) -> str:
+    commit = str(record.provenance.get("commit") or "")[:10] or "unknown"
+    protocol = (
+        f"Chosen among {record.num_trials} trials by stratified {record.num_folds}-fold cross-validation (seed "
+        f"{record.seed}, commit `{commit}`), then trained once more on all training images."
+    )
+    values = [(f"`{path}`", str(value)) for path, value in trial.values.items()]
+    return f"{protocol}\n\n{_table(('option', 'value'), values)}"
+
+
+def _use(record: StudyRecord) -> str:
+    return (
+        "For images like those it was tested on: of the same kind, size and classes. An image of no class gets one of "
+        "them all the same. The interval says how much another sample of such images might differ; it does not cover "
+        "other cameras, places or times.\n\n"
+        f'`mlflow.pyfunc.load_model("models:/{record.name}@champion")` takes uint8 images (N, C, H, W) and gives '
+        f"logits. `harness reproduce {record.name}` trains the trial again."
+    )
+
+
+def _table(head: tuple[str, str], rows: list[tuple[str, str]]) -> str:
+    cells = [head, ("---", "---"), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)

@@ -1,0 +1,160 @@
+"""The score of the best of many trials, corrected for having been picked: bootstrap bias-corrected cross-validation.
+
+The best of many noisy scores is too good. So the choice is repeated on resampled images: the trial that is best on
+the images drawn is scored on those that were not; the mean of these scores is the corrected one. Among equal trials
+it is unbiased; among unequal ones a little low, because a choice from resampled images is worse than the real one.
+What no resampling of images can see is how lucky the winner's networks were in their initialisation and splits.
+
+Source: Tsamardinos, Greasidou and Borboudakis 2018, Bootstrapping the out-of-sample predictions for efficient and
+accurate cross-validation, Machine Learning 107, doi 10.1007/s10994-018-5714-4.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.scoring.metrics import METRICS, Counted
+
+SLOW_REPEATS = 200  # of a metric that has no short form and is computed on each resample as it stands
+CHUNK_NUMBERS = 4_000_000  # of resampling weights in memory at a time
+
+# (resamples, images) how often each was drawn -> (resamples, trials) the metric on what was drawn.
+Resampled = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class CorrectedBest:
+    """The best of `num_trials`: its score as it is, corrected for the choice, and the 95 % interval of the latter."""
+
+    naive: float
+    corrected: float
+    low: float
+    high: float
+    num_trials: int
+
+
+def corrected_best(
+    metric: str,
+    labels: np.ndarray,
+    probabilities: Sequence[np.ndarray],
+    *,
+    eligible: Sequence[bool],
+    repeats: int = 1000,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+) -> CorrectedBest:
+    """Score of the trial that is best by the metric of its pooled predictions, with and without correction.
+
+    metric: a name in METRICS; without a short form there, `repeats` is at most 200. What rises as images get fewer,
+    as `calibration_error` does, is corrected too far.   labels: int (N,), N >= 2.
+    probabilities: (N, classes) per trial; NaN rows where a trial stopped by racing has no predictions.
+    eligible: which trials may be the best; they have all rows.   groups: int (N,); whole groups are resampled.
+
+    Stopped trials compete too, or the winner would seem to have been chosen from fewer. A row that one lacks is
+    taken from a complete trial drawn at random (a hot deck). That keeps equal trials unbiased, because whether a
+    fold was trained depends on earlier folds only. A trial without any row is left out.
+
+    The interval: percentiles of the scores on the images not drawn, which are N/e images in the mean; drawn back
+    towards the corrected score by sqrt(e - 1), the ratio of the standard deviation of their mean to that of N
+    resampled images. Raises ValueError if no trial is eligible or an eligible one lacks rows.
+    """
+    better = METRICS[metric]
+    trials = _complete(probabilities, eligible, np.random.default_rng(seed))
+    sign = 1 if better.higher_is_better else -1
+    scores = [better(labels, rows) for rows, may in zip(probabilities, eligible, strict=True) if may]
+    naive = max(scores, key=lambda score: sign * score)
+    evaluate = _resampled(metric, labels, trials)
+    if better.per_image is None and better.of_counts is None:
+        repeats = min(repeats, SLOW_REPEATS)
+
+    found = []
+    for weights in _bootstrap(np.arange(len(labels)) if groups is None else groups, repeats, seed):
+        drawn = evaluate(weights)
+        if len(trials) == 1:
+            found.append(drawn[:, 0])
+            continue
+        left = (weights == 0).astype(np.float32)
+        enough = left.any(1)
+        winners = (sign * drawn[enough]).argmax(1)
+        found.append(np.take_along_axis(evaluate(left[enough]), winners[:, None], axis=1)[:, 0])
+    spread = np.concatenate(found)
+    low, high = np.percentile(spread, [2.5, 97.5])
+    if len(trials) == 1:
+        return CorrectedBest(naive, naive, float(low), float(high), 1)
+    corrected = float(spread.mean())
+    shrink = 1 / np.sqrt(np.e - 1)
+    low, high = (corrected + shrink * (edge - corrected) for edge in (low, high))
+    return CorrectedBest(naive, corrected, float(low), float(high), len(trials))
+
+
+def _complete(
+    probabilities: Sequence[np.ndarray], eligible: Sequence[bool], generator: np.random.Generator
+) -> list[np.ndarray]:
+    """Every trial that has rows, those it lacks taken from eligible trials at random."""
+    lacks = [np.isnan(rows).any(1) for rows in probabilities]
+    donors = [rows for rows, may in zip(probabilities, eligible, strict=True) if may]
+    if not donors:
+        raise ValueError("no trial is complete, so there is no best one")
+    for number, (lack, may) in enumerate(zip(lacks, eligible, strict=True)):
+        if may and lack.any():
+            raise ValueError(f"trial {number} is eligible but lacks {lack.sum()} predictions")
+    trials = []
+    for rows, lack in zip(probabilities, lacks, strict=True):
+        if lack.any() and not lack.all():
+            rows = rows.copy()
+            donor = np.where(lack, generator.integers(len(donors), size=len(lack)), -1)
+            for number, given in enumerate(donors):
+                rows[donor == number] = given[donor == number]
+        if not lack.all():
+            trials.append(rows)
+    return trials
+
+
+def _bootstrap(groups: np.ndarray, repeats: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each image was drawn, float32 (some resamples, N), when groups are drawn with replacement."""
+    generator = np.random.default_rng(seed)
+    names, member = np.unique(groups, return_inverse=True)
+    at_once = max(1, CHUNK_NUMBERS // len(member))
+    for first in range(0, repeats, at_once):
+        drawn = [
+            np.bincount(generator.integers(len(names), size=len(names)), minlength=len(names))
+            for _ in range(first, min(first + at_once, repeats))
+        ]
+        yield np.array(drawn, dtype=np.float32)[:, member]
+
+
+def _resampled(metric: str, labels: np.ndarray, trials: Sequence[np.ndarray]) -> Resampled:
+    """The metric of each trial as a function of how often each image was drawn."""
+    entry = METRICS[metric]
+    if entry.per_image is not None:
+        columns = np.stack([entry.per_image(labels, rows) for rows in trials], axis=1).astype(np.float32)
+        return lambda weights: (weights @ columns) / weights.sum(1, keepdims=True)
+    if entry.of_counts is not None:
+        return _from_counts(entry.of_counts, labels, trials)
+
+    def one_by_one(weights: np.ndarray) -> np.ndarray:
+        draws = [np.repeat(np.arange(len(labels)), row.astype(np.int64)) for row in weights]
+        return np.array([[entry(labels[drawn], rows[drawn]) for rows in trials] for drawn in draws])
+
+    return one_by_one
+
+
+def _from_counts(of_counts: Counted, labels: np.ndarray, trials: Sequence[np.ndarray]) -> Resampled:
+    """Counts of the images drawn by class called and right or wrong, as one sparse product for all trials."""
+    from scipy.sparse import csr_array
+
+    num_trials, num_classes = len(trials), trials[0].shape[1]
+    called = np.stack([rows.argmax(1) for rows in trials], axis=1)
+    cells = (np.arange(num_trials) * 2 + (called == labels[:, None])) * num_classes + called
+    shape = (num_trials * 2 * num_classes, len(labels))
+    images = np.repeat(np.arange(len(labels)), num_trials)
+    membership = csr_array((np.ones(cells.size, np.float32), (cells.ravel(), images)), shape=shape)
+    classes = np.eye(num_classes, dtype=np.float32)[labels]
+
+    def counted(weights: np.ndarray) -> np.ndarray:
+        wrong_right = (membership @ weights.T).T.reshape(len(weights), num_trials, 2, num_classes)
+        actual = (weights @ classes)[:, None, :]
+        return of_counts(wrong_right[:, :, 1], actual, wrong_right.sum(2))
+
+    return counted

@@ -1,0 +1,100 @@
+"""Trains folds beside a study: to confirm, to probe, to reproduce. Nothing of the study changes."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from harness.errors import DataError, HarnessError, RecordError
+from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
+from harness.splits.manifest import Manifest
+from harness.study.executors import Executor, FoldFailure, InlineExecutor, ProcessExecutor, Workplace
+from harness.study.fold import FoldTask, task_values
+from harness.study.store import Store
+
+Label = TypeVar("Label")
+
+
+def workplace_of(store: Store, record: StudyRecord, *, home: Path | None = None) -> Workplace:
+    """Where the folds of a started study are trained, once its images and its split are found unchanged.
+
+    home: the store that takes the folds and the images, if another.
+    Raises DataError or CheckFailed for other images, RecordError for another split.
+    """
+    from harness import datasets
+
+    images = datasets.load_training(record.data["settings"])
+    path = store.study_folder(record.name) / "split.npz"
+    split = Manifest.load(path)
+    if split.hash != record.split_hash:
+        raise RecordError(f"{path}: damaged: it is not the split of the record")
+    split.verify_images(images)
+    if images.content_hash != record.data["hash"]:
+        raise DataError(
+            f"the images are not those of the record (hash {record.data['hash'][:12]}, now {images.content_hash[:12]})"
+        )
+    home = home or store.home
+    return Workplace(Store(home).keep_images(images), path, home)
+
+
+def fold_tasks(
+    record: StudyRecord, trial: TrialRecord, *, split_hash: str | None = None, seed: int | None = None
+) -> dict[int, FoldTask]:
+    """The tasks of a trial by fold, as the study trains them; with another split or seed where given."""
+    return {
+        fold: FoldTask(
+            values=task_values(trial.values),
+            data_hash=record.data["hash"],
+            split_hash=split_hash or record.split_hash,
+            num_folds=record.num_folds,
+            fold=fold,
+            seed=record.seed if seed is None else seed,
+            compute=record.compute,
+        )
+        for fold in range(record.num_folds)
+    }
+
+
+def train_tasks(
+    workplace: Workplace, tasks: Mapping[Label, FoldTask], *, workers: int = 1
+) -> Iterator[tuple[Label, Epoch | FoldRecord]]:
+    """Train tasks, in their order: yields epochs as they end, and every task's record once.
+
+    Tasks that the workplace's store has already come first, at once.   workers: processes; 1 is this one.
+    Raises HarnessError if a fold cannot be trained.
+    """
+    store = Store(workplace.home)
+    labels: dict[str, list[Label]] = {}  # equal tasks are trained once
+    for label, task in tasks.items():
+        labels.setdefault(task.key(), []).append(label)
+    waiting: list[FoldTask] = []
+    for key, equal in labels.items():
+        known = store.read_fold(key)
+        if known is None:
+            waiting.append(tasks[equal[0]])
+        else:
+            yield from ((label, known) for label in equal)
+    if not waiting:
+        return
+    with _executor(workplace, min(workers, len(waiting))) as executor:
+        for key, report in _train(executor, waiting):
+            yield from ((label, report) for label in labels[key])
+
+
+def _train(executor: Executor, waiting: list[FoldTask]) -> Iterator[tuple[str, Epoch | FoldRecord]]:
+    """Reports by the key of their task, until all of these tasks are done."""
+    under_way: dict[str, FoldTask] = {}
+    while waiting or under_way:
+        while waiting and len(under_way) < executor.num_slots:
+            task = waiting.pop(0)
+            under_way[task.key()] = task
+            executor.submit(task)
+        key, report = executor.next()
+        if isinstance(report, FoldFailure):
+            raise HarnessError(f"fold {under_way[key].fold} cannot be trained: {report.reason}")
+        if isinstance(report, FoldRecord):
+            del under_way[key]
+        yield key, report
+
+
+def _executor(workplace: Workplace, workers: int) -> Executor:
+    return InlineExecutor(workplace) if workers <= 1 else ProcessExecutor(workplace, workers)

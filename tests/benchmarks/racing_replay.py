@@ -1,0 +1,180 @@
+"""What each racing rule costs and loses, by replaying a recorded study thousands of times in other orders.
+
+The recording is of 159 configurations × 5 folds, all trained; racing_recording.yaml says how it is made. A simulated
+study draws some of them at random. `folds`: share of the folds trained. `missed`: how often the study's best trial is
+not the best of its configurations. `regret`: by how much it is worse in the mean, in points.
+
+    python -m tests.benchmarks racing_replay [--studies 2000] [--trials 20 40 80] [--json] [--record HOME]
+"""
+
+import argparse
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.records import FoldRecord
+from harness.results.leaderboard import started_study
+from harness.study.driver import shortened
+from harness.study.extra import fold_tasks, train_tasks, workplace_of
+from harness.study.racing import RULES, Field, Rule, stops_at_rung
+from harness.study.store import Store
+
+SHARES = (0.25, 0.5)  # of the epochs, of the short trainings
+RECORDING = Path(__file__).parent / "racing_recording.json.gz"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """scores, seconds: (configurations, folds).   rungs, rung_seconds: share of the epochs -> (configurations,)."""
+
+    scores: np.ndarray
+    seconds: np.ndarray
+    rungs: dict[float, np.ndarray]
+    rung_seconds: dict[float, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one simulated study. folds, seconds: shares of what training all would take.   regret: of the score."""
+
+    folds: float
+    seconds: float
+    missed: bool
+    regret: float
+
+
+def recording() -> Recording:
+    rows = json.loads(gzip.decompress(RECORDING.read_bytes()))["configurations"]
+
+    def column(name: str) -> np.ndarray:
+        return np.array([row[name] for row in rows])
+
+    return Recording(
+        column("scores"),
+        column("seconds"),
+        {share: column(f"rung {share}") for share in SHARES},
+        {share: column(f"rung {share} seconds") for share in SHARES},
+    )
+
+
+def simulate(known: Recording, order: Sequence[int], rule: Rule, rung: float | None = None) -> Outcome:
+    """A study that tries these configurations, one after the other, as the driver does."""
+    num_folds = known.scores.shape[1]
+    earlier: list[list[float]] = []
+    best: int | None = None
+    spent = trained = 0.0
+    for trial in order:
+        scores = known.scores[trial].tolist()
+        incumbent = None if best is None else known.scores[best].tolist()
+        if rung is not None:
+            spent += known.rung_seconds[rung][trial]
+            trained += rung
+            if incumbent and best is not None and stops_at_rung(
+                known.rungs[rung][trial], known.rungs[rung][best], incumbent
+            ):  # fmt: skip
+                continue
+        done = 0
+        for fold in range(num_folds):
+            done = fold + 1
+            spent += known.seconds[trial][fold]
+            if incumbent and done < num_folds and rule.stops(scores[:done], Field(incumbent, earlier)):
+                break
+        trained += done
+        earlier.append(scores[:done])
+        if done == num_folds and (best is None or np.mean(scores) > known.scores[best].mean()):
+            best = trial
+    means = known.scores[list(order)].mean(1)
+    assert best is not None
+    regret = float(means.max() - known.scores[best].mean())
+    seconds = spent / known.seconds[list(order)].sum()
+    return Outcome(trained / len(order) / num_folds, float(seconds), regret > 0, regret)
+
+
+def replayed(known: Recording, *, rule: str, rung: float | None, trials: int, studies: int) -> dict[str, Any]:
+    """Many simulated studies. The first trial, the defaults, is a configuration of the middle third."""
+    random = np.random.default_rng(0)  # the same studies for every rule
+    ranked = np.argsort(known.scores.mean(1))
+    middle = ranked[len(ranked) // 3 : 2 * len(ranked) // 3]
+    found = []
+    for _ in range(studies):
+        first = int(random.choice(middle))
+        rest = random.permutation(np.setdiff1d(np.arange(len(ranked)), [first]))[: trials - 1]
+        found.append(simulate(known, [first, *rest.tolist()], RULES[rule](), rung))
+    missed = float(np.mean([study.missed for study in found]))
+    return {
+        "rule": rule,
+        "rung": rung,
+        "trials": trials,
+        "folds": float(np.mean([study.folds for study in found])),
+        "seconds": float(np.mean([study.seconds for study in found])),
+        "missed": missed,
+        "missed_error": float(np.sqrt(missed * (1 - missed) / studies)),
+        "regret": float(np.mean([study.regret for study in found])),
+        "worst_regret": float(np.max([study.regret for study in found])),
+    }
+
+
+def rows(studies: int, trials: Sequence[int]) -> Iterator[dict[str, Any]]:
+    known = recording()
+    cases = [("none", None), ("forgiving", None), ("paired", None), ("median", None)]
+    cases += [("forgiving", 0.25), ("forgiving", 0.5), ("paired", 0.25)]
+    for number in trials:
+        for rule, rung in cases:
+            yield replayed(known, rule=rule, rung=rung, trials=number, studies=studies)
+
+
+def record(home: Path) -> None:
+    """Make the recording from the finished study in `home`, after its short trainings."""
+    store = Store(home)
+    study = started_study(store, "racing_recording")
+    complete = [trial for trial in store.read_trials(study.name) if trial.state == "complete"]
+    tasks = {
+        (trial.number, share): replace(task, values=shortened(task.values, share))
+        for trial in complete
+        for share in SHARES
+        for task in [fold_tasks(study, trial)[0]]
+    }
+    short = {
+        label: report
+        for label, report in train_tasks(workplace_of(store, study), tasks)
+        if isinstance(report, FoldRecord)
+    }
+    rows = []
+    for trial in complete:
+        folds = [fold for key in trial.folds if (fold := store.read_fold(key))]
+        row: dict[str, Any] = {"params": trial.params, "scores": trial.scores}
+        row["seconds"] = [round(fold.seconds, 2) for fold in folds]
+        for share in SHARES:
+            row[f"rung {share}"] = short[trial.number, share].metrics[study.objective]
+            row[f"rung {share} seconds"] = round(short[trial.number, share].seconds, 2)
+        rows.append(row)
+    RECORDING.write_bytes(gzip.compress(json.dumps({"configurations": rows}).encode(), mtime=0))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--record", type=Path, metavar="HOME", help="first make the recording anew")
+    parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument("--trials", type=int, nargs="+", default=[20, 40, 80])
+
+
+def report(options: argparse.Namespace) -> list[dict[str, Any]]:
+    if options.record:
+        record(options.record)
+    return list(rows(options.studies, options.trials))
+
+
+def table(found: Sequence[dict[str, Any]]) -> str:
+    head = "| rule | rung | trials | folds trained | time | winner missed | regret, points | worst |"
+    lines = [head, "|---|---|---|---|---|---|---|---|"]
+    for row in found:
+        missed = f"{row['missed']:.1%} ± {row['missed_error']:.1%}"
+        lines.append(
+            f"| {row['rule']} | {row['rung'] or '–'} | {row['trials']} | {row['folds']:.0%} | {row['seconds']:.0%} | "
+            f"{missed} | {100 * row['regret']:.2f} | {100 * row['worst_regret']:.2f} |"
+        )
+    return "\n".join(lines)

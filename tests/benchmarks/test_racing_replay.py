@@ -1,0 +1,25 @@
+"""The figures that the default rule was chosen by, on fewer simulated studies."""
+
+from harness.sections import Search
+from harness.study.racing import RULES
+from tests.benchmarks.racing_replay import recording, replayed, simulate
+
+
+def test_the_default_rule_saves_half_the_folds_and_seldom_loses_the_winner() -> None:
+    known = recording()
+    found = replayed(known, rule=Search().racing, rung=None, trials=40, studies=100)
+    assert found["folds"] < 0.5 and found["missed"] < 0.05 and found["regret"] < 0.001
+
+
+def test_without_racing_every_fold_is_trained_and_the_winner_found() -> None:
+    found = simulate(recording(), range(30), RULES["none"]())
+    assert (found.folds, found.missed, found.regret) == (1.0, False, 0.0) and abs(found.seconds - 1) < 1e-9
+
+
+def test_forgiving_loses_more_winners_than_paired() -> None:
+    known = recording()
+    missed = {
+        rule: replayed(known, rule=rule, rung=None, trials=40, studies=100)["missed"]
+        for rule in ("forgiving", "paired")
+    }
+    assert missed["forgiving"] > missed["paired"]
