@@ -49,7 +49,7 @@ def _worth(document: Mapping[str, Any]) -> list[Text]:
     """What the best score is worth: corrected for the choice, and what the audit has found."""
     lines = []
     honest, audit = document["honest"], document["audit"]
-    if honest:
+    if honest and honest["num_trials"] > 1:
         interval = f"95 % {honest['low']:.4f} to {honest['high']:.4f}"
         what = f"corrected for the choice among {honest['num_trials']} trials"
         lines.append(Text(f"{what}: {honest['corrected']:.4f}   {interval}"))

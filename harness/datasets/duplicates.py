@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from harness.datasets.agreement import SAME, agreement, luminance
+from harness.datasets.agreement import SAME, SMALLEST, agreement, luminance
 from harness.datasets.grouping import merged
 from harness.datasets.images import hash_images
 from harness.files import write_file
@@ -29,6 +29,7 @@ TELL_FROM = 20_000  # images: fewer take no time worth a message
 FREQUENCIES = 8  # of each axis, in the perceptual hash
 PLAIN = 2.0  # grey levels: an image that deviates less from its mean has nothing to compare
 TABLES = 16  # sorted lists of hashes
+FEW_TABLES = 2  # where nothing but rounding can change a hash
 ROTATION = 4  # bits by which each list's order is turned against the one before
 NEIGHBOURS = 32  # of each image, before and after it in a list
 MOST_BITS = 14  # in which two hashes may differ
@@ -82,7 +83,8 @@ def find(pixels: Pixels, other: Pixels | None = None) -> Duplicates:
     exact = {(first[key], index) for index, key in enumerate(other_hashes) if key in first}
     exact |= {(index, other_first[key]) for index, key in enumerate(hashes) if key in other_first}
     ours, theirs = (np.fromiter(found.values(), np.int64) for found in (first, other_first))
-    near, mirrored = _candidates(described[ours], other_described[theirs])
+    num_tables = TABLES if min(pixels.shape[2:]) >= SMALLEST else FEW_TABLES
+    near, mirrored = _candidates(described[ours], other_described[theirs], num_tables)
     near = np.stack([ours[near[:, 0]], theirs[near[:, 1]]], axis=1)
     scores = dict.fromkeys(exact, 1.0)
     if other is None:
@@ -153,7 +155,7 @@ def _first_of_equals(hashes: list[bytes]) -> dict[bytes, int]:
     return first
 
 
-def _candidates(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(ours: np.ndarray, theirs: np.ndarray, num_tables: int) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of descriptors worth a look at the pixels: int64 (P, 2); and whether one is mirrored: bool (P,).
 
     Their signs are the hash. Each list is sorted by its bits in another order, so that hashes that differ in a few
@@ -161,35 +163,39 @@ def _candidates(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     rows, listed = np.flatnonzero(ours.any(1)), np.flatnonzero(theirs.any(1))
     around = np.arange(-NEIGHBOURS, NEIGHBOURS + 1)
-    sides = {False: ours[rows], True: ours[rows] * MIRROR}
-    found, likeness = np.empty((0, 3), np.int64), np.empty(0, np.float32)
-    for table, mirrored in product(range(TABLES if len(listed) else 0), sides):
+    sides = (ours[rows], ours[rows] * MIRROR)
+    places, likeness = np.empty(0, np.int64), np.empty(0, np.float32)  # place in (ours, theirs, mirrored)
+    shape = len(ours), len(theirs), len(sides)
+    for table, mirrored in product(range(num_tables if len(listed) else 0), range(len(sides))):
         order = np.roll(LOWEST_FIRST, -ROTATION * table)
         codes, wanted = _code(theirs[listed], order), _code(sides[mirrored], order)
         ranks = np.argsort(codes, kind="stable")
         codes = codes[ranks]
-        place = np.searchsorted(codes, wanted)
-        pairs, values = [found], [likeness]
+        middle = np.searchsorted(codes, wanted)
+        all_places, all_likeness = [places], [likeness]
         for start in range(0, len(rows), BLOCK):
             part = slice(start, start + BLOCK)
-            near = np.clip(place[part, None] + around, 0, len(ranks) - 1)
+            near = np.clip(middle[part, None] + around, 0, len(ranks) - 1)
             hits, columns = np.nonzero(np.bitwise_count(codes[near] ^ wanted[part, None]) <= MOST_BITS)
             one, two = hits + start, listed[ranks[near[hits, columns]]]
-            pairs.append(np.column_stack([rows[one], two, np.full(len(one), mirrored)]))
-            values.append(np.einsum("ij,ij->i", sides[mirrored][one], theirs[two]))
-        found, likeness = _closest(np.concatenate(pairs), np.concatenate(values))
-    return found[:, :2], found[:, 2] == 1
+            all_places.append(np.ravel_multi_index((rows[one], two, np.full_like(one, mirrored)), shape))
+            all_likeness.append(np.einsum("ij,ij->i", sides[mirrored][one], theirs[two]))
+        places, likeness = _closest(np.concatenate(all_places), np.concatenate(all_likeness), shape)
+    one, two, is_mirrored = np.unravel_index(places, shape)
+    return np.column_stack([one, two]), is_mirrored == 1
 
 
-def _closest(pairs: np.ndarray, likeness: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each first image the few pairs, once each, that are most alike."""
+def _closest(
+    places: np.ndarray, likeness: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each image the few candidates, once each, that are most alike."""
     likely = likeness >= LIKELY
-    pairs, first = np.unique(pairs[likely], axis=0, return_index=True)
+    places, first = np.unique(places[likely], return_index=True)
     likeness = likeness[likely][first]
-    order = np.lexsort((-likeness, pairs[:, 0]))
-    pairs, likeness = pairs[order], likeness[order]
-    few = np.arange(len(pairs)) - np.searchsorted(pairs[:, 0], pairs[:, 0]) < CLOSEST
-    return pairs[few], likeness[few]
+    image = places // (shape[1] * shape[2])
+    order = np.lexsort((-likeness, image))
+    few = order[np.arange(len(order)) - np.searchsorted(image, image) < CLOSEST]
+    return places[few], likeness[few]
 
 
 def _code(described: np.ndarray, order: np.ndarray) -> np.ndarray:

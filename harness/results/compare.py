@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.errors import RecordError, UsageError
 from harness.records import SCHEMA, StudyRecord, TrialRecord, best_of
-from harness.results.leaderboard import started_study
+from harness.results.leaderboard import mismatch, started_study
 from harness.scoring import paired
 from harness.scoring.honest import corrected_interval, corrected_standard_error
 from harness.study.predictions import out_of_fold
@@ -97,13 +97,7 @@ def _named(store: Store, name: str) -> list[Contender]:
 
 
 def _require_comparable(one: Contender, other: Contender) -> None:
-    differ = {
-        "data": one.record.data["hash"] != other.record.data["hash"],
-        "splits": one.record.split_hash != other.record.split_hash,
-        "objectives": one.record.objective != other.record.objective,
-    }
-    if any(differ.values()):
-        what = ", ".join(name for name, is_so in differ.items() if is_so)
+    if what := mismatch(one.record, other.record):
         raise UsageError(f"{one.label} and {other.label} cannot be compared: they are of different {what}")
 
 

@@ -99,6 +99,16 @@ def compare(store: Store, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def mismatch(one: StudyRecord, other: StudyRecord) -> str:
+    """In what two studies differ such that their scores cannot be compared, e.g. "data, splits"; or ""."""
+    differ = {
+        "data": one.data["hash"] != other.data["hash"],
+        "splits": one.split_hash != other.split_hash,
+        "objectives": one.objective != other.objective,
+    }
+    return ", ".join(what for what, different in differ.items() if different)
+
+
 def _best_trial(store: Store, record: StudyRecord, best: TrialRecord | None) -> dict[str, Any]:
     """images_per_second: of training only, over all epochs of the trial's folds that are still there."""
     folds = [store.read_fold(key) for key in best.folds] if best else []
@@ -117,18 +127,13 @@ def _best_trial(store: Store, record: StudyRecord, best: TrialRecord | None) -> 
 def _gain(
     record_before: StudyRecord, before: TrialRecord | None, record: StudyRecord, best: TrialRecord | None
 ) -> dict[str, Any]:
-    differ = {
-        "data": record_before.data["hash"] != record.data["hash"],
-        "splits": record_before.split_hash != record.split_hash,
-        "objectives": record_before.objective != record.objective,
-    }
+    no_gain = mismatch(record_before, record)
     gain = error = None
-    if before and best and not any(differ.values()):
+    if before and best and not no_gain:
         sign = 1 if record.direction == "maximize" else -1
         gains = [sign * (new - old) for new, old in zip(best.scores, before.scores, strict=True)]
         gain = sum(gains) / len(gains)
         error = corrected_standard_error(gains, test_fraction=1 / (record.num_folds - 1))
-    no_gain = ", ".join(what for what, different in differ.items() if different)
     return {"gain": gain, "gain_standard_error": error, "no_gain": no_gain}
 
 
