@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.timeout(300)
 HARNESS = [sys.executable, "-m", "harness"]
+
+# Real processes: `harness smoke` goes the same way in a third of the time.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def harness(*arguments: str, home: Path, expect: int = 0) -> str:
@@ -90,7 +92,6 @@ def test_only_the_best_trial_keeps_its_weights(study: Path, finished: Path) -> N
     assert len(kept) == 3 < len(weights(finished))
 
 
-@pytest.mark.slow
 def test_two_workers_give_the_same_bits_as_one(study: Path, finished: Path, tmp_path: Path) -> None:
     harness("tune", "--study", str(study), "--workers", "2", home=tmp_path)
     assert status(study.stem, tmp_path) == status(study.stem, finished)
@@ -99,7 +100,6 @@ def test_two_workers_give_the_same_bits_as_one(study: Path, finished: Path, tmp_
     assert theirs.keys() <= ours.keys()  # two workers may have trained ahead
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("line", "delay", "workers"), [(2, 0.3, "1"), (4, 0.0, "2"), (9, 0.2, "2")])
 def test_a_killed_study_goes_on_to_the_same_bits(
     study: Path, finished: Path, tmp_path: Path, line: int, delay: float, workers: str
@@ -121,7 +121,6 @@ def test_a_killed_study_goes_on_to_the_same_bits(
     process.stderr.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_study_ends_soon_and_cleanly(
     study: Path, tmp_path: Path, number: signal.Signals, code: int
@@ -162,7 +161,6 @@ def test_the_gate_fails_below_its_value(study: Path, finished: Path) -> None:
     harness("tune", "--study", str(study), "--fail-below", "1.01", home=finished, expect=3)
 
 
-@pytest.mark.slow
 def test_the_smoke_run_holds(tmp_path: Path) -> None:
     done = subprocess.run([*HARNESS, "smoke"], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

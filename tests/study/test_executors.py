@@ -54,6 +54,7 @@ def hashes(executor: Executor, tasks: list[FoldTask]) -> dict[str, dict[str, str
     return {key: report.hashes for key, report in train(executor, tasks) if isinstance(report, FoldRecord)}
 
 
+@pytest.mark.slow
 def test_folds_have_the_same_bits_inline_and_in_workers_even_if_one_is_killed(
     images: Images, tmp_path: Path
 ) -> None:
