@@ -13,9 +13,12 @@ from PIL import Image
 
 from harness import datasets
 from harness.datasets import folder as folder_module
+from harness.datasets.duplicates import find
 from harness.datasets.images import Images
+from harness.datasets.listing import list_images
 from harness.datasets.sealed import load_test
 from harness.errors import DataError
+from tests.datasets.photographs import brighter, flipped, jpeg, views
 
 
 @pytest.fixture(autouse=True)
@@ -51,13 +54,13 @@ def load(root: Path, **options: Any) -> Images:
 
 @pytest.fixture
 def num_decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Counts the files that are decoded."""
-    counter = [0]
+    """Counts the files that are decoded: to be used, and to look for duplicates."""
+    counter = [0, 0]
     decode = folder_module.decode
 
-    def counting(content: bytes, **options: Any) -> np.ndarray:
-        counter[0] += 1
-        return decode(content, **options)
+    def counting(content: bytes, *, image_size: int, channels: int) -> np.ndarray:
+        counter[image_size == folder_module.COMPARED] += 1
+        return decode(content, image_size=image_size, channels=channels)
 
     monkeypatch.setattr(folder_module, "decode", counting)
     return counter
@@ -77,10 +80,12 @@ def test_the_second_start_decodes_nothing_and_maps_the_same_images(
     root: Path, num_decoded: list[int]
 ) -> None:
     first = load(root)
-    assert num_decoded == [24]  # not one file of the test part
+    assert num_decoded == [24, 30]  # all are looked at once, and none of the test part is used
     second = load(root)
-    assert num_decoded == [24] and second.content_hash == first.content_hash
+    assert num_decoded == [24, 30] and second.content_hash == first.content_hash
     assert isinstance(second.pixels, np.memmap) and second.path == first.path
+    load_test(settings(root))
+    assert num_decoded == [30, 30]
 
 
 def test_the_second_start_does_not_even_read_the_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +99,8 @@ def test_touched_and_moved_files_are_recognised_by_their_content(root: Path, num
     for path in root.rglob("*.png"):
         os.utime(path)
     root.rename(root.parent / "moved")
-    assert load(root.parent / "moved").path == first.path and num_decoded == [24]
+    assert load(root.parent / "moved").path == first.path
+    assert num_decoded == [24, 30]
 
 
 def test_a_changed_file_is_noticed_even_with_its_old_size_and_time(root: Path) -> None:
@@ -127,7 +133,7 @@ def test_a_damaged_copy_is_made_anew_with_a_warning(
     content[1000] ^= 4
     path.write_bytes(content)
     again = load(root)
-    assert again.content_hash == expected and num_decoded == [48]
+    assert again.content_hash == expected and num_decoded == [48, 30]
     assert "damaged" in caplog.text and "made anew" in caplog.text
 
 
@@ -137,15 +143,17 @@ def test_a_damaged_note_of_what_was_seen_does_no_harm(root: Path, home: Path, nu
     for content in (b"", b"\xff\x00", b"folder-0", b"../.."):
         seen.write_bytes(content)
         assert load(root).content_hash == expected
-    assert num_decoded == [24]
+    assert num_decoded == [24, 30]
 
 
-def test_train_and_test_folders_are_taken_as_they_are(tmp_path: Path, root: Path) -> None:
+def test_train_and_test_folders_are_taken_as_they_are(
+    tmp_path: Path, root: Path, num_decoded: list[int]
+) -> None:
     root.rename(tmp_path / "train")
     (tmp_path / "all").mkdir()
     (tmp_path / "train").rename(tmp_path / "all" / "train")
     save(tmp_path / "all" / "test" / "b" / "x.png", np.zeros((8, 8, 3), np.uint8))
-    assert len(load(tmp_path / "all")) == 30
+    assert len(load(tmp_path / "all")) == 30 and num_decoded == [30, 0]
     test = load_test(settings(tmp_path / "all"))
     assert test.names == ("b/x.png",) and test.labels.tolist() == [1] and test.classes == ("a", "b", "c d")
 
@@ -200,6 +208,32 @@ def test_equal_files_are_never_in_both_parts(root: Path) -> None:
     train, test = load(root, test_fraction=0.3), load_test(settings(root, test_fraction=0.3))
     assert not {image.tobytes() for image in train.pixels} & {image.tobytes() for image in test.pixels}
     assert np.bincount(test.labels).tolist() == [6, 3, 3]
+
+
+def test_duplicates_are_never_in_both_parts(tmp_path: Path) -> None:
+    changes = (flipped, lambda image: brighter(image, 1.1), lambda image: jpeg(image, 75))
+    for place, image in enumerate(views(120)):
+        folder = tmp_path / "root" / "ab"[place % 2]
+        save(folder / f"{place:03}.png", image.transpose(1, 2, 0))
+        if place < 60:
+            save(folder / f"{place:03} copy.png", changes[place % 3](image).transpose(1, 2, 0))
+    for options in ({"image_size": 32}, {"image_size": 48, "channels": 1}):
+        chosen = {**settings(tmp_path / "root"), **options}
+        train, test = datasets.load_training(chosen), load_test(chosen)
+        in_train, in_test = ({Path(name).name[:3] for name in part.names} for part in (train, test))
+        assert not in_train & in_test and len(in_train | in_test) == 120
+        assert 34 <= len(test) <= 36 and not len(find(train.pixels, test.pixels).pairs)
+
+
+def test_an_unreadable_file_is_the_duplicate_of_none(root: Path) -> None:
+    for name in ("a", "b"):
+        (root / name / "text.jpg").write_text(f"no image {name}")
+        save(root / name / "black.png", np.zeros((8, 8, 3), np.uint8))
+    listing = list_images(root, "train")
+    found = folder_module._duplicates(listing, folder_module._hash_files(listing), root.parent, "")
+    assert [{listing.files[index].name for index in pair} for pair in found.pairs] == [
+        {"a/black.png", "b/black.png"}
+    ]
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error(

@@ -1,12 +1,17 @@
 """The sealed part of data sets without one: by content, whole groups, as many of each class as asked for."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from harness.datasets.holdout import hold_out
 from harness.datasets.holdout import test_part as held_out_part
 from harness.datasets.images import Images
 from harness.errors import DataError
+from tests.datasets.photographs import brighter, flipped, jpeg, views
 
 CLASSES = ("a", "b", "c")
 
@@ -69,6 +74,74 @@ def test_images_of_a_group_stay_together_whatever_they_show() -> None:
         assert train.groups is not None and test.groups is not None
         assert not set(train.groups) & set(test.groups) and len(test) == 12
         assert equal is None or len({0, 9} & set(test.groups)) in (0, 2)
+
+
+@st.composite
+def with_duplicates(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, float]:
+    """Labels, which images are alike, and the fraction to hold out."""
+    labels = np.array(draw(st.lists(st.integers(0, 2), min_size=30, max_size=120)))
+    alike = np.arange(len(labels))
+    places = st.integers(0, len(labels) - 1)
+    for one, two in draw(st.lists(st.tuples(places, places), max_size=30)):
+        alike[alike == alike[one]] = alike[two]
+    return labels, alike, draw(st.floats(0.05, 0.6))
+
+
+@settings(max_examples=60, deadline=None)
+@given(with_duplicates())
+def test_duplicates_stay_together_and_only_those_that_were_divided_move(
+    case: tuple[np.ndarray, np.ndarray, float],
+) -> None:
+    labels, alike, fraction = case
+    keys = keys_of(len(labels))
+    try:
+        before = held_out_part(labels, keys, fraction=fraction, classes=CLASSES)
+        after = held_out_part(labels, keys, alike, fraction=fraction, classes=CLASSES)
+    except DataError:
+        assume(False)
+    assert all(len(set(after[alike == group])) == 1 for group in set(alike.tolist()))
+    divided = [group for group in set(alike.tolist()) if len(set(before[alike == group])) == 2]
+    moved = set(alike[before != after].tolist())
+    if not moved <= set(divided):  # then a class had nothing else to give
+        kept = before & ~np.isin(alike, divided)
+        assert set(labels[kept]) < set(labels)
+    else:
+        shares = [np.bincount(labels[mask], minlength=3) for mask in (before, after)]
+        assert (shares[1] <= shares[0]).all()
+
+
+def test_where_all_images_have_a_copy_every_class_still_gives_some() -> None:
+    labels, alike = np.repeat([0, 1, 2], 10), np.arange(30) // 2
+    mask = held_out_part(labels, keys_of(30), alike, fraction=0.1, classes=CLASSES)
+    assert np.bincount(labels[mask]).tolist() == [2, 2, 2]
+    assert (mask[::2] == mask[1::2]).all()
+
+
+def test_groups_with_images_that_are_alike_stay_together() -> None:
+    groups, alike = np.arange(60) // 3, np.arange(60)
+    alike[[5, 40]] = alike[[11, 50]]
+    keys = [str(group).encode() for group in groups]
+    joined = [{1, 3}, {13, 16}]
+    for fraction in (0.2, 0.35, 0.5):
+        mask = held_out_part(np.arange(60) % 3, keys, alike, fraction=fraction, classes=CLASSES)
+        in_test = set(groups[mask].tolist())
+        assert not in_test & set(groups[~mask].tolist())
+        assert all(len(pair & in_test) in (0, 2) for pair in joined)
+
+
+@pytest.mark.parametrize(
+    "change", [flipped, lambda image: brighter(image, 1.1), lambda image: jpeg(image, 70)]
+)
+def test_a_copy_is_never_sealed_while_its_original_is_trained_on(
+    change: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    originals = views(60)
+    pixels = np.concatenate([originals, np.stack([change(image) for image in originals])])
+    names = tuple(f"{index % 60}" for index in range(120))
+    images = Images(pixels, np.arange(120) % 2, ("a", "b"), names)
+    train, test = (hold_out(images, part, fraction=0.25) for part in ("train", "test"))  # type: ignore[arg-type]
+    assert not set(train.names) & set(test.names)
+    assert len(train) + len(test) == 120 and 28 <= len(test) <= 30
 
 
 def test_a_class_of_large_groups_gives_its_smallest_one() -> None:

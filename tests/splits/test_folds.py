@@ -1,10 +1,10 @@
-"""Folds: scikit-learn's where there are no groups; complete, stratified, repeatable, groups whole."""
+"""Folds: scikit-learn's, with groups and without; complete, stratified, repeatable, groups whole."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from harness.errors import DataError
 from harness.splits.folds import inner_split, make_folds
@@ -41,6 +41,34 @@ def test_every_class_is_spread_over_the_folds_to_within_one_image(case: tuple[np
     for label in np.unique(labels):
         shares = np.bincount(fold_of[labels == label], minlength=num_folds)
         assert shares.max() - shares.min() <= 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(labelled(), st.floats(0, 1))
+def test_folds_of_groups_are_those_of_scikit_learn(case: tuple[np.ndarray, int, int], alone: float) -> None:
+    labels, num_folds, seed = case
+    random = np.random.default_rng(seed)
+    groups = random.integers(0, len(labels), len(labels))
+    groups = np.where(random.random(len(labels)) < alone, 1000 + np.arange(len(labels)), groups)
+    reference = np.full(len(labels), -1)
+    splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed % 2**32)
+    for fold, (_, held_out) in enumerate(splitter.split(labels, labels, groups)):
+        reference[held_out] = fold
+    try:
+        found = make_folds(labels, num_folds=num_folds, seed=seed, groups=groups)
+    except DataError as error:
+        assert "groups are too few or too large" in str(error)
+        return
+    if len(set(groups)) < len(groups):  # else the folds are those without groups
+        assert (found == reference).all()
+
+
+def test_a_few_pairs_leave_many_images_evenly_spread() -> None:
+    labels, groups = np.arange(3000) % 3, np.arange(3000)
+    groups[:60:2] = groups[1:60:2]
+    fold_of = make_folds(labels, num_folds=5, seed=1, groups=groups)
+    for label in range(3):
+        assert np.bincount(fold_of[labels == label]).tolist() == [200] * 5
 
 
 def test_the_same_seed_gives_the_same_folds_and_another_one_others() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from harness import config, datasets
 from harness.cli import checking
 from harness.datasets.sealed import load_test
-from harness.errors import UsageError
+from harness.errors import CheckFailed, UsageError
 from harness.splits.manifest import Manifest
 from harness.study import sizing, tuning
 from harness.study.store import Store
@@ -99,6 +100,22 @@ def test_a_study_that_is_grouped_otherwise_is_another_one(study_file: Path, tmp_
     tune(study_file, tmp_path / "store")
     with pytest.raises(UsageError, match=r"(?s)data.groups.regex .*images"):
         tune(study_file, tmp_path / "store", "data.groups={regex: '(.)[0-9]_'}")
+
+
+def test_a_changed_image_or_label_is_named_when_a_study_goes_on(study_file: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for part, name, index in product(("train", "test"), ("ill", "well"), range(6)):
+        path = tmp_path / "parted" / part / name / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
+    options = (f"data.root={tmp_path / 'parted'}", "data.groups=null", "train.patience=null")
+    tune(study_file, tmp_path / "store", *options)
+    changed = tmp_path / "parted" / "train" / "well" / "2.png"
+    pixels = np.array(Image.open(changed))
+    pixels[3, 4, 1] ^= 1
+    Image.fromarray(pixels).save(changed)
+    with pytest.raises(CheckFailed, match=r"image 8 \(well/2.png\) has other pixels .* \(1 changed in all\)"):
+        tune(study_file, tmp_path / "store", *options)
 
 
 def test_a_check_counts_the_images_of_classes_and_groups(study_file: Path) -> None:
