@@ -21,19 +21,22 @@ def agreement(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """
     one, two = _reduced(one), _reduced(two)
     low, high = np.sort([image.std((1, 2, 3)) for image in (one, two)], axis=0)
+    alike = high <= MOST_CONTRAST * low
     height, width = one.shape[2:]
     if min(height, width) < SMALLEST:
         left, right = _equalised(one, two)
         equal = np.sqrt(np.square(left - right).mean((1, 2, 3))) <= ROUNDING
-        return np.where(equal & (high <= MOST_CONTRAST * low), _correlation(one, two), 0)
-    centre = two[:, :, 1:-1, 1:-1]
-    moved = [one[:, :, y : y + height - 2, x : x + width - 2] for y, x in product((1, 0, 2), repeat=2)]
-    overall = np.stack([_correlation(image, centre) for image in moved])
-    best, agreed = overall.argmax(0), np.where(high <= MOST_CONTRAST * low, overall.max(0), 0)
-    for place, image in enumerate(moved):
+        return np.where(alike & equal, _correlation(one, two), 0)
+    shifts = [np.s_[y : y + height - 2, x : x + width - 2] for y, x in product((1, 0, 2), repeat=2)]
+    middle = shifts[0]
+    grey, other = (luminance(image) for image in (one, two))
+    overall = np.stack([_grey_correlation(grey[:, *shift], other[:, *middle]) for shift in shifts])
+    best, agreed = overall.argmax(0), np.where(alike, overall.max(0), 0)
+    for place, shift in enumerate(shifts):
         likely = np.flatnonzero((best == place) & (agreed >= SAME))
-        parts = _agreement_of_parts(luminance(image[likely]), luminance(centre[likely]))
-        agreed[likely] = np.minimum(agreed[likely], parts)
+        colours = _correlation(one[likely][..., *shift], two[likely][..., *middle])
+        parts = _agreement_of_parts(grey[likely][:, *shift], other[likely][:, *middle])
+        agreed[likely] = np.minimum(colours, parts)
     return agreed
 
 
@@ -64,6 +67,17 @@ def _correlation(one: np.ndarray, two: np.ndarray) -> np.ndarray:
         found.append(np.einsum("nchw,nchw->n", left, right) / np.maximum(lengths, 1e-6))
     lesser: np.ndarray = np.minimum(*found)
     return lesser
+
+
+def _grey_correlation(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """(n, H, W) to (n,)."""
+    size = one[0].size if len(one) else 1
+    sums = [image.sum((1, 2)) for image in (one, two)]
+    squares = [np.einsum("nhw,nhw->n", image, image) for image in (one, two)]
+    common = np.einsum("nhw,nhw->n", one, two) - sums[0] * sums[1] / size
+    energies = [np.maximum(square - total**2 / size, 0) for square, total in zip(squares, sums, strict=True)]
+    correlation: np.ndarray = common / np.maximum(np.sqrt(energies[0] * energies[1]), 1e-6)
+    return correlation
 
 
 def _agreement_of_parts(one: np.ndarray, two: np.ndarray) -> np.ndarray:

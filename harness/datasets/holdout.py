@@ -100,5 +100,5 @@ def _check_both_parts(labels: np.ndarray, mask: np.ndarray, classes: Sequence[st
         if not mask[of_class].any() or mask[of_class].all():
             raise DataError(
                 f"class {name} cannot be in both the training and the test part: it has {of_class.sum()} "
-                "images, and equal images or groups stay together; add images, or give a test folder"
+                "images, and duplicates and groups stay together; add images, or give a test folder"
             )

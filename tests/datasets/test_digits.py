@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness import datasets
+from harness.datasets import sealed
 from harness.datasets.sealed import load_test
 from harness.errors import DataError
 
@@ -34,6 +35,13 @@ def test_training_and_test_digits_share_no_image_and_all_classes() -> None:
     assert not {image.tobytes() for image in train.pixels} & {image.tobytes() for image in test.pixels}
     shares = np.bincount(test.labels) / (np.bincount(train.labels) + np.bincount(test.labels))
     assert len(shares) == 10 and (abs(shares - 0.2) < 0.004).all()
+
+
+def test_test_pixels_come_without_labels_and_leave_the_seal_unbroken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealed, "opened", False)
+    pixels = sealed.test_pixels(SETTINGS)
+    assert not sealed.opened
+    assert (load_test(SETTINGS).pixels == pixels).all() and sealed.opened
 
 
 def test_loading_twice_gives_the_same_images() -> None:

@@ -1,6 +1,7 @@
 """Images: what they refuse, and that what was saved comes back whole or not at all."""
 
 import errno
+import hashlib
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,21 @@ def test_the_content_hash_depends_on_who_is_grouped_with_whom_and_not_on_numbers
 def test_the_content_hash_without_groups_is_the_same_in_every_release() -> None:
     expected = "bda777ade5a698ee179f5169dc19579da7f2ed8ade67c87e9fb2dface0e82010"
     assert replace(some_images(), groups=None).content_hash == expected
+
+
+def test_each_image_has_a_hash_of_its_pixels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = some_images()
+    monkeypatch.setattr(images_module, "CHUNK_BYTES", 7 * 3 * 36)
+    hashes = images.image_hashes
+    assert hashes.shape == (20, 16) and hashes.dtype == np.uint8
+    for pixels, found in zip(images.pixels, hashes, strict=True):
+        assert bytes(found) == hashlib.sha256(pixels.tobytes()).digest()[:16]
+    order = np.random.default_rng(0).permutation(20)
+    other = replace(images.take(order), labels=np.zeros(20, np.int64), classes=("a",), groups=None)
+    assert (other.image_hashes == hashes[order]).all()
+    strided = replace(images, pixels=images.pixels.transpose(0, 1, 3, 2).copy().transpose(0, 1, 3, 2))
+    assert (strided.image_hashes == hashes).all()
+    assert images.take(np.arange(0)).image_hashes.shape == (0, 16)
 
 
 def test_the_hash_does_not_depend_on_how_the_pixels_lie_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ def publish(hub: Path) -> Publish:
 
 
 @pytest.mark.parametrize("architecture", [DEFAULT, VIT, "mobilenetv3_small_050", "convnext_atto"])
-@pytest.mark.parametrize(("size", "channels"), [(4, 1), (33, 3)])
+@pytest.mark.parametrize(("size", "channels"), [pytest.param(4, 1, marks=pytest.mark.slow), (33, 3)])
 def test_every_family_learns_from_images_of_any_size_and_channels(
     architecture: str, size: int, channels: int
 ) -> None:

@@ -98,7 +98,7 @@ def test_squeezenets_last_convolution_becomes_a_layer_on_the_averaged_features()
 
 
 @pytest.mark.parametrize("architecture", [*FAMILIES, "squeezenet1_1"])
-@pytest.mark.parametrize(("size", "channels"), [(4, 1), (33, 3)])
+@pytest.mark.parametrize(("size", "channels"), [pytest.param(4, 1, marks=pytest.mark.slow), (33, 3)])
 def test_every_family_learns_from_images_of_any_size_and_channels(
     architecture: str, size: int, channels: int
 ) -> None:
