@@ -48,7 +48,7 @@ class Pixels(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Duplicates:
-    """Pairs of images that show the same picture; enough of them to connect all that do.
+    """Pairs of images that show the same picture: enough to connect all that do, or to name all across two sets.
 
     pairs: int64 (P, 2), sorted indices; the first is the smaller one where a single set was searched.
     exact: bool (P,), whether the pixels are equal.   similarity: float32 (P,), 0.8..1.
@@ -79,10 +79,10 @@ def find(pixels: Pixels, other: Pixels | None = None) -> Duplicates:
     there = pixels if other is None else other
     hashes, described = _describe(pixels)
     other_hashes, other_described = (hashes, described) if other is None else _describe(other)
-    first, other_first = _first_of_equals(hashes), _first_of_equals(other_hashes)
-    exact = {(first[key], index) for index, key in enumerate(other_hashes) if key in first}
-    exact |= {(index, other_first[key]) for index, key in enumerate(hashes) if key in other_first}
-    ours, theirs = (np.fromiter(found.values(), np.int64) for found in (first, other_first))
+    equals, other_equals = _equals(hashes), _equals(other_hashes)
+    exact = {(equals[key][0], index) for index, key in enumerate(other_hashes) if key in equals}
+    exact |= {(index, other_equals[key][0]) for index, key in enumerate(hashes) if key in other_equals}
+    ours, theirs = (np.array([same[0] for same in found.values()], int) for found in (equals, other_equals))
     num_tables = TABLES if min(pixels.shape[2:]) >= SMALLEST else FEW_TABLES
     near, mirrored = _candidates(described[ours], other_described[theirs], num_tables)
     near = np.stack([ours[near[:, 0]], theirs[near[:, 1]]], axis=1)
@@ -94,7 +94,11 @@ def find(pixels: Pixels, other: Pixels | None = None) -> Duplicates:
         near, mirrored = near[:, :2], near[:, 2] == 1
     for (one, two), score in zip(near.tolist(), _agreements(pixels, there, near, mirrored), strict=True):
         if score >= SAME:
-            scores[one, two] = max(score, scores.get((one, two), 0.0))
+            ones, twos = (
+                ([one], [two]) if other is None else (equals[hashes[one]], other_equals[other_hashes[two]])
+            )
+            for pair in {*product(ones, [two]), *product([one], twos)}:
+                scores[pair] = max(score, scores.get(pair, 0.0))
     pairs = sorted(scores)
     return Duplicates(
         np.array(pairs, dtype=np.int64).reshape(-1, 2),
@@ -148,11 +152,12 @@ def _chunks(pixels: Pixels) -> Iterator[np.ndarray]:
         yield pixels[start : start + step]
 
 
-def _first_of_equals(hashes: list[bytes]) -> dict[bytes, int]:
-    first: dict[bytes, int] = {}
+def _equals(hashes: list[bytes]) -> dict[bytes, list[int]]:
+    """The images of each hash, in order."""
+    found: dict[bytes, list[int]] = {}
     for index, key in enumerate(hashes):
-        first.setdefault(key, index)
-    return first
+        found.setdefault(key, []).append(index)
+    return found
 
 
 def _candidates(ours: np.ndarray, theirs: np.ndarray, num_tables: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,16 @@ def test_many_equal_images_make_few_pairs() -> None:
     found = find(images)
     assert len(found.pairs) == 598 and found.exact.all()
     assert (found.groups(600) == np.repeat([0, 1], 300)).all()
+
+
+def test_every_image_with_a_duplicate_in_the_other_set_is_named() -> None:
+    image, another = views(2)
+    copy = jpeg(image, 80)
+    here, there = np.stack([image, another, image, flipped(another)]), np.stack([copy, image, copy, another])
+    found = find(here, there)
+    assert set(found.pairs[:, 0]) == set(found.pairs[:, 1]) == {0, 1, 2, 3}
+    assert pairs_of(found) <= {*product((0, 2), (0, 1, 2)), (1, 3), (3, 3)}
+    assert {tuple(pair) for pair in found.only_exact().pairs.tolist()} == {(0, 1), (2, 1), (1, 3)}
 
 
 def test_many_versions_of_one_image_make_one_group() -> None:
