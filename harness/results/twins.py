@@ -13,10 +13,11 @@ from harness.results.probes import Bench, Finding
 from harness.seeds import seed_for
 from harness.splits.folds import make_folds
 from harness.study.predictions import out_of_fold
+from harness.study.splitting import duplicates_of
 
 MOST_PICTURES = 20
 ENOUGH = (
-    20  # held-out images with a duplicate among the training images, from which on a leaky split is tried
+    20  # held-out images with a duplicate among the training images: from so many on, a leaky split is tried
 )
 FEW = 0.01  # of the images across a border: below, they can hardly change a score
 
@@ -34,7 +35,7 @@ def report(bench: Bench) -> Generator[str, None, Report]:
     pictures of some are drawn into the study's folder, as duplicates.png.
     """
     images, split = bench.images, bench.split
-    found = duplicates.find(images.pixels)
+    found = duplicates_of(images, bench.store.home)
     plain = make_folds(
         images.labels, num_folds=split.num_folds, seed=seed_for(split.seed, "split") % 2**32, groups=None
     )

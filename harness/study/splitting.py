@@ -6,6 +6,7 @@ import numpy as np
 
 from harness.config import Study
 from harness.datasets import duplicates
+from harness.datasets.duplicates import Duplicates
 from harness.datasets.grouping import merged
 from harness.datasets.images import Images
 from harness.seeds import seed_for
@@ -33,9 +34,14 @@ def together(images: Images, kind: str, home: Path) -> np.ndarray:
     if kind == "ignore":
         joined = own
     else:
-        path = home / "duplicates" / f"{images.content_hash}.npz"
-        found = duplicates.remembered(path, lambda: duplicates.find(images.pixels))
+        found = duplicates_of(images, home)
         chosen = found.only_exact() if kind == "exact" else found
         joined = np.asarray(merged(own.tolist(), chosen.groups(len(images)).tolist()))
     _, first, codes = np.unique(joined, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[codes].astype(np.int64)
+
+
+def duplicates_of(images: Images, home: Path) -> Duplicates:
+    """The pairs of images that show the same picture: searched once per data set, kept in the store."""
+    path = home / "duplicates" / f"{images.content_hash}.npz"
+    return duplicates.remembered(path, lambda: duplicates.find(images.pixels))
