@@ -24,7 +24,8 @@ class Search(Section):
 
     trials: how many in all.   batch: how many are asked for before the first of them is told; the result depends
     on it, and never on the number of workers.   timeout_minutes: no new trial is begun after it.
-    rung: share of the epochs of a short training on fold 0 that comes first and may stop a trial; null is none.
+    rung: share of the epochs of a short training on fold 0 that comes first and may stop a trial; null is none. It
+    pays from some 20 trials on: the study has to learn first what a short training foretells.
     """
 
     trials: int = Field(default=20, ge=1, le=100_000)

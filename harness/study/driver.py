@@ -227,13 +227,14 @@ class _Heat:
         best = best_of(earlier, self.driver.study.direction)
         if best is None or len(scores) == self.num_folds:
             return ""
-        incumbent = self._signed(best.scores)
+        raced = [other for other in earlier if other.scores]
+        rungs = [other.rung_score for other in raced if other.rung_score is not None]
+        field = Field(
+            self._signed(best.scores), [self._signed(other.scores) for other in raced], self._signed(rungs)
+        )
         if scores:
-            field = Field(incumbent, [self._signed(other.scores) for other in earlier if other.scores])
             return self.rule.stops(self._signed(scores), field)
-        if trial.rung_score is None or best.rung_score is None:
-            return ""
-        return stops_at_rung(self.sign * trial.rung_score, self.sign * best.rung_score, incumbent)
+        return "" if trial.rung_score is None else stops_at_rung(self.sign * trial.rung_score, field)
 
     def _signed(self, scores: Sequence[float]) -> list[float]:
         return [self.sign * score for score in scores]

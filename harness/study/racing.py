@@ -10,16 +10,21 @@ from dataclasses import dataclass
 from statistics import median
 
 CONFIDENCE = 0.95  # that a trial loses, before the paired rule stops it
-LEAST_FREEDOM = 4  # degrees of freedom of a pooled variance, below which the paired rule keeps still
+LEAST_FREEDOM = 4  # degrees of freedom of a variance, below which the paired rule and the rung keep still
+RUNG_CONFIDENCE = 0.975  # that a trial loses, before its short training stops it
 WARM_UP = 5  # trials that the median rule must know
 
 
 @dataclass(frozen=True)
 class Field:
-    """The trials before: scores per fold, in fold order, of the incumbent and of all that trained a fold."""
+    """The trials before: scores per fold, in fold order, of the incumbent and of all that trained a fold.
+
+    rungs: what those trials scored after their short trainings, in the same order, where there are such.
+    """
 
     incumbent: Sequence[float]
     earlier: Sequence[Sequence[float]]
+    rungs: Sequence[float] = ()
 
 
 class Rule(ABC):
@@ -60,15 +65,13 @@ class Paired(Rule):
     """
 
     def stops(self, scores: Sequence[float], field: Field) -> str:
-        differences = [_differences(trial, field.incumbent) for trial in (*field.earlier, scores)]
-        freedom = sum(len(trial) - 1 for trial in differences if any(trial))  # the incumbent itself has none
+        variance, freedom = _paired_variance([*field.earlier, scores], field.incumbent)
         if freedom < LEAST_FREEDOM:
             return ""
         from scipy.special import stdtrit
 
-        squares = sum(sum((d - _mean(trial)) ** 2 for d in trial) for trial in differences)
-        n, k, gap = len(scores), len(field.incumbent), _mean(differences[-1])
-        margin = float(stdtrit(freedom, CONFIDENCE)) * (squares / freedom * (1 / n - 1 / k)) ** 0.5
+        n, k, gap = len(scores), len(field.incumbent), _mean(_differences(scores, field.incumbent))
+        margin = float(stdtrit(freedom, CONFIDENCE)) * (variance * (1 / n - 1 / k)) ** 0.5
         if gap + margin >= 0:
             return ""
         return f"{_so_far(scores, field)} is {-gap:.4f} behind the best trial, more than chance explains ({margin:.4f})"
@@ -92,17 +95,43 @@ class Median(Rule):
 RULES: dict[str, type[Rule]] = {"none": Never, "forgiving": Forgiving, "paired": Paired, "median": Median}
 
 
-def stops_at_rung(score: float, incumbent_rung: float, incumbent: Sequence[float]) -> str:
-    """Why a trial should get no fold at full length, or "".
+def stops_at_rung(score: float, field: Field) -> str:
+    """Why a trial should get no fold at full length, or "".   score: of fold 0 after its short training.
 
-    score, incumbent_rung: of fold 0 after the short training.   incumbent: the best trial's folds.
-    The short training must be behind by more than the best trial's own folds differ.
+    What fold 0 will score is predicted from the short training by the line through the trials before (least squares),
+    and what that says of the final mean by their paired differences. The trial stops if it then loses to the best
+    trial with 97.5 % probability: the line has to show what a short training is worth here, before it counts.
     """
-    spread = max(incumbent) - min(incumbent)
-    if score >= incumbent_rung - spread:
+    variance, freedom = _paired_variance(field.earlier, field.incumbent)
+    firsts = [trial[0] for trial in field.earlier]
+    points = len(firsts)
+    if min(freedom, points - 2) < LEAST_FREEDOM or len(set(field.rungs)) < 2:
         return ""
-    far = f"short training {abs(score):.4f}"
-    return f"{far} is worse than the best trial's {abs(incumbent_rung):.4f} by more than {spread:.4f}"
+    from scipy.special import stdtrit
+
+    centre = _mean(field.rungs)
+    spread = sum((rung - centre) ** 2 for rung in field.rungs)
+    pairs = list(zip(field.rungs, firsts, strict=True))
+    slope = sum((rung - centre) * first for rung, first in pairs) / spread
+    line = _mean(firsts) + slope * (score - centre)
+    residuals = sum((first - _mean(firsts) - slope * (rung - centre)) ** 2 for rung, first in pairs) / (
+        points - 2
+    )
+    error = residuals * (1 + 1 / points + (score - centre) ** 2 / spread)
+    error += variance * (1 - 1 / len(field.incumbent))
+    margin = float(stdtrit(points - 2, RUNG_CONFIDENCE)) * error**0.5
+    if line + margin >= field.incumbent[0]:
+        return ""
+    said = f"short training {abs(score):.4f}: fold 0 would come to {abs(line):.4f} ± {margin:.4f}"
+    return f"{said}, behind the best trial's {abs(field.incumbent[0]):.4f}"
+
+
+def _paired_variance(trials: Sequence[Sequence[float]], incumbent: Sequence[float]) -> tuple[float, int]:
+    """Of the differences to the incumbent fold by fold, pooled over trials; and its degrees of freedom."""
+    differences = [_differences(trial, incumbent) for trial in trials]
+    freedom = sum(len(trial) - 1 for trial in differences if any(trial))  # the incumbent itself has none
+    squares = sum(sum((d - _mean(trial)) ** 2 for d in trial) for trial in differences)
+    return squares / max(freedom, 1), freedom
 
 
 def _differences(trial: Sequence[float], incumbent: Sequence[float]) -> list[float]:

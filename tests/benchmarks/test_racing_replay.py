@@ -2,13 +2,20 @@
 
 from harness.sections import Search
 from harness.study.racing import RULES
-from tests.benchmarks.racing_replay import recording, replayed, simulate
+from tests.benchmarks.racing_replay import WILCOXON, recording, replayed, simulate
 
 
 def test_the_default_rule_saves_half_the_folds_and_seldom_loses_the_winner() -> None:
     known = recording()
     found = replayed(known, rule=Search().racing, rung=None, trials=40, studies=100)
     assert found["folds"] < 0.5 and found["missed"] < 0.05 and found["regret"] < 0.001
+
+
+def test_a_short_training_first_trains_less_than_a_third_of_the_folds_and_half_of_what_wilcoxon_does() -> None:
+    known = recording()
+    found = replayed(known, rule="paired", rung=0.25, trials=40, studies=100)
+    peer = replayed(known, rule=WILCOXON, rung=None, trials=40, studies=3)
+    assert found["folds"] < 1 / 3 and found["folds"] < 0.45 * peer["folds"] and found["missed"] < 0.05
 
 
 def test_without_racing_every_fold_is_trained_and_the_winner_found() -> None:

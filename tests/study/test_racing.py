@@ -97,9 +97,47 @@ def test_none_never_stops(trials: list[list[float]], num_folds: int) -> None:
     assert not RULES["none"]().stops([0.0] * num_folds, Field(trials[0], trials))
 
 
-def test_a_short_training_must_be_behind_by_more_than_the_folds_differ() -> None:
-    assert not stops_at_rung(0.41, 0.5, [0.7, 0.8, 0.75])
-    assert "0.3900 is worse than the best trial's 0.5000" in stops_at_rung(0.39, 0.5, [0.7, 0.8, 0.75])
+def rung_field(random: np.random.Generator, *, noise: float, trials: int = 12) -> Field:
+    """Trials whose fold 0 is their short training's score plus 0.2, up to that much noise."""
+    rungs = random.uniform(0.2, 0.6, trials)
+    scores = rungs[:, None] + 0.2 + random.normal(0, 0.01, (trials, FOLDS))
+    scores[:, 0] += random.normal(0, noise, trials)
+    return Field(scores[rungs.argmax()].tolist(), scores.tolist(), rungs.tolist())
+
+
+def test_a_short_training_counts_as_far_as_it_has_foretold_the_long_one() -> None:
+    telling, noisy = (rung_field(np.random.default_rng(0), noise=noise) for noise in (0.005, 0.3))
+    score = max(telling.rungs) - 0.1
+    assert "behind the best trial's" in stops_at_rung(score, telling)
+    assert not stops_at_rung(score, noisy)
+    assert not stops_at_rung(max(telling.rungs), telling)
+
+
+def test_a_short_training_counts_only_after_six_others() -> None:
+    field = rung_field(np.random.default_rng(0), noise=0.005, trials=6)
+    assert stops_at_rung(0.0, field)
+    assert not stops_at_rung(0.0, Field(field.incumbent, field.earlier[:5], field.rungs[:5]))
+
+
+def test_equal_short_trainings_foretell_nothing() -> None:
+    field = rung_field(np.random.default_rng(0), noise=0.005)
+    assert not stops_at_rung(0.0, Field(field.incumbent, field.earlier, [0.3] * 12))
+
+
+def test_the_rung_equals_the_prediction_interval_of_a_regression() -> None:
+    from scipy.stats import linregress, t
+
+    field = rung_field(np.random.default_rng(1), noise=0.02)
+    x, y = np.array(field.rungs), np.array(field.earlier)[:, 0]
+    fit, n = linregress(x, y), len(x)
+    pools = [np.subtract(trial, field.incumbent) for trial in field.earlier]
+    paired = sum(((pool - pool.mean()) ** 2).sum() for pool in pools) / (4 * (n - 1))
+    residual = ((y - fit.intercept - fit.slope * x) ** 2).sum() / (n - 2)
+    for score in np.linspace(0.2, 0.6, 41):
+        far = 1 + 1 / n + (score - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()
+        margin = t.ppf(0.975, n - 2) * np.sqrt(residual * far + paired * 4 / 5)
+        expected = fit.intercept + fit.slope * score + margin < field.incumbent[0]
+        assert bool(stops_at_rung(score, field)) == expected
 
 
 @pytest.mark.parametrize(("rule", "folds"), [("median", 5), ("paired", 2), ("paired", 3), ("paired", 5)])
