@@ -73,25 +73,28 @@ def writer(
 
 
 def trial_writer(study: StudyRecord, folds: Sequence[FoldRecord]) -> Writer | None:
-    """Writes confusion.json, .csv and .png, pooled over the folds, and learning_curves.png.
+    """Writes confusion.json and .csv, pooled over the folds.
 
-    Once all folds are there, also per_class.csv and calibration.png of the pooled predictions.
+    Once all folds are there, also confusion.png, learning_curves.png, and of the pooled predictions per_class.csv and
+    calibration.png: drawing takes longer than all the rest of a trial's delivery, and most trials are stopped.
     """
     if not folds:
         return None
 
     def write(folder: Path) -> None:
-        from harness.tracking import figures
-
         classes = study.data["classes"]
         matrix: np.ndarray = np.asarray([fold.confusion for fold in folds], dtype=np.int64).sum(0)
         _write_confusion(folder, matrix, classes)
         with (folder / "confusion.csv").open("w", newline="", encoding="utf-8") as file:
             rows = [[name, *counts] for name, counts in zip(classes, matrix.tolist(), strict=True)]
             csv.writer(file).writerows([["true \\ predicted", *classes], *rows])
+        if len(folds) < study.num_folds:
+            return
+        from harness.tracking import figures
+
         figures.save(figures.confusion(matrix, classes), folder / "confusion.png")
         figures.save(figures.learning_curves([fold.epochs for fold in folds]), folder / "learning_curves.png")
-        if len(folds) == study.num_folds and (predicted := pooled(folds)) is not None:
+        if (predicted := pooled(folds)) is not None:
             _write_per_class(folder / "per_class.csv", classes, *predicted)
             curve = calibration_curve(*predicted)
             figures.save(figures.calibration(curve), folder / "calibration.png")
