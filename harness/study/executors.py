@@ -5,15 +5,15 @@ before they are reported, so a fold outlives the driver that asked for it.
 """
 
 import logging
-import os
 import signal
 import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from multiprocessing import connection, get_context
-from multiprocessing.context import SpawnProcess
+from multiprocessing import connection, get_context, parent_process
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def run_fold(task: FoldTask, images: Images, split: Manifest, store: Store) -> I
 
 @dataclass
 class _Worker:
-    process: SpawnProcess
+    process: BaseProcess
     pipe: Any  # Connection
     task: FoldTask | None = None
 
@@ -161,10 +161,10 @@ class ProcessExecutor(Executor):
         self._workers = []
 
     def _start(self) -> _Worker:
-        context = get_context("spawn")
+        context = _context()
         ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_work, args=(theirs, self.workplace, os.getpid()), name="harness-worker", daemon=True
+        process = context.Process(  # type: ignore[attr-defined]
+            target=_work, args=(theirs, self.workplace), name="harness-worker", daemon=True
         )
         process.start()
         theirs.close()
@@ -200,10 +200,24 @@ class ProcessExecutor(Executor):
         worker.pipe.send(task)
 
 
-def _work(pipe: Any, workplace: Workplace, driver: int) -> None:
+def begin_imports() -> None:
+    """Have the process that workers are forked from import what they need, while this one prepares the study."""
+    if (context := _context()).get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        context.set_forkserver_preload(["harness.study.worker"])
+        forkserver.ensure_running()
+
+
+def _context() -> BaseContext:
+    """Workers are forked from a process that has done nothing but import; elsewhere each starts anew and imports."""
+    return get_context("forkserver" if sys.platform == "linux" else "spawn")
+
+
+def _work(pipe: Any, workplace: Workplace) -> None:
     """A worker process: take tasks until the driver is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
-    _die_with(driver)
+    _die_with_driver()
     messages.to_stderr()
     images, split, store = workplace.open()
     while True:
@@ -217,12 +231,16 @@ def _work(pipe: Any, workplace: Workplace, driver: int) -> None:
             pipe.send(getattr(errors, type(error).__name__)(str(error)))
 
 
-def _die_with(driver: int) -> None:
-    """Have the system end this process when the driver ends, even by SIGKILL. Elsewhere the pipe's end does."""
+def _die_with_driver() -> None:
+    """Have the system end this process when the driver ends, even by SIGKILL. Elsewhere the pipe's end does.
+
+    The driver's end ends the process that this one was forked from, and that ends this one.
+    """
     if sys.platform == "linux":
         import ctypes
 
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-        if os.getppid() != driver:
+        driver = parent_process()
+        if driver is None or not driver.is_alive():
             sys.exit(0)

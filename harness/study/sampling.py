@@ -15,6 +15,7 @@ from harness.records import TrialRecord, Values
 from harness.seeds import seed_for
 
 STARTUP_TRIALS = 10  # TPE's own default: that many random trials before it models anything
+LEAST_FOR_IMPORTANCES = 8  # trials
 
 
 class Asker:
@@ -62,11 +63,11 @@ class Asker:
             self._optuna.tell(trial.number, score)
 
     def importances(self) -> dict[str, float]:
-        """Share of each searched name in the spread of the scores (PED-ANOVA); empty while that is unknown."""
+        """Share of each searched name in the spread of the scores (PED-ANOVA); empty while too few are known."""
         import optuna
 
         complete = [trial for trial in self._optuna.trials if trial.state.is_finished() and trial.values]
-        if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
+        if len(complete) < LEAST_FOR_IMPORTANCES or len({trial.value for trial in complete}) < 2:
             return {}
         with _quiet():
             return dict(optuna.importance.get_param_importances(self._optuna))

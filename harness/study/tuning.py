@@ -18,7 +18,7 @@ from harness.records import StudyRecord, TrialRecord, best_of
 from harness.splits.manifest import Manifest
 from harness.study import guards
 from harness.study.driver import Driver, Event, FoldEnded, TrialEnded, make_tasks
-from harness.study.executors import Executor, InlineExecutor, ProcessExecutor, Workplace
+from harness.study.executors import Executor, InlineExecutor, ProcessExecutor, Workplace, begin_imports
 from harness.study.recording import Recorder, default_storage_url, default_tracking_uri
 from harness.study.splitting import make_split
 from harness.study.store import Store, valid_name
@@ -88,6 +88,8 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         raise UsageError(f"a study cannot be called {name!r}: letters, digits, space and _ . + - only")
     store = Store(settings.home)
     with store.driving(name):
+        if settings.workers != 1 and num_processors() > 1:
+            begin_imports()
         record, workplace = _prepare(study, store, name)
         executor = _executor(settings, record, workplace, study)
         recorder = Recorder(

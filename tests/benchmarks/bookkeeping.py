@@ -1,11 +1,11 @@
 """Recording trials in MLflow: straightforward client code, and harness; trials a second of processor time.
 
-Each trial has 5 folds of 20 epochs with 6 curves, a confusion matrix a fold and 5 models, in an SQLite database that is
-there already. `as tutorials do` opens a nested run per trial and fold and logs each epoch's metrics in a call, a figure of
-the matrix, and the model with mlflow.pytorch.log_model, without its requirements and with them. `harness, all models`
-delivers the same from its records (a model holds the five folds' weights), with four pictures a trial; `harness` writes
-the best trial's model only, which is the default; `harness, stopped trials` is what racing makes of most: two folds, no
-pictures.
+Each trial has 5 folds of 20 epochs with 6 curves, a confusion matrix a fold and 5 models, in an SQLite database
+that is there already. `as tutorials do` opens a nested run per trial and fold and logs each epoch's metrics in
+a call, a figure of the matrix, and the model with mlflow.pytorch.log_model, without its requirements and with
+them. `harness, all models` delivers the same from its records (a model holds the five folds' weights), with
+four pictures a trial; `harness` writes the best trial's model only, which is the default; `harness, stopped
+trials` is what racing makes of most: two folds, no pictures.
 """
 
 import argparse

@@ -11,7 +11,9 @@ def test_the_default_rule_saves_half_the_folds_and_seldom_loses_the_winner() -> 
     assert found["folds"] < 0.5 and found["missed"] < 0.05 and found["regret"] < 0.001
 
 
-def test_a_short_training_first_trains_less_than_a_third_of_the_folds_and_half_of_what_wilcoxon_does() -> None:
+def test_a_short_training_first_trains_less_than_a_third_of_the_folds_and_half_of_what_wilcoxon_does() -> (
+    None
+):
     known = recording()
     found = replayed(known, rule="paired", rung=0.25, trials=40, studies=100)
     peer = replayed(known, rule=WILCOXON, rung=None, trials=40, studies=3)
