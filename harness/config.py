@@ -29,7 +29,7 @@ class Study(Section):
     """One study, complete: every option of its model, data set and training has a value or a range.
 
     question: the comment at the top of the file.   text: the file as it was read.
-    overrides: the `--set` arguments, in order.
+    overrides: the `--set` arguments, in order.   measures: it says `compute: auto`.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Study(Section):
     model: dict[str, Any]  # dict[str, Setting]
     train: dict[str, Any]
     compute: dict[str, Scalar]
+    measures: bool
     cv: Cv
     search: Search
     objective: str
@@ -57,6 +58,8 @@ class Study(Section):
     def definition(self) -> dict[str, Any]:
         """What makes this study this one, as JSON: all but its budget and where its data lie."""
         document: dict[str, Any] = self.model_dump(include={"compute", "cv", "objective"})
+        if self.measures:
+            document["compute"] = "auto"
         document["data"] = {
             name: without_places(value) for name, value in self.data.items() if name not in PLACES
         }
@@ -166,7 +169,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
         return None
     study = Study(
         **identity, question=question(identity["text"]), data=data, model=model, train=train,
-        compute=compute, cv=cv, search=search, objective=objective,
+        compute=compute, measures=document.get("compute") == "auto", cv=cv, search=search, objective=objective,
     )  # fmt: skip
     problems += _grid_problems(study)
     problems += [*_racing_problems(study), *_rung_problems(study)]
@@ -177,8 +180,14 @@ def _mapping(document: dict[str, Any], part: str, problems: list[Problem]) -> di
     value = document.get(part)
     if value is None:
         return {}
+    if (part, value) == ("compute", "auto"):
+        return {}
     if not isinstance(value, dict):
-        problems.append(Problem(part, f"must be a map of names and values (got {value!r})"))
+        problems.append(
+            Problem(
+                part, f"must be a map of names and values{' or auto' * (part == 'compute')} (got {value!r})"
+            )
+        )
         return {}
     return value
 

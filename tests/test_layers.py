@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "harness"
 LAYERS: list[set[str]] = [
     {"errors", "messages", "seeds", "shares", "__init__"},
     {"records", "files"},
-    {"catalog"},
+    {"catalog", "phases"},
     {"study_yaml", "settings", "sections"},
     {"config"},
     {"space"},

@@ -192,6 +192,23 @@ def catalog_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None
     console().print(table)
 
 
+def profile(document: Mapping[str, Any] | None) -> None:
+    """Where the workers' time went, as a table with bars; the bookkeeping beside them."""
+    out = console()
+    if document is None:
+        out.print("nothing was trained, so there is no profile")
+        return
+    table = _table("phase", "seconds", "share", "")
+    for row in document["phases"]:
+        bar = "█" * round(30 * max(row["share"], 0))
+        table.add_row(row["phase"], f"{row['seconds']:.1f}", f"{row['share']:.1%}", Text(bar, style="cyan"))
+    workers = "1 worker" if document["workers"] == 1 else f"{document['workers']} workers"
+    out.print(f"[bold]time of {workers}[/]  {document['wall_seconds']:.1f} s each")
+    out.print(table)
+    out.print(f"beside them MLflow and Optuna were told for {document['bookkeeping_seconds']:.1f} s")
+    out.print(Text(f"one by one: {document['trace']} (opens in ui.perfetto.dev or chrome://tracing)"))
+
+
 def duration(seconds: float) -> str:
     """Like 42 s, 3.5 min, 2.1 h."""
     if seconds < 100:

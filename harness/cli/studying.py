@@ -39,6 +39,9 @@ def tune(
         float | None,
         typer.Option(metavar="VALUE", help="Exit with 3 if the best mean is worse: a gate for a CI."),
     ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say where the time went; profile.json in the study's folder.")
+    ] = False,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -60,6 +63,7 @@ def tune(
         num_trials=trials,
         timeout_minutes=timeout,
         name=as_name,
+        profile=profile,
     )
     loaded = config.load(study, changes or [])
     events = tuning.tune(loaded, settings)
@@ -68,10 +72,14 @@ def tune(
     finally:
         events.close()
     document = leaderboard.status(Store(settings.home), ended.record.name)
+    if profile:
+        document["profile"] = ended.profile
     if as_json:
         print_json(document)
     else:
         render.leaderboard(document)
+        if profile:
+            render.profile(ended.profile)
         render.next_steps(document, home=settings.home)
     _require_success(ended)
     _gate(document, fail_below)

@@ -17,9 +17,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from harness import errors, messages
+from harness import errors, messages, phases
 from harness.datasets.images import Images
 from harness.errors import HarnessError, TrialError
+from harness.phases import phase
 from harness.records import Epoch, FoldRecord
 from harness.splits.manifest import Manifest
 from harness.study.fold import FoldTask, train_fold
@@ -40,11 +41,15 @@ Report = Epoch | FoldRecord | FoldFailure
 
 @dataclass(frozen=True)
 class Workplace:
-    """What a worker needs besides tasks: where images, split and store lie."""
+    """What a worker needs besides tasks: where images, split and store lie.
+
+    profile: a folder where workers say where their time went, or None.
+    """
 
     images: Path
     split: Path
     home: Path
+    profile: Path | None = None
 
     def open(self) -> tuple[Images, Manifest, Store]:
         return Images.open(self.images), Manifest.load(self.split), Store(self.home)
@@ -114,7 +119,11 @@ def run_fold(task: FoldTask, images: Images, split: Manifest, store: Store) -> I
         logger.debug("fold %s of %s failed", task.fold, task.values, exc_info=True)
         yield FoldFailure(f"{type(error).__name__}: {error}".strip().splitlines()[0])
         return
-    yield store.write_fold(trained.record, trained.predictions, trained.weights)
+    with phase("writing"):
+        record = store.write_fold(trained.record, trained.predictions, trained.weights)
+    if profiler := phases.current():
+        profiler.write()
+    yield record
 
 
 @dataclass
@@ -161,7 +170,7 @@ class ProcessExecutor(Executor):
         self._workers = []
 
     def _start(self) -> _Worker:
-        context = _context()
+        context = worker_context()
         ours, theirs = context.Pipe()
         process = context.Process(  # type: ignore[attr-defined]
             target=_work, args=(theirs, self.workplace), name="harness-worker", daemon=True
@@ -202,14 +211,14 @@ class ProcessExecutor(Executor):
 
 def begin_imports() -> None:
     """Have the process that workers are forked from import what they need, while this one prepares the study."""
-    if (context := _context()).get_start_method() == "forkserver":
+    if (context := worker_context()).get_start_method() == "forkserver":
         from multiprocessing import forkserver
 
         context.set_forkserver_preload(["harness.study.worker"])
         forkserver.ensure_running()
 
 
-def _context() -> BaseContext:
+def worker_context() -> BaseContext:
     """Workers are forked from a process that has done nothing but import; elsewhere each starts anew and imports."""
     return get_context("forkserver" if sys.platform == "linux" else "spawn")
 
@@ -219,10 +228,13 @@ def _work(pipe: Any, workplace: Workplace) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     _die_with_driver()
     messages.to_stderr()
+    if workplace.profile is not None:
+        phases.start(workplace.profile)
     images, split, store = workplace.open()
     while True:
         try:
-            task = pipe.recv()
+            with phase("waiting"):
+                task = pipe.recv()
             for report in run_fold(task, images, split, store):
                 pipe.send(report)
         except (EOFError, BrokenPipeError, ConnectionResetError):

@@ -13,6 +13,7 @@ import numpy as np
 from harness import space
 from harness.datasets.images import Images
 from harness.errors import DataError
+from harness.phases import phase
 from harness.records import Epoch, FoldRecord, Scalar, Values
 from harness.seeds import seed_for
 from harness.splits.manifest import Manifest
@@ -81,9 +82,11 @@ def train_fold(
     started, clock = time.time(), time.monotonic()
     settings = training.options_from(space.section(task.values, "train"))
     with training.session(compute):
-        model = _seeded_model(task, images)
+        with phase("preparation"):
+            model = _seeded_model(task, images)
+            pixels = _inputs(model, images, settings, compute, features)
         data = training.FoldData(
-            pixels=_inputs(model, images, settings, compute, features),
+            pixels=pixels,
             labels=images.labels,
             train=np.arange(len(images)) if task.fold == NO_FOLD else split.train_indices(task.fold),
             held_out=np.arange(0) if task.fold == NO_FOLD else split.held_out(task.fold),
@@ -110,9 +113,12 @@ def train_fold(
             epochs.append(epoch)
             yield epoch
         logits = np.empty((0, data.num_classes), np.float32)
-        if len(data.held_out):
-            logits = training.predict_logits(model, data.pixels, fitted.statistics, compute, data.held_out)
-        _guard(task, model, data, fitted, len(epochs), settings, compute)
+        with phase("evaluation"):
+            if len(data.held_out):
+                logits = training.predict_logits(
+                    model, data.pixels, fitted.statistics, compute, data.held_out
+                )
+            _guard(task, model, data, fitted, len(epochs), settings, compute)
     return _trained(
         task, model, data, fitted, logits, tuple(epochs), started, time.monotonic() - clock, compute
     )

@@ -10,6 +10,7 @@ from filelock import FileLock
 from harness.config import Study
 from harness.errors import RecordError, StoreError
 from harness.files import digest, read_json, write_json
+from harness.phases import phase
 from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.study.sampling import replay
 from harness.study.store import Store
@@ -88,11 +89,12 @@ class Recorder:
             if tracker is None and final and self._has_been_delivered(trials):
                 return
             try:
-                if tracker is None:
-                    from harness.tracking.mlflow_tracker import MlflowTracker
+                with phase("bookkeeping"):
+                    if tracker is None:
+                        from harness.tracking.mlflow_tracker import MlflowTracker
 
-                    tracker = MlflowTracker(self._tracking_uri, home=self._store.home)
-                self._deliver(tracker, trials, folds, final=final)
+                        tracker = MlflowTracker(self._tracking_uri, home=self._store.home)
+                    self._deliver(tracker, trials, folds, final=final)
                 self.problem = ""
             except StoreError as error:
                 self._report(str(error))

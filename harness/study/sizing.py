@@ -8,7 +8,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,18 @@ def images_per_second(study: Study, images: Images, params: Values, compute: Any
 
     Of a head on a frozen encoder whose embeddings are kept, it is the head's speed alone.
     """
+    clock, speeds = time.monotonic(), []
+    for speed in speeds_of(study, images, params, compute, num_images=MEASURED_IMAGES):
+        speeds.append(speed)
+        if time.monotonic() - clock >= MEASURED_SECONDS and len(speeds) >= 2:
+            break
+    return max(speeds)
+
+
+def speeds_of(
+    study: Study, images: Images, params: Values, compute: Any, *, num_images: int
+) -> Generator[float, None, None]:
+    """Images/s of short epochs of one trial's model, for as long as they are asked for."""
     import numpy as np
     import torch
 
@@ -56,12 +68,10 @@ def images_per_second(study: Study, images: Images, params: Values, compute: Any
 
     values = {**space.resolve(study, params), "train.epochs": 1, "train.patience": None}
     settings = training.options_from(space.section(values, "train"))
-    chosen = np.arange(min(len(images.labels), MEASURED_IMAGES))
+    chosen = np.arange(min(len(images.labels), num_images))
     few = images.take(chosen)
     options = space.section(values, "model")
     _, channels, height, _ = images.pixels.shape
-    speeds: list[float] = []
-    clock = time.monotonic()
     with training.session(compute):
         model: Any = models.build(str(options.pop("name")), channels, height, images.classes, options)
         inputs = few.pixels
@@ -75,10 +85,9 @@ def images_per_second(study: Study, images: Images, params: Values, compute: Any
             held_out=chosen[:1],
             num_classes=len(images.classes),
         )
-        while time.monotonic() - clock < MEASURED_SECONDS or len(speeds) < 2:
+        while True:
             (epoch,) = training.fit(model, data, options=settings, compute=compute, seed=0)
-            speeds.append(epoch.images_per_second)
-    return max(speeds)
+            yield epoch.images_per_second
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:

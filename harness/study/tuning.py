@@ -19,6 +19,8 @@ from harness.splits.manifest import Manifest
 from harness.study import guards
 from harness.study.driver import Driver, Event, FoldEnded, TrialEnded, make_tasks
 from harness.study.executors import Executor, InlineExecutor, ProcessExecutor, Workplace, begin_imports
+from harness.study.probing import Choice, choose
+from harness.study.profiling import Profiling
 from harness.study.recording import Recorder, default_storage_url, default_tracking_uri
 from harness.study.splitting import make_split
 from harness.study.store import Store, valid_name
@@ -38,13 +40,14 @@ class StudyBegan:
 
 @dataclass(frozen=True)
 class StudyEnded:
-    """pending: what MLflow has not taken, or ""."""
+    """pending: what MLflow has not taken, or "".   profile: where the time went, if that was asked for."""
 
     record: StudyRecord
     trials: tuple[TrialRecord, ...]
     best: TrialRecord | None
     state: Literal["finished", "interrupted"]
     pending: str
+    profile: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Settings:
 
     workers: processes, or None for as many as the processors allow.   timeout_minutes: begin no trial after it.
     num_trials: a total that replaces the study file's.   name: another name than the study file's.
-    offline: use the stores in `home`, whatever the environment names.
+    offline: use the stores in `home`, whatever the environment names.   profile: time where the time goes.
     """
 
     home: Path
@@ -62,6 +65,7 @@ class Settings:
     timeout_minutes: float | None = None
     name: str | None = None
     offline: bool = False
+    profile: bool = False
 
     @property
     def tracking_uri(self) -> str:
@@ -90,7 +94,10 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
     with store.driving(name):
         if settings.workers != 1 and num_processors() > 1:
             begin_imports()
+        profiling = Profiling(store.study_folder(name)) if settings.profile else None
         record, workplace = _prepare(study, store, name)
+        if profiling is not None:
+            workplace = replace(workplace, profile=profiling.parts)
         executor = _executor(settings, record, workplace, study)
         recorder = Recorder(
             study, record, store, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
@@ -115,11 +122,12 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         finally:
             recorder.update(driver.trials)
             recorder.close(timeout_seconds=patience)
+            profile = profiling.end(executor.num_slots) if profiling else None
         done = [trial for trial in driver.trials if trial.state != "running"]
         state: Literal["finished", "interrupted"] = (
             "finished" if len(done) >= record.num_trials else "interrupted"
         )
-        yield StudyEnded(record, tuple(driver.trials), driver.best, state, recorder.problem)
+        yield StudyEnded(record, tuple(driver.trials), driver.best, state, recorder.problem, profile)
 
 
 def num_processors() -> int:
@@ -175,6 +183,7 @@ def _prepare(study: Study, store: Store, name: str) -> tuple[StudyRecord, Workpl
     from harness import datasets
 
     images = datasets.load_training(study.data)
+    kept = store.keep_images(images)
     _warn_of_imbalance(study, images)
     split_path = store.study_folder(name) / "split.npz"
     known = store.read_study(name)
@@ -187,9 +196,11 @@ def _prepare(study: Study, store: Store, name: str) -> tuple[StudyRecord, Workpl
     else:
         split = make_split(study, images, store.home)
         split.save(split_path)
-        record = _new_record(study, name, images, split)
+        record = _new_record(
+            study, name, images, split, choose(study, images, kept, store.home, num_processors())
+        )
     store.write_study(record)
-    return record, Workplace(store.keep_images(images), split_path, store.home)
+    return record, Workplace(kept, split_path, store.home)
 
 
 def _warn_of_imbalance(study: Study, images: Images) -> None:
@@ -204,11 +215,9 @@ def _warn_of_imbalance(study: Study, images: Images) -> None:
         )  # fmt: skip
 
 
-def _new_record(study: Study, name: str, images: Images, split: Manifest) -> StudyRecord:
-    from harness import training
+def _new_record(study: Study, name: str, images: Images, split: Manifest, choice: Choice) -> StudyRecord:
     from harness.tracking import provenance
 
-    compute = training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
     return StudyRecord(
         name=name,
         question=study.question,
@@ -227,10 +236,11 @@ def _new_record(study: Study, name: str, images: Images, split: Manifest) -> Stu
             "image_shape": list(images.pixels.shape[1:]),
         },
         split_hash=split.hash,
-        compute=asdict(compute),
+        compute=asdict(choice.compute),
         provenance={
             **provenance.collect(), "harness": __version__, "overrides": list(study.overrides),
             "definition_hash": study.definition_hash(),
+            **({"compute_measured": choice.measured} if choice.measured else {}),
         },
         created=time.time(),
     )  # fmt: skip

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.errors import TrialError
+from harness.phases import phase, timed
 from harness.records import Epoch
 from harness.seeds import seed_for
 from harness.training import checkpoint as checkpoints
@@ -81,7 +82,7 @@ def fit(
     Raises TrialError for a loss that is not finite (with epoch and step) and for memory that does not
     suffice; StoreError for a checkpoint that cannot be written.
     """
-    with _memory_errors():
+    with _memory_errors(), phase("preparation"):
         training = _Training(model, data, options, compute, seed)
     progress = Progress()
     if checkpoint is not None:
@@ -91,7 +92,8 @@ def fit(
         with _memory_errors():
             training.advance(progress, before_step)
         if checkpoint is not None:
-            checkpoints.write(checkpoint, progress, training.state(), training.identity())
+            with phase("writing"):
+                checkpoints.write(checkpoint, progress, training.state(), training.identity())
         yield progress.epochs[-1]
     if options.train.patience is None:
         model.load_state_dict(training.scored.state_dict())
@@ -155,9 +157,10 @@ class _Training:
         started = time.perf_counter()
         train_loss, train_accuracy = self._train_epoch(epoch, before_step)
         trained = time.perf_counter()
-        loss, accuracy = self._score(self.data.held_out, epoch)
-        if len(self.inner):
-            self._consider(progress, epoch)
+        with phase("evaluation"):
+            loss, accuracy = self._score(self.data.held_out, epoch)
+            if len(self.inner):
+                self._consider(progress, epoch)
         progress.epochs.append(
             Epoch(
                 epoch=epoch,
@@ -189,22 +192,25 @@ class _Training:
         losses = torch.zeros(self.num_steps, device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
         self.model.train()
-        for step, images in enumerate(self.images.batches(indices, draws, self.bounds)):
+        for step, images in enumerate(timed("data", self.images.batches(indices, draws, self.bounds))):
             before_step()
             images, targets = mix(images, labels[self.bounds[step] : self.bounds[step + 1]])
             self._set_learning_rate((epoch - 1) * self.num_steps + step)
-            with autocast(self.compute):
-                logits = self.model(images)
-            loss = self._loss(logits.float(), targets)
+            with phase("forward"):
+                with autocast(self.compute):
+                    logits = self.model(images)
+                loss = self._loss(logits.float(), targets)
             for optimizer in self.optimizers:
                 optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            with phase("backward"):
+                loss.backward()  # type: ignore[no-untyped-call]
             if options.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
-            for optimizer in self.optimizers:
-                take_step(optimizer)
-            if self.average is not None:
-                self.average.update_parameters(self.model)
+            with phase("optimiser"):
+                for optimizer in self.optimizers:
+                    take_step(optimizer)
+                if self.average is not None:
+                    self.average.update_parameters(self.model)
             losses[step] = loss.detach()
             correct += (logits.detach().argmax(1) == as_labels(targets)).sum()
         return _mean_loss(losses, self.bounds, epoch), correct.item() / len(indices)

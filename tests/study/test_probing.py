@@ -1,0 +1,131 @@
+"""`compute: auto`: what is chosen from which measurements, and that it is measured once."""
+
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import config, datasets
+from harness.config import Study
+from harness.errors import StudyError
+from harness.study import probing
+from harness.study.probing import agrees, candidates, choose, decide, first_gradient
+from harness.study.store import Store
+from harness.study.tuning import Settings, num_processors, tune
+from harness.training import Compute, ComputeOptions, resolve
+
+DEFAULT = Compute("cpu", "bf16", True, 1)
+CHANGES = [
+    "compute=auto", "search.trials=1", "train.epochs=1", "cv.folds=2", "model.depth=1", "model.blocks=1",
+    "model.width=4", "search.racing=none",
+]  # fmt: skip
+
+
+def test_candidates_are_the_default_and_whatever_differs_in_one_way_or_more() -> None:
+    found = candidates(DEFAULT, 4)
+    assert found[0] == DEFAULT and len(found) == len(set(found)) == 2 * 3 * 2
+    assert {compute.threads for compute in found} == {1, 2, 4}
+    assert {compute.precision for compute in found} == {"bf16", "fp32"}
+    exact = candidates(replace(DEFAULT, precision="fp32"), 1)
+    assert {(compute.precision, compute.threads) for compute in exact} == {("fp32", 1)}
+    assert {compute.threads for compute in candidates(replace(DEFAULT, device="cuda"), 64)} == {1}
+
+
+def test_the_default_stays_unless_another_is_faster_in_every_round() -> None:
+    other = replace(DEFAULT, threads=2)
+    assert decide({DEFAULT: [100, 100], other: [104, 200]}, DEFAULT) == DEFAULT
+    assert decide({DEFAULT: [100, 100], other: [200, 90]}, DEFAULT) == DEFAULT
+    assert decide({DEFAULT: [100, 100], other: [106, 106]}, DEFAULT) == other
+
+
+def test_the_fastest_of_those_that_are_faster_is_taken() -> None:
+    fast, faster = replace(DEFAULT, threads=2), replace(DEFAULT, channels_last=False)
+    assert decide({DEFAULT: [100], fast: [120], faster: [130]}, DEFAULT) == faster
+
+
+def test_what_there_was_no_time_for_is_not_chosen() -> None:
+    other = replace(DEFAULT, threads=2)
+    assert decide({DEFAULT: [100.0, 100.0], other: [300.0]}, DEFAULT) == DEFAULT
+    assert decide({DEFAULT: [100.0]}, DEFAULT) == DEFAULT
+
+
+def test_a_lower_precision_whose_gradients_are_others_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(study: object, kept: Path, computes: list[Compute], num_processors: int) -> object:
+        return {compute: [100.0, 100.0] for compute in computes}
+
+    monkeypatch.setattr(probing, "_measure", measure)
+    study = config.load("quickstart", CHANGES).model_copy(
+        update={"compute": {"device": "cpu", "precision": "bf16", "channels_last": True, "threads": 1}}
+    )
+    images = datasets.load_training(study.data)
+    assert choose(study, images, tmp_path, tmp_path / "good", 1).compute.precision == "bf16"
+    gradients = {"fp32": torch.ones(9), "bf16": torch.linspace(-1, 1, 9)}
+    monkeypatch.setattr(probing, "first_gradient", lambda study, images, one: gradients[one.precision])
+    assert choose(study, images, tmp_path, tmp_path / "bad", 1).compute.precision == "fp32"
+
+
+def test_gradients_of_both_precisions_are_computed_in_them() -> None:
+    study = config.load("quickstart", CHANGES)
+    images = datasets.load_training(study.data)
+    exact, lower = (
+        first_gradient(study, images, one) for one in (replace(DEFAULT, precision="fp32"), DEFAULT)
+    )
+    assert exact.shape == lower.shape and not exact.equal(lower)
+    assert agrees(study, images, DEFAULT)
+
+
+def test_it_is_measured_once_recorded_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = []
+
+    def measure(study: object, kept: Path, computes: list[Compute], num_processors: int) -> object:
+        times.append(1)
+        return {compute: [100.0 + 50 * (not compute.channels_last)] * 2 for compute in computes}
+
+    monkeypatch.setattr(probing, "_measure", measure)
+    study = config.load("quickstart", CHANGES)
+    run(study, tmp_path, "first")
+    run(study, tmp_path, "second")
+    shutil.rmtree(tmp_path / "probes")
+    run(study, tmp_path, "second")  # goes on with what is recorded
+    records = [Store(tmp_path).read_study(name) for name in ("first", "second")]
+    expected = replace(resolve(ComputeOptions()), channels_last=False)
+    assert len(times) == 1
+    for record in records:
+        assert record is not None
+        compute = {**record.compute, "threads": expected.threads}
+        assert compute == asdict(expected)
+        assert max(record.provenance["compute_measured"].values()) == 150
+
+
+def test_a_damaged_choice_is_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "choice.json"
+    assert probing._read(path) is None
+    path.write_text("{}")
+    assert probing._read(path) is None
+
+
+def run(study: Study, home: Path, name: str) -> None:
+    for _ in tune(study, Settings(home, workers=1, offline=True, name=name)):
+        pass
+
+
+@pytest.mark.slow
+def test_a_real_measurement_ends_with_a_choice_among_the_candidates(tmp_path: Path) -> None:
+    study = config.load("quickstart", CHANGES)
+    run(study, tmp_path, "measured")
+    record = Store(tmp_path).read_study("measured")
+    assert record is not None
+    measured = record.provenance["compute_measured"]
+    assert len(measured) >= 2 and min(measured.values()) > 0
+    assert Compute(**record.compute) in candidates(resolve(ComputeOptions()), num_processors())
+
+
+def test_compute_is_a_map_or_auto() -> None:
+    with pytest.raises(StudyError, match="must be a map of names and values or auto"):
+        config.load("quickstart", ["compute=fast"])
+    assert config.load("quickstart", ["compute=auto"]).definition()["compute"] == "auto"
+    assert config.load("quickstart").definition()["compute"]["threads"] == 1
