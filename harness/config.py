@@ -87,13 +87,16 @@ def load(name: str, overrides: Sequence[str] = ()) -> Study:
         raw = path.read_bytes()
     except OSError as error:
         raise StudyError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
-    document, text = parse_yaml(raw, source=str(path))
+    return parse(raw, overrides, name=path.stem, source=str(path))
+
+
+def parse(raw: bytes, overrides: Sequence[str], *, name: str, source: str) -> Study:
+    """The study of a file's content. Raises StudyError with every problem there is."""
+    document, text = parse_yaml(raw, source=source)
     problems = [problem for override in overrides for problem in _apply(document, override)]
-    study = _assemble(
-        document, problems, name=path.stem, source=str(path), text=text, overrides=tuple(overrides)
-    )
+    study = _assemble(document, problems, name=name, source=source, text=text, overrides=tuple(overrides))
     if problems or study is None:
-        raise StudyError(str(path), problems)
+        raise StudyError(source, problems)
     return study
 
 

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+FAILURES = ("memory", "non-finite", "exception", "crash", "hang")  # of a trial
+
 
 class HarnessError(Exception):
     """A mistake or mishap to be told in one clear line, without a traceback."""
@@ -32,7 +34,11 @@ class DataError(HarnessError):
 
 
 class TrialError(HarnessError):
-    pass
+    """kind: of failure, one of FAILURES."""
+
+    def __init__(self, message: str, kind: str = "exception"):
+        super().__init__(message)
+        self.kind = kind
 
 
 class RecordError(HarnessError):

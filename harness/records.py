@@ -68,6 +68,7 @@ class TrialRecord:
     folds: keys of the fold records, in fold order, as far as the trial got.   scores: the objective per fold.
     standard_error: corrected for the overlap of the folds; None below two folds.
     rung, rung_score: key and score of a short training on fold 0, where the study has such.
+    failure: which of errors.FAILURES a failed trial met; `reason` says more.
     """
 
     number: int
@@ -83,6 +84,7 @@ class TrialRecord:
     started: float = 0.0
     rung: str = ""
     rung_score: float | None = None
+    failure: str = ""
 
 
 @dataclass(frozen=True)

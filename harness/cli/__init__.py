@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import typer
 
-from harness.cli import auditing, comparing, finishing, inspecting, smoking, studying
+from harness.cli import auditing, comparing, finishing, inspecting, keeping, smoking, studying
 from harness.errors import HarnessError
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (studying, comparing, auditing, finishing, inspecting, smoking):
+for module in (studying, comparing, auditing, finishing, inspecting, keeping, smoking):
     for command in module.COMMANDS:
         app.command(name=command.__name__.rstrip("_"))(command)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from harness import __version__
 from harness.study.store import Store
-from harness.study.tuning import Settings, num_processors
+from harness.study.tuning import Settings
+from harness.study.workforce import num_processors
 
 PACKAGES = ("torch", "torchvision", "mlflow", "optuna", "scikit-learn", "numpy", "safetensors")
 EXTRAS = {"timm": "timm", "open_clip_torch": "clip"}

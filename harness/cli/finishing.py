@@ -92,7 +92,7 @@ def show_in_mlflow(store: "Store", study: str) -> None:
 
 def processes(workers: str) -> int:
     """The number behind --workers, auto included."""
-    from harness.study.tuning import num_processors
+    from harness.study.workforce import num_processors
 
     return num_workers(workers) or num_processors()
 

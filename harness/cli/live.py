@@ -12,15 +12,8 @@ from rich.text import Text
 
 from harness.cli.render import console, duration, number
 from harness.records import Epoch, StudyRecord, TrialRecord
-from harness.study.driver import (
-    RUNG,
-    EpochEnded,
-    Event,
-    FoldBegan,
-    FoldEnded,
-    TrialBegan,
-    TrialEnded,
-)
+from harness.study.driver import EpochEnded, Event, FoldBegan, FoldEnded, TrialBegan, TrialEnded
+from harness.study.tasks import RUNG
 from harness.study.tuning import StudyBegan, StudyEnded
 
 BARS = "▁▂▃▄▅▆▇█"

@@ -42,7 +42,7 @@ def leaderboard(document: Mapping[str, Any]) -> None:
         out.print(line)
     for row in rows:
         if row["state"] == "failed":
-            out.print(Text(f"trial {row['number']} failed: {row['reason']}", style="red"))
+            out.print(Text(f"trial {row['number']} failed ({row['failure']}): {row['reason']}", style="red"))
 
 
 def _worth(document: Mapping[str, Any]) -> list[Text]:
@@ -58,6 +58,13 @@ def _worth(document: Mapping[str, Any]) -> list[Text]:
         lines.append(
             Text(
                 f"best epoch of each scored fold, which nobody should report: accuracy {oracle}", style="dim"
+            )
+        )
+    if document["pending"]:
+        lines.append(
+            Text(
+                f"MLflow does not show all of it yet: harness sync {shlex.quote(document['study'])}",
+                style="yellow",
             )
         )
     if audit:

@@ -1,6 +1,7 @@
 """tune, status, reproduce: the commands that run a study and look at it."""
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,11 @@ from harness.messages import to_stderr
 
 if TYPE_CHECKING:
     from harness.study.tuning import StudyEnded
+
+
+class Executor(StrEnum):
+    process = "process"
+    ray = "ray"
 
 
 def tune(
@@ -39,6 +45,16 @@ def tune(
         float | None,
         typer.Option(metavar="VALUE", help="Exit with 3 if the best mean is worse: a gate for a CI."),
     ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed trials again.")] = False,
+    executor: Annotated[
+        Executor, typer.Option(help="Who trains: processes of this machine, or a Ray cluster.")
+    ] = Executor.process,
+    address: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="The Ray cluster; without it, one on this machine.")
+    ] = "",
+    gpus: Annotated[
+        float, typer.Option(min=0.0, help="The part of a GPU that each worker takes, with Ray.")
+    ] = 0.0,
     profile: Annotated[
         bool, typer.Option("--profile", help="Say where the time went; profile.json in the study's folder.")
     ] = False,
@@ -64,6 +80,10 @@ def tune(
         timeout_minutes=timeout,
         name=as_name,
         profile=profile,
+        retry_failed=retry_failed,
+        executor=executor.value,
+        address=address,
+        gpus=gpus,
     )
     loaded = config.load(study, changes or [])
     events = tuning.tune(loaded, settings)
@@ -131,7 +151,7 @@ def reproduce(
     from harness.cli import live, render
     from harness.results import reproduce as reproducing
     from harness.study.store import Store
-    from harness.study.tuning import num_processors
+    from harness.study.workforce import num_processors
 
     store = Store(home)
     compute = _compute_changes(changes or [])

@@ -14,9 +14,10 @@ from harness.scoring.honest import corrected_standard_error
 from harness.seeds import seed_for
 from harness.splits.folds import make_folds
 from harness.splits.manifest import Manifest
-from harness.study.extra import fold_tasks, train_tasks, workplace_of
+from harness.study.extra import train_tasks, workplace_of
 from harness.study.fold import FoldTask
 from harness.study.store import Store
+from harness.study.tasks import fold_tasks
 
 Place = tuple[int, int, int, int]  # trial, split, seed, fold
 

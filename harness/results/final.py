@@ -15,9 +15,10 @@ from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord, best_of
 from harness.results import confirm as confirming
 from harness.results.leaderboard import started_study
 from harness.results.ledger import Ledger
-from harness.study.extra import fold_tasks, train_tasks, workplace_of
+from harness.study.extra import train_tasks, workplace_of
 from harness.study.fold import NO_FOLD, FoldTask
 from harness.study.store import Store
+from harness.study.tasks import fold_tasks
 
 if TYPE_CHECKING:
     from harness.datasets.images import Images

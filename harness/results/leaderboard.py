@@ -8,6 +8,7 @@ from harness.errors import DataError, RecordError, UsageError, did_you_mean
 from harness.files import read_json
 from harness.records import SCHEMA, StudyRecord, TrialRecord, best_of
 from harness.scoring.honest import corrected_standard_error
+from harness.study.recording import is_pending
 from harness.study.store import Store
 from harness.study.winner import honest_score
 
@@ -40,6 +41,7 @@ def status(store: Store, name: str) -> dict[str, Any]:
                 "number": trial.number,
                 "state": trial.state,
                 "reason": trial.reason,
+                "failure": trial.failure,
                 "params": trial.params,
                 "mean": trial.mean,
                 "standard_error": trial.standard_error,
@@ -57,6 +59,7 @@ def status(store: Store, name: str) -> dict[str, Any]:
             "params": best.params,
         },
         "honest": _honest(store, record, trials),
+        "pending": bool(trials) and not store.is_driven(name) and is_pending(store, name, trials),
         "audit": audit and {key: audit[key] for key in ("verdict", "sentence", "trial")},
     }
 

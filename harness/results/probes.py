@@ -18,10 +18,11 @@ from harness.datasets.images import Images
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord, Values
 from harness.seeds import seed_for
 from harness.splits.manifest import Manifest
-from harness.study.executors import Workplace
-from harness.study.extra import fold_tasks, train_tasks
+from harness.study.extra import train_tasks
 from harness.study.fold import FoldTask
 from harness.study.store import Store
+from harness.study.tasks import fold_tasks
+from harness.study.worker import Workplace
 
 MOST_EPOCHS = 5
 LUCK = 0.001  # probability of so good a score by luck, below which a probe fails

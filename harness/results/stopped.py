@@ -8,8 +8,9 @@ import numpy as np
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord, best_of
 from harness.scoring.intervals import share_interval
 from harness.seeds import seed_for
-from harness.study.extra import fold_tasks, train_tasks, workplace_of
+from harness.study.extra import train_tasks, workplace_of
 from harness.study.store import Store
+from harness.study.tasks import fold_tasks
 
 
 def false_stops(

@@ -11,15 +11,18 @@ from dataclasses import dataclass, field, replace
 
 from harness import space
 from harness.config import Study
-from harness.records import Epoch, FoldRecord, TrialRecord, Values, best_of
+from harness.errors import HarnessError
+from harness.records import Epoch, FoldRecord, TrialRecord, best_of
 from harness.scoring.honest import corrected_standard_error
-from harness.study.executors import Executor, FoldFailure
-from harness.study.fold import FoldTask, task_values
+from harness.study.executors import Executor
+from harness.study.fold import FoldTask
 from harness.study.racing import RULES, Field, Rule, stops_at_rung
 from harness.study.sampling import Asker
 from harness.study.store import Store
+from harness.study.tasks import RUNG
+from harness.study.worker import FoldFailure
 
-RUNG = -1  # the step before fold 0: a short training on fold 0, where search.rung asks for it
+LEAST_FAILURES, MOST_FAILED = 4, 0.5  # failed trials, and their share, beyond which a study ends
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,27 @@ class Driver:
                     return
                 yield from map(TrialBegan, open_trials)
                 yield from self._finish(open_trials)
-                if any(trial.state == "running" for trial in self.trials):
+                if any(trial.state == "running" for trial in self.trials[first : first + size]):
                     return
             for trial in self.trials[first : first + size]:
                 self.asker.tell(trial)
+            self._require_successes()
 
     @property
     def best(self) -> TrialRecord | None:
         return best_of(self.trials, self.study.direction)
+
+    def _require_successes(self) -> None:
+        """Raise HarnessError where most trials fail: more of them would be a night lost."""
+        failed = [trial for trial in self.trials if trial.state == "failed"]
+        ended = sum(trial.state != "running" for trial in self.trials)
+        if len(failed) < LEAST_FAILURES or len(failed) <= ended * MOST_FAILED:
+            return
+        kinds = ", ".join(sorted({f"{trial.failure}: {trial.reason}" for trial in failed})[:3])
+        raise HarnessError(
+            f"{len(failed)} of {ended} trials failed, so the study ends here ({kinds}); put that right, and go on with "
+            "--retry-failed"
+        )
 
     def _is_late(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
@@ -205,9 +221,10 @@ class _Heat:
         for step, result in zip(self.steps, self.prefix(trial.number), strict=False):
             if isinstance(result, FoldFailure):
                 place = "short training" if step == RUNG else f"fold {step}"
-                return self._summary(
-                    replace(trial, state="failed", reason=f"{place}: {result.reason}"), records
+                failed = replace(
+                    trial, state="failed", reason=f"{place}: {result.reason}", failure=result.kind
                 )
+                return self._summary(failed, records)
             if step == RUNG:
                 trial = replace(trial, rung=result.key, rung_score=self._score(result))
             else:
@@ -256,37 +273,3 @@ class _Heat:
             seconds=sum(record.seconds for record in records),
             started=min((record.started for record in records), default=0.0),
         )
-
-
-def make_tasks(
-    study: Study, *, data_hash: str, split_hash: str, compute: dict[str, object]
-) -> Callable[[TrialRecord, int], FoldTask]:
-    """How the driver makes the task of (trial, step): a fold's number, or RUNG."""
-
-    def make(trial: TrialRecord, step: int) -> FoldTask:
-        values = task_values(trial.values)
-        if step == RUNG and study.search.rung is not None:
-            values = shortened(values, study.search.rung)
-        return FoldTask(
-            values=values,
-            data_hash=data_hash,
-            split_hash=split_hash,
-            num_folds=study.cv.folds,
-            fold=max(step, 0),
-            seed=study.search.seed,
-            compute=compute,  # type: ignore[arg-type]
-        )
-
-    return make
-
-
-def shortened(values: Values, share: float) -> Values:
-    """The values of a training of that share of the epochs, with its whole schedule in them."""
-    scaled = dict(values)
-    for name in ("train.epochs", "train.step_size", "train.warmup_epochs"):
-        value = values.get(name)
-        if isinstance(value, int) and value:
-            scaled[name] = max(round(value * share), 1)
-        elif isinstance(value, float):
-            scaled[name] = value * share
-    return scaled

@@ -5,54 +5,26 @@ before they are reported, so a fold outlives the driver that asked for it.
 """
 
 import logging
+import os
 import signal
 import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from harness import errors, messages, phases
-from harness.datasets.images import Images
-from harness.errors import HarnessError, TrialError
-from harness.phases import phase
-from harness.records import Epoch, FoldRecord
-from harness.splits.manifest import Manifest
-from harness.study.fold import FoldTask, train_fold
-from harness.study.store import Store
+from harness.errors import HarnessError
+from harness.records import Epoch
+from harness.study.fold import FoldTask
+from harness.study.worker import SIGN_OF_LIFE, FoldFailure, Report, Workplace, run_fold, work
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class FoldFailure:
-    """A fold that cannot be trained; its trial fails with this reason."""
-
-    reason: str
-
-
-Report = Epoch | FoldRecord | FoldFailure
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """What a worker needs besides tasks: where images, split and store lie.
-
-    profile: a folder where workers say where their time went, or None.
-    """
-
-    images: Path
-    split: Path
-    home: Path
-    profile: Path | None = None
-
-    def open(self) -> tuple[Images, Manifest, Store]:
-        return Images.open(self.images), Manifest.load(self.split), Store(self.home)
+STACK_SECONDS = 1.0  # that a hanging worker has to say where it is
 
 
 class Executor(ABC):
@@ -101,44 +73,26 @@ class InlineExecutor(Executor):
             self._reports.close()
 
 
-def run_fold(task: FoldTask, images: Images, split: Manifest, store: Store) -> Iterator[Report]:
-    """Train a fold and store it: its epochs, then its record or why there is none.
-
-    An error of the study as a whole (store full, data changed) is raised; anything else is the trial's.
-    """
-    try:
-        trained = yield from train_fold(
-            task, images, split, checkpoint=store.checkpoint(task.key()), features=store.home / "features"
-        )
-    except TrialError as error:
-        yield FoldFailure(str(error))
-        return
-    except HarnessError:
-        raise
-    except Exception as error:
-        logger.debug("fold %s of %s failed", task.fold, task.values, exc_info=True)
-        yield FoldFailure(f"{type(error).__name__}: {error}".strip().splitlines()[0])
-        return
-    with phase("writing"):
-        record = store.write_fold(trained.record, trained.predictions, trained.weights)
-    if profiler := phases.current():
-        profiler.write()
-    yield record
-
-
 @dataclass
 class _Worker:
+    """heard: when it last gave a sign of life, on the monotonic clock."""
+
     process: BaseProcess
     pipe: Any  # Connection
     task: FoldTask | None = None
+    heard: float = 0.0
 
 
 @dataclass
 class ProcessExecutor(Executor):
-    """Worker processes that map the images from one file, started when needed, living as long as the study."""
+    """Worker processes that map the images from one file, started when needed, living as long as the study.
+
+    patience: seconds without a step, after which a worker hangs: it says where, is killed, and its fold tried again.
+    """
 
     workplace: Workplace
     num_slots: int
+    patience: float = 1800.0
     _workers: list[_Worker] = field(default_factory=list)
     _retried: set[str] = field(default_factory=set)
     _waiting: deque[tuple[str, Report]] = field(default_factory=deque)
@@ -148,17 +102,24 @@ class ProcessExecutor(Executor):
         if worker is None:
             worker = self._start()
             self._workers.append(worker)
-        worker.task = task
-        worker.pipe.send(task)
+        self._hand_over(worker, task)
 
     def next(self) -> tuple[str, Report]:
         while not self._waiting:
             busy = [worker for worker in self._workers if worker.task is not None]
             assert busy, "nothing is under way"
-            ready = connection.wait([worker.pipe for worker in busy])
+            asked = monotonic()
+            ready = connection.wait([worker.pipe for worker in busy], timeout=self.patience / 10)
+            paused = (
+                monotonic() - asked > self.patience / 5
+            )  # this process itself: it cannot blame its workers
             for worker in busy:
                 if worker.pipe in ready:
                     self._receive(worker)
+                elif paused:
+                    worker.heard = monotonic()
+                elif monotonic() - worker.heard > self.patience:
+                    self._give_up(worker)
         return self._waiting.popleft()
 
     def close(self) -> None:
@@ -173,7 +134,7 @@ class ProcessExecutor(Executor):
         context = worker_context()
         ours, theirs = context.Pipe()
         process = context.Process(  # type: ignore[attr-defined]
-            target=_work, args=(theirs, self.workplace), name="harness-worker", daemon=True
+            target=work, args=(theirs, self.workplace), name="harness-worker", daemon=True
         )
         process.start()
         theirs.close()
@@ -187,26 +148,46 @@ class ProcessExecutor(Executor):
         except (EOFError, OSError):
             self._bury(worker, task)
             return
+        worker.heard = monotonic()
+        if message is SIGN_OF_LIFE:
+            return
         if isinstance(message, HarnessError):
             raise message
         if not isinstance(message, Epoch):
             worker.task = None
         self._waiting.append((task.key(), message))
 
-    def _bury(self, worker: _Worker, task: FoldTask) -> None:
+    def _hand_over(self, worker: _Worker, task: FoldTask) -> None:
+        worker.task, worker.heard = task, monotonic()
+        worker.pipe.send(task)
+
+    def _give_up(self, worker: _Worker) -> None:
+        """A worker hangs: have it say on stderr where it is, and end it."""
+        task = worker.task
+        assert task is not None and worker.process.pid is not None
+        if hasattr(signal, "SIGUSR1"):
+            os.kill(worker.process.pid, signal.SIGUSR1)
+            worker.process.join(STACK_SECONDS)
+        worker.process.kill()
+        where = self.workplace.home / "hangs" / f"{worker.process.pid}.txt"
+        self._bury(
+            worker, task, kind="hang", how=f"no step for {self.patience:.0f} s, its stack is in {where}"
+        )
+
+    def _bury(self, worker: _Worker, task: FoldTask, *, kind: str = "crash", how: str = "") -> None:
         """A worker died: start another, and give it the fold once more, from its checkpoint."""
         worker.process.join()
         code = worker.process.exitcode or 0
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        how = how or (f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}")
         fresh = self._start()
         worker.process, worker.pipe, worker.task = fresh.process, fresh.pipe, None
         if task.key() in self._retried:
-            self._waiting.append((task.key(), FoldFailure(f"its worker process died twice ({how})")))
+            said = "hung twice" if kind == "hang" else "died twice"
+            self._waiting.append((task.key(), FoldFailure(f"its worker process {said} ({how})", kind)))
             return
-        logger.warning("a worker process died (%s); its fold goes on from the last epoch", how)
+        logger.warning("a worker process was lost (%s); its fold goes on from the last epoch", how)
         self._retried.add(task.key())
-        worker.task = task
-        worker.pipe.send(task)
+        self._hand_over(worker, task)
 
 
 def begin_imports() -> None:
@@ -214,45 +195,10 @@ def begin_imports() -> None:
     if (context := worker_context()).get_start_method() == "forkserver":
         from multiprocessing import forkserver
 
-        context.set_forkserver_preload(["harness.study.worker"])
+        context.set_forkserver_preload(["harness.study.preload"])
         forkserver.ensure_running()
 
 
 def worker_context() -> BaseContext:
     """Workers are forked from a process that has done nothing but import; elsewhere each starts anew and imports."""
     return get_context("forkserver" if sys.platform == "linux" else "spawn")
-
-
-def _work(pipe: Any, workplace: Workplace) -> None:
-    """A worker process: take tasks until the driver is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
-    _die_with_driver()
-    messages.to_stderr()
-    if workplace.profile is not None:
-        phases.start(workplace.profile)
-    images, split, store = workplace.open()
-    while True:
-        try:
-            with phase("waiting"):
-                task = pipe.recv()
-            for report in run_fold(task, images, split, store):
-                pipe.send(report)
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return
-        except HarnessError as error:
-            pipe.send(getattr(errors, type(error).__name__)(str(error)))
-
-
-def _die_with_driver() -> None:
-    """Have the system end this process when the driver ends, even by SIGKILL. Elsewhere the pipe's end does.
-
-    The driver's end ends the process that this one was forked from, and that ends this one.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-        driver = parent_process()
-        if driver is None or not driver.is_alive():
-            sys.exit(0)

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from harness.datasets.images import Images
 from harness.errors import DataError, HarnessError, RecordError
-from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
+from harness.records import Epoch, FoldRecord, StudyRecord
 from harness.splits.manifest import Manifest
-from harness.study.executors import Executor, FoldFailure, InlineExecutor, ProcessExecutor, Workplace
-from harness.study.fold import FoldTask, task_values
+from harness.study.executors import Executor, InlineExecutor, ProcessExecutor
+from harness.study.fold import FoldTask
 from harness.study.store import Store
+from harness.study.worker import FoldFailure, Workplace
 
 Label = TypeVar("Label")
 
@@ -20,9 +22,7 @@ def workplace_of(store: Store, record: StudyRecord, *, home: Path | None = None)
     home: the store that takes the folds and the images, if another.
     Raises DataError or CheckFailed for other images, RecordError for another split.
     """
-    from harness import datasets
-
-    images = datasets.load_training(record.data["settings"])
+    images = _images(store, record)
     path = store.study_folder(record.name) / "split.npz"
     split = Manifest.load(path)
     if split.hash != record.split_hash:
@@ -36,22 +36,17 @@ def workplace_of(store: Store, record: StudyRecord, *, home: Path | None = None)
     return Workplace(Store(home).keep_images(images), path, home)
 
 
-def fold_tasks(
-    record: StudyRecord, trial: TrialRecord, *, split_hash: str | None = None, seed: int | None = None
-) -> dict[int, FoldTask]:
-    """The tasks of a trial by fold, as the study trains them; with another split or seed where given."""
-    return {
-        fold: FoldTask(
-            values=task_values(trial.values),
-            data_hash=record.data["hash"],
-            split_hash=split_hash or record.split_hash,
-            num_folds=record.num_folds,
-            fold=fold,
-            seed=record.seed if seed is None else seed,
-            compute=record.compute,
-        )
-        for fold in range(record.num_folds)
-    }
+def _images(store: Store, record: StudyRecord) -> Images:
+    """The study's training images, from where they were; if they are not there, those that the store keeps."""
+    from harness import datasets
+
+    try:
+        return datasets.load_training(record.data["settings"])
+    except HarnessError:
+        kept = store.kept_images(record.data["hash"])
+        if kept is None:
+            raise
+        return kept
 
 
 def train_tasks(

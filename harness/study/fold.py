@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,13 @@ def train_fold(
     *,
     checkpoint: Path | None = None,
     features: Path | None = None,
+    before_step: Callable[[], None] = lambda: None,
 ) -> Generator[Epoch, None, TrainedFold]:
     """Train one fold, yielding each epoch; the generator returns the trained fold.
 
     checkpoint: where to keep the state after every epoch, and to go on from if it is there.
     features: where to keep what frozen encoders make of the images; without it they are run every time.
+    before_step: called before every step, as a sign of life.
     Raises TrialError for a trial that cannot go on, DataError if images or split are not the task's.
     """
     from harness import training
@@ -102,6 +104,7 @@ def train_fold(
             compute=compute,
             seed=seed_for(task.seed, task.fold, "fit"),
             checkpoint=checkpoint,
+            before_step=before_step,
         )
         epochs = []
         while True:

@@ -2,11 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from filelock import FileLock
 
+from harness import config
 from harness.config import Study
 from harness.errors import RecordError, StoreError
 from harness.files import digest, read_json, write_json
@@ -121,14 +122,17 @@ class Recorder:
         )  # fmt: skip
         if final:
             mirror(self._storage_url, self._record.name, self._study, ended)
-        shown = {**tracker.run_ids(), "delivered": self._snapshot(trials) if final else ""}
+        shown = {
+            **tracker.run_ids(),
+            "delivered": self._snapshot(trials) if final else "",
+            "trials_delivered": delivery_of(trials),
+        }
         write_json(self._store.study_folder(self._record.name) / "mlflow.json", shown)
 
     def _snapshot(self, trials: list[TrialRecord]) -> str:
         """What is delivered, and where to: equal texts need no second delivery."""
         places = (self._tracking_uri, self._storage_url)
-        states = [(trial.state, trial.folds) for trial in trials]
-        return digest(repr((places, self._record.num_trials, states)).encode())
+        return digest(repr((places, self._record.num_trials, delivery_of(trials))).encode())
 
     def _has_been_delivered(self, trials: list[TrialRecord]) -> bool:
         """Whether the last delivery was of just these trials, to stores that are still there."""
@@ -145,6 +149,33 @@ class Recorder:
         if problem != self.problem:
             logger.warning("MLflow has not taken everything yet (%s); training goes on", problem)
         self.problem = problem
+
+
+def delivery_of(trials: Sequence[TrialRecord]) -> str:
+    """Equal where MLflow would show the same trials."""
+    return digest(repr([(trial.state, trial.folds) for trial in trials]).encode())
+
+
+def is_pending(store: Store, name: str, trials: Sequence[TrialRecord]) -> bool:
+    """Whether MLflow has not been shown all that is recorded of a study that nobody is working on."""
+    try:
+        shown = read_json(store.study_folder(name) / "mlflow.json")
+    except (OSError, RecordError):
+        return True
+    return shown.get("trials_delivered") != delivery_of(trials)
+
+
+def sync(store: Store, name: str, *, tracking_uri: str, storage_url: str) -> str:
+    """Deliver what is recorded of a study, as its next run would; what went wrong, or ""."""
+    record = store.read_study(name)
+    assert record is not None
+    overrides = record.provenance.get("overrides", [])
+    study = config.parse(record.text.encode(), overrides, name=name, source=f"study {name}")
+    with store.driving(name):
+        recorder = Recorder(study, record, store, tracking_uri=tracking_uri, storage_url=storage_url)
+        recorder.update(store.read_trials(name))
+        recorder.close()
+    return recorder.problem
 
 
 def findings_of(store: Store, name: str) -> Findings:

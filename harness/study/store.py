@@ -22,7 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from harness.datasets.images import Images
-from harness.errors import RecordError, StoreError
+from harness.errors import DataError, RecordError, StoreError
 from harness.files import digest, read_json, sealed_json, write_folder, write_json
 from harness.records import (
     SCHEMA,
@@ -118,6 +118,14 @@ class Store:
             images.save(folder)
         return folder
 
+    def kept_images(self, content_hash: str) -> Images | None:
+        """Images that lie in the store itself, e.g. because they came with a bundle; None if they do not."""
+        try:
+            images = Images.open(self.home / "data" / content_hash)
+        except (DataError, OSError):
+            return None
+        return images if images.content_hash == content_hash else None
+
     # Studies and trials
 
     def write_study(self, record: StudyRecord) -> None:
@@ -149,6 +157,13 @@ class Store:
                 logger.warning("%s; the trial is made again from its folds", error)
                 break
         return [trial for number, trial in enumerate(trials) if trial.number == number]
+
+    def reopen_failed(self, study: str) -> None:
+        """Have failed trials tried again: as if they had been asked for and not begun."""
+        for trial in self.read_trials(study):
+            if trial.state == "failed":
+                fresh = TrialRecord(trial.number, "running", trial.params, trial.values)
+                self.write_trial(study, fresh)
 
     # What was found out about a study as a whole
 

@@ -17,13 +17,16 @@ from harness.errors import DataError, UsageError
 from harness.records import StudyRecord, TrialRecord, best_of
 from harness.splits.manifest import Manifest
 from harness.study import guards
-from harness.study.driver import Driver, Event, FoldEnded, TrialEnded, make_tasks
-from harness.study.executors import Executor, InlineExecutor, ProcessExecutor, Workplace, begin_imports
+from harness.study.driver import Driver, Event, FoldEnded, TrialEnded
+from harness.study.executors import begin_imports
 from harness.study.probing import Choice, choose
 from harness.study.profiling import Profiling
 from harness.study.recording import Recorder, default_storage_url, default_tracking_uri
 from harness.study.splitting import make_split
 from harness.study.store import Store, valid_name
+from harness.study.tasks import make_tasks
+from harness.study.worker import Workplace
+from harness.study.workforce import Kind, assemble, num_processors
 
 logger = logging.getLogger(__name__)
 IMBALANCE = 10.0  # times as many images, from which on a study by accuracy is warned
@@ -57,6 +60,8 @@ class Settings:
     workers: processes, or None for as many as the processors allow.   timeout_minutes: begin no trial after it.
     num_trials: a total that replaces the study file's.   name: another name than the study file's.
     offline: use the stores in `home`, whatever the environment names.   profile: time where the time goes.
+    retry_failed: try failed trials again.
+    executor, address, gpus: who trains; the Ray cluster's address, and the part of a GPU that each worker takes.
     """
 
     home: Path
@@ -66,6 +71,10 @@ class Settings:
     name: str | None = None
     offline: bool = False
     profile: bool = False
+    retry_failed: bool = False
+    executor: Kind = "process"
+    address: str = ""
+    gpus: float = 0.0
 
     @property
     def tracking_uri(self) -> str:
@@ -92,13 +101,23 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         raise UsageError(f"a study cannot be called {name!r}: letters, digits, space and _ . + - only")
     store = Store(settings.home)
     with store.driving(name):
-        if settings.workers != 1 and num_processors() > 1:
+        if settings.executor == "process" and settings.workers != 1 and num_processors() > 1:
             begin_imports()
         profiling = Profiling(store.study_folder(name)) if settings.profile else None
         record, workplace = _prepare(study, store, name)
+        if settings.retry_failed:
+            store.reopen_failed(name)
         if profiling is not None:
             workplace = replace(workplace, profile=profiling.parts)
-        executor = _executor(settings, record, workplace, study)
+        executor = assemble(
+            settings.executor,
+            workplace,
+            record.compute,
+            workers=settings.workers,
+            most_useful=study.cv.folds * min(study.search.batch, record.num_trials),
+            address=settings.address,
+            gpus=settings.gpus,
+        )
         recorder = Recorder(
             study, record, store, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
         )
@@ -128,13 +147,6 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
             "finished" if len(done) >= record.num_trials else "interrupted"
         )
         yield StudyEnded(record, tuple(driver.trials), driver.best, state, recorder.problem, profile)
-
-
-def num_processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _watched(driver: Driver, recorder: Recorder, store: Store, num_images: int) -> Iterator[Event]:
@@ -271,18 +283,6 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, 
             yield from differences(old.get(key, "-"), new.get(key, "-"), f"{path}.{key}".lstrip("."))
     elif old != new:
         yield path, old, new
-
-
-def _executor(settings: Settings, record: StudyRecord, workplace: Workplace, study: Study) -> Executor:
-    threads = int(record.compute["threads"])
-    workers = settings.workers
-    if workers is None:
-        on_cpu = record.compute["device"] == "cpu"
-        most_useful = study.cv.folds * min(study.search.batch, record.num_trials)
-        workers = min(max(1, num_processors() // threads), most_useful) if on_cpu else 1
-    if workers < 1:
-        raise UsageError(f"--workers must be at least 1 (got {workers})")
-    return InlineExecutor(workplace) if workers == 1 else ProcessExecutor(workplace, workers)
 
 
 def _deadline(started: float, *minutes: float | None) -> float | None:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import torch
 
 from harness.catalog import Between
-from harness.errors import HarnessError
+from harness.errors import HarnessError, TrialError
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,17 @@ class ComputeOptions:
 
 @dataclass(frozen=True)
 class Compute:
-    """`ComputeOptions` with every `auto` decided; `Compute(**asdict(compute))` gives it back from JSON."""
+    """`ComputeOptions` with every `auto` decided; `Compute(**asdict(compute))` gives it back from JSON.
+
+    micro_batches: parts that a batch goes through the network in, one after the other, where memory asks for it; the
+    step is that of the whole batch, but batch norm sees the parts.
+    """
 
     device: Literal["cpu", "cuda", "mps"]
     precision: Literal["fp32", "bf16"]
     channels_last: bool
     threads: int
+    micro_batches: int = 1
 
     @property
     def dtype(self) -> torch.dtype:
@@ -93,6 +98,23 @@ def session(compute: Compute) -> Iterator[None]:
             cudnn.deterministic, cudnn.benchmark = flags
 
 
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn memory that does not suffice into a TrialError: the study can go on without this trial."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrialError(
+            "not enough GPU memory; lower train.batch_size or the size of the model", "memory"
+        ) from error
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):
+            raise
+        raise TrialError(
+            "not enough memory; lower train.batch_size or the size of the model", "memory"
+        ) from error
+
+
 def fingerprint(compute: Compute) -> dict[str, str]:
     """What may change the bits of a result, by name; equal fingerprints promise equal bits."""
     found = {
@@ -105,6 +127,7 @@ def fingerprint(compute: Compute) -> dict[str, str]:
         "threads": str(compute.threads),
         "precision": compute.precision,
         "channels_last": str(compute.channels_last).lower(),
+        "micro_batches": str(compute.micro_batches),
     }
     if compute.device == "cuda":
         found["gpu"] = torch.cuda.get_device_name()

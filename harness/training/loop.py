@@ -8,8 +8,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from harness.training.augment import draw, unchanged
 from harness.training.averaging import averaged
 from harness.training.balance import epoch_order, loss_weights
 from harness.training.checkpoint import Progress
-from harness.training.compute import Compute
+from harness.training.compute import Compute, memory_errors
 from harness.training.features import inputs_for, statistics_for
 from harness.training.mixing import as_labels, mixer
 from harness.training.optim import Schedule, make_optimizers, take_step
@@ -82,14 +81,14 @@ def fit(
     Raises TrialError for a loss that is not finite (with epoch and step) and for memory that does not
     suffice; StoreError for a checkpoint that cannot be written.
     """
-    with _memory_errors(), phase("preparation"):
+    with memory_errors(), phase("preparation"):
         training = _Training(model, data, options, compute, seed)
     progress = Progress()
     if checkpoint is not None:
         progress = checkpoints.read(checkpoint, training.state(), training.identity())
     yield from tuple(progress.epochs)
     while not training.is_over(progress):
-        with _memory_errors():
+        with memory_errors():
             training.advance(progress, before_step)
         if checkpoint is not None:
             with phase("writing"):
@@ -196,14 +195,14 @@ class _Training:
             before_step()
             images, targets = mix(images, labels[self.bounds[step] : self.bounds[step + 1]])
             self._set_learning_rate((epoch - 1) * self.num_steps + step)
-            with phase("forward"):
-                with autocast(self.compute):
-                    logits = self.model(images)
-                loss = self._loss(logits.float(), targets)
             for optimizer in self.optimizers:
                 optimizer.zero_grad()
-            with phase("backward"):
-                loss.backward()  # type: ignore[no-untyped-call]
+            for part, aims in zip(
+                *(whole.chunk(self.compute.micro_batches) for whole in (images, targets)), strict=True
+            ):
+                loss, hits = self._gradients(part, aims, share=len(part) / len(images))
+                losses[step] += loss
+                correct += hits
             if options.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
             with phase("optimiser"):
@@ -211,9 +210,19 @@ class _Training:
                     take_step(optimizer)
                 if self.average is not None:
                     self.average.update_parameters(self.model)
-            losses[step] = loss.detach()
-            correct += (logits.detach().argmax(1) == as_labels(targets)).sum()
         return _mean_loss(losses, self.bounds, epoch), correct.item() / len(indices)
+
+    def _gradients(
+        self, images: torch.Tensor, targets: torch.Tensor, *, share: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add those of this part of a batch: its part of the mean loss, and how many it got right."""
+        with phase("forward"):
+            with autocast(self.compute):
+                logits = self.model(images)
+            loss = self._loss(logits.float(), targets) * share
+        with phase("backward"):
+            loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), (logits.detach().argmax(1) == as_labels(targets)).sum()
 
     def _loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """targets: int64 (B,) labels, or (B, classes) shares of them."""
@@ -228,7 +237,7 @@ class _Training:
         labels = torch.from_numpy(self.data.labels[indices]).to(logits.device)
         loss = F.cross_entropy(logits, labels).item()
         if not np.isfinite(loss):
-            raise TrialError(f"non-finite loss on the held-out images after epoch {epoch}")
+            raise TrialError(f"non-finite loss on the held-out images after epoch {epoch}", "non-finite")
         return loss, (logits.argmax(1) == labels).double().mean().item()
 
     def _consider(self, progress: Progress, epoch: int) -> None:
@@ -281,19 +290,6 @@ def _mean_loss(losses: torch.Tensor, bounds: list[int], epoch: int) -> float:
     means = losses.double().cpu()
     if not bool(means.isfinite().all()):
         step = int((~means.isfinite()).nonzero()[0]) + 1
-        raise TrialError(f"non-finite loss at epoch {epoch}, step {step}")
+        raise TrialError(f"non-finite loss at epoch {epoch}, step {step}", "non-finite")
     sizes = torch.tensor(bounds).diff().double()
     return float((means * sizes).sum() / sizes.sum())
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    """Turn memory that does not suffice into a TrialError: the study can go on without this trial."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise TrialError("not enough GPU memory; lower train.batch_size or the size of the model") from error
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "can't allocate memory" not in str(error):
-            raise
-        raise TrialError("not enough memory; lower train.batch_size or the size of the model") from error

@@ -11,7 +11,7 @@ import numpy as np
 from harness import config
 from harness.datasets.images import Images
 from harness.study.probing import choose, name
-from harness.study.tuning import num_processors
+from harness.study.workforce import num_processors
 
 NETWORKS = {
     "simple_cnn": ["model.name=simple_cnn"],

@@ -20,10 +20,10 @@ import numpy as np
 
 from harness.records import FoldRecord
 from harness.results.leaderboard import started_study
-from harness.study.driver import shortened
-from harness.study.extra import fold_tasks, train_tasks, workplace_of
+from harness.study.extra import train_tasks, workplace_of
 from harness.study.racing import RULES, Field, Rule, stops_at_rung
 from harness.study.store import Store
+from harness.study.tasks import fold_tasks, shortened
 
 SHARES = (0.25, 0.5)  # of the epochs, of the short trainings
 WILCOXON = "Optuna's WilcoxonPruner"

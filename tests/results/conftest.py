@@ -8,10 +8,13 @@ import pytest
 
 from harness import config
 from harness.study import tuning
-from harness.study.driver import Driver, make_tasks
+from harness.study.driver import Driver
 from harness.study.executors import InlineExecutor
 from harness.study.store import Store
+from harness.study.tasks import make_tasks
+from tests.tracking.conftest import empty_database
 
+__all__ = ["empty_database"]
 STUDY = """\
 # Does it work?
 data: {name: digits}

@@ -32,10 +32,11 @@ from harness.results.leaderboard import started_study
 from harness.splits.folds import make_folds
 from harness.splits.manifest import Manifest
 from harness.study import guards
-from harness.study.extra import fold_tasks, workplace_of
+from harness.study.extra import workplace_of
 from harness.study.fold import train_fold
 from harness.study.splitting import together
 from harness.study.store import Store
+from harness.study.tasks import fold_tasks
 from harness.training import loop
 from harness.training.pixels import measure
 

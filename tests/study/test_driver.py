@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from harness import config
+from harness.errors import HarnessError
 from harness.records import FoldRecord, TrialRecord
-from harness.study.driver import RUNG, Driver, FoldEnded, TrialEnded, make_tasks, shortened
-from harness.study.executors import Executor, FoldFailure, Report
+from harness.study.driver import Driver, FoldEnded, TrialEnded
+from harness.study.executors import Executor
 from harness.study.fold import FoldTask
 from harness.study.store import Store
+from harness.study.tasks import RUNG, make_tasks, shortened
+from harness.study.worker import FoldFailure, Report
 
 Score = Callable[[FoldTask], float | str]
 
@@ -256,6 +259,26 @@ def test_a_short_training_comes_first_and_may_stop_a_trial_without_a_fold(
     assert stopped and all(float(trial.params["model.dropout"]) < 0.2 for trial in stopped)  # type: ignore[arg-type]
     assert all(not trial.folds and trial.mean is None and trial.rung_score for trial in stopped)
     assert all("short training" in trial.reason for trial in stopped)
+
+
+def test_a_study_in_which_most_trials_fail_ends_and_says_why(study_file: Path, tmp_path: Path) -> None:
+    driver = driver_of(study_of(study_file), tmp_path, lambda task: "exploded")
+    with pytest.raises(
+        HarnessError, match=r"4 of 4 trials failed.*exception: fold 0: exploded.*--retry-failed"
+    ):
+        list(driver.run())
+    assert [trial.failure for trial in driver.trials] == ["exception"] * 4
+
+
+def test_failed_trials_can_be_tried_again(study_file: Path, tmp_path: Path) -> None:
+    study = study_of(study_file, "search.trials=3")
+    broken = driver_of(study, tmp_path, lambda task: "exploded")
+    list(broken.run())
+    Store(tmp_path).reopen_failed(study.name)
+    mended, fresh = driver_of(study, tmp_path, smooth), driver_of(study, tmp_path / "fresh", smooth)
+    for driver in (mended, fresh):
+        list(driver.run())
+    assert outcome(mended.trials) == outcome(fresh.trials)
 
 
 def test_shortening_scales_the_schedule() -> None:

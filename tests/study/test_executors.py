@@ -5,18 +5,22 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from harness import datasets
 from harness.datasets.images import Images
+from harness.errors import TrialError
 from harness.records import Epoch, FoldRecord
 from harness.splits.folds import make_folds
 from harness.splits.manifest import Manifest
-from harness.study.executors import Executor, FoldFailure, InlineExecutor, ProcessExecutor, Workplace
+from harness.study import worker
+from harness.study.executors import Executor, InlineExecutor, ProcessExecutor
 from harness.study.fold import FoldTask
 from harness.study.store import Store
+from harness.study.worker import FoldFailure, Workplace
 
 VALUES = {"model.name": "resnet", "model.depth": 1, "model.width": 4, "train.epochs": 3, "train.lr": 0.1}
 COMPUTE = {"device": "cpu", "precision": "fp32", "channels_last": True, "threads": 1}
@@ -111,6 +115,66 @@ def test_a_bad_trial_fails_with_its_reason_and_the_next_one_runs(
         *_, (_, failure) = train(inline, [bad])
         *_, (_, record) = train(inline, [task])
     assert isinstance(failure, FoldFailure) and reason in failure.reason
+    assert failure.kind == ("non-finite" if "train.lr" in change else "exception")
+    assert isinstance(record, FoldRecord)
+
+
+def test_a_fold_without_enough_memory_is_trained_with_its_batches_in_two_parts(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, task = workplace_of(images, tmp_path)
+    real = worker.train_fold
+
+    def short_of_memory(attempt: FoldTask, *arguments: Any, **options: Any) -> Any:
+        if attempt.compute.get("micro_batches", 1) == 1:
+            raise TrialError("not enough memory", "memory")
+        return (yield from real(attempt, *arguments, **options))
+
+    monkeypatch.setattr(worker, "train_fold", short_of_memory)
+    with InlineExecutor(here) as inline:
+        *_, (key, record) = train(inline, [task])
+    assert isinstance(record, FoldRecord) and key == record.key == task.key()
+    assert record.task["compute"]["micro_batches"] == 2 and record.fingerprint["micro_batches"] == "2"
+    assert Store(here.home).read_fold(task.key()) == record
+
+
+def test_memory_that_does_not_even_suffice_for_parts_fails_the_trial(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, task = workplace_of(images, tmp_path)
+    attempts = []
+
+    def short_of_memory(attempt: FoldTask, *_: Any, **__: Any) -> Any:
+        attempts.append(attempt.compute.get("micro_batches", 1))
+        raise TrialError("not enough memory", "memory")
+        yield
+
+    monkeypatch.setattr(worker, "train_fold", short_of_memory)
+    with InlineExecutor(here) as inline:
+        (_, failure), *more = train(inline, [task])
+    assert failure == FoldFailure("not enough memory", "memory") and not more and attempts == [1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="stops a process to have it hang")
+def test_a_worker_that_hangs_twice_fails_its_fold_and_the_next_fold_is_trained(
+    images: Images, tmp_path: Path
+) -> None:
+    there, task = workplace_of(images, tmp_path)
+    with ProcessExecutor(there, 1, patience=3.0) as workers:
+        workers.submit(replace(task, values={**task.values, "train.epochs": 400}))
+        stopped: set[int] = set()
+        while True:
+            _, report = workers.next()
+            if not isinstance(report, Epoch):
+                break
+            pid = workers._workers[0].process.pid or 0
+            if pid not in stopped:
+                os.kill(pid, signal.SIGSTOP)
+                stopped.add(pid)
+        assert isinstance(report, FoldFailure) and report.kind == "hang" and len(stopped) == 2
+        assert "hung twice (no step for 3 s" in report.reason
+        *_, (_, record) = train(workers, [task])
     assert isinstance(record, FoldRecord)
 
 

@@ -13,7 +13,8 @@ from harness.errors import StudyError
 from harness.study import probing
 from harness.study.probing import agrees, candidates, choose, decide, first_gradient
 from harness.study.store import Store
-from harness.study.tuning import Settings, num_processors, tune
+from harness.study.tuning import Settings, tune
+from harness.study.workforce import num_processors
 from harness.training import Compute, ComputeOptions, resolve
 
 DEFAULT = Compute("cpu", "bf16", True, 1)

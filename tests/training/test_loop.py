@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from harness import catalog
+from harness import catalog, models
 from harness.errors import TrialError, UsageError
-from harness.training import Compute, FoldData, Settings, fit, loop, options_from, predict_logits
+from harness.training import Compute, FoldData, Settings, fit, loop, options_from, predict_logits, session
 from harness.training.loop import batch_bounds
 from tests.training.conftest import CPU, PLAIN, equal, exhausted, make_data, make_model, train, weights
 
@@ -56,6 +56,29 @@ def test_a_step_is_the_one_written_out_by_hand(compute: Compute, data: FoldData)
     assert epochs[0].train_loss == pytest.approx(loss.item(), rel=1e-5)
     for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_in_parts_makes_the_same_step(compute: Compute, data: FoldData) -> None:
+    """Without batch norm, which sees the parts: to rounding; an odd batch leaves parts of different sizes."""
+    found = []
+    for parts in (1, 2, 3):
+        torch.manual_seed(0)
+        model = models.build("resnet", 3, data.pixels.shape[2], 3, {"width": 4, "norm": "group"})
+        values = {**PLAIN, "epochs": 1, "batch_size": 25, "lr": 0.1}
+        with session(replace(compute, micro_batches=parts)):
+            (epoch,) = fit(
+                model,
+                data,
+                options=options_from(values),
+                compute=replace(compute, micro_batches=parts),
+                seed=0,
+            )
+        found.append((epoch, model))
+    for epoch, model in found[1:]:
+        assert epoch.train_loss == pytest.approx(found[0][0].train_loss, rel=1e-4)
+        assert epoch.train_accuracy == pytest.approx(found[0][0].train_accuracy, abs=0.05)
+        for ours, theirs in zip(model.parameters(), found[0][1].parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -1,0 +1,136 @@
+"""bundle, sync, gc: the commands that hand on, deliver and clear away what is recorded."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json
+from harness.messages import to_stderr
+
+
+def bundle(
+    study: Annotated[str | None, typer.Argument(help="A study that has been started.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="By default STUDY.zip here.")
+    ] = None,
+    images: Annotated[bool, typer.Option("--images", help="With the images that were trained on.")] = False,
+    source: Annotated[
+        Path | None, typer.Option("--import", metavar="FILE", help="Take a bundle into the store.")
+    ] = None,
+    as_name: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Import it under that name.")
+    ] = None,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Write a study into one file, or import such a file.
+
+    Records, split, weights, findings and the study file; imported elsewhere the leaderboard is the same, and
+    reproduce works wherever the images are, or were put in with --images.
+    """
+    to_stderr()
+    from harness.errors import UsageError
+    from harness.results import bundle as bundling
+    from harness.study.store import Store
+
+    store = Store(home)
+    if (study is None) == (source is None):
+        raise UsageError("name a study to bundle, or a file with --import")
+    if source is not None:
+        record = bundling.read(store, source, name=as_name)
+        document: dict[str, Any] = {"study": record.name, "home": str(store.home)}
+        print_json(document) if as_json else print(
+            f"study {record.name} is in {store.home}: harness status {record.name}"
+        )
+        return
+    assert study is not None
+    target = (output or Path(f"{study}.zip")).absolute()
+    if not target.parent.is_dir():
+        raise UsageError(f"--output {output}: there is no folder {target.parent}")
+    document = bundling.write(store, study, target, with_images=images)
+    said = f"{document['path']}: {document['files']:,} files, {document['bytes'] / 2**20:.1f} MB"
+    print_json(document) if as_json else print(said)
+
+
+def sync(
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY]...", help="All studies if omitted.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Deliver to MLflow what it has not been shown yet."""
+    to_stderr()
+    from harness.errors import StoreError
+    from harness.results.leaderboard import started_study
+    from harness.study import recording
+    from harness.study.store import Store
+    from harness.study.tuning import Settings
+
+    store, settings = Store(home), Settings(home.expanduser().absolute())
+    names = studies or store.studies()
+    for name in names:
+        started_study(store, name)
+    problems = []
+    for name in names:
+        if store.is_driven(name):
+            print(f"{name}: running; it delivers by itself")
+            continue
+        problem = recording.sync(
+            store, name, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
+        )
+        print(f"{name}: {problem or 'MLflow shows all of it'}")
+        problems += [f"{name}: {problem}"] if problem else []
+    if problems:
+        raise StoreError(f"{'; '.join(problems)}; nothing is lost: run harness sync again")
+
+
+def gc(
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY]...", help="Studies to delete, with all of theirs.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it nothing is.")] = False,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Say what the store need not keep, and delete it with --yes.
+
+    Folds that no study needs, checkpoints and files of killed processes; with STUDY also that study, here and in
+    MLflow. What a study needs to go on, to be shown or reproduced stays, and so does one with a final model.
+    """
+    to_stderr()
+    from harness.results import cleaning
+    from harness.study.store import Store
+
+    store = Store(home)
+    found = cleaning.leftovers(store, studies or [])
+    total = sum(leftover.bytes for leftover in found)
+    if yes:
+        _forget(store, studies or [], home)
+        cleaning.remove(store, found)
+    if as_json:
+        rows = [{"path": str(one.path), "what": one.what, "bytes": one.bytes} for one in found]
+        print_json({"deleted": yes, "bytes": total, "found": rows})
+        return
+    for what in dict.fromkeys(one.what for one in found):
+        sizes = [one.bytes for one in found if one.what == what]
+        print(f"{what}: {len(sizes):,}, {sum(sizes) / 2**20:.1f} MB")
+    said = "deleted" if yes else "could go; harness gc --yes deletes them" if found else "nothing to delete"
+    print(f"{total / 2**20:.1f} MB {said}")
+
+
+def _forget(store: Any, studies: list[str], home: Path) -> None:
+    """Take studies out of MLflow first: what fails there is still here, and can be tried again."""
+    if not studies:
+        return
+    from harness.results.leaderboard import started_study
+    from harness.study.tuning import Settings
+    from harness.tracking.mlflow_cleaning import delete_study
+
+    uri = Settings(home.expanduser().absolute()).tracking_uri
+    for name in studies:
+        delete_study(uri, started_study(store, name))
+
+
+COMMANDS: list[Callable[..., None]] = [bundle, sync, gc]

@@ -1,0 +1,207 @@
+"""Folds on the machines of a Ray cluster: the same interface as worker processes, and the same bits.
+
+Images travel once to each node, through Ray's object store, and all actors of a node read them there. An actor
+trains a fold in a folder of its own and streams its epochs; the finished fold comes back as arrays and is stored
+by the driver, so nodes need no common disk. A node that is lost costs the folds it was training: they begin again
+elsewhere. Nodes may come and go; `num_slots` follows what the cluster has.
+"""
+
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.datasets.images import Images
+from harness.errors import HarnessError, StoreError
+from harness.records import Epoch
+from harness.splits.manifest import Manifest
+from harness.study.executors import Executor
+from harness.study.fold import FoldTask
+from harness.study.store import WEIGHTS, Store
+from harness.study.worker import FoldFailure, Report, Workplace, run_fold
+
+logger = logging.getLogger(__name__)
+MOST_LOSSES = 3  # of one fold with its node or process, before its trial fails
+REFRESH_SECONDS = 2.0  # between two looks at what the cluster has
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What every actor of a node reads from the object store."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    groups: np.ndarray | None
+    split: bytes
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A fold as an actor hands it over."""
+
+    record: Any  # FoldRecord
+    predictions: dict[str, np.ndarray]
+    weights: dict[str, np.ndarray]
+
+
+class FoldWorker:
+    """An actor: imports once, then trains fold after fold."""
+
+    def __init__(self, shared: Shared):
+        self._folder = Path(tempfile.mkdtemp(prefix="harness-ray-"))
+        (self._folder / "split.npz").write_bytes(shared.split)
+        self._images = Images(shared.pixels, shared.labels, shared.classes, groups=shared.groups)
+        self._split = Manifest.load(self._folder / "split.npz")
+
+    def train(self, task: FoldTask) -> Generator[Epoch | FoldFailure | Finished, None, None]:
+        from safetensors.numpy import load_file
+
+        store = Store(self._folder)
+        for report in run_fold(task, self._images, self._split, store):
+            if isinstance(report, Epoch | FoldFailure):
+                yield report
+                continue
+            weights = load_file(report.folder / WEIGHTS)
+            predictions = store.read_predictions(report)
+            shutil.rmtree(report.folder)
+            yield Finished(report, predictions, weights)
+
+
+@dataclass
+class _Running:
+    """A fold on its way. reports: Ray's generator of references to them.   losses: how often it was lost."""
+
+    task: FoldTask
+    actor: Any
+    reports: Any
+    losses: int = 0
+
+
+@dataclass
+class RayExecutor(Executor):
+    """Long-lived actors on a cluster. `address`: of the cluster, or "" for one on this machine alone.
+
+    workers: how many folds at a time at most, or None for as many as the cluster's resources allow.
+    cpus, gpus: what each takes of a node; parts of a GPU are allowed.
+    Raises StoreError if the cluster cannot be reached.
+    """
+
+    workplace: Workplace
+    workers: int | None
+    address: str = ""
+    cpus: float = 1.0
+    gpus: float = 0.0
+    _idle: list[Any] = field(default_factory=list)
+    _running: list[_Running] = field(default_factory=list)
+    _slots: int = 0
+    _looked: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        import ray
+
+        images = Images.open(self.workplace.images)
+        self._store = Store(self.workplace.home)
+        if not ray.is_initialized():
+            _connect(self.address)
+        split = self.workplace.split.read_bytes()
+        pixels = np.ascontiguousarray(images.pixels)
+        self._shared = ray.put(Shared(pixels, images.labels, images.classes, images.groups, split))
+        self._worker = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_concurrency=1)(FoldWorker)
+
+    @property
+    def num_slots(self) -> int:  # type: ignore[override]
+        """Folds that the cluster has room for now; looked up again every now and then."""
+        if time.monotonic() - self._looked > REFRESH_SECONDS:
+            import ray
+
+            self._looked = time.monotonic()
+            has = ray.cluster_resources()
+            room = int(has.get("CPU", 0) // self.cpus) if self.cpus else len(ray.nodes())
+            if self.gpus:
+                room = min(room, int(has.get("GPU", 0) // self.gpus))
+            self._slots = max(min(room, self.workers or room), 1)
+        return self._slots
+
+    def submit(self, task: FoldTask) -> None:
+        self._running.append(self._begin(task))
+
+    def next(self) -> tuple[str, Report]:
+        import ray
+
+        while True:
+            ready, _ = ray.wait([running.reports for running in self._running], num_returns=1)
+            running = next(one for one in self._running if one.reports is ready[0])
+            report = self._receive(running)
+            if report is not None:
+                return running.task.key(), report
+
+    def close(self) -> None:
+        import ray
+
+        for actor in [*self._idle, *(running.actor for running in self._running)]:
+            ray.kill(actor)
+        self._idle, self._running = [], []
+        ray.shutdown()
+
+    def _begin(self, task: FoldTask, losses: int = 0) -> _Running:
+        actor = self._idle.pop() if self._idle else self._worker.remote(self._shared)
+        reports = actor.train.options(num_returns="streaming").remote(task)
+        return _Running(task, actor, reports, losses)
+
+    def _receive(self, running: _Running) -> Report | None:
+        """The fold's next report; None if it has begun again on another node."""
+        import ray
+
+        try:
+            report = ray.get(next(running.reports))
+        except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
+            return self._lost(running, error)
+        except StopIteration:
+            return self._lost(running, "its reports ended early")
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, HarnessError):
+                raise error.cause from None
+            raise
+        if isinstance(report, Epoch):
+            return report
+        self._running.remove(running)
+        self._idle.append(running.actor)
+        if isinstance(report, FoldFailure):
+            return report
+        return self._store.write_fold(report.record, report.predictions, report.weights)
+
+    def _lost(self, running: _Running, error: object) -> Report | None:
+        self._running.remove(running)
+        losses = running.losses + 1
+        if losses >= MOST_LOSSES:
+            return FoldFailure(f"its node or process was lost {losses} times")
+        said = type(error).__name__ if isinstance(error, Exception) else error
+        logger.warning("a node or process was lost (%s); its fold begins again elsewhere", said)
+        self._running.append(self._begin(running.task, losses))
+        return None
+
+
+def _connect(address: str) -> None:
+    """Join the cluster, or start one of this machine's processors that nobody else can reach."""
+    import ray
+
+    try:
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            ray.init(
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address="127.0.0.1",
+            )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise StoreError(f"Ray at {address or 'this machine'}: {first}") from None

@@ -1,0 +1,62 @@
+"""python -m tests.campaigns NAME [--n N] [--seed S] [--json]"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.campaigns import attacks
+from tests.campaigns.victim import Victim
+
+
+def main() -> None:
+    names = sorted(attacks.ATTACKS)
+    parser = argparse.ArgumentParser(prog="python -m tests.campaigns", description=__doc__)
+    parser.add_argument("name", choices=[*names, "all"])
+    parser.add_argument("--n", type=int, default=10, help="attempts of each")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows = [
+        run(name, options.n, options.seed) for name in (names if options.name == "all" else [options.name])
+    ]
+    print(json.dumps(rows, indent=1) if options.json else table(rows))
+    sys.exit(any(row["failures"] for row in rows))
+
+
+def run(name: str, num_attempts: int, seed: int) -> dict[str, object]:
+    """Attempt by attempt; each has a random state of its own, so one that fails can be repeated alone."""
+    attack, failures, began = attacks.ATTACKS[name], [], time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="harness-campaign-") as folder:
+        victim = Victim(Path(folder))
+        for attempt in range(num_attempts):
+            problem = attack(victim, random.Random(f"{name} {seed} {attempt}"), attempt)
+            if problem:
+                failures.append(f"attempt {attempt}: {problem}")
+            print(f"{name} {attempt + 1}/{num_attempts}: {problem or 'held'}", file=sys.stderr, flush=True)
+    return {
+        "campaign": name,
+        "what": (attack.__doc__ or "").splitlines()[0],
+        "attempts": num_attempts,
+        "failures": failures,
+        "bound": min(3 / num_attempts, 1.0) if not failures else None,
+        "seconds": round(time.monotonic() - began),
+    }
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    lines = ["| campaign | attempts | failures | rate below | what |", "|---|---|---|---|---|"]
+    for row in rows:
+        bound = f"{row['bound']:.1%}" if row["bound"] is not None else "–"
+        failures = row["failures"]
+        assert isinstance(failures, list)
+        lines.append(f"| {row['campaign']} | {row['attempts']} | {len(failures)} | {bound} | {row['what']} |")
+        lines += [f"  {failure}" for failure in failures]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""The attacks: each takes a victim and a random state, and says what did not hold, or "".
+
+Add one by writing a function and its name in ATTACKS.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from tests.campaigns.victim import Victim
+
+Attack = Callable[[Victim, random.Random, int], str]
+ORPHAN_SECONDS = 5.0
+
+
+def kills(victim: Victim, chance: random.Random, attempt: int) -> str:
+    """kill -9 of the driver at random moments, up to three times, then the same command to its end."""
+    home, workers = victim.home("kills"), chance.choice([1, 1, 2])
+    for _ in range(chance.randint(1, 3)):
+        process = victim.start(home, workers=workers)
+        process.join(chance.uniform(0, 1.2 * victim.seconds))
+        if process.exitcode is None:
+            os.kill(process.pid or 0, signal.SIGKILL)
+        process.join()
+    return _goes_on(victim, home)
+
+
+def writes(victim: Victim, chance: random.Random, attempt: int) -> str:
+    """kill -9 of itself just before or after the k-th durable write, fsync or rename; k grows with the attempts."""
+    home = victim.home("writes")
+    process = victim.start(home, before=partial(die_at, attempt // 2, before=attempt % 2 == 0))
+    process.join(300)
+    if process.exitcode not in (0, -signal.SIGKILL):
+        return f"the attacked run ended with {process.exitcode}"
+    return _goes_on(victim, home)
+
+
+def trees(victim: Victim, chance: random.Random, attempt: int) -> str:
+    """kill -9 of a real `harness tune` with two workers: none is left after five seconds, nothing in /dev/shm."""
+    home = victim.home("trees")
+    before = set(Path("/dev/shm").iterdir())
+    words = ["-m", "harness", "tune", "--study", str(victim.path), "--workers", "2", "--home", str(home)]
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(chance.uniform(1.0, 12.0))
+    family = descendants(process.pid)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    while (left := [pid for pid in family if alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if left:
+        return f"{len(left)} of {len(family)} processes are left"
+    if more := set(Path("/dev/shm").iterdir()) - before:
+        return f"left in /dev/shm: {sorted(more)}"
+    return _goes_on(victim, home)
+
+
+def bits(victim: Victim, chance: random.Random, attempt: int) -> str:
+    """One flipped bit in a record, an array, weights, a split or a checkpoint of an interrupted study."""
+    home = victim.home("bits")
+    process = victim.start(home)
+    process.join(chance.uniform(0.5, 1.0) * victim.seconds)
+    if process.exitcode is None:
+        os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    files = [path for path in home.rglob("*") if path.is_file() and _is_record(path)]
+    if not files:
+        return ""
+    path = chance.choice(sorted(files))
+    content = bytearray(path.read_bytes())
+    if content:
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        path.write_bytes(content)
+    code = victim.finish(home)
+    if code == 0:
+        problem = victim.compare(home)
+        return f"{path.relative_to(home)}: {problem}" if problem else ""
+    told = home.parent / f"{home.name}.error"
+    return (
+        ""
+        if told.exists() and path.name in told.read_text()
+        else f"{path.relative_to(home)}: exit code {code}"
+    )
+
+
+def signals(victim: Victim, chance: random.Random, attempt: int) -> str:
+    """SIGSTOP of the driver for a while, then SIGCONT: nothing is lost by a pause."""
+    home = victim.home("signals")
+    process = victim.start(home, workers=2)
+    process.join(chance.uniform(0.2, 0.9) * victim.seconds)
+    if process.exitcode is None:
+        os.kill(process.pid or 0, signal.SIGSTOP)
+        time.sleep(chance.uniform(0.5, 2.0))
+        os.kill(process.pid or 0, signal.SIGCONT)
+    process.join(300)
+    return f"exit code {process.exitcode}" if process.exitcode else victim.compare(home)
+
+
+ATTACKS: dict[str, Attack] = {attack.__name__: attack for attack in (kills, writes, trees, bits, signals)}
+
+
+def die_at(number: int, *, before: bool) -> None:
+    """Have this process die at its `number`-th durable operation: before it, or right after it."""
+    count = 0
+
+    def dying(real: Callable[..., object]) -> Callable[..., object]:
+        def operation(*arguments: object, **options: object) -> object:
+            nonlocal count
+            mine, count = count, count + 1
+            if mine == number and before:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = real(*arguments, **options)
+            if mine == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return operation
+
+    os.fsync = dying(os.fsync)  # type: ignore[assignment]
+    Path.replace = dying(Path.replace)  # type: ignore[method-assign,assignment]
+    Path.rename = dying(Path.rename)  # type: ignore[method-assign,assignment]
+
+
+def descendants(pid: int) -> set[int]:
+    """Children of a process, theirs, and so on."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue
+    found, new = set[int](), {pid}
+    while new:
+        new = {child for child, parent in parents.items() if parent in new} - found
+        found |= new
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+def _goes_on(victim: Victim, home: Path) -> str:
+    code = victim.finish(home)
+    return f"the same command ended with {code}" if code else victim.compare(home)
+
+
+def _is_record(path: Path) -> bool:
+    return path.suffix in (".json", ".npz", ".safetensors", ".checkpoint") and path.name not in (
+        "holder.json",
+        "mlflow.json",
+    )
