@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from harness.errors import HarnessError
@@ -167,12 +167,10 @@ class ProcessExecutor(Executor):
         assert task is not None and worker.process.pid is not None
         if hasattr(signal, "SIGUSR1"):
             os.kill(worker.process.pid, signal.SIGUSR1)
-            worker.process.join(STACK_SECONDS)
+            sleep(STACK_SECONDS)
         worker.process.kill()
-        where = self.workplace.home / "hangs" / f"{worker.process.pid}.txt"
-        self._bury(
-            worker, task, kind="hang", how=f"no step for {self.patience:.0f} s, its stack is in {where}"
-        )
+        how = f"no step for {self.patience:.0f} s; its stack is on stderr"
+        self._bury(worker, task, kind="hang", how=how)
 
     def _bury(self, worker: _Worker, task: FoldTask, *, kind: str = "crash", how: str = "") -> None:
         """A worker died: start another, and give it the fold once more, from its checkpoint."""

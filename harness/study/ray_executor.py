@@ -192,16 +192,11 @@ def _connect(address: str) -> None:
     """Join the cluster, or start one of this machine's processors that nobody else can reach."""
     import ray
 
+    own = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
-        if address:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        else:
-            ray.init(
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _node_ip_address="127.0.0.1",
-            )
+        ray.init(
+            address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else own)
+        )
     except (ConnectionError, ValueError, RuntimeError) as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise StoreError(f"Ray at {address or 'this machine'}: {first}") from None

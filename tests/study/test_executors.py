@@ -161,7 +161,7 @@ def test_a_worker_that_hangs_twice_fails_its_fold_and_the_next_fold_is_trained(
     images: Images, tmp_path: Path
 ) -> None:
     there, task = workplace_of(images, tmp_path)
-    with ProcessExecutor(there, 1, patience=3.0) as workers:
+    with ProcessExecutor(there, 1, patience=12.0) as workers:
         workers.submit(replace(task, values={**task.values, "train.epochs": 400}))
         stopped: set[int] = set()
         while True:
@@ -173,7 +173,7 @@ def test_a_worker_that_hangs_twice_fails_its_fold_and_the_next_fold_is_trained(
                 os.kill(pid, signal.SIGSTOP)
                 stopped.add(pid)
         assert isinstance(report, FoldFailure) and report.kind == "hang" and len(stopped) == 2
-        assert "hung twice (no step for 3 s" in report.reason
+        assert "hung twice (no step for 12 s" in report.reason
         *_, (_, record) = train(workers, [task])
     assert isinstance(record, FoldRecord)
 
