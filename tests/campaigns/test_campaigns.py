@@ -1,0 +1,48 @@
+"""The campaigns run, on a few attempts, and can fail: a victim that was changed is noticed."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.study.store import Store
+from tests.campaigns.attacks import ATTACKS, descendants
+from tests.campaigns.victim import Victim
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    yield Victim(tmp_path_factory.mktemp("campaign"))
+
+
+@pytest.mark.parametrize(("name", "attempt"), [("kills", 0), ("writes", 20), ("writes", 61), ("bits", 0)])
+def test_an_attack_does_no_lasting_harm(victim: Victim, name: str, attempt: int) -> None:
+    assert ATTACKS[name](victim, random.Random(attempt), attempt) == ""
+
+
+def test_a_study_that_did_come_out_otherwise_is_noticed(victim: Victim, tmp_path: Path) -> None:
+    home = victim.folder / "again"
+    assert victim.compare(home) == ""
+    store = Store(home)
+    trial = store.read_trials("victim")[1]
+    store.write_trial("victim", replace(trial, scores=(0.0, *trial.scores[1:])))
+    assert victim.compare(home) == "trials differ"
+
+
+def test_children_and_their_children_are_found() -> None:
+    import os
+    import subprocess
+    import sys
+
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    try:
+        while len(found := descendants(os.getpid())) < 2:
+            pass
+        assert process.pid in found
+    finally:
+        process.communicate(b"\n")
