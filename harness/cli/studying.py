@@ -18,7 +18,7 @@ from harness.cli.options import (
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
-    from harness.study.tuning import StudyEnded
+    from harness.study.tuning import Settings, StudyEnded
 
 
 class Executor(StrEnum):
@@ -68,10 +68,8 @@ def tune(
     """
     to_stderr()
     from harness import config
-    from harness.cli import live, render
-    from harness.results import leaderboard
+    from harness.cli import live
     from harness.study import tuning
-    from harness.study.store import Store
 
     settings = tuning.Settings(
         home=home.expanduser().absolute(),
@@ -85,22 +83,12 @@ def tune(
         address=address,
         gpus=gpus,
     )
-    loaded = config.load(study, changes or [])
-    events = tuning.tune(loaded, settings)
+    events = tuning.tune(config.load(study, changes or []), settings)
     try:
         ended = live.show(events)
     finally:
         events.close()
-    document = leaderboard.status(Store(settings.home), ended.record.name)
-    if profile:
-        document["profile"] = ended.profile
-    if as_json:
-        print_json(document)
-    else:
-        render.leaderboard(document)
-        if profile:
-            render.profile(ended.profile)
-        render.next_steps(document, home=settings.home)
+    document = _show(ended, settings, as_json=as_json)
     _require_success(ended)
     _gate(document, fail_below)
 
@@ -162,6 +150,25 @@ def reproduce(
     document = live.show_reproduction(steps)
     print_json(document) if as_json else render.reproduction(document)
     reproducing.require_reproduced(document)
+
+
+def _show(ended: "StudyEnded", settings: "Settings", *, as_json: bool) -> dict[str, Any]:
+    """What came of it: the leaderboard, where the time went if that was asked for, what to do next."""
+    from harness.cli import render
+    from harness.results import leaderboard
+    from harness.study.store import Store
+
+    document = leaderboard.status(Store(settings.home), ended.record.name)
+    if settings.profile:
+        document["profile"] = ended.profile
+    if as_json:
+        print_json(document)
+        return document
+    render.leaderboard(document)
+    if settings.profile:
+        render.profile(ended.profile)
+    render.next_steps(document, home=settings.home)
+    return document
 
 
 def _compute_changes(changes: list[str]) -> dict[str, Any]:

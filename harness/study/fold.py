@@ -87,16 +87,7 @@ def train_fold(
         with phase("preparation"):
             model = _seeded_model(task, images)
             pixels = _inputs(model, images, settings, compute, features)
-        data = training.FoldData(
-            pixels=pixels,
-            labels=images.labels,
-            train=np.arange(len(images)) if task.fold == NO_FOLD else split.train_indices(task.fold),
-            held_out=np.arange(0) if task.fold == NO_FOLD else split.held_out(task.fold),
-            num_classes=len(images.classes),
-            groups=split.groups,
-        )
-        if task.fold != NO_FOLD:
-            guards.division(split, task.fold, data.train, data.held_out)
+            data = _divided(task, images, split, pixels)
         fitting = training.fit(
             model,
             data,
@@ -136,6 +127,24 @@ def _seeded_model(task: FoldTask, images: Images) -> Any:
     options = space.section(task.values, "model")
     _, channels, height, _ = images.pixels.shape
     return models.build(str(options.pop("name")), channels, height, images.classes, options)
+
+
+def _divided(task: FoldTask, images: Images, split: Manifest, pixels: np.ndarray) -> Any:
+    """The images in the two parts of the fold."""
+    from harness import training
+
+    no_fold = task.fold == NO_FOLD
+    data = training.FoldData(
+        pixels=pixels,
+        labels=images.labels,
+        train=np.arange(len(images)) if no_fold else split.train_indices(task.fold),
+        held_out=np.arange(0) if no_fold else split.held_out(task.fold),
+        num_classes=len(images.classes),
+        groups=split.groups,
+    )
+    if not no_fold:
+        guards.division(split, task.fold, data.train, data.held_out)
+    return data
 
 
 def _inputs(model: Any, images: Images, settings: Any, compute: Any, features: Path | None) -> np.ndarray:
