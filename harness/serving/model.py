@@ -137,7 +137,10 @@ def _compute(recorded: dict[str, Any]) -> "Compute":
     """The recorded one where this machine has its device, else the CPU's fp32."""
     from harness import training
 
+    options = training.ComputeOptions(
+        *(recorded[name] for name in ("device", "precision", "channels_last", "threads"))
+    )
     try:
-        return training.resolve(training.ComputeOptions(**recorded))
+        return training.resolve(options)
     except HarnessError:
-        return training.Compute("cpu", "fp32", recorded["channels_last"], recorded["threads"])
+        return training.Compute("cpu", "fp32", options.channels_last, options.threads)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from harness.study.store import Store
 from tests.campaigns.victim import Victim
 
 Attack = Callable[[Victim, random.Random, int], str]
@@ -82,6 +83,9 @@ def bits(victim: Victim, chance: random.Random, attempt: int) -> str:
     code = victim.finish(home)
     if code == 0:
         problem = victim.compare(home)
+        noticed = path.parent.parent.name == "folds" and Store(home).read_fold(path.parent.name) is None
+        if problem == "hashes differ" and noticed:  # of a trial that had ended: nobody will use it unawares
+            return ""
         return f"{path.relative_to(home)}: {problem}" if problem else ""
     told = home.parent / f"{home.name}.error"
     return (

@@ -1,7 +1,7 @@
 """A finished study made up from random numbers, with real files: for tests of what is shown of it."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from harness import models, scoring
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
 from harness.scoring import corrected_standard_error
+from harness.training import Compute
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 CREATED = 1_760_000_000.25
@@ -56,7 +57,7 @@ class FakeStudy:
                 "image_shape": [1, 8, 8],
             },
             split_hash="5" * 64,
-            compute={"device": "cpu", "precision": "fp32", "channels_last": True, "threads": 1},
+            compute=asdict(Compute("cpu", "fp32", channels_last=True, threads=1)),
             provenance={
                 "commit": "c0ffee" * 6 + "abcd",
                 "dirty": True,
