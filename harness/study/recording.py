@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -18,7 +19,12 @@ from harness.study.store import Store
 from harness.study.winner import honest_score
 from harness.tracking.findings import Findings
 
+if TYPE_CHECKING:
+    from harness.tracking.mlflow_tracker import MlflowTracker
+
 logger = logging.getLogger(__name__)
+DELIVERY = "mlflow.json"  # what MLflow was shown last, in a study's folder
+CLOSED = "closed"  # shown as it is, by a later process than the one that trained it
 
 
 class Folds(Mapping[str, FoldRecord]):
@@ -95,6 +101,7 @@ class Recorder:
                         from harness.tracking.mlflow_tracker import MlflowTracker
 
                         tracker = MlflowTracker(self._tracking_uri, home=self._store.home)
+                        close_abandoned(self._store, tracking_uri=self._tracking_uri)
                     self._deliver(tracker, trials, folds, final=final)
                 self.problem = ""
             except StoreError as error:
@@ -106,12 +113,15 @@ class Recorder:
                 return
 
     def _deliver(
-        self, tracker: object, trials: list[TrialRecord], folds: Mapping[str, FoldRecord], *, final: bool
+        self,
+        tracker: "MlflowTracker",
+        trials: list[TrialRecord],
+        folds: Mapping[str, FoldRecord],
+        *,
+        final: bool,
     ) -> None:
-        from harness.tracking.mlflow_tracker import MlflowTracker
         from harness.tracking.optuna_mirror import mirror
 
-        assert isinstance(tracker, MlflowTracker)
         ended = [trial for trial in trials if trial.state != "running"]
         importances = replay(self._study, ended).importances() if final else {}
         if final:
@@ -122,12 +132,8 @@ class Recorder:
         )  # fmt: skip
         if final:
             mirror(self._storage_url, self._record.name, self._study, ended)
-        shown = {
-            **tracker.run_ids(),
-            "delivered": self._snapshot(trials) if final else "",
-            "trials_delivered": delivery_of(trials),
-        }
-        write_json(self._store.study_folder(self._record.name) / "mlflow.json", shown)
+        delivered = self._snapshot(trials) if final else ""
+        _write_delivery(self._store, self._record.name, tracker, delivered=delivered, trials=trials)
 
     def _snapshot(self, trials: list[TrialRecord]) -> str:
         """What is delivered, and where to: equal texts need no second delivery."""
@@ -139,10 +145,7 @@ class Recorder:
         databases = [url.removeprefix("sqlite:///") for url in (self._tracking_uri, self._storage_url)]
         if not all(Path(path).exists() for path in databases if "://" not in path):
             return False
-        try:
-            shown = read_json(self._store.study_folder(self._record.name) / "mlflow.json")
-        except (OSError, RecordError):
-            return False
+        shown = _last_delivery(self._store, self._record.name)
         return shown.get("delivered") == self._snapshot(trials)
 
     def _report(self, problem: str) -> None:
@@ -158,11 +161,7 @@ def delivery_of(trials: Sequence[TrialRecord]) -> str:
 
 def is_pending(store: Store, name: str, trials: Sequence[TrialRecord]) -> bool:
     """Whether MLflow has not been shown all that is recorded of a study that nobody is working on."""
-    try:
-        shown = read_json(store.study_folder(name) / "mlflow.json")
-    except (OSError, RecordError):
-        return True
-    return shown.get("trials_delivered") != delivery_of(trials)
+    return _last_delivery(store, name).get("trials_delivered") != delivery_of(trials)
 
 
 def sync(store: Store, name: str, *, tracking_uri: str, storage_url: str) -> str:
@@ -191,19 +190,49 @@ def findings_of(store: Store, name: str) -> Findings:
     )
 
 
-def redeliver(store: Store, name: str, *, tracking_uri: str) -> None:
+def redeliver(store: Store, name: str, *, tracking_uri: str, lock_seconds: float = -1) -> None:
     """Have MLflow show what has been found out about a study since it was last delivered.
 
+    lock_seconds: to wait for another process that delivers it, or -1 for as long as it takes.
     Raises StoreError if MLflow cannot be reached; the next delivery then shows it.
     """
     from harness.tracking.mlflow_tracker import MlflowTracker
 
     record, trials = store.read_study(name), store.read_trials(name)
     assert record is not None
-    with FileLock(store.study_folder(name) / "delivering"):
+    with FileLock(store.study_folder(name) / "delivering", timeout=lock_seconds):
         tracker = MlflowTracker(tracking_uri, home=store.home)
         final = not store.is_driven(name)
         tracker.deliver(record, trials, Folds(store), final=final, findings=findings_of(store, name))
+        if final and trials:
+            _write_delivery(store, name, tracker, delivered=CLOSED, trials=trials)
+
+
+def close_abandoned(store: Store, *, tracking_uri: str) -> None:
+    """Have MLflow show the studies whose process was killed as what they are, not as running for ever."""
+    for name in store.studies():
+        if _last_delivery(store, name).get("delivered") or store.is_driven(name):
+            continue
+        try:
+            redeliver(store, name, tracking_uri=tracking_uri, lock_seconds=1.0)
+        except Exception as error:  # it must not stand in the way of the study that is run now
+            logger.debug("study %s is not shown as it is: %s", name, error)
+
+
+def _last_delivery(store: Store, name: str) -> dict[str, Any]:
+    """What MLflow was shown last of a study; empty where nothing is known of that."""
+    try:
+        return read_json(store.study_folder(name) / DELIVERY)
+    except (OSError, RecordError):
+        return {}
+
+
+def _write_delivery(
+    store: Store, name: str, tracker: "MlflowTracker", *, delivered: str, trials: Sequence[TrialRecord]
+) -> None:
+    """delivered: the snapshot that all stores show, or "" while the study runs."""
+    document = {**tracker.run_ids(), "delivered": delivered, "trials_delivered": delivery_of(trials)}
+    write_json(store.study_folder(name) / DELIVERY, document)
 
 
 def default_tracking_uri(home: Path) -> str:

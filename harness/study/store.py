@@ -37,6 +37,7 @@ from harness.records import (
 logger = logging.getLogger(__name__)
 WEIGHTS = "weights.safetensors"
 PREDICTIONS = "oof.npz"
+LOOK_SECONDS = 0.5  # for which somebody may hold a study's lock, only to see whether it is free
 Finding = Literal["honest", "audit", "confirm", "final"]
 
 
@@ -184,7 +185,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         lock, holder = FileLock(folder / "lock"), folder / "holder.json"
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=LOOK_SECONDS)
         except Timeout:
             raise StoreError(f"study {study} is already being driven by {_holder(holder)}") from None
         try:

@@ -1,0 +1,58 @@
+"""A study whose process was killed is not shown as running for ever: the next command of the store sees to it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.study import recording
+from harness.study.store import Store
+from harness.tracking.mlflow_tracker import MlflowTracker
+from tests.campaigns.victim import shown
+from tests.results.conftest import STUDY
+
+
+def abandoned(store: Store, empty_database: Path) -> str:
+    """MLflow's address, after it has seen the study run and not end."""
+    shutil.copy(empty_database, store.home / "mlflow.db")
+    uri = recording.default_tracking_uri(store.home)
+    record, trials = store.read_study("small"), store.read_trials("small")
+    assert record is not None
+    MlflowTracker(uri, home=store.home).deliver(record, trials, recording.Folds(store), final=False)
+    assert "RUNNING" in states(store)
+    return uri
+
+
+def states(store: Store) -> set[str]:
+    return {state for _, state, _ in shown(store.home)["runs"]}
+
+
+def test_the_next_command_closes_its_runs(tuned: Store, empty_database: Path) -> None:
+    uri = abandoned(tuned, empty_database)
+    recording.close_abandoned(tuned, tracking_uri=uri)
+    assert states(tuned) == {"FINISHED"}
+    assert not recording.is_pending(tuned, "small", tuned.read_trials("small"))
+
+
+def test_a_study_that_somebody_works_on_is_left_alone(tuned: Store, empty_database: Path) -> None:
+    uri = abandoned(tuned, empty_database)
+    with tuned.driving("small"):
+        recording.close_abandoned(tuned, tracking_uri=uri)
+    assert "RUNNING" in states(tuned)
+
+
+def test_any_command_that_delivers_sees_to_it(
+    tuned: Store, empty_database: Path, tuning_of: Callable[..., Store], tmp_path: Path
+) -> None:
+    uri = abandoned(tuned, empty_database)
+    (tmp_path / "other.yaml").write_text(STUDY.replace("dropout: [0.0, 0.3]", "dropout: [0.1]"))
+    tuning_of(tmp_path / "other.yaml", tuned.home)
+    assert recording.sync(tuned, "other", tracking_uri=uri, storage_url=f"sqlite:///{tmp_path}/o.db") == ""
+    assert states(tuned) == {"FINISHED"}
+
+
+def test_a_study_that_cannot_be_shown_is_not_in_the_others_way(tuned: Store, empty_database: Path) -> None:
+    uri = abandoned(tuned, empty_database)
+    shutil.copytree(tuned.study_folder("small"), tuned.study_folder("broken"))
+    (tuned.study_folder("broken") / "study.json").write_text("{}")
+    recording.close_abandoned(tuned, tracking_uri=uri)
+    assert states(tuned) == {"FINISHED"}
