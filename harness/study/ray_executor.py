@@ -24,11 +24,12 @@ from harness.splits.manifest import Manifest
 from harness.study.executors import Executor
 from harness.study.fold import FoldTask
 from harness.study.store import WEIGHTS, Store
-from harness.study.worker import FoldFailure, Report, Workplace, run_fold
+from harness.study.worker import SIGN_OF_LIFE, FoldFailure, Report, Workplace, run_fold
 
 logger = logging.getLogger(__name__)
 MOST_LOSSES = 3  # of one fold with its node or process, before its trial fails
 REFRESH_SECONDS = 2.0  # between two looks at what the cluster has
+PLACE_SECONDS = 60.0  # after which an actor that has not begun is taken for one without a place
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,10 @@ class FoldWorker:
         self._images = Images(shared.pixels, shared.labels, shared.classes, groups=shared.groups)
         self._split = Manifest.load(self._folder / "split.npz")
 
-    def train(self, task: FoldTask) -> Generator[Epoch | FoldFailure | Finished, None, None]:
+    def train(self, task: FoldTask) -> Generator[Epoch | FoldFailure | Finished | None, None, None]:
         from safetensors.numpy import load_file
 
+        yield SIGN_OF_LIFE
         store = Store(self._folder)
         for report in run_fold(task, self._images, self._split, store):
             if isinstance(report, Epoch | FoldFailure):
@@ -76,12 +78,17 @@ class FoldWorker:
 
 @dataclass
 class _Running:
-    """A fold on its way. reports: Ray's generator of references to them.   losses: how often it was lost."""
+    """A fold on its way. reports: Ray's generator of references to them.   losses: how often it was lost.
+
+    heard: whether its actor has begun; until then it may have no place on the cluster.   since: when it was submitted.
+    """
 
     task: FoldTask
     actor: Any
     reports: Any
     losses: int = 0
+    heard: bool = False
+    since: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -136,10 +143,12 @@ class RayExecutor(Executor):
         import ray
 
         while True:
-            ready, _ = ray.wait([running.reports for running in self._running], num_returns=1)
-            running = next(one for one in self._running if one.reports is ready[0])
-            report = self._receive(running)
-            if report is not None:
+            waited_for = [running.reports for running in self._running]
+            ready, _ = ray.wait(waited_for, num_returns=1, timeout=REFRESH_SECONDS)
+            running = next((one for one in self._running if ready and one.reports is ready[0]), None)
+            report = self._receive(running) if running else None
+            self._make_room()
+            if running is not None and report is not None:
                 return running.task.key(), report
 
     def close(self) -> None:
@@ -149,6 +158,25 @@ class RayExecutor(Executor):
             ray.kill(actor)
         self._idle, self._running = [], []
         ray.shutdown()
+
+    def _make_room(self) -> None:
+        """Have idle actors train what waits for a place that they themselves hold, or leave.
+
+        When nodes have gone, the actor of a lost fold may find none.
+        """
+        import ray
+
+        while self._idle:
+            crowded = len(self._idle) + len(self._running) > self.num_slots
+            waiting = next((one for one in reversed(self._running) if not one.heard), None)
+            if waiting is None and crowded:
+                ray.kill(self._idle.pop())
+            elif waiting is not None and (crowded or time.monotonic() - waiting.since > PLACE_SECONDS):
+                ray.kill(waiting.actor)
+                self._running.remove(waiting)
+                self._running.append(self._begin(waiting.task, waiting.losses))
+            else:
+                return
 
     def _begin(self, task: FoldTask, losses: int = 0) -> _Running:
         actor = self._idle.pop() if self._idle else self._worker.remote(self._shared)
@@ -169,7 +197,8 @@ class RayExecutor(Executor):
             if isinstance(error.cause, HarnessError):
                 raise error.cause from None
             raise
-        if isinstance(report, Epoch):
+        running.heard = True
+        if report is SIGN_OF_LIFE or isinstance(report, Epoch):
             return report
         self._running.remove(running)
         self._idle.append(running.actor)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 DELIVERY = "mlflow.json"  # what MLflow was shown last, in a study's folder
+RETRY_SECONDS, RETRY_PAUSE_SECONDS = 10.0, 0.5  # at the end of a study, for a store that fails now and then
+SILENT_SECONDS = 8.0  # after which a delivery that has failed was to a store that does not answer
 CLOSED = "closed"  # shown as it is, by a later process than the one that trained it
 
 
@@ -63,7 +66,7 @@ class Recorder:
         self._tracking_uri, self._storage_url = tracking_uri, storage_url
         self._trials: list[TrialRecord] = []
         self._news = threading.Event()
-        self._closing = False
+        self._closing, self._retry_until = False, 0.0
         self.problem = ""
         self._thread = threading.Thread(target=self._run, name="harness-recorder", daemon=True)
         self._thread.start()
@@ -73,13 +76,14 @@ class Recorder:
         self._trials = list(trials)
         self._news.set()
 
-    def close(self, *, timeout_seconds: float | None = None) -> None:
-        """Deliver what is left, waiting at most so long."""
+    def close(self, *, timeout_seconds: float = 600.0) -> None:
+        """Deliver what is left, waiting at most so long; a store that does not answer is not asked again."""
+        self._retry_until = time.monotonic() + RETRY_SECONDS
         self._closing = True
         self._news.set()
         self._thread.join(timeout_seconds)
         if self._thread.is_alive():
-            self.problem = "delivering takes too long"
+            self.problem = self.problem or "delivering takes too long"
 
     def _run(self) -> None:
         # One at a time: an earlier recorder that was not waited for may still be delivering.
@@ -95,6 +99,7 @@ class Recorder:
             final, trials = self._closing, self._trials
             if tracker is None and final and self._has_been_delivered(trials):
                 return
+            began = time.monotonic()
             try:
                 with phase("bookkeeping"):
                     if tracker is None:
@@ -109,8 +114,14 @@ class Recorder:
             except Exception as error:  # a fault in a view must not cost a night of training
                 logger.debug("delivering failed", exc_info=True)
                 self._report(f"{type(error).__name__}: {error}")
-            if final:
+            silent = bool(self.problem) and time.monotonic() - began > SILENT_SECONDS
+            if (final and not self.problem) or (self._closing and silent):
                 return
+            if final:  # it answers, if with errors
+                if time.monotonic() > self._retry_until:
+                    return
+                time.sleep(RETRY_PAUSE_SECONDS)
+                self._news.set()
 
     def _deliver(
         self,

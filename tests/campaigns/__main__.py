@@ -6,6 +6,7 @@ import random
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 from tests.campaigns import attacks
@@ -29,20 +30,28 @@ def main() -> None:
 
 def run(name: str, num_attempts: int, seed: int) -> dict[str, object]:
     """Attempt by attempt; each has a random state of its own, so one that fails can be repeated alone."""
-    attack, failures, began = attacks.ATTACKS[name], [], time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="harness-campaign-") as folder:
-        victim = Victim(Path(folder))
+    attack, began = attacks.ATTACKS[name], time.monotonic()
+    failures: list[str] = []
+    notes: list[str] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="harness-campaign-") as folder,
+        closing(Victim(Path(folder))) as victim,
+    ):
         for attempt in range(num_attempts):
+            victim.notes.clear()
             problem = attack(victim, random.Random(f"{name} {seed} {attempt}"), attempt)
             if problem:
                 failures.append(f"attempt {attempt}: {problem}")
-            print(f"{name} {attempt + 1}/{num_attempts}: {problem or 'held'}", file=sys.stderr, flush=True)
+            said = "; ".join([problem or "held", *victim.notes])
+            notes += victim.notes
+            print(f"{name} {attempt + 1}/{num_attempts}: {said}", file=sys.stderr, flush=True)
     return {
         "campaign": name,
         "what": (attack.__doc__ or "").splitlines()[0],
         "attempts": num_attempts,
         "failures": failures,
         "bound": min(3 / num_attempts, 1.0) if not failures else None,
+        "notes": notes,
         "seconds": round(time.monotonic() - began),
     }
 

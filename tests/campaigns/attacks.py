@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.study.store import Store
+from tests.campaigns import network
 from tests.campaigns.victim import Victim
 
 Attack = Callable[[Victim, random.Random, int], str]
@@ -108,7 +109,10 @@ def signals(victim: Victim, chance: random.Random, attempt: int) -> str:
     return f"exit code {process.exitcode}" if process.exitcode else victim.compare(home)
 
 
-ATTACKS: dict[str, Attack] = {attack.__name__: attack for attack in (kills, writes, trees, bits, signals)}
+ATTACKS: dict[str, Attack] = {
+    attack.__name__: attack
+    for attack in (kills, writes, trees, bits, signals, network.requests, network.uploads, network.outages)
+}
 
 
 def die_at(number: int, *, before: bool) -> None:

@@ -2,15 +2,20 @@
 
 import json
 import multiprocessing
+import random
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from harness.records import StudyRecord
 from harness.study.store import Store
+from harness.tracking import views
+from tests.campaigns.server import FaultProxy, TrackingServer
 
 STUDY = """\
 # Does it survive?
@@ -21,27 +26,30 @@ cv: {folds: 2}
 search: {trials: 3, batch: 2, sampler: random, racing: none}
 objective: accuracy
 """
+STUDY_NAME = "victim"
 PRELOADED = ["harness.study.preload", "tests.campaigns.preload"]
 Before = Callable[[], None]
 
 
 @dataclass
 class Victim:
-    """folder: for the study file, an empty MLflow database, and the stores of all attempts."""
+    """folder: for the study file, an MLflow database, and the stores of all attempts.
+
+    expected: what comes of the study if nobody harms it, and how many seconds that takes.
+    """
 
     folder: Path
     expected: dict[str, Any] = field(init=False)
     seconds: float = field(init=False)
+    notes: list[str] = field(default_factory=list)  # what an attack measured, for the campaign's report
 
     def __post_init__(self) -> None:
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(PRELOADED)
-        self.path = self.folder / "victim.yaml"
+        self.path = self.folder / f"{STUDY_NAME}.yaml"
         self.path.write_text(STUDY, encoding="utf-8")
-        (self.folder / "empty").mkdir()
         home = self.folder / "undisturbed"
         self.finish(home)
-        shutil.copy(home / "mlflow.db", self.folder / "used.db")
         started = time.monotonic()
         again = self.home("again")
         self.finish(again)
@@ -56,15 +64,32 @@ class Victim:
         home.mkdir()
         return home
 
-    def start(self, home: Path, *, workers: int = 1, before: Before | None = None) -> BaseProcess:
-        """Run the study in a process of its own. before: called in it first."""
-        process = self.context.Process(target=_run, args=(self.path, home, workers, before))
+    @cached_property
+    def server(self) -> TrackingServer:
+        """An MLflow server, started when an attack first needs one."""
+        return TrackingServer(self.folder / "server")
+
+    @cached_property
+    def proxy(self) -> FaultProxy:
+        return FaultProxy(self.server.port, random.Random(0))
+
+    def close(self) -> None:
+        if "proxy" in self.__dict__:
+            self.proxy.close()
+        if "server" in self.__dict__:
+            self.server.close()
+
+    def start(
+        self, home: Path, *, workers: int = 1, before: Before | None = None, uri: str = ""
+    ) -> BaseProcess:
+        """Run the study in a process of its own. before: called in it first.   uri: of the tracking server."""
+        process = self.context.Process(target=_run, args=(self.path, home, workers, before, uri))
         process.start()
         return process
 
-    def finish(self, home: Path, *, workers: int = 1) -> int:
+    def finish(self, home: Path, *, workers: int = 1, uri: str = "") -> int:
         """Run the study to its end; its exit code."""
-        process = self.start(home, workers=workers)
+        process = self.start(home, workers=workers, uri=uri)
         process.join(300)
         code = process.exitcode
         if code is None:
@@ -73,33 +98,38 @@ class Victim:
             return -9
         return code
 
-    def outcome(self, home: Path) -> dict[str, Any]:
-        """All that should be the same, whatever has happened."""
+    def outcome(self, home: Path, *, served: bool = False) -> dict[str, Any]:
+        """All that should be the same, whatever has happened. served: what the server shows, not the local MLflow."""
         store = Store(home)
-        trials = store.read_trials("victim")
+        trials = store.read_trials(STUDY_NAME)
         folds = {key: store.read_fold(key) for trial in trials for key in trial.folds}
         return {
             "trials": [(one.number, one.state, one.params, one.scores, one.folds) for one in trials],
             "hashes": {key: fold and fold.hashes for key, fold in folds.items()},
-            "mlflow": shown(home),
+            "mlflow": shown(
+                self.server.database if served else home / "mlflow.db", store.read_study(STUDY_NAME)
+            ),
         }
 
-    def compare(self, home: Path) -> str:
+    def compare(self, home: Path, *, served: bool = False) -> str:
         """What is not as it should be, or ""."""
-        found = self.outcome(home)
+        found = self.outcome(home, served=served)
         return "; ".join(f"{part} differ" for part, value in found.items() if value != self.expected[part])
 
 
-def shown(home: Path) -> dict[str, Any]:
-    """MLflow's runs by name: state, parameters, and how many points each metric has."""
+def shown(database: Path, study: StudyRecord | None) -> dict[str, Any]:
+    """MLflow's runs of the study by name: state, and how many points each metric has."""
     import sqlite3
 
-    with sqlite3.connect(home / "mlflow.db") as database:
-        runs = database.execute(
-            "select run_uuid, name, status from runs where lifecycle_stage = 'active' order by name"
+    mine = views.study_id(study) if study else ""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        runs = connection.execute(
+            "select r.run_uuid, r.name, r.status from runs r join tags t on t.run_uuid = r.run_uuid "
+            "where r.lifecycle_stage = 'active' and t.key = 'harness.study_id' and t.value = ? order by r.name",
+            (mine,),
         ).fetchall()
         counts = {
-            run: database.execute(
+            run: connection.execute(
                 "select key, count(*) from metrics where run_uuid = ? group by key order by key", (run,)
             ).fetchall()
             for run, _, _ in runs
@@ -107,7 +137,7 @@ def shown(home: Path) -> dict[str, Any]:
     return {"runs": [(name, status, counts[run]) for run, name, status in runs]}
 
 
-def _run(path: Path, home: Path, workers: int, before: Before | None) -> None:
+def _run(path: Path, home: Path, workers: int, before: Before | None, uri: str) -> None:
     """In the child: the command, without its display."""
     import logging
     import os
@@ -116,14 +146,21 @@ def _run(path: Path, home: Path, workers: int, before: Before | None) -> None:
     from harness.errors import HarnessError
 
     logging.disable(logging.CRITICAL)
+    if uri:
+        os.environ["MLFLOW_TRACKING_URI"] = uri
     if before is not None:
         before()
     from harness import config
     from harness.study import tuning
 
     try:
-        for _ in tuning.tune(config.load(str(path)), tuning.Settings(home, workers=workers, offline=True)):
-            pass
+        settings = tuning.Settings(home, workers=workers, offline=not uri)
+        began = time.monotonic()
+        for event in tuning.tune(config.load(str(path)), settings):
+            if not isinstance(event, tuning.StudyEnded):
+                trained = time.monotonic()
+        document = {"training": trained - began, "leaving": time.monotonic() - trained}
+        (home.parent / f"{home.name}.seconds").write_text(json.dumps(document))
     except HarnessError as error:
         (home.parent / f"{home.name}.error").write_text(json.dumps([type(error).__name__, str(error)]))
         os._exit(error.exit_code)

@@ -23,7 +23,7 @@ def abandoned(store: Store, empty_database: Path) -> str:
 
 
 def states(store: Store) -> set[str]:
-    return {state for _, state, _ in shown(store.home)["runs"]}
+    return {state for _, state, _ in shown(store.home / "mlflow.db", store.read_study("small"))["runs"]}
 
 
 def test_the_next_command_closes_its_runs(tuned: Store, empty_database: Path) -> None:

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
-from harness import config
+from harness import config, space
+from harness.records import FoldRecord, TrialRecord
+from harness.study import tuning
 from harness.study.driver import EpochEnded, FoldEnded
+from harness.study.ray_executor import RayExecutor
 from harness.study.store import Store
+from harness.study.tasks import make_tasks
 from harness.study.tuning import Settings, StudyEnded, tune
 
 ray = pytest.importorskip("ray")
@@ -73,3 +77,26 @@ def test_without_an_address_a_cluster_is_started_and_ended(
         pass
     assert hashes(tmp_path) == inline
     assert not ray.is_initialized()
+
+
+def test_a_fold_whose_actor_finds_no_place_is_trained_by_one_that_has_it(
+    inline: list[dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after the loss of a node: two folds were begun, and there is room for one."""
+    ray.init("local", num_cpus=1, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
+    study = config.load("quickstart", CHANGES)
+    record, workplace = tuning._prepare(study, Store(tmp_path), study.name)
+    make = make_tasks(
+        study, data_hash=record.data["hash"], split_hash=record.split_hash, compute=record.compute
+    )
+    trial = TrialRecord(0, "running", {}, space.resolve(study, space.defaults(study)))
+    tasks = [make(trial, fold) for fold in range(2)]
+    with RayExecutor(workplace, workers=2) as executor:
+        for task in tasks:
+            executor.submit(task)
+        finished = set[str]()
+        while len(finished) < 2:
+            key, report = executor.next()
+            if isinstance(report, FoldRecord):
+                finished.add(key)
+    assert finished == {task.key() for task in tasks}
