@@ -32,7 +32,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def write_folder(path: Path, files: dict[str, bytes]) -> None:
-    """Create the folder `path` with these files in one step; an existing one is replaced."""
+    """Create the folder `path` with these files in one step. Raises FileExistsError where there is one."""
     with telling_disk_trouble(path, sum(map(len, files.values()))):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:16]}.", suffix=".tmp", dir=path.parent))
@@ -40,9 +40,12 @@ def write_folder(path: Path, files: dict[str, bytes]) -> None:
             for name, content in files.items():
                 _write_synced(temporary / name, content)
             sync_folder(temporary)
-            if path.exists():
-                shutil.rmtree(path)
             temporary.rename(path)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise FileExistsError(errno.EEXIST, "exists already", str(path)) from None
+            raise
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -64,8 +67,12 @@ def read_json(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_bytes())
         if document.pop(SEAL) != _seal(document):
             raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise RecordError(f"{path}: damaged: its content does not match its seal") from None
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
     return dict(document)
 
 

@@ -52,8 +52,10 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_a_folder_is_written_once_and_whole(tmp_path: Path) -> None:
     folder = tmp_path / "record"
     files.write_folder(folder, {"a": b"1", "b": b"2"})
-    files.write_folder(folder, {"a": b"3"})
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"3"}
+    with pytest.raises(FileExistsError):
+        files.write_folder(folder, {"a": b"3"})
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"1", "b": b"2"}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["record"]

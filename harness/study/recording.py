@@ -176,12 +176,13 @@ def is_pending(store: Store, name: str, trials: Sequence[TrialRecord]) -> bool:
 
 
 def sync(store: Store, name: str, *, tracking_uri: str, storage_url: str) -> str:
-    """Deliver what is recorded of a study, as its next run would; what went wrong, or ""."""
+    """Deliver what is recorded of a study, looking at what is there; what went wrong, or ""."""
     record = store.read_study(name)
     assert record is not None
     overrides = record.provenance.get("overrides", [])
     study = config.parse(record.text.encode(), overrides, name=name, source=f"study {name}")
     with store.driving(name):
+        (store.study_folder(name) / DELIVERY).unlink(missing_ok=True)  # MLflow may have lost what it was shown
         recorder = Recorder(study, record, store, tracking_uri=tracking_uri, storage_url=storage_url)
         recorder.update(store.read_trials(name))
         recorder.close()

@@ -151,13 +151,14 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
 
 def _watched(driver: Driver, recorder: Recorder, store: Store, num_images: int) -> Iterator[Event]:
     """The driver's events, after guarding, telling the recorder and clearing away what need not be kept."""
-    pinned = _best_folds_of_other_studies(store, driver.name)
+    pinned = _folds_needed_elsewhere(store, driver.name)
     leader = best_of(store.read_trials(driver.name), driver.study.direction)
     for event in driver.run():
         if isinstance(event, TrialEnded):
             if event.trial.state == "complete":
                 _guard(event.trial, store, num_images)
-            _drop_losers([event.trial, *([leader] if leader else [])], event.best, store, pinned)
+            kept = pinned | _folds_needed_elsewhere(store, driver.name, only_driven=True)
+            _drop_losers([event.trial, *([leader] if leader else [])], event.best, store, kept)
             leader = event.best
         if isinstance(event, TrialEnded | FoldEnded):
             recorder.update(driver.trials)
@@ -180,13 +181,18 @@ def _drop_losers(
             store.drop_weights([key for key in (*trial.folds, trial.rung) if key and key not in kept])
 
 
-def _best_folds_of_other_studies(store: Store, name: str) -> set[str]:
+def _folds_needed_elsewhere(store: Store, name: str, *, only_driven: bool = False) -> set[str]:
+    """The keys of the best and the running trials' folds of other studies, or of those that are run right now."""
     keys: set[str] = set()
     for other in store.studies():
         record = store.read_study(other) if other != name else None
-        if record is not None:
-            best = best_of(store.read_trials(other), record.direction)
-            keys |= set(best.folds) if best else set()
+        if record is None or (only_driven and not store.is_driven(other)):
+            continue
+        trials = store.read_trials(other)
+        best = best_of(trials, record.direction)
+        for trial in trials:
+            if trial is best or trial.state == "running":
+                keys |= set(trial.folds)
     return keys
 
 

@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from harness.study.store import Store
-from tests.campaigns import network
+from tests.campaigns import machines, network
+from tests.campaigns.processes import alive, descendants
 from tests.campaigns.victim import Victim
 
 Attack = Callable[[Victim, random.Random, int], str]
@@ -88,12 +89,7 @@ def bits(victim: Victim, chance: random.Random, attempt: int) -> str:
         if problem == "hashes differ" and noticed:  # of a trial that had ended: nobody will use it unawares
             return ""
         return f"{path.relative_to(home)}: {problem}" if problem else ""
-    told = home.parent / f"{home.name}.error"
-    return (
-        ""
-        if told.exists() and path.name in told.read_text()
-        else f"{path.relative_to(home)}: exit code {code}"
-    )
+    return "" if path.name in victim.told(home) else f"{path.relative_to(home)}: exit code {code}"
 
 
 def signals(victim: Victim, chance: random.Random, attempt: int) -> str:
@@ -111,7 +107,20 @@ def signals(victim: Victim, chance: random.Random, attempt: int) -> str:
 
 ATTACKS: dict[str, Attack] = {
     attack.__name__: attack
-    for attack in (kills, writes, trees, bits, signals, network.requests, network.uploads, network.outages)
+    for attack in (
+        kills,
+        writes,
+        trees,
+        bits,
+        signals,
+        network.requests,
+        network.uploads,
+        network.outages,
+        machines.full_disk,
+        machines.pauses,
+        machines.first_starts,
+        machines.crowd,
+    )
 }
 
 
@@ -135,28 +144,6 @@ def die_at(number: int, *, before: bool) -> None:
     os.fsync = dying(os.fsync)  # type: ignore[assignment]
     Path.replace = dying(Path.replace)  # type: ignore[method-assign,assignment]
     Path.rename = dying(Path.rename)  # type: ignore[method-assign,assignment]
-
-
-def descendants(pid: int) -> set[int]:
-    """Children of a process, theirs, and so on."""
-    parents: dict[int, int] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):
-            continue
-    found, new = set[int](), {pid}
-    while new:
-        new = {child for child, parent in parents.items() if parent in new} - found
-        found |= new
-    return found
-
-
-def alive(pid: int) -> bool:
-    try:
-        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except OSError:
-        return False
 
 
 def _goes_on(victim: Victim, home: Path) -> str:

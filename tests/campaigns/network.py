@@ -119,5 +119,5 @@ def _broken_models(victim: Victim, home: Path, *, at_least: int = 0) -> str:
 
 
 def _seconds(victim: Victim, home: Path) -> dict[str, float]:
-    document: dict[str, float] = json.loads((victim.folder / f"{home.name}.seconds").read_text())
+    document: dict[str, float] = json.loads((victim.folder / f"{home.name}.{STUDY_NAME}.seconds").read_text())
     return document

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.study.store import Store
-from tests.campaigns.attacks import ATTACKS, descendants
+from tests.campaigns.attacks import ATTACKS
+from tests.campaigns.processes import descendants
 from tests.campaigns.victim import Victim
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

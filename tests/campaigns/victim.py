@@ -80,10 +80,16 @@ class Victim:
             self.server.close()
 
     def start(
-        self, home: Path, *, workers: int = 1, before: Before | None = None, uri: str = ""
+        self,
+        home: Path,
+        *,
+        workers: int = 1,
+        before: Before | None = None,
+        uri: str = "",
+        name: str = STUDY_NAME,
     ) -> BaseProcess:
         """Run the study in a process of its own. before: called in it first.   uri: of the tracking server."""
-        process = self.context.Process(target=_run, args=(self.path, home, workers, before, uri))
+        process = self.context.Process(target=_run, args=(self.path, home, name, workers, before, uri))
         process.start()
         return process
 
@@ -98,22 +104,25 @@ class Victim:
             return -9
         return code
 
-    def outcome(self, home: Path, *, served: bool = False) -> dict[str, Any]:
+    def told(self, home: Path, name: str = STUDY_NAME) -> str:
+        """What the last run of the study there said when it gave up, or ""."""
+        path = _beside(home, name, "error")
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def outcome(self, home: Path, *, served: bool = False, name: str = STUDY_NAME) -> dict[str, Any]:
         """All that should be the same, whatever has happened. served: what the server shows, not the local MLflow."""
         store = Store(home)
-        trials = store.read_trials(STUDY_NAME)
+        trials = store.read_trials(name)
         folds = {key: store.read_fold(key) for trial in trials for key in trial.folds}
         return {
             "trials": [(one.number, one.state, one.params, one.scores, one.folds) for one in trials],
             "hashes": {key: fold and fold.hashes for key, fold in folds.items()},
-            "mlflow": shown(
-                self.server.database if served else home / "mlflow.db", store.read_study(STUDY_NAME)
-            ),
+            "mlflow": shown(self.server.database if served else home / "mlflow.db", store.read_study(name)),
         }
 
-    def compare(self, home: Path, *, served: bool = False) -> str:
+    def compare(self, home: Path, *, served: bool = False, name: str = STUDY_NAME) -> str:
         """What is not as it should be, or ""."""
-        found = self.outcome(home, served=served)
+        found = self.outcome(home, served=served, name=name)
         return "; ".join(f"{part} differ" for part, value in found.items() if value != self.expected[part])
 
 
@@ -134,10 +143,16 @@ def shown(database: Path, study: StudyRecord | None) -> dict[str, Any]:
             ).fetchall()
             for run, _, _ in runs
         }
-    return {"runs": [(name, status, counts[run]) for run, name, status in runs]}
+    own = study.name if study else ""
+    return {"runs": [(name.replace(own, "study"), status, counts[run]) for run, name, status in runs]}
 
 
-def _run(path: Path, home: Path, workers: int, before: Before | None, uri: str) -> None:
+def _beside(home: Path, name: str, suffix: str) -> Path:
+    """A file about a run, outside of its store."""
+    return home.parent / f"{home.name}.{name}.{suffix}"
+
+
+def _run(path: Path, home: Path, name: str, workers: int, before: Before | None, uri: str) -> None:
     """In the child: the command, without its display."""
     import logging
     import os
@@ -148,21 +163,22 @@ def _run(path: Path, home: Path, workers: int, before: Before | None, uri: str) 
     logging.disable(logging.CRITICAL)
     if uri:
         os.environ["MLFLOW_TRACKING_URI"] = uri
+    _beside(home, name, "error").unlink(missing_ok=True)
     if before is not None:
         before()
     from harness import config
     from harness.study import tuning
 
     try:
-        settings = tuning.Settings(home, workers=workers, offline=not uri)
+        settings = tuning.Settings(home, workers=workers, offline=not uri, name=name)
         began = time.monotonic()
         for event in tuning.tune(config.load(str(path)), settings):
             if not isinstance(event, tuning.StudyEnded):
                 trained = time.monotonic()
         document = {"training": trained - began, "leaving": time.monotonic() - trained}
-        (home.parent / f"{home.name}.seconds").write_text(json.dumps(document))
+        _beside(home, name, "seconds").write_text(json.dumps(document))
     except HarnessError as error:
-        (home.parent / f"{home.name}.error").write_text(json.dumps([type(error).__name__, str(error)]))
+        _beside(home, name, "error").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
         os._exit(error.exit_code)
     sys.stdout.flush()
     os._exit(0)

@@ -1,6 +1,7 @@
 """A study whose process was killed is not shown as running for ever: the next command of the store sees to it."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,3 +57,20 @@ def test_a_study_that_cannot_be_shown_is_not_in_the_others_way(tuned: Store, emp
     (tuned.study_folder("broken") / "study.json").write_text("{}")
     recording.close_abandoned(tuned, tracking_uri=uri)
     assert states(tuned) == {"FINISHED"}
+
+
+def test_what_the_server_has_lost_is_delivered_again(
+    tuned: Store, empty_database: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new.db"
+    shutil.copy(empty_database, new)
+    storage_url = f"sqlite:///{tmp_path}/o.db"
+    for uri in (abandoned(tuned, empty_database), f"sqlite:///{new}", f"sqlite:///{new}"):
+        assert recording.sync(tuned, "small", tracking_uri=uri, storage_url=storage_url) == ""
+    assert len(shown(new, tuned.read_study("small"))["runs"]) == 7
+    with sqlite3.connect(new) as connection:
+        for table in ("metrics", "latest_metrics", "params", "tags", "inputs", "input_tags"):
+            connection.execute(f"delete from {table}")
+        connection.execute("delete from runs")
+    assert recording.sync(tuned, "small", tracking_uri=f"sqlite:///{new}", storage_url=storage_url) == ""
+    assert len(shown(new, tuned.read_study("small"))["runs"]) == 7

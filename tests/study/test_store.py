@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.errors import RecordError, StoreError
-from harness.records import SCHEMA, StudyRecord, TrialRecord
+from harness.records import SCHEMA, FoldRecord, StudyRecord, TrialRecord
 from harness.study.store import Store, valid_name
 
 RECORD = StudyRecord(
@@ -76,3 +77,31 @@ def test_names_that_are_folders(name: str) -> None:
 )
 def test_names_that_are_not(name: str) -> None:
     assert not valid_name(name)
+
+
+def some_fold() -> tuple[FoldRecord, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    record = FoldRecord("a" * 40, 0, {"fold": 0}, (), 1, {"accuracy": 0.5}, ((1,),), 4, 1.0, 0.0, {}, {})
+    return record, {"indices": np.arange(3)}, {"w": np.ones(4, np.float32)}
+
+
+def test_the_quicker_of_two_processes_with_one_fold_wins(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = store.write_fold(*some_fold())
+    store.checkpoint(first.key).write_bytes(b"of the slower")
+    assert store.write_fold(*some_fold()) == first
+    assert not store.checkpoint(first.key).exists()
+
+
+def test_weights_that_were_dropped_come_back_with_the_fold(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = store.write_fold(*some_fold())
+    store.drop_weights([first.key])
+    assert store.write_fold(*some_fold()) == first and (first.folder / "weights.safetensors").exists()
+    assert store.read_fold(first.key) == first
+
+
+def test_a_damaged_fold_is_replaced(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = store.write_fold(*some_fold())
+    (first.folder / "oof.npz").write_bytes(b"rot")
+    assert store.write_fold(*some_fold()) == first == store.read_fold(first.key)
