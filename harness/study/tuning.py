@@ -25,6 +25,7 @@ from harness.study.recording import Recorder, default_storage_url, default_track
 from harness.study.splitting import make_split
 from harness.study.store import Store, valid_name
 from harness.study.tasks import make_tasks
+from harness.study.team_lock import driving_alone
 from harness.study.worker import Workplace
 from harness.study.workforce import Kind, assemble, num_processors
 
@@ -100,7 +101,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
     if not valid_name(name):
         raise UsageError(f"a study cannot be called {name!r}: letters, digits, space and _ . + - only")
     store = Store(settings.home)
-    with store.driving(name):
+    with store.driving(name), driving_alone(settings.storage_url, name):
         if settings.executor == "process" and settings.workers != 1 and num_processors() > 1:
             begin_imports()
         profiling = Profiling(store.study_folder(name)) if settings.profile else None

@@ -64,6 +64,7 @@ class TrackingServer:
                 build_opener(ProxyHandler({})).open(f"{self.uri}/health", timeout=5).close()
                 return
             time.sleep(0.1)
+        self.close()
         raise RuntimeError("the MLflow server has not started")
 
 
