@@ -7,6 +7,7 @@ all problems of a file are reported together.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,11 +19,12 @@ from harness.catalog import Option
 from harness.errors import Problem, StudyError, did_you_mean
 from harness.records import Scalar
 from harness.sections import Cv, Search, Section, least_trials
-from harness.settings import PLACES, Choice, Range, Setting, absolute, parse_setting, without_places
-from harness.study_yaml import parse_value, parse_yaml, question
+from harness.settings import PLACES, Choice, Range, Setting, absolute, expanded, parse_setting, without_places
+from harness.study_yaml import MAX_BYTES, parse_value, parse_yaml, question
 
 AnySection = TypeVar("AnySection", bound=Section)
 SECTIONS = ("data", "model", "train", "cv", "search", "objective", "compute")
+MAX_GRID = 100_000  # as many as search.trials may be
 
 
 class Study(Section):
@@ -84,7 +86,8 @@ def load(name: str, overrides: Sequence[str] = ()) -> Study:
     """
     path = find(name)
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise StudyError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
     return parse(raw, overrides, name=path.stem, source=str(path))
@@ -105,12 +108,19 @@ def find(name: str) -> Path:
     known = catalog.studies()
     if name in known:
         return known[name]
-    path = Path(name).expanduser()
+    path = expanded(Path(name))
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
-        if path.is_file():
+        if _is_file(path):
             return path
         raise StudyError(name, [Problem("", "there is no such file")])
     raise StudyError(name, [Problem("", f"no study of this name{did_you_mean(name, list(known))}")])
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 def as_json(setting: Setting) -> Any:
@@ -263,11 +273,18 @@ def _validated(
 def _grid_problems(study: Study) -> list[Problem]:
     if study.search.sampler != "grid":
         return []
-    return [
+    settings = study.settings()
+    problems = [
         Problem(path, "search.sampler grid needs a list, or a range with a step")
-        for path, setting in study.settings().items()
+        for path, setting in settings.items()
         if isinstance(setting, Range) and setting.is_continuous
     ]
+    if problems:
+        return problems
+    size = math.prod(setting.count for setting in settings.values() if isinstance(setting, Choice | Range))
+    if size > MAX_GRID:
+        return [Problem("search.sampler", f"a grid of {size:,} trials is too large; at most {MAX_GRID:,}")]
+    return []
 
 
 def _rung_problems(study: Study) -> list[Problem]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 FAILURES = ("memory", "non-finite", "exception", "crash", "hang")  # of a trial
+WIDEST_PATH = 60  # that messages are aligned to: a name of 60,000 characters must not pad 5,000 lines
 
 
 class HarnessError(Exception):
@@ -72,7 +73,7 @@ class StudyError(UsageError):
     def __str__(self) -> str:
         if len(self.problems) == 1 and not self.problems[0].path:
             return f"{self.source}: {self.problems[0].message}"
-        width = max(len(problem.path) for problem in self.problems)
+        width = min(max(len(problem.path) for problem in self.problems), WIDEST_PATH)
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         lines = [f"  {problem.path:<{width}}   {problem.message}" for problem in self.problems]
         return "\n".join([f"{self.source}: {count}", *lines])

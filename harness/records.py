@@ -5,9 +5,12 @@ They are the truth; MLflow's runs and Optuna's trials are views made from them. 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+
+from harness.errors import RecordError
 
 SCHEMA = 1
 
@@ -144,10 +147,37 @@ def to_json(record: Epoch | FoldRecord | TrialRecord | StudyRecord) -> dict[str,
 
 
 def fold_from_json(document: dict[str, Any], *, folder: Path) -> FoldRecord:
-    epochs = tuple(Epoch(**epoch) for epoch in document["epochs"])
-    confusion = tuple(tuple(row) for row in document["confusion"])
-    return FoldRecord(**{**document, "epochs": epochs, "confusion": confusion, "folder": folder})
+    """Raises RecordError, as these three do, for a document of another shape: a seal is no proof of it."""
+    record: FoldRecord = _from_json(FoldRecord, document)
+    return replace(record, folder=folder)
 
 
 def trial_from_json(document: dict[str, Any]) -> TrialRecord:
-    return TrialRecord(**{**document, "folds": tuple(document["folds"]), "scores": tuple(document["scores"])})
+    record: TrialRecord = _from_json(TrialRecord, document)
+    return record
+
+
+def study_from_json(document: dict[str, Any]) -> StudyRecord:
+    record: StudyRecord = _from_json(StudyRecord, document)
+    if not isinstance(record.data.get("hash"), str):
+        raise RecordError("not a StudyRecord: data.hash is missing")
+    return record
+
+
+def _from_json(kind: type, document: dict[str, Any]) -> Any:
+    """The record whose fields have the types that are written above."""
+    unknown = document.keys() - {field.name for field in fields(kind)}
+    try:
+        if unknown:
+            raise ValueError(f"unknown field {min(unknown)}")
+        return _readers()[kind.__name__].validate_python(document)
+    except (ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise RecordError(f"not a {kind.__name__}: {why}") from None
+
+
+@cache
+def _readers() -> dict[str, Any]:
+    from pydantic import TypeAdapter
+
+    return {kind.__name__: TypeAdapter(kind) for kind in (FoldRecord, TrialRecord, StudyRecord)}

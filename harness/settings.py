@@ -1,5 +1,6 @@
 """What stands behind one name of a study file: a value, a list of values, or a range."""
 
+import contextlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from harness.errors import Problem, did_you_mean
 from harness.records import Map, Scalar
 
 PLACES = ("root", "csv")  # options of data, and keys of their maps, that say where something lies
+MAX_STEPS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,10 @@ class Choice:
     """One of a few values, from a list."""
 
     values: tuple[Scalar, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.values)
 
 
 @dataclass(frozen=True)
@@ -37,20 +43,26 @@ class Range:
         """Whether it cannot be counted through."""
         return self.kind == "float" and self.step is None and self.low < self.high
 
+    @property
+    def count(self) -> int:
+        """How many values it has; for a float range that needs a step."""
+        return (
+            1 if self.low == self.high else math.floor((self.high - self.low) / (self.step or 1) + 1e-9) + 1
+        )
+
     def points(self) -> tuple[Scalar, ...]:
         """All its values; for a float range that needs a step."""
         if self.low == self.high:
             return (self.low,)
         step = self.step or 1
-        count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        return tuple(min(self.low + i * step, self.high) for i in range(count))
+        return tuple(min(self.low + i * step, self.high) for i in range(self.count))
 
     def nearest(self, value: float) -> float:
         """The value of the range that is nearest to the given one."""
         inside = min(max(value, self.low), self.high)
         if self.step is None:
             return inside
-        return self.low + min(round((inside - self.low) / self.step), len(self.points()) - 1) * self.step
+        return self.low + min(round((inside - self.low) / self.step), self.count - 1) * self.step
 
 
 Setting = Scalar | Choice | Range
@@ -73,7 +85,14 @@ def absolute(name: str, value: Any) -> Any:
     if isinstance(value, dict):
         return {key: absolute(key, item) for key, item in value.items()}
     is_place = name in PLACES and isinstance(value, str)
-    return str(Path(value).expanduser().absolute()) if is_place else value
+    return str(expanded(Path(value)).absolute()) if is_place else value
+
+
+def expanded(path: Path) -> Path:
+    """With ~ as the user's folder; ~name of nobody is a folder of that name."""
+    with contextlib.suppress(RuntimeError):
+        return path.expanduser()
+    return path
 
 
 def without_places(value: Any) -> Any:
@@ -153,6 +172,10 @@ def _range_problems(found: Range, log: Any, path: str) -> list[Problem]:
         problems.append(Problem(f"{path}.low", f"must be <= high (got {found.low:g} > {found.high:g})"))
     if found.log and found.low <= 0:
         problems.append(Problem(f"{path}.low", f"must be > 0 because log is true (got {found.low})"))
+    if not math.isfinite(found.high - found.low) or (
+        found.step and (found.high - found.low) / found.step > MAX_STEPS
+    ):
+        problems.append(Problem(path, f"is too wide: at most {MAX_STEPS:,} steps, and a finite width"))
     if found.log and found.step is not None:
         problems.append(Problem(f"{path}.step", "cannot be combined with log"))
     return problems

@@ -68,7 +68,7 @@ def grid_size(study: Study) -> float:
         if isinstance(setting, Choice)
         else math.inf
         if setting.is_continuous
-        else len(setting.points())
+        else setting.count
         for setting in searched(study).values()
     ]
     return math.prod(sizes)

@@ -1,4 +1,7 @@
-"""Reads YAML 1.2 from people: one document, no duplicate keys, no aliases, no tags, bounded size and depth."""
+"""Reads YAML 1.2 from people: one document, no duplicate keys, no aliases, no tags, bounded size and depth.
+
+Integers have at most 64 bits: Python can hold larger ones, but neither print nor convert them all.
+"""
 
 from io import StringIO
 from typing import Any
@@ -11,13 +14,15 @@ from harness.errors import Problem, StudyError
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 8
+MAX_VALUES = 5_000  # names and values together; 64 KB can hold 30,000, which take seconds
+MAX_INTEGER = 2**64
 
 
 def parse_yaml(raw: bytes, *, source: str) -> tuple[dict[str, Any], str]:
     """The map that a study file holds, and its text. Raises StudyError that names the line."""
     try:
         if len(raw) > MAX_BYTES:
-            raise ValueError(f"has {len(raw):,} bytes; a study file has at most {MAX_BYTES:,}")
+            raise ValueError(f"is too large; a study file has at most {MAX_BYTES:,} bytes")
         text = raw.decode("utf-8-sig")
         document = _load(text)
         if document is None:
@@ -51,7 +56,9 @@ def question(text: str) -> str:
 def _load(text: str) -> Any:
     try:
         _refuse_tricks(text)
-        return YAML(typ="safe", pure=True).load(StringIO(text))
+        value = YAML(typ="safe", pure=True).load(StringIO(text))
+        _refuse_odd_values(value)
+        return value
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}: " if mark else ""
@@ -71,7 +78,7 @@ def _load(text: str) -> Any:
 
 
 def _refuse_tricks(text: str) -> None:
-    depth = 0
+    depth = num_values = 0
     for event in YAML(typ="safe", pure=True).parse(StringIO(text)):
         line = event.start_mark.line + 1
         if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
@@ -81,3 +88,17 @@ def _refuse_tricks(text: str) -> None:
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise ValueError(f"line {line}: nested deeper than {MAX_DEPTH}")
+        num_values += isinstance(event, ScalarEvent | CollectionStartEvent)
+        if num_values > MAX_VALUES:
+            raise ValueError(f"line {line}: more than {MAX_VALUES:,} names and values")
+
+
+def _refuse_odd_values(value: Any) -> None:
+    """What YAML can write and nothing here can use: huge integers, NUL, halves of characters."""
+    if isinstance(value, dict | list):
+        for item in [*value, *value.values()] if isinstance(value, dict) else value:
+            _refuse_odd_values(item)
+    elif isinstance(value, int) and abs(value) >= MAX_INTEGER:
+        raise ValueError("has an integer of more than 64 bits")
+    elif isinstance(value, str) and ("\0" in value or any("\ud800" <= char <= "\udfff" for char in value)):
+        raise ValueError("has a character that no text has (NUL or a surrogate)")

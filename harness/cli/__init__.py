@@ -8,12 +8,23 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn
 
 import typer
 
-from harness.cli import auditing, comparing, finishing, inspecting, keeping, smoking, studying
+from harness.cli import (
+    auditing,
+    comparing,
+    finishing,
+    inspecting,
+    keeping,
+    predicting,
+    reporting,
+    smoking,
+    studying,
+)
 from harness.errors import HarnessError
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -26,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (studying, comparing, auditing, finishing, inspecting, keeping, smoking):
+for module in (studying, comparing, auditing, finishing, reporting, predicting, inspecting, keeping, smoking):
     for command in module.COMMANDS:
         app.command(name=command.__name__.rstrip("_"))(command)
 
@@ -52,6 +63,7 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code. A user's mistake is told in one line, without a traceback."""
     signal.signal(signal.SIGTERM, _on_sigterm)
+    _print_everything()
     command = typer.main.get_command(app)
     try:
         code = command.main(args=list(arguments), prog_name="harness", standalone_mode=False)
@@ -74,6 +86,13 @@ def run(arguments: Sequence[str]) -> int:
             raise
         _tell(f"{error.format_message().rstrip('.')}; see harness --help")
         return 2
+
+
+def _print_everything() -> None:
+    """A file's name may hold bytes that are no text, and a terminal may lack a sign: then it is written out."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class _Terminated(BaseException):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_folder
 from harness.messages import to_stderr
 
 
@@ -33,12 +33,11 @@ def compare(
     """
     to_stderr()
     from harness.cli import verdicts
-    from harness.errors import UsageError
     from harness.results.compare import compare as comparing
     from harness.study.store import Store
 
-    if picture is not None and not picture.absolute().parent.is_dir():
-        raise UsageError(f"--picture {picture}: there is no folder {picture.parent}")
+    if picture is not None:
+        require_folder("--picture", picture)
     document = comparing(Store(home), trials, rope=rope, alpha=alpha)
     if picture is not None:
         from harness.tracking import figures

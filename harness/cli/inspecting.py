@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, Sets, print_json
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, Sets, print_json, require_folder
 from harness.messages import to_stderr
 
 
@@ -45,10 +45,9 @@ def check(
     to_stderr()
     from harness import config
     from harness.cli import checking, render
-    from harness.errors import UsageError
 
-    if images is not None and not images.absolute().parent.is_dir():
-        raise UsageError(f"--images {images}: there is no folder {images.parent}")
+    if images is not None:
+        require_folder("--images", images)
     loaded = config.load(study, changes or [])
     plan = checking.plan(loaded)
     if not as_json:

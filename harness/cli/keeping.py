@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_folder
 from harness.messages import to_stderr
 
 
@@ -47,8 +47,7 @@ def bundle(
         return
     assert study is not None
     target = (output or Path(f"{study}.zip")).absolute()
-    if not target.parent.is_dir():
-        raise UsageError(f"--output {output}: there is no folder {target.parent}")
+    require_folder("--output", target)
     document = bundling.write(store, study, target, with_images=images)
     said = f"{document['path']}: {document['files']:,} files, {document['bytes'] / 2**20:.1f} MB"
     print_json(document) if as_json else print(said)

@@ -6,10 +6,23 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.settings import expanded
+
+
+def _absolute(home: Path) -> Path:
+    home = expanded(home).absolute()
+    try:
+        home.exists()
+    except OSError as error:  # a name that is too long, say
+        raise typer.BadParameter(f"--home {str(home)[:80]}: {error.strerror}") from None
+    return home
+
+
 Home = Annotated[
     Path,
     typer.Option(
         "--home",
+        callback=_absolute,
         envvar="HARNESS_HOME",
         help="The store: records, MLflow's and Optuna's databases, artifacts.",
     ),
@@ -36,6 +49,18 @@ def num_workers(text: str) -> int | None:
     if not text.isdigit() or int(text) < 1:
         raise typer.BadParameter(f"--workers must be auto or a number >= 1 (got {text!r})")
     return int(text)
+
+
+def require_folder(option: str, path: Path) -> None:
+    """Raises UsageError unless the folder that the file is to lie in is there."""
+    from harness.errors import UsageError
+
+    try:
+        there = path.absolute().parent.is_dir()
+    except OSError:  # a name that is too long
+        there = False
+    if not there:
+        raise UsageError(f"{option} {path}: there is no folder {path.parent}")
 
 
 def print_json(document: Any) -> None:

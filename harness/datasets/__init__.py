@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.datasets.images import Images
 from harness.datasets.parts import load_part
 from harness.records import Map, Scalar
+from harness.settings import expanded
 
 __all__ = ["Images", "data_home", "is_here", "load_training"]
 
@@ -33,7 +34,7 @@ def data_home() -> Path:
     """Where data sets and their decoded copies lie: HARNESS_DATA, else a folder in the user's cache."""
     chosen = os.environ.get("HARNESS_DATA")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return expanded(Path(chosen)).absolute()
     from platformdirs import user_cache_path
 
     return user_cache_path("harness", appauthor=False) / "data"

@@ -32,6 +32,7 @@ SUFFIXES = frozenset(
     )
 )
 MAX_PIXELS = 2**26  # of one image, before it is made smaller: 67 megapixels, 0.2 GB as RGB
+STRIP_HEIGHT = 64
 ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -102,9 +103,20 @@ def _in_mode(image: "Image.Image", mode: str) -> "Image.Image":
     if image.mode == "I" or image.mode.startswith("I;16"):
         return Image.fromarray(_eight_bits(np.asarray(image))).convert(mode)
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert(mode)
+        return _on_white(image, mode)
     return image if image.mode == mode else image.convert(mode)
+
+
+def _on_white(image: "Image.Image", mode: str) -> "Image.Image":
+    """Strip by strip: of 67 megapixels at once there would be four copies, which take seconds."""
+    from PIL import Image
+
+    result = Image.new(mode, image.size)
+    for top in range(0, image.height, STRIP_HEIGHT):
+        strip = image.crop((0, top, image.width, min(top + STRIP_HEIGHT, image.height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, "white")
+        result.paste(Image.alpha_composite(white, strip).convert(mode), (0, top))
+    return result
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:

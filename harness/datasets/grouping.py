@@ -64,7 +64,7 @@ def _from_pattern(pattern: str, names: Sequence[str]) -> Iterator[str]:
     """Each image's group, "" where the pattern finds none."""
     try:
         compiled = re.compile(pattern)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         raise DataError(f"data.groups.regex: {pattern!r} is no regular expression: {error}") from None
     for name in names:
         match = compiled.search(name.partition("/")[2])
@@ -94,6 +94,8 @@ def _endings(name: str) -> Iterator[str]:
 
 def _read_table(path: Path) -> dict[str, str]:
     """Image name -> group."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is not a regular file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)

@@ -97,11 +97,16 @@ class Images:
             pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
             labels = np.load(folder / "labels.npy", allow_pickle=False)
             groups = None if meta["groups"] is None else np.asarray(meta["groups"], dtype=np.int64)
+            classes, names = tuple(meta["classes"]), tuple(meta["names"])
+            if not all(isinstance(name, str) for name in (*classes, *names, meta["content_hash"])):
+                raise TypeError("classes and names must be text")
+            if not isinstance(pixels, np.ndarray) or not isinstance(labels, np.ndarray):
+                raise TypeError("an archive of arrays in place of one")
         except DataError:
             raise
         except Exception as error:  # numpy answers a damaged header with half a dozen types
             raise DataError(f"{folder}: damaged saved images ({type(error).__name__}: {error})") from None
-        return cls(pixels, labels, tuple(meta["classes"]), tuple(meta["names"]), groups, folder)
+        return cls(pixels, labels, classes, names, groups, folder)
 
     def verified(self) -> "Images":
         """These images, if their folder still holds the bits that were saved; else raises DataError."""

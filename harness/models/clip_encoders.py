@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from harness.errors import HarnessError, UsageError, did_you_mean
 from harness.models.frozen import Encoder, loaded
 from harness.models.weights import from_hub, sha256
+from harness.settings import expanded
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the images that OpenAI's CLIP was trained on
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -125,7 +126,7 @@ def find(architecture: str, weights: str | None) -> Clip:
             raise ValueError("only CLIP's own tokenizer is supported")
     except (OSError, ValueError, AttributeError) as error:
         raise UsageError(f"model.architecture: {path} is no config of a CLIP: {error}") from None
-    file = Path(weights).expanduser() if weights and _is_path(weights) else None
+    file = expanded(Path(weights)) if weights and _is_path(weights) else None
     if file and not file.is_file():
         raise UsageError(f"model.weights: there is no file {file}")
     names = [
@@ -175,7 +176,7 @@ def _config_path(architecture: str) -> Path:
     if package is None or package.origin is None:
         raise UsageError("model clip_fusion needs open_clip; install it with: pip install 'harness[clip]'")
     if _is_path(architecture):
-        return Path(architecture).expanduser()
+        return expanded(Path(architecture))
     folder = Path(package.origin).parent / "model_configs"
     known = [path.stem for path in folder.glob("*.json")]
     if architecture not in known:

@@ -8,10 +8,13 @@ nothing. Nothing of it is run.
 """
 
 import json
+import lzma
 import re
 import shutil
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +23,7 @@ from typing import Any
 from harness.datasets.images import Images
 from harness.errors import RecordError, UsageError
 from harness.files import digest, read_json, telling_disk_trouble
-from harness.records import StudyRecord
+from harness.records import StudyRecord, study_from_json
 from harness.results.leaderboard import started_study
 from harness.study.extra import workplace_of
 from harness.study.store import Store, valid_name
@@ -28,6 +31,8 @@ from harness.study.store import Store, valid_name
 FORMAT = 1
 MANIFEST = "manifest.json"
 MOST_MANIFEST_BYTES = 2**26
+ALWAYS_FINE, MOST_EXPANSION = 2**28, 100  # bytes; how many times its own size a larger bundle may unpack to
+DECODERS = (zlib.error, lzma.LZMAError, struct.error)  # what damaged members are answered with
 LEFT_OUT = ("lock", "holder.json", "mlflow.json", "delivering", "probes", "profile")  # about this machine
 SAFE = re.compile(
     r"study/[\w.+-]{1,100}(/[\w.+-]{1,100})?|folds/[0-9a-f]{40}/[\w.-]{1,40}|images/[\w.-]{1,40}", re.ASCII
@@ -75,13 +80,20 @@ def read(store: Store, source: Path, *, name: str | None = None) -> StudyRecord:
     try:
         with zipfile.ZipFile(source) as archive:
             manifest = _manifest(archive, source)
-            name = name or str(manifest["study"])
+            name = name or manifest["study"]
             if not valid_name(name):
                 raise UsageError(f"a study cannot be called {name!r}; choose a name with --as")
             return _import(store, archive, manifest, source, name)
     except FileNotFoundError:
         raise UsageError(f"{source}: there is no such file") from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, EOFError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        *DECODERS,
+        OSError,
+        EOFError,
+        NotImplementedError,
+    ) as error:
         raise RecordError(f"{source}: not an intact bundle ({error})") from None
 
 
@@ -89,6 +101,10 @@ def _import(
     store: Store, archive: zipfile.ZipFile, manifest: dict[str, Any], source: Path, name: str
 ) -> StudyRecord:
     total = sum(entry["bytes"] for entry in manifest["files"].values())
+    if total > max(ALWAYS_FINE, MOST_EXPANSION * source.stat().st_size):
+        raise RecordError(
+            f"{source}: would unpack to {total:,} bytes, which no study does; nothing was imported"
+        )
     store.home.mkdir(parents=True, exist_ok=True)
     with (
         telling_disk_trouble(store.home / name, total),
@@ -97,7 +113,9 @@ def _import(
         unpacked = Store(Path(scratch))
         for path, entry in manifest["files"].items():
             _extract(archive, path, entry, Path(scratch) / path, source)
-        record = StudyRecord(**read_json(Path(scratch) / "study" / "study.json"))
+        if "study/study.json" not in manifest["files"]:
+            raise RecordError(f"{source}: has no study in it")
+        record = study_from_json(read_json(Path(scratch) / "study" / "study.json"))
         known = store.read_study(name)
         if known is not None:
             if replace(known, name=record.name) == record:
@@ -162,10 +180,12 @@ def _manifest(archive: zipfile.ZipFile, source: Path) -> dict[str, Any]:
             raise ValueError
         manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
         version, files = manifest["format"], manifest["files"]
-        sizes = [int(entry["bytes"]) for entry in files.values()]
-        if not all(isinstance(entry["sha256"], str) for entry in files.values()) or min(sizes, default=0) < 0:
+        kinds = {(type(entry["bytes"]), type(entry["sha256"])) for entry in files.values()}
+        least = min((entry["bytes"] for entry in files.values()), default=0)
+        if not kinds <= {(int, str)} or least < 0 or not isinstance(manifest.get("study", ""), str):
             raise ValueError
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        manifest.setdefault("study", "")
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, RuntimeError):
         raise RecordError(f"{source}: not a bundle of harness") from None
     if version != FORMAT:
         raise RecordError(f"{source}: written by a newer harness (format {version}); please upgrade")
@@ -184,8 +204,8 @@ def _extract(archive: zipfile.ZipFile, path: str, entry: dict[str, Any], target:
         with archive.open(path) as file:
             content = file.read(entry["bytes"] + 1)
     except (KeyError, RuntimeError, zipfile.BadZipFile):
-        content = b""
-    if len(content) != entry["bytes"] or digest(content) != entry["sha256"]:
+        content = None
+    if content is None or len(content) != entry["bytes"] or digest(content) != entry["sha256"]:
         raise RecordError(f"{source}: damaged: {path} is not what its manifest says; nothing was imported")
     target.write_bytes(content)
 

@@ -9,13 +9,13 @@ from harness.files import read_json
 from harness.records import SCHEMA, StudyRecord, TrialRecord, best_of
 from harness.scoring.honest import corrected_standard_error
 from harness.study.recording import is_pending
-from harness.study.store import Store
+from harness.study.store import Store, valid_name
 from harness.study.winner import honest_score
 
 
 def started_study(store: Store, name: str) -> StudyRecord:
     """The study's record. Raises UsageError if no study of that name has been started."""
-    record = store.read_study(name)
+    record = store.read_study(name) if valid_name(name) else None
     if record is None:
         known = store.studies()
         hint = did_you_mean(name, known) if known else "; nothing has been started there yet"
@@ -60,7 +60,7 @@ def status(store: Store, name: str) -> dict[str, Any]:
         },
         "honest": _honest(store, record, trials),
         "pending": bool(trials) and not store.is_driven(name) and is_pending(store, name, trials),
-        "audit": audit and {key: audit[key] for key in ("verdict", "sentence", "trial")},
+        "audit": audit and {key: audit.get(key) for key in ("verdict", "sentence", "trial")},
     }
 
 
@@ -162,5 +162,5 @@ def _state(
 def _run_ids(store: Store, name: str) -> dict[str, str]:
     try:
         return dict(read_json(store.study_folder(name) / "mlflow.json")["trials"])
-    except (OSError, RecordError, KeyError):
+    except (OSError, RecordError, KeyError, TypeError, ValueError):
         return {}

@@ -67,7 +67,9 @@ class Ledger:
     def looks(self, test_hash: str) -> list[dict[str, Any]]:
         """The `opened` lines of these test images, whatever study looked."""
         return [
-            entry for entry in self.entries() if entry["kind"] == "opened" and entry["test_hash"] == test_hash
+            entry
+            for entry in self.entries()
+            if (entry.get("kind"), entry.get("test_hash")) == ("opened", test_hash)
         ]
 
     def result_of(self, opened: dict[str, Any]) -> dict[str, Any] | None:
@@ -90,10 +92,12 @@ class Ledger:
             raise RecordError(
                 f"{self._head}: is gone, and with it the proof that no line is missing"
             ) from None
-        number = int(head["number"])
+        number = head.get("number")
+        if not isinstance(number, int) or number < 1:
+            raise RecordError(f"{self._head}: damaged: it does not say how many lines there are")
         if number > len(entries):
             raise RecordError(f"{self.path}: lines {len(entries) + 1} to {number} were taken out")
-        if entries[number - 1]["hash"] != head["hash"] or len(entries) > number + 1:
+        if entries[number - 1]["hash"] != head.get("hash") or len(entries) > number + 1:
             raise RecordError(f"{self.path}: line {number} is not the one that was written")
 
 
@@ -101,7 +105,7 @@ def _parsed(line: str) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
         return entry if entry["hash"] == _hash(entry) else None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

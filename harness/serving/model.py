@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from harness.errors import DataError, HarnessError, RecordError
 from harness.serving.packaging import DOCUMENT, MEAN, SCHEMA, STD
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from harness.training import Compute, Statistics
@@ -33,15 +35,39 @@ class FoldModel:
 
         return training.predict_logits(self.network, pixels, self.statistics, compute)
 
+    def statistics_tensors(self) -> dict[str, "torch.Tensor"]:
+        """As they lie beside the network's own tensors in a file of weights."""
+        import torch
+
+        return {MEAN: torch.tensor(self.statistics.mean), STD: torch.tensor(self.statistics.std)}
+
 
 @dataclass(frozen=True)
 class TrialModel:
-    """The models of a trial's folds. image_shape: (C, H, W)."""
+    """The models of a trial's folds, or the one of its refit.
+
+    image_shape: (C, H, W).   architecture: `name` of the model and its options.
+    temperature: what logits are divided by so that probabilities mean what they say; None where it is not known.
+    """
 
     folds: tuple[FoldModel, ...]
     image_shape: tuple[int, int, int]
     classes: tuple[str, ...]
     compute: "Compute"
+    architecture: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float | None = None
+
+    def predict(self, pixels: np.ndarray, *, raw: bool = False) -> np.ndarray:
+        """uint8 (N, C, H, W) images to float32 (N, classes) probabilities, calibrated unless raw.
+
+        Raises DataError for images of another shape or type.
+        """
+        from harness.scoring import softmax
+
+        logits = self.predict_logits(pixels)
+        if not len(logits):
+            return logits
+        return softmax(logits if raw or self.temperature is None else logits / self.temperature)
 
     def predict_logits(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (N, C, H, W) images to float32 (N, classes): the mean of the folds' logits.
@@ -68,8 +94,15 @@ def load_trial_model(folder: Path) -> TrialModel:
     Raises RecordError for a file that is missing, damaged or newer than this harness.
     """
     document = _read_document(folder / DOCUMENT)
+    try:
+        return _from_document(folder, document)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
+        raise RecordError(f"{folder / DOCUMENT}: damaged: {type(error).__name__}: {error}") from None
+
+
+def _from_document(folder: Path, document: dict[str, Any]) -> TrialModel:
     channels, height, width = document["image_shape"]
-    compute = _compute(document["compute"])
+    compute = usable_compute(document["compute"])
     folds = tuple(
         load_fold_model(
             folder / Path(member["weights"]).name,
@@ -81,7 +114,11 @@ def load_trial_model(folder: Path) -> TrialModel:
         )
         for member in document["folds"]
     )
-    return TrialModel(folds, (channels, height, width), tuple(document["classes"]), compute)
+    temperature = document.get("temperature")
+    if temperature is not None and not (math.isfinite(temperature) and temperature > 0):
+        raise ValueError(f"temperature {temperature}")
+    classes = tuple(document["classes"])
+    return TrialModel(folds, (channels, height, width), classes, compute, document["model"], temperature)
 
 
 def load_fold_model(
@@ -115,7 +152,7 @@ def load_fold_model(
         tensors = load(content)
         mean, std = tensors.pop(MEAN), tensors.pop(STD)
         network.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError, KeyError) as error:
+    except (SafetensorError, RuntimeError, KeyError, OverflowError) as error:
         raise RecordError(f"{weights}: not the weights of this {values['name']}: {error}") from None
     network.eval().to(compute.device)
     return FoldModel(network, training.Statistics(tuple(mean.tolist()), tuple(std.tolist())))
@@ -124,16 +161,16 @@ def load_fold_model(
 def _read_document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{path}: cannot be read: {error}") from None
     if not isinstance(document, dict) or not document.keys() >= KEYS:
         raise RecordError(f"{path}: not the description of a model ({', '.join(sorted(KEYS))})")
-    if document["schema"] > SCHEMA:
+    if not isinstance(document["schema"], int) or document["schema"] > SCHEMA:
         raise RecordError(f"{path}: written by a newer harness (schema {document['schema']}); please upgrade")
     return document
 
 
-def _compute(recorded: dict[str, Any]) -> "Compute":
+def usable_compute(recorded: dict[str, Any]) -> "Compute":
     """The recorded one where this machine has its device, else the CPU's fp32."""
     from harness import training
 

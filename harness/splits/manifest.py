@@ -14,6 +14,7 @@ from harness.files import write_file
 
 SCHEMA = 2
 ARRAYS = {"image_hashes": np.uint8, "labels": np.int64, "groups": np.int64, "fold_of": np.int64}
+HEAD = {"data_hash": str, "num_folds": int, "seed": int}
 
 
 class LabelledImages(Protocol):
@@ -143,6 +144,8 @@ class Manifest:
                     raise ValueError("written by another release; run the study anew, --as NAME")
                 expected = head.pop("hash")
                 arrays = {name: content[name].astype(kind) for name, kind in ARRAYS.items()}
+            if {name: type(value) for name, value in head.items()} != HEAD:
+                raise ValueError("its head is another")
             manifest = cls(**head, **arrays)
             if manifest.hash != expected:
                 raise ValueError("its content does not match its hash")

@@ -12,6 +12,7 @@ Finished records are never changed; whoever finds one damaged treats it as missi
 import io
 import logging
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,20 +24,24 @@ from filelock import FileLock, Timeout
 
 from harness.datasets.images import Images
 from harness.errors import DataError, RecordError, StoreError
-from harness.files import digest, read_json, sealed_json, write_folder, write_json
+from harness.files import digest, read_json, sealed_json, write_file, write_folder, write_json
 from harness.records import (
     SCHEMA,
     FoldRecord,
     StudyRecord,
     TrialRecord,
     fold_from_json,
+    study_from_json,
     to_json,
     trial_from_json,
 )
+from harness.settings import expanded
 
 logger = logging.getLogger(__name__)
 WEIGHTS = "weights.safetensors"
 PREDICTIONS = "oof.npz"
+KEY = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
+PLACE_ATTEMPTS = 5
 LOOK_SECONDS = 0.5  # for which somebody may hold a study's lock, only to see whether it is free
 Finding = Literal["honest", "audit", "confirm", "final"]
 
@@ -45,7 +50,7 @@ class Store:
     """Everything below one home folder, made when it is first written to."""
 
     def __init__(self, home: Path):
-        self.home = home.expanduser().absolute()
+        self.home = expanded(home).absolute()
 
     def study_folder(self, name: str) -> Path:
         return self.home / "studies" / name
@@ -57,10 +62,13 @@ class Store:
     # Folds
 
     def fold_folder(self, key: str) -> Path:
+        """Raises RecordError for what is no key: a record that came from elsewhere may hold `../..`."""
+        if not KEY.fullmatch(key):
+            raise RecordError(f"{self.home / 'folds'}: {key[:80]!r} is no fold's key")
         return self.home / "folds" / key
 
     def checkpoint(self, key: str) -> Path:
-        return self.home / "folds" / f"{key}.checkpoint"
+        return self.fold_folder(key).with_name(f"{key}.checkpoint")
 
     def write_fold(
         self, record: FoldRecord, predictions: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]
@@ -76,18 +84,38 @@ class Store:
         record = replace(
             record, hashes={name: digest(content) for name, content in files.items()}, folder=folder
         )
-        write_folder(folder, {**files, "result.json": sealed_json(to_json(record))})
+        known = self._place(record, {**files, "result.json": sealed_json(to_json(record))})
         self.checkpoint(record.key).unlink(missing_ok=True)
-        return record
+        return known
+
+    def _place(self, record: FoldRecord, content: dict[str, bytes]) -> FoldRecord:
+        """The fold's record in the store: this one, or that of a process that was quicker with the same fold."""
+        for _ in range(PLACE_ATTEMPTS):
+            try:
+                write_folder(record.folder, content)
+            except FileExistsError:
+                known = self.read_fold(record.key)
+                if known is None:  # damaged
+                    shutil.rmtree(record.folder, ignore_errors=True)
+                    continue
+                if known.hashes == record.hashes:  # theirs may have lost its weights
+                    write_file(record.folder / WEIGHTS, content[WEIGHTS])
+                return known
+            return record
+        raise StoreError(
+            f"{record.folder}: damaged, and cannot be replaced; delete it and run the same command again"
+        )
 
     def read_fold(self, key: str) -> FoldRecord | None:
         """The fold of that key, or None if it has not been trained or its record is damaged.
 
         Weights may be gone (retention); everything that is there must match its hash.
         """
-        folder = self.fold_folder(key)
         try:
+            folder = self.fold_folder(key)
             record = fold_from_json(read_json(folder / "result.json"), folder=folder)
+            if record.key != key or not record.hashes.keys() <= {PREDICTIONS, WEIGHTS}:
+                raise RecordError(f"{folder}: damaged: it is not the record of this fold")
             for name, expected in record.hashes.items():
                 if name == WEIGHTS and not (folder / name).exists():
                     continue
@@ -95,14 +123,20 @@ class Store:
                     raise RecordError(f"{folder / name}: damaged: its content does not match its hash")
         except FileNotFoundError:
             return None
-        except RecordError as error:
-            logger.warning("%s; the fold is trained again", error)
+        except (RecordError, OSError, ValueError) as error:
+            logger.warning("fold %s: %s; it is trained again", key, error)
             return None
         return record
 
     def read_predictions(self, record: FoldRecord) -> dict[str, np.ndarray]:
-        with np.load(record.folder / PREDICTIONS, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        """What `write_fold` was given. Raises RecordError where they are gone or damaged."""
+        path = record.folder / PREDICTIONS
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+                found = {name: arrays[name] for name in ("indices", "labels", "probabilities")}
+        except Exception as error:  # zipfile, zlib and numpy each have their own
+            raise RecordError(f"{path}: damaged predictions: {error}") from None
+        return found
 
     def drop_weights(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -139,11 +173,13 @@ class Store:
             document = read_json(path)
         except FileNotFoundError:
             return None
-        if document["schema"] > SCHEMA:
-            raise RecordError(
-                f"{path}: written by a newer harness (schema {document['schema']}); please upgrade"
-            )
-        return StudyRecord(**document)
+        schema = document.get("schema")
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise RecordError(f"{path}: written by a newer harness (schema {schema}); please upgrade")
+        try:
+            return study_from_json(document)
+        except RecordError as error:
+            raise RecordError(f"{path}: damaged: {error}") from None
 
     def write_trial(self, study: str, record: TrialRecord) -> None:
         write_json(self.study_folder(study) / "trials" / f"{record.number:05d}.json", to_json(record))
@@ -155,7 +191,7 @@ class Store:
             try:
                 trials.append(trial_from_json(read_json(path)))
             except RecordError as error:
-                logger.warning("%s; the trial is made again from its folds", error)
+                logger.warning("%s: %s; the trial is made again from its folds", path, error)
                 break
         return [trial for number, trial in enumerate(trials) if trial.number == number]
 
@@ -211,7 +247,8 @@ class Store:
 
 def valid_name(name: str) -> bool:
     """Whether a study may be called so: it becomes a folder's name."""
-    return re.fullmatch(r"[\w][\w .+-]{0,99}", name) is not None and not name.endswith((".", " "))
+    is_plain = re.fullmatch(r"[\w][\w .+-]{0,99}", name) is not None and not name.endswith((".", " "))
+    return is_plain and len(name.encode()) <= 200
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:

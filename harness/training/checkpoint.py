@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
+from harness.errors import RecordError
 from harness.files import write_file
 from harness.records import Epoch
 
@@ -73,7 +74,7 @@ def read(path: Path, state: State, identity: dict[str, Any]) -> Progress:
     """Load into `state` what `write` wrote and return how far it is.
 
     A missing file, a damaged one or one of another training changes nothing and returns an empty Progress;
-    the last two are logged as warnings.
+    the last two are logged as warnings. Raises RecordError where it has that training's name and not its content.
     """
     try:
         sealed = path.read_bytes()
@@ -85,12 +86,20 @@ def read(path: Path, state: State, identity: dict[str, Any]) -> Progress:
         return Progress()
     try:
         document, tensors = _metadata(content), load(content)
-    except (SafetensorError, ValueError, KeyError) as error:
+        known = document["identity"]
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         log.warning("checkpoint %s is unreadable (%s); this training starts over", path, error)
         return Progress()
-    if document["identity"] != json.loads(json.dumps(identity)):
+    if known != json.loads(json.dumps(identity)):
         log.warning("checkpoint %s belongs to another training; this one starts over", path)
         return Progress()
+    try:
+        return _restored(state, document, tensors)
+    except (RuntimeError, KeyError, TypeError, ValueError, IndexError) as error:  # sealed, but not by `write`
+        raise RecordError(f"{path}: damaged, delete it: {str(error).splitlines()[0]}") from None
+
+
+def _restored(state: State, document: dict[str, Any], tensors: Weights) -> Progress:
     state.model.load_state_dict(_selected("model", tensors))
     if state.average is not None:
         state.average.load_state_dict(_selected("average", tensors))

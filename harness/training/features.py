@@ -154,8 +154,12 @@ def _verified(path: Path, _: int) -> np.ndarray | None:
     if hashlib.sha256(path.read_bytes()[:-SEAL_BYTES]).digest() != path.read_bytes()[-SEAL_BYTES:]:
         log.warning("%s is damaged; it is made anew", path)
         return None
-    mapped: np.ndarray = np.load(path, mmap_mode="r")
-    return mapped
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:  # sealed, but not by `_write`
+        log.warning("%s is damaged (%s); it is made anew", path, error)
+        return None
+    return mapped if isinstance(mapped, np.ndarray) else None
 
 
 def _intact(path: Path) -> np.ndarray | None:

@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import random
+import re
 import struct
 import tempfile
 import time
@@ -31,6 +32,7 @@ from harness.errors import HarnessError
 SECONDS = 2.0  # of processor time, all threads: others may share the machine
 EXIT_CODES = (0, 1, 2, 3, 4)
 IMAGE_SIZE = 8
+VALUE = re.compile(rb"(?<=: )(\[[^\]]*\]|\{[^{}]*\}|[^,{}\[\]\n]+)")  # of a study file
 
 STUDIES = [
     b"data: {name: digits}\nmodel: {name: resnet}\n",
@@ -130,7 +132,7 @@ def mutated(content: bytes, chance: random.Random, snippets: list[bytes]) -> byt
     for _ in range(chance.choice([1, 1, 2, 4])):
         start = chance.randrange(len(mutable) + 1)
         stop = min(len(mutable), start + chance.choice([1, 4, 16]))
-        match chance.choice(["flip", "leave out", "double", "splice", "splice", "replace", "cut"]):
+        match chance.choice(["flip", "leave out", "double", "splice", "value", "value", "cut"]):
             case "flip" if start < len(mutable):
                 mutable[start] ^= 1 << chance.randrange(8)
             case "leave out":
@@ -139,9 +141,9 @@ def mutated(content: bytes, chance: random.Random, snippets: list[bytes]) -> byt
                 mutable[start:start] = mutable[start:stop] * chance.choice([1, 2, 50])
             case "splice":
                 mutable[start:start] = chance.choice(snippets)
-            case "replace":
-                after = mutable.find(b":", start) + 1  # often a whole value
-                mutable[after : after + chance.choice([0, 3, 9])] = b" " + chance.choice(snippets)
+            case "value" if values := list(VALUE.finditer(mutable)):
+                found = chance.choice(values)
+                mutable[found.start() : found.end()] = chance.choice(snippets)
             case "cut" if chance.random() < 0.3:
                 del mutable[start:]
     return bytes(mutable)
