@@ -9,23 +9,44 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from tests.campaigns import attacks
+from tests.campaigns import attacks, hostile_folders, hostile_inputs
 from tests.campaigns.victim import Victim
+
+INPUTS = {
+    check.__name__: check
+    for check in (
+        hostile_inputs.study_files, hostile_inputs.images, hostile_inputs.arguments, hostile_folders.folders,
+    )
+}  # fmt: skip
 
 
 def main() -> None:
-    names = sorted(attacks.ATTACKS)
+    names = [*attacks.ATTACKS, *INPUTS]
     parser = argparse.ArgumentParser(prog="python -m tests.campaigns", description=__doc__)
     parser.add_argument("name", choices=[*names, "all"])
     parser.add_argument("--n", type=int, default=10, help="attempts of each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = [
-        run(name, options.n, options.seed) for name in (names if options.name == "all" else [options.name])
-    ]
+    chosen = names if options.name == "all" else [options.name]
+    rows = [(run_inputs if name in INPUTS else run)(name, options.n, options.seed) for name in chosen]
     print(json.dumps(rows, indent=1) if options.json else table(rows))
     sys.exit(any(row["failures"] for row in rows))
+
+
+def run_inputs(name: str, num_attempts: int, seed: int) -> dict[str, object]:
+    """Hostile inputs, so many of them; of artifacts there is a fixed number."""
+    began, check = time.monotonic(), INPUTS[name]
+    failures = check(num_attempts, seed)
+    return {
+        "campaign": name,
+        "what": (check.__doc__ or "").splitlines()[0],
+        "attempts": num_attempts,
+        "failures": failures,
+        "bound": min(3 / num_attempts, 1.0) if not failures else None,
+        "notes": [],
+        "seconds": round(time.monotonic() - began),
+    }
 
 
 def run(name: str, num_attempts: int, seed: int) -> dict[str, object]:
