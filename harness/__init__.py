@@ -1,3 +1,21 @@
-"""harness: tune, cross-validate, track and reproduce image classifiers, with scores you can believe."""
+"""harness: tune, cross-validate, track and reproduce image classifiers, with scores you can believe.
+
+In Python: `harness.tune("quickstart")` runs a study, `harness.load_study("quickstart")` gives its records as pandas
+frames. Importing harness imports nothing else.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.results.notebook import load_study, tune
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "load_study", "tune"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("load_study", "tune"):
+        from harness.results import notebook
+
+        return getattr(notebook, name)
+    raise AttributeError(f"module 'harness' has no attribute {name!r}")
