@@ -7,7 +7,6 @@ all problems of a file are reported together.
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,13 +17,12 @@ from harness import catalog
 from harness.catalog import Option
 from harness.errors import Problem, StudyError, did_you_mean
 from harness.records import Scalar
-from harness.sections import Cv, Search, Section, least_trials
+from harness.sections import Cv, Search, Section, search_problems
 from harness.settings import PLACES, Choice, Range, Setting, absolute, expanded, parse_setting, without_places
-from harness.study_yaml import MAX_BYTES, parse_value, parse_yaml, question
+from harness.study_yaml import MAX_BYTES, parse_value, parse_yaml, question, refuse_secrets
 
 AnySection = TypeVar("AnySection", bound=Section)
 SECTIONS = ("data", "model", "train", "cv", "search", "objective", "compute")
-MAX_GRID = 100_000  # as many as search.trials may be
 
 
 class Study(Section):
@@ -90,6 +88,7 @@ def load(name: str, overrides: Sequence[str] = ()) -> Study:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise StudyError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
+    refuse_secrets(raw.decode(errors="replace"), overrides, source=str(path))
     return parse(raw, overrides, name=path.stem, source=str(path))
 
 
@@ -184,8 +183,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
         **identity, question=question(identity["text"]), data=data, model=model, train=train,
         compute=compute, measures=document.get("compute") == "auto", cv=cv, search=search, objective=objective,
     )  # fmt: skip
-    problems += _grid_problems(study)
-    problems += [*_racing_problems(study), *_rung_problems(study)]
+    problems += search_problems(search, cv, study.settings())
     return study
 
 
@@ -268,44 +266,3 @@ def _validated(
     except TypeError:  # a key that is not text
         problems.append(Problem(part, "every name must be text"))
         return None
-
-
-def _grid_problems(study: Study) -> list[Problem]:
-    if study.search.sampler != "grid":
-        return []
-    settings = study.settings()
-    problems = [
-        Problem(path, "search.sampler grid needs a list, or a range with a step")
-        for path, setting in settings.items()
-        if isinstance(setting, Range) and setting.is_continuous
-    ]
-    if problems:
-        return problems
-    size = math.prod(setting.count for setting in settings.values() if isinstance(setting, Choice | Range))
-    if size > MAX_GRID:
-        return [Problem("search.sampler", f"a grid of {size:,} trials is too large; at most {MAX_GRID:,}")]
-    return []
-
-
-def _rung_problems(study: Study) -> list[Problem]:
-    """A short training must be shorter, whatever number of epochs is searched."""
-    rung, epochs = study.search.rung, study.train["epochs"]
-    if rung is None:
-        return []
-    values = epochs.values if isinstance(epochs, Choice) else [getattr(epochs, "low", epochs)]
-    fewest = min(int(value or 0) for value in values)
-    if max(round(fewest * rung), 1) < fewest:
-        return []
-    why = f"{rung:g} of {fewest} epochs is no shorter training; use a smaller share, or null"
-    return [Problem("search.rung", why)]
-
-
-def _racing_problems(study: Study) -> list[Problem]:
-    if "racing" not in study.search.model_fields_set:
-        return []  # the default may well have nothing to do
-    racing, trials = study.search.racing, study.search.trials
-    least = least_trials(racing, study.cv.folds)
-    if trials >= least:
-        return []
-    why = f"{racing} can stop nothing before trial {least - 1} with {study.cv.folds} folds, and search.trials={trials}"
-    return [Problem("search.racing", f"{why}; use forgiving or none, or more trials")]

@@ -5,7 +5,8 @@ HarnessError                1   something failed
 │   └── StudyError          2   a wrong study file: every problem of it at once
 ├── DataError               1   a data set is missing, unreadable or not what the record says
 ├── TrialError              1   one trial cannot go on; the study does
-├── RecordError             1   a file of the store is damaged, or written by a newer release
+├── RecordError             1   a file of the store is damaged
+│   └── NewerRecord         1   or written by a newer release
 ├── CheckFailed             3   a check did not hold: drift, leak, threshold
 └── StoreError              4   a store or server is unreachable, full, or held by another process
 
@@ -44,6 +45,10 @@ class TrialError(HarnessError):
 
 class RecordError(HarnessError):
     pass
+
+
+class NewerRecord(RecordError):
+    """Whoever treats a damaged record as missing must not do so with this one."""
 
 
 class CheckFailed(HarnessError):

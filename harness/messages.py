@@ -1,10 +1,33 @@
-"""What a process says on stderr: warnings, and how far a long preparation is."""
+"""What a process says on stderr: warnings, and how far a long preparation is. Secrets are taken out of it."""
 
 import logging
 import sys
+import traceback
+from types import TracebackType
+
+from harness.redaction import redacted
+
+
+class _Plain(logging.Formatter):
+    """`harness: message`, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
 
 
 def to_stderr() -> None:
     """Send harness's messages, and everybody's warnings, to stderr as plain lines."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="harness: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain("harness: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("harness").setLevel(logging.INFO)
+
+
+def redact_tracebacks() -> None:
+    """Have the traceback of an error that nobody foresaw end this process without secrets."""
+    sys.excepthook = _print_redacted
+
+
+def _print_redacted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    lines = traceback.format_exception(kind, error, trace)
+    print(redacted("".join(lines)), end="", file=sys.stderr)

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.errors import RecordError
+from harness.errors import NewerRecord, RecordError
 
 SCHEMA = 1
 
@@ -61,6 +61,7 @@ class FoldRecord:
     fingerprint: dict[str, str]
     hashes: dict[str, str]
     folder: Path = field(default=Path(), compare=False)
+    schema: int = SCHEMA
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class TrialRecord:
     rung: str = ""
     rung_score: float | None = None
     failure: str = ""
+    schema: int = SCHEMA
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,16 @@ def study_from_json(document: dict[str, Any]) -> StudyRecord:
     return record
 
 
+def require_known(document: dict[str, Any]) -> None:
+    """Raises NewerRecord for what a newer release has written; a record without a schema is of the first."""
+    schema = document.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise NewerRecord(f"written by a newer harness (schema {schema}); please upgrade")
+
+
 def _from_json(kind: type, document: dict[str, Any]) -> Any:
     """The record whose fields have the types that are written above."""
+    require_known(document)
     unknown = document.keys() - {field.name for field in fields(kind)}
     try:
         if unknown:

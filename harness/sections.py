@@ -1,8 +1,15 @@
 """The fixed sections of a study file, `cv` and `search`: what may be set, and within which limits."""
 
+import math
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from harness.errors import Problem
+from harness.settings import Choice, Range, Setting
+
+MAX_GRID = 100_000  # as many as search.trials may be
 
 
 class Section(BaseModel):
@@ -44,3 +51,53 @@ def least_trials(racing: str, num_folds: int) -> int:
     if racing == "paired":
         return 2 + -(-4 // (num_folds - 1))  # it needs a variance with four degrees of freedom
     return 1
+
+
+def search_problems(search: Search, cv: Cv, settings: Mapping[str, Setting]) -> list[Problem]:
+    """What single settings cannot tell: whether search, folds and what is searched fit together.
+
+    settings: of model and train, by dotted name.
+    """
+    grid = _grid_problems(settings) if search.sampler == "grid" else []
+    return [*grid, *_racing_problems(search, cv), *_rung_problems(search, settings["train.epochs"])]
+
+
+def _grid_problems(settings: Mapping[str, Setting]) -> list[Problem]:
+    problems = [
+        Problem(path, "search.sampler grid needs a list, or a range with a step")
+        for path, setting in settings.items()
+        if isinstance(setting, Range) and setting.is_continuous
+    ]
+    if problems:
+        return problems
+    size = math.prod(setting.count for setting in settings.values() if isinstance(setting, Choice | Range))
+    if size > MAX_GRID:
+        return [Problem("search.sampler", f"a grid of {size:,} trials is too large; at most {MAX_GRID:,}")]
+    return []
+
+
+def _racing_problems(search: Search, cv: Cv) -> list[Problem]:
+    least = least_trials(search.racing, cv.folds)
+    if "racing" not in search.model_fields_set or search.trials >= least:
+        return []  # the default may well have nothing to do
+    why = f"{search.racing} can stop nothing before trial {least - 1} with {cv.folds} folds"
+    return [
+        Problem(
+            "search.racing",
+            f"{why}, and search.trials={search.trials}; use forgiving or none, or more trials",
+        )
+    ]
+
+
+def _rung_problems(search: Search, epochs: Setting) -> list[Problem]:
+    """A short training must be shorter, whatever number of epochs is searched."""
+    if search.rung is None:
+        return []
+    if isinstance(epochs, Choice):
+        fewest = min(int(value or 0) for value in epochs.values)
+    else:
+        fewest = int((epochs.low if isinstance(epochs, Range) else epochs) or 0)
+    if max(round(fewest * search.rung), 1) < fewest:
+        return []
+    why = f"{search.rung:g} of {fewest} epochs is no shorter training; use a smaller share, or null"
+    return [Problem("search.rung", why)]

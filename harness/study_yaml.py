@@ -3,6 +3,7 @@
 Integers have at most 64 bits: Python can hold larger ones, but neither print nor convert them all.
 """
 
+from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
@@ -11,6 +12,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 
 from harness.errors import Problem, StudyError
+from harness.redaction import holds_secret
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 8
@@ -41,6 +43,17 @@ def parse_value(text: str) -> Any:
     if len(text) > MAX_BYTES:
         raise ValueError(f"has {len(text):,} characters; at most {MAX_BYTES:,}")
     return _load(text)
+
+
+def refuse_secrets(text: str, overrides: Sequence[str], *, source: str) -> None:
+    """A study and its overrides are recorded, shown and handed on as they are. Raises StudyError with the places."""
+    places = [f"--set {override.partition('=')[0]}" for override in overrides if holds_secret(override)]
+    if holds_secret(text):
+        lines = [number for number, line in enumerate(text.splitlines(), 1) if holds_secret(line)]
+        places += [f"line {number}" for number in lines] or [""]
+    if places:
+        said = "holds what looks like a secret, and a study is recorded as it is"
+        raise StudyError(source, [Problem(place, said) for place in places])
 
 
 def question(text: str) -> str:

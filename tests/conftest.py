@@ -1,11 +1,15 @@
 """What all tests share: a study file to vary, and a world without the user's settings."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests import no_network
+
+no_network.forbid()
 settings.register_profile("repeatable", derandomize=True)  # the same examples in every run
 settings.load_profile("repeatable")
 
@@ -24,6 +28,13 @@ objective: accuracy
 def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HARNESS_HOME", "HARNESS_STORAGE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_leaves_this_machine() -> Iterator[None]:
+    no_network.attempts.clear()
+    yield
+    assert not no_network.attempts, "a test may not reach another machine"
 
 
 @pytest.fixture(autouse=True)

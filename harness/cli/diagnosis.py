@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness import __version__
+from harness.redaction import shown
 from harness.study.store import Store
 from harness.study.tuning import Settings
 from harness.study.workforce import num_processors
@@ -72,8 +73,8 @@ def _stores(home: Path) -> Iterator[Row]:
         f"{free:.0f} GiB free",
         "" if writable else f"{existing} cannot be written to: choose another --home",
     )
-    yield "MLflow", _without_password(settings.tracking_uri), ""
-    yield "Optuna", _without_password(settings.storage_url), ""
+    yield "MLflow", shown(settings.tracking_uri), ""
+    yield "Optuna", shown(settings.storage_url), ""
 
 
 def _data() -> Iterator[Row]:
@@ -92,9 +93,3 @@ def _data() -> Iterator[Row]:
             continue
         found = datasets.is_here(name)
         yield f"data: {name}", "here" if found else "not here", "" if found else "downloaded on first use"
-
-
-def _without_password(uri: str) -> str:
-    scheme, separator, rest = uri.partition("://")
-    before, at, after = rest.rpartition("@")
-    return f"{scheme}{separator}***@{after}" if at and before else uri

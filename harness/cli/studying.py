@@ -24,6 +24,25 @@ if TYPE_CHECKING:
 class Executor(StrEnum):
     process = "process"
     ray = "ray"
+    slurm = "slurm"
+
+
+Who = Annotated[
+    Executor,
+    typer.Option(help="Who trains: processes of this machine, a Ray cluster, or a Slurm cluster's jobs."),
+]
+Address = Annotated[
+    str, typer.Option(metavar="HOST:PORT", help="The Ray cluster; without it, one on this machine.")
+]
+Gpus = Annotated[
+    float, typer.Option(min=0.0, help="The part of a GPU that each worker takes: 0.5 puts two on one.")
+]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE", help="An option of sbatch: partition=gpu, time=240 (minutes). Repeatable."
+    ),
+]
 
 
 def tune(
@@ -46,15 +65,10 @@ def tune(
         typer.Option(metavar="VALUE", help="Exit with 3 if the best mean is worse: a gate for a CI."),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed trials again.")] = False,
-    executor: Annotated[
-        Executor, typer.Option(help="Who trains: processes of this machine, or a Ray cluster.")
-    ] = Executor.process,
-    address: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="The Ray cluster; without it, one on this machine.")
-    ] = "",
-    gpus: Annotated[
-        float, typer.Option(min=0.0, help="The part of a GPU that each worker takes, with Ray.")
-    ] = 0.0,
+    executor: Who = Executor.process,
+    address: Address = "",
+    gpus: Gpus = 0.0,
+    slurm: Slurm = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Say where the time went; profile.json in the study's folder.")
     ] = False,
@@ -82,6 +96,7 @@ def tune(
         executor=executor.value,
         address=address,
         gpus=gpus,
+        slurm=tuple(slurm or ()),
     )
     events = tuning.tune(config.load(study, changes or []), settings)
     try:

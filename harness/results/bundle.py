@@ -154,7 +154,7 @@ def _move_new(source: Path, target: Path) -> None:
 
 def _write_archive(path: Path, name: str, paths: dict[str, Path]) -> None:
     """The manifest first; text is compressed, weights and images are not worth it."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
         contents = {inside: file.read_bytes() for inside, file in paths.items() if not _is_large(inside)}
         files = {
             inside: {

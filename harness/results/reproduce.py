@@ -3,7 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from harness.errors import CheckFailed, RecordError, UsageError
 from harness.records import SCHEMA, Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord, best_of
 from harness.results.leaderboard import started_study
 from harness.study.extra import train_tasks, workplace_of
-from harness.study.fold import FoldTask
+from harness.study.fold import RECIPE, FoldTask
 from harness.study.store import Store
+from harness.study.tasks import fold_tasks
 
 # What differs is listed in this order: the likeliest cause of other bits first.
 CAUSES = (
@@ -27,6 +28,13 @@ CAUSES = (
     "cuda",
     "cudnn",
 )
+COMPUTING = (
+    "numpy",
+    "torchvision",
+    "timm",
+    "open_clip_torch",
+    "scikit-learn",
+)  # packages that may change bits
 
 
 def reproduce(
@@ -55,7 +63,11 @@ def reproduce(
                 yield fold, report
             else:
                 again[fold] = report
-    yield verdict(record, chosen, recorded, again)
+    document = verdict(record, chosen, recorded, again)
+    document["differences"] += contradictions(record, chosen, recorded)
+    if document["verdict"] != "BITWISE":
+        document["differences"] += of_code(record)
+    yield document
 
 
 def verdict(
@@ -93,16 +105,48 @@ def verdict(
 
 def differences(pairs: list[tuple[FoldRecord, FoldRecord]]) -> list[dict[str, str]]:
     """What is not as it was, likeliest cause first: settings of the computation, versions, machine."""
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, dict[str, str]] = {}
     for old, new in pairs:
-        before = {**old.fingerprint, **_text(old.task["compute"])}
-        after = {**new.fingerprint, **_text(new.task["compute"])}
-        for what in {*before, *after}:
-            if before.get(what) != after.get(what):
-                found[what] = (before.get(what, "-"), after.get(what, "-"))
+        before, after = (
+            {
+                **record.fingerprint,
+                **_text(record.task["compute"]),
+                **_text({"recipe": record.task.get("recipe")}),
+            }
+            for record in (old, new)
+        )
+        found |= {one["what"]: one for one in _unequal(before, after)}
     rank = {what: place for place, what in enumerate(CAUSES)}
-    ordered = sorted(found, key=lambda what: (rank.get(what, len(rank)), what))
-    return [{"what": what, "recorded": found[what][0], "now": found[what][1]} for what in ordered]
+    return sorted(found.values(), key=lambda one: (rank.get(one["what"], len(rank)), one["what"]))
+
+
+def contradictions(
+    study: StudyRecord, trial: TrialRecord, recorded: Mapping[int, FoldRecord]
+) -> list[dict[str, str]]:
+    """Where a fold was trained with other values, seed, images or split than its trial and its study say.
+
+    `recorded` is what the fold says, `now` what they say. A fold whose record was changed no longer has its key.
+    """
+    found: dict[str, dict[str, str]] = {}
+    expected = fold_tasks(study, trial)
+    for fold, record in recorded.items():
+        says = asdict(expected[fold])
+        found |= {one["what"]: one for one in _unequal(_inputs(record.task), _inputs(says))}
+        task = FoldTask(**record.task)
+        whole = replace(task, compute={**task.compute, "micro_batches": 1})  # as it was before memory ran out
+        if record.key not in (task.key(), whole.key()):
+            changed = {f"the record of fold {fold}": record.key[:12]}
+            found |= {one["what"]: one for one in _unequal(changed, dict.fromkeys(changed, task.key()[:12]))}
+    return list(found.values())
+
+
+def of_code(study: StudyRecord) -> list[dict[str, str]]:
+    """How this program and the packages it computes with differ from those that began the study."""
+    from harness import __version__
+    from harness.tracking import provenance
+
+    before, after = study.provenance, {**provenance.collect(), "harness": __version__}
+    return _unequal(*map(_program, (before, after)))
 
 
 def require_reproduced(document: dict[str, Any]) -> None:
@@ -137,13 +181,33 @@ def _recorded(store: Store, key: str) -> FoldRecord:
 
 def _task(old: FoldRecord, compute: Mapping[str, Scalar]) -> FoldTask:
     task = FoldTask(**old.task)
-    return replace(task, compute={**task.compute, **compute})
+    return replace(task, compute={**task.compute, **compute}, recipe=RECIPE)
 
 
 def _noise(trial: TrialRecord, recorded: Mapping[int, FoldRecord]) -> float:
     """One standard error of the trial's mean; at least that of counting right answers on as many images."""
     num_images = sum(sum(map(sum, fold.confusion)) for fold in recorded.values())
     return max(trial.standard_error or 0.0, 0.5 / math.sqrt(num_images))
+
+
+def _inputs(task: Mapping[str, Any]) -> dict[str, str]:
+    """What a fold's task says of its inputs, but for the computation."""
+    hashes = {"images": task["data_hash"][:12], "split": task["split_hash"][:12]}
+    return _text({**task["values"], "seed": task["seed"], "number of folds": task["num_folds"], **hashes})
+
+
+def _program(provenance: Mapping[str, Any]) -> dict[str, str]:
+    packages = provenance.get("packages", {})
+    named = {name: provenance[name] for name in ("harness", "commit") if provenance.get(name)}
+    return _text({**named, **{name: packages[name] for name in COMPUTING if name in packages}})
+
+
+def _unequal(before: Mapping[str, str], after: Mapping[str, str]) -> list[dict[str, str]]:
+    return [
+        {"what": what, "recorded": before.get(what, "-"), "now": after.get(what, "-")}
+        for what in sorted({*before, *after})
+        if before.get(what) != after.get(what)
+    ]
 
 
 def _text(values: Mapping[str, Any]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import signal
 import sys
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from multiprocessing.context import BaseContext
@@ -21,6 +21,7 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.records import Epoch
 from harness.study.fold import FoldTask
+from harness.study.gpus import gpu_of
 from harness.study.worker import SIGN_OF_LIFE, FoldFailure, Report, Workplace, run_fold, work
 
 logger = logging.getLogger(__name__)
@@ -75,10 +76,11 @@ class InlineExecutor(Executor):
 
 @dataclass
 class _Worker:
-    """heard: when it last gave a sign of life, on the monotonic clock."""
+    """gpu: the one that it sees.   heard: when it last gave a sign of life, on the monotonic clock."""
 
     process: BaseProcess
     pipe: Any  # Connection
+    gpu: str | None = None
     task: FoldTask | None = None
     heard: float = 0.0
 
@@ -88,11 +90,13 @@ class ProcessExecutor(Executor):
     """Worker processes that map the images from one file, started when needed, living as long as the study.
 
     patience: seconds without a step, after which a worker hangs: it says where, is killed, and its fold tried again.
+    gpus: dealt out to the workers in turn; one that replaces another sees the GPU of that.
     """
 
     workplace: Workplace
     num_slots: int
     patience: float = 1800.0
+    gpus: Sequence[str] = ()
     _workers: list[_Worker] = field(default_factory=list)
     _retried: set[str] = field(default_factory=set)
     _waiting: deque[tuple[str, Report]] = field(default_factory=deque)
@@ -100,7 +104,7 @@ class ProcessExecutor(Executor):
     def submit(self, task: FoldTask) -> None:
         worker = next((worker for worker in self._workers if worker.task is None), None)
         if worker is None:
-            worker = self._start()
+            worker = self._start(gpu_of(len(self._workers), self.gpus))
             self._workers.append(worker)
         self._hand_over(worker, task)
 
@@ -130,15 +134,15 @@ class ProcessExecutor(Executor):
             worker.pipe.close()
         self._workers = []
 
-    def _start(self) -> _Worker:
+    def _start(self, gpu: str | None) -> _Worker:
         context = worker_context()
         ours, theirs = context.Pipe()
         process = context.Process(  # type: ignore[attr-defined]
-            target=work, args=(theirs, self.workplace), name="harness-worker", daemon=True
+            target=work, args=(theirs, self.workplace, gpu), name="harness-worker", daemon=True
         )
         process.start()
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(process, ours, gpu)
 
     def _receive(self, worker: _Worker) -> None:
         task = worker.task
@@ -177,7 +181,7 @@ class ProcessExecutor(Executor):
         worker.process.join()
         code = worker.process.exitcode or 0
         how = how or (f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}")
-        fresh = self._start()
+        fresh = self._start(worker.gpu)
         worker.process, worker.pipe, worker.task = fresh.process, fresh.pipe, None
         if task.key() in self._retried:
             said = "hung twice" if kind == "hang" else "died twice"

@@ -6,10 +6,11 @@ from typing import TypeVar
 
 from harness.datasets.images import Images
 from harness.errors import DataError, HarnessError, RecordError
-from harness.records import Epoch, FoldRecord, StudyRecord
+from harness.records import Epoch, FoldRecord, Scalar, StudyRecord
 from harness.splits.manifest import Manifest
 from harness.study.executors import Executor, InlineExecutor, ProcessExecutor
 from harness.study.fold import FoldTask
+from harness.study.gpus import gpus_here
 from harness.study.store import Store
 from harness.study.worker import FoldFailure, Workplace
 
@@ -70,7 +71,7 @@ def train_tasks(
             yield from ((label, known) for label in equal)
     if not waiting:
         return
-    with _executor(workplace, min(workers, len(waiting))) as executor:
+    with _executor(workplace, min(workers, len(waiting)), waiting[0].compute["device"]) as executor:
         for key, report in _train(executor, waiting):
             yield from ((label, report) for label in labels[key])
 
@@ -91,5 +92,7 @@ def _train(executor: Executor, waiting: list[FoldTask]) -> Iterator[tuple[str, E
         yield key, report
 
 
-def _executor(workplace: Workplace, workers: int) -> Executor:
-    return InlineExecutor(workplace) if workers <= 1 else ProcessExecutor(workplace, workers)
+def _executor(workplace: Workplace, workers: int, device: Scalar) -> Executor:
+    if workers <= 1:
+        return InlineExecutor(workplace)
+    return ProcessExecutor(workplace, workers, gpus=gpus_here() if device == "cuda" else ())

@@ -20,6 +20,7 @@ import numpy as np
 from harness.datasets.images import Images
 from harness.errors import HarnessError, StoreError
 from harness.records import Epoch
+from harness.redaction import redacted
 from harness.splits.manifest import Manifest
 from harness.study.executors import Executor
 from harness.study.fold import FoldTask
@@ -228,4 +229,4 @@ def _connect(address: str) -> None:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise StoreError(f"Ray at {address or 'this machine'}: {first}") from None
+        raise StoreError(redacted(f"Ray at {address or 'this machine'}: {first}", address)) from None

@@ -15,6 +15,7 @@ from harness.errors import RecordError, StoreError
 from harness.files import digest, read_json, write_json
 from harness.phases import phase
 from harness.records import FoldRecord, StudyRecord, TrialRecord
+from harness.redaction import redacted
 from harness.study.sampling import replay
 from harness.study.store import Store
 from harness.study.winner import honest_score
@@ -160,6 +161,7 @@ class Recorder:
         return shown.get("delivered") == self._snapshot(trials)
 
     def _report(self, problem: str) -> None:
+        problem = redacted(problem, self._tracking_uri, self._storage_url)
         if problem != self.problem:
             logger.warning("MLflow has not taken everything yet (%s); training goes on", problem)
         self.problem = problem
@@ -182,7 +184,9 @@ def sync(store: Store, name: str, *, tracking_uri: str, storage_url: str) -> str
     overrides = record.provenance.get("overrides", [])
     study = config.parse(record.text.encode(), overrides, name=name, source=f"study {name}")
     with store.driving(name):
-        (store.study_folder(name) / DELIVERY).unlink(missing_ok=True)  # MLflow may have lost what it was shown
+        (store.study_folder(name) / DELIVERY).unlink(
+            missing_ok=True
+        )  # MLflow may have lost what it was shown
         recorder = Recorder(study, record, store, tracking_uri=tracking_uri, storage_url=storage_url)
         recorder.update(store.read_trials(name))
         recorder.close()
@@ -192,7 +196,7 @@ def sync(store: Store, name: str, *, tracking_uri: str, storage_url: str) -> str
 def findings_of(store: Store, name: str) -> Findings:
     """What has been found out about a study so far."""
     folder = store.study_folder(name)
-    files = [folder / file for file in ("gallery.html", "duplicates.png", "model_card.md")]
+    files = [folder / file for file in ("report.html", "gallery.html", "duplicates.png", "model_card.md")]
     return Findings(
         honest=store.read_finding(name, "honest"),
         audit=store.read_finding(name, "audit"),

@@ -23,7 +23,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from harness.datasets.images import Images
-from harness.errors import DataError, RecordError, StoreError
+from harness.errors import DataError, NewerRecord, RecordError, StoreError
 from harness.files import digest, read_json, sealed_json, write_file, write_folder, write_json
 from harness.records import (
     SCHEMA,
@@ -31,6 +31,7 @@ from harness.records import (
     StudyRecord,
     TrialRecord,
     fold_from_json,
+    require_known,
     study_from_json,
     to_json,
     trial_from_json,
@@ -109,7 +110,7 @@ class Store:
     def read_fold(self, key: str) -> FoldRecord | None:
         """The fold of that key, or None if it has not been trained or its record is damaged.
 
-        Weights may be gone (retention); everything that is there must match its hash.
+        Weights may be gone (retention); everything that is there must match its hash. Raises NewerRecord.
         """
         try:
             folder = self.fold_folder(key)
@@ -123,6 +124,8 @@ class Store:
                     raise RecordError(f"{folder / name}: damaged: its content does not match its hash")
         except FileNotFoundError:
             return None
+        except NewerRecord as error:
+            raise NewerRecord(f"{folder}: {error}") from None
         except (RecordError, OSError, ValueError) as error:
             logger.warning("fold %s: %s; it is trained again", key, error)
             return None
@@ -173,11 +176,10 @@ class Store:
             document = read_json(path)
         except FileNotFoundError:
             return None
-        schema = document.get("schema")
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise RecordError(f"{path}: written by a newer harness (schema {schema}); please upgrade")
         try:
             return study_from_json(document)
+        except NewerRecord as error:
+            raise NewerRecord(f"{path}: {error}") from None
         except RecordError as error:
             raise RecordError(f"{path}: damaged: {error}") from None
 
@@ -190,6 +192,8 @@ class Store:
         for path in sorted((self.study_folder(study) / "trials").glob("*.json")):
             try:
                 trials.append(trial_from_json(read_json(path)))
+            except NewerRecord as error:
+                raise NewerRecord(f"{path}: {error}") from None
             except RecordError as error:
                 logger.warning("%s: %s; the trial is made again from its folds", path, error)
                 break
@@ -208,11 +212,16 @@ class Store:
         write_json(self.study_folder(study) / f"{kind}.json", {"schema": SCHEMA, **document})
 
     def read_finding(self, study: str, kind: Finding) -> dict[str, Any] | None:
-        """The last finding of that kind, or None. Raises RecordError for a damaged one."""
+        """The last finding of that kind, or None. Raises RecordError for a damaged or newer one."""
+        path = self.study_folder(study) / f"{kind}.json"
         try:
-            return read_json(self.study_folder(study) / f"{kind}.json")
+            document = read_json(path)
+            require_known(document)
         except FileNotFoundError:
             return None
+        except NewerRecord as error:
+            raise NewerRecord(f"{path}: {error}") from None
+        return document
 
     @contextmanager
     def driving(self, study: str) -> Iterator[None]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.errors import StoreError
+from harness.redaction import redacted
 
 logger = logging.getLogger(__name__)
 CONNECT_SECONDS = 5
@@ -39,10 +40,10 @@ def driving_alone(storage_url: str, study: str) -> Iterator[None]:
             connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": _this_process()},
         )  # fmt: skip
         connection = engine.connect()
-    except (SQLAlchemyError, ImportError) as error:
+    except (SQLAlchemyError, ImportError, ValueError) as error:
         logger.warning(
             "whether another machine runs this study cannot be asked (%s); it is run all the same",
-            _first_line(error),
+            _first_line(error, storage_url),
         )
         yield
         return
@@ -70,5 +71,7 @@ def _holder(connection: Any, query: Any, key: dict[str, int]) -> str:
     return f"{row[0]} since {row[1]:%Y-%m-%d %H:%M:%S}" if row else "another process"
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def _first_line(error: BaseException, storage_url: str) -> str:
+    if isinstance(error, ValueError):  # its words may hold a part of the password
+        return "its address cannot be read"
+    return redacted(next(iter(str(error).strip().splitlines()), type(error).__name__), storage_url)

@@ -62,7 +62,7 @@ class Settings:
     num_trials: a total that replaces the study file's.   name: another name than the study file's.
     offline: use the stores in `home`, whatever the environment names.   profile: time where the time goes.
     retry_failed: try failed trials again.
-    executor, address, gpus: who trains; the Ray cluster's address, and the part of a GPU that each worker takes.
+    executor, address, slurm: who trains; the Ray cluster's address; options of sbatch.   gpus: part of one, per worker.
     """
 
     home: Path
@@ -76,6 +76,7 @@ class Settings:
     executor: Kind = "process"
     address: str = ""
     gpus: float = 0.0
+    slurm: Sequence[str] = ()
 
     @property
     def tracking_uri(self) -> str:
@@ -118,6 +119,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
             most_useful=study.cv.folds * min(study.search.batch, record.num_trials),
             address=settings.address,
             gpus=settings.gpus,
+            slurm=settings.slurm,
         )
         recorder = Recorder(
             study, record, store, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
@@ -144,9 +146,8 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
             recorder.close(timeout_seconds=patience)
             profile = profiling.end(executor.num_slots) if profiling else None
         done = [trial for trial in driver.trials if trial.state != "running"]
-        state: Literal["finished", "interrupted"] = (
-            "finished" if len(done) >= record.num_trials else "interrupted"
-        )
+        missing = len(done) < record.num_trials
+        state: Literal["finished", "interrupted"] = "interrupted" if missing else "finished"
         yield StudyEnded(record, tuple(driver.trials), driver.best, state, recorder.problem, profile)
 
 

@@ -18,8 +18,10 @@ from harness.datasets.images import Images
 from harness.errors import HarnessError, TrialError
 from harness.phases import phase
 from harness.records import Epoch, FoldRecord
+from harness.redaction import redacted
 from harness.splits.manifest import Manifest
 from harness.study.fold import FoldTask, train_fold
+from harness.study.gpus import see_only
 from harness.study.store import Store
 
 logger = logging.getLogger(__name__)
@@ -76,12 +78,12 @@ def run_fold(
             )  # fmt: skip
             break
         except TrialError as error:
-            failure = FoldFailure(str(error), error.kind)
+            failure = FoldFailure(redacted(str(error)), error.kind)
         except HarnessError:
             raise
         except Exception as error:
             logger.debug("fold %s of %s failed", task.fold, task.values, exc_info=True)
-            failure = FoldFailure(f"{type(error).__name__}: {error}".strip().splitlines()[0])
+            failure = FoldFailure(redacted(f"{type(error).__name__}: {error}".strip().splitlines()[0]))
         if failure.kind != "memory" or attempt is halved:
             break
         logger.warning(
@@ -99,8 +101,9 @@ def run_fold(
     yield record
 
 
-def work(pipe: Any, workplace: Workplace) -> None:
-    """A worker process: take tasks until the driver is gone."""
+def work(pipe: Any, workplace: Workplace, gpu: str | None = None) -> None:
+    """A worker process: take tasks until the driver is gone.   gpu: the only one that it sees."""
+    see_only(gpu)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     _end_with_driver()
     messages.to_stderr()

@@ -1,14 +1,17 @@
-"""Who trains the folds of a study: this process, worker processes, or a Ray cluster; and how many at a time."""
+"""Who trains the folds of a study: this process, worker processes, Ray or Slurm; and how many at a time."""
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from harness.errors import UsageError
 from harness.study.executors import Executor, InlineExecutor, ProcessExecutor
+from harness.study.gpus import gpus_here, num_places
 from harness.study.worker import Workplace
 
-Kind = Literal["process", "ray"]
+logger = logging.getLogger(__name__)
+Kind = Literal["process", "ray", "slurm"]
 
 
 def num_processors() -> int:
@@ -27,30 +30,49 @@ def assemble(
     most_useful: int,
     address: str = "",
     gpus: float = 0.0,
+    slurm: Sequence[str] = (),
 ) -> Executor:
     """The executor of a study.
 
     workers: folds at a time, or None for as many as there is room for, but no more than are useful.
-    address, gpus: of a Ray cluster, and what part of a GPU each of its workers takes.
+    address: of a Ray cluster.   gpus: what part of a GPU each worker takes, or 0 for a whole one where one is used.
+    slurm: options of sbatch, like `partition=gpu`.
     Raises UsageError for what cannot be, StoreError for a cluster that cannot be reached.
     """
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1 (got {workers})")
     threads = int(compute["threads"])
     if kind == "ray":
-        _require_ray()
+        _require("ray", kind)
         from harness.study.ray_executor import RayExecutor
 
         gpus = gpus or float(compute["device"] == "cuda")
         return RayExecutor(workplace, min(workers or most_useful, most_useful), address, float(threads), gpus)
-    if workers is None:
-        room = max(1, num_processors() // threads) if compute["device"] == "cpu" else 1
-        workers = min(room, most_useful)
-    return InlineExecutor(workplace) if workers == 1 else ProcessExecutor(workplace, workers)
+    if kind == "slurm":
+        _require("submitit", kind)
+        from harness.study.slurm_executor import SlurmExecutor
+
+        return SlurmExecutor(workplace, min(workers or most_useful, most_useful), compute, slurm)
+    return _of_this_machine(workplace, compute, workers, most_useful, gpus)
 
 
-def _require_ray() -> None:
+def _of_this_machine(
+    workplace: Workplace, compute: Mapping[str, Any], workers: int | None, most_useful: int, gpus: float
+) -> Executor:
+    """This process, or worker processes: on a CPU as many as there are processors, on GPUs as these have places."""
+    device, found = compute["device"], tuple[str, ...]()
+    room = max(1, num_processors() // int(compute["threads"])) if device == "cpu" else 1
+    if device == "cuda":
+        found = gpus_here() if workers != 1 else ()
+        room = max(1, num_places(len(found), gpus))
+    elif gpus:
+        logger.warning("--gpus %g is ignored, for the study computes on %s", gpus, device)
+    workers = workers or min(room, most_useful)
+    return InlineExecutor(workplace) if workers == 1 else ProcessExecutor(workplace, workers, gpus=found)
+
+
+def _require(module: str, kind: Kind) -> None:
     from importlib.util import find_spec
 
-    if find_spec("ray") is None:
-        raise UsageError("--executor ray needs the extra: pip install 'harness[ray]'")
+    if find_spec(module) is None:
+        raise UsageError(f"--executor {kind} needs the extra: pip install 'harness[{kind}]'")

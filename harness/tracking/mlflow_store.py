@@ -1,7 +1,6 @@
 """Opens an MLflow store: its settings, its database's creation, and its errors in one line."""
 
 import os
-import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from harness.errors import StoreError
+from harness.redaction import redacted, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,8 +35,13 @@ def connect(uri: str) -> "MlflowClient":
         _require_answer(uri)
         from mlflow import MlflowClient
 
-        client = MlflowClient(tracking_uri=uri)
-        client.search_experiments(max_results=1)  # opens the store, and creates the tables of a new one
+        try:
+            client = MlflowClient(tracking_uri=uri)
+            client.search_experiments(max_results=1)  # opens the store, and creates the tables of a new one
+        except ValueError:  # whose words may hold a part of the password
+            raise StoreError(f"MLflow at {shown(uri)}: its address cannot be read") from None
+        except ImportError as error:
+            raise StoreError(f"MLflow at {shown(uri)}: {error}, which its database needs") from None
     return client
 
 
@@ -61,23 +66,25 @@ def _require_answer(uri: str) -> None:
     """Find out quickly that nobody listens; MLflow's own timeouts are made for slow answers."""
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https") and not getproxies():
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError:
+            raise OSError("its address cannot be read") from None
         socket.create_connection((parts.hostname or "localhost", port), timeout=CONNECT_SECONDS).close()
 
 
 @contextmanager
 def telling_store_errors(uri: str) -> Iterator[None]:
     """Turn what MLflow, its database and the network raise into one line. No password is shown."""
-    shown = re.sub(r"//[^/@]*@", "//", uri).partition("?")[0]
     try:
         yield
     except OSError as error:
-        raise StoreError(f"MLflow at {shown}: {error}") from None
+        raise StoreError(f"MLflow at {shown(uri)}: {redacted(str(error), uri)}") from None
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "requests", "sqlite3"):
             raise
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise StoreError(f"MLflow at {shown}: {first}") from None
+        raise StoreError(f"MLflow at {shown(uri)}: {redacted(first, uri)}") from None
 
 
 def pages(search: Callable[..., Any], experiment_ids: list[str], filter_string: str) -> Iterator[Any]:

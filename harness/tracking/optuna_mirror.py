@@ -8,6 +8,7 @@ from harness import space
 from harness.config import Study
 from harness.errors import StoreError
 from harness.records import TrialRecord
+from harness.redaction import redacted
 
 
 def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> None:
@@ -19,7 +20,10 @@ def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> 
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        storage = optuna.storages.RDBStorage(url)
+        try:
+            storage = optuna.storages.RDBStorage(url)
+        except ValueError:  # whose words may hold a part of the password
+            raise StoreError("Optuna's store cannot be opened: its address cannot be read") from None
         shown = optuna.create_study(
             storage=storage, study_name=name, direction=study.direction, load_if_exists=True
         )
@@ -27,7 +31,7 @@ def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> 
             shown.add_trial(_frozen(study, trial))
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
-        raise StoreError(f"Optuna's store cannot be written: {first}") from None
+        raise StoreError(f"Optuna's store cannot be written: {redacted(first, url)}") from None
 
 
 def _frozen(study: Study, trial: TrialRecord) -> Any:

@@ -1,4 +1,7 @@
-"""Where a study comes from: code, packages, machine; nothing from the environment or the command line."""
+"""Where a study comes from: code, packages, machine; nothing from the environment or the command line.
+
+The diff of uncommitted changes is kept without what looks like a secret; the names of unknown files, not their content.
+"""
 
 import getpass
 import os
@@ -8,6 +11,8 @@ import sys
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
+
+from harness.redaction import redacted_source
 
 PACKAGE = Path(__file__).parents[1]
 MOST_CHARACTERS = 1_000_000  # of a diff
@@ -36,10 +41,11 @@ def git_state(folder: Path) -> dict[str, Any]:
     top = Path(root.strip())
     diff = _git(top, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD")
     untracked = _git(top, "ls-files", "--others", "--exclude-standard", "-z").split("\0")[:-1]
-    if len(diff) > MOST_CHARACTERS:
-        diff = f"{diff[:MOST_CHARACTERS]}\n[cut: {len(diff):,} characters in all]\n"
+    kept = redacted_source(diff[:MOST_CHARACTERS])
+    if len(diff) > MOST_CHARACTERS:  # half a line might hold half a secret
+        kept = f"{kept.rpartition(chr(10))[0]}\n[cut: {len(diff):,} characters in all]\n"
     commit = _git(top, "rev-parse", "--verify", "HEAD").strip()
-    return {"commit": commit, "dirty": bool(diff or untracked), "diff": diff, "untracked": untracked[:1000]}
+    return {"commit": commit, "dirty": bool(diff or untracked), "diff": kept, "untracked": untracked[:1000]}
 
 
 def _git(folder: Path, *arguments: str) -> str:

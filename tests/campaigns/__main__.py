@@ -9,13 +9,21 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from tests.campaigns import attacks, hostile_folders, hostile_inputs
+from tests.campaigns import attacks, hostile_artifacts, hostile_folders, hostile_inputs, reproduction
 from tests.campaigns.victim import Victim
+
+
+def artifacts(n: int, seed: int) -> list[str]:
+    """Pickles, archives, weights and records that nobody meant well with; all of them, whatever n is."""
+    with tempfile.TemporaryDirectory(prefix="harness-campaign-") as folder:
+        return hostile_artifacts.artifacts(Path(folder))
+
 
 INPUTS = {
     check.__name__: check
     for check in (
-        hostile_inputs.study_files, hostile_inputs.images, hostile_inputs.arguments, hostile_folders.folders,
+        hostile_inputs.study_files, hostile_inputs.images, hostile_inputs.arguments, hostile_folders.folders, artifacts,
+        reproduction.reproductions,
     )
 }  # fmt: skip
 

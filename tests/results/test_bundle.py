@@ -1,6 +1,7 @@
 """A bundle carries a whole study elsewhere, and a file that is no intact bundle changes nothing."""
 
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -140,3 +141,10 @@ def test_images_can_come_with_it_and_are_used_where_the_data_set_is_not(tuned: S
     shutil.rmtree(elsewhere.home / "data")
     with pytest.raises(Exception, match="gone"):
         workplace_of(elsewhere, replace(record, data=gone))
+
+
+def test_files_without_a_date_can_be_bundled(tuned: Store, tmp_path: Path) -> None:
+    """As some archives and containers leave them: 1970, before which zip files cannot reckon."""
+    os.utime(tuned.study_folder("small") / "study.json", (0, 0))
+    bundle.write(tuned, "small", tmp_path / "study.zip", with_images=False)
+    assert bundle.read(Store(tmp_path / "there"), tmp_path / "study.zip")

@@ -2,8 +2,11 @@
 
 import shutil
 import socket
+from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
@@ -69,6 +72,72 @@ def test_a_browser_shows_the_trials_best_first(home):
             browser.quit()
         _refuses_a_foreign_host(server.url)
     assert server.process.poll() is not None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_only_this_machine_and_only_its_own_pages_are_answered(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other address listens, a foreign Host or Origin is refused, no jobs and no telemetry."""
+    monkeypatch.setenv("MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", "true")  # for a team's server
+    monkeypatch.setenv("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", "*")
+    study = fake_study(home)
+    MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", home=home).deliver(
+        study.record, study.trials, study.folds, final=True
+    )
+    with serve(home, port=0, study=study.name) as server:
+        port = int(urlsplit(server.url).port or 0)
+        own = f"127.0.0.1:{port}"
+        assert _listening(port) == {"127.0.0.1"}
+        assert _status(port, "GET", READ, Host=own) == 200
+        for host in ("evil.example", f"evil.example:{port}", f"{own}.evil.example", "127.0.0.1:1", "0.0.0.0"):
+            assert _status(port, "GET", READ, Host=host) == 403, host
+        for origin in ("http://evil.example", f"http://127.0.0.1.evil.example:{port}", "null"):
+            assert _status(port, "POST", CREATE, Host=own, Origin=origin) == 403, origin
+        assert _status(port, "POST", CREATE, Host=own, Origin=f"http://{own}") == 200
+        assert _status(port, "POST", JOBS, Host=own) == 500  # and not taken
+        assert b"job execution feature is not enabled" in _answer(port, "POST", JOBS, Host=own)[1]
+        environment = Path(f"/proc/{server.process.pid}/environ").read_bytes().split(b"\0")
+        assert b"MLFLOW_DISABLE_TELEMETRY=true" in environment
+        assert b"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false" in environment
+
+
+READ = "/api/2.0/mlflow/experiments/get?experiment_id=0"
+CREATE = "/ajax-api/2.0/mlflow/experiments/create"
+JOBS = "/ajax-api/3.0/jobs/"
+BODIES = {CREATE: b'{"name": "made by a test"}', JOBS: b'{"job_name": "invoke_scorer", "params": {}}'}
+
+
+def _status(port: int, method: str, path: str, **headers: str) -> int:
+    return _answer(port, method, path, **headers)[0]
+
+
+def _answer(port: int, method: str, path: str, **headers: str) -> tuple[int, bytes]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.putrequest(method, path, skip_host=True)
+        body = BODIES.get(path, b"")
+        for name, value in {**headers, "Content-Type": "application/json"}.items():
+            connection.putheader(name, value)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def _listening(port: int) -> set[str]:
+    """The addresses of this machine that listen at the port, as the kernel has them."""
+    found = set()
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            address, number = line.split()[1].split(":")
+            if line.split()[3] == "0A" and int(number, 16) == port:
+                words = [bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)]
+                found.add(socket.inet_ntop(family, b"".join(words)))
+    return found
 
 
 def _text(browser: Any) -> str:
