@@ -1,6 +1,7 @@
 """Opens an MLflow store: its settings, its database's creation, and its errors in one line."""
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,6 +85,7 @@ def telling_store_errors(uri: str) -> Iterator[None]:
         if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "requests", "sqlite3"):
             raise
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        first = re.sub(r" failed with exception .*Caused by (.*)\)$", r" failed: \1", first)
         raise StoreError(f"MLflow at {shown(uri)}: {redacted(first, uri)}") from None
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from harness.errors import StoreError
 from harness.tracking import figures
+from harness.tracking.mlflow_store import telling_store_errors
 from harness.tracking.mlflow_tracker import MlflowTracker
 from harness.tracking.ui import serve
 from tests.tracking.fake_study import FakeStudy, fake_study
@@ -243,7 +244,7 @@ def test_two_studies_of_one_name_share_an_experiment_and_nothing_else(home):
 
 def test_an_unreachable_server_is_told_quickly(tmp_path):
     started = time.monotonic()
-    with pytest.raises(StoreError, match=r"MLflow at http://127\.0\.0\.1:9") as caught:
+    with pytest.raises(StoreError, match=r"MLflow at http://\*\*\*@127\.0\.0\.1:9") as caught:
         MlflowTracker("http://ada:secret@127.0.0.1:9", home=tmp_path)
     assert time.monotonic() - started < 5
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
@@ -296,3 +297,18 @@ def test_a_server_shows_the_same_and_its_death_is_told_quickly(new_home):
     with pytest.raises(StoreError, match=r"MLflow at http://127\.0\.0\.1"):
         deliver(tracker, study)
     assert time.monotonic() - started < 5
+
+
+def test_of_what_the_http_client_says_the_cause_is_told():
+    from mlflow.exceptions import MlflowException
+
+    said = (
+        "API request to http://there/api/2.0/x failed with exception HTTPConnectionPool(host='there', port=80): "
+        "Max retries exceeded with url: /api/2.0/x (Caused by ResponseError('too many 503 error responses'))"
+    )
+    with pytest.raises(StoreError) as told, telling_store_errors("http://me:canary@there"):
+        raise MlflowException(said)
+    assert str(told.value) == (
+        "MLflow at http://***@there: API request to http://there/api/2.0/x failed: "
+        "ResponseError('too many 503 error responses')"
+    )
