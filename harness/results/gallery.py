@@ -7,7 +7,8 @@ import base64
 import html
 import io
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from harness.scoring.label_errors import label_issues
 from harness.study.extra import workplace_of
 from harness.study.predictions import out_of_fold
 from harness.study.store import Store
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SIDE = 96  # pixels of the page for an image
 STYLE = """
@@ -38,8 +42,22 @@ WORDS = {
 }
 
 
-def gallery(store: Store, name: str, *, top: int = 3, most: int = 24) -> dict[str, Any]:
-    """Write studies/NAME/gallery.html; what is on it, by kind and class.
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Images worth a look. trials: the complete ones that were asked.   found: indices of images by kind, all of them.
+
+    shown: what is said of some of them, by kind and class.
+    """
+
+    record: StudyRecord
+    trials: Sequence[TrialRecord]
+    images: Images
+    found: dict[str, np.ndarray]
+    shown: dict[str, dict[str, list[dict[str, Any]]]]
+
+
+def choose(store: Store, name: str, *, top: int, most: int) -> Chosen:
+    """The images of a study that its best trials get wrong, and those whose label is likely wrong.
 
     top: complete trials that must agree, the best ones.   most: images per class and kind.
     Raises UsageError if no trial is complete.
@@ -58,15 +76,24 @@ def gallery(store: Store, name: str, *, top: int = 3, most: int = 24) -> dict[st
     }
     images, _, _ = workplace_of(store, record).open()
     shown = {kind: _by_class(images, indices, labels, mean, most) for kind, indices in kinds.items()}
+    return Chosen(record, trials, images, kinds, shown)
+
+
+def gallery(store: Store, name: str, *, top: int = 3, most: int = 24) -> dict[str, Any]:
+    """Write studies/NAME/gallery.html; what is on it, by kind and class.
+
+    top, most, errors: as in `choose`.
+    """
+    chosen = choose(store, name, top=top, most=most)
     path = store.study_folder(name) / "gallery.html"
-    write_file(path, _page(record, trials, images, shown, kinds).encode())
+    write_file(path, _page(chosen).encode())
     return {
         "schema": SCHEMA,
         "study": name,
-        "trials": [trial.number for trial in trials],
+        "trials": [trial.number for trial in chosen.trials],
         "page": str(path),
-        "found": {kind: len(indices) for kind, indices in kinds.items()},
-        "images": shown,
+        "found": {kind: len(indices) for kind, indices in chosen.found.items()},
+        "images": chosen.shown,
     }
 
 
@@ -92,21 +119,16 @@ def _by_class(
     return {name: row for name, row in found.items() if row}
 
 
-def _page(
-    record: StudyRecord,
-    trials: Sequence[TrialRecord],
-    images: Images,
-    shown: dict[str, dict[str, list[dict[str, Any]]]],
-    kinds: dict[str, np.ndarray],
-) -> str:
-    names = ", ".join(str(trial.number) for trial in trials)
+def _page(chosen: Chosen) -> str:
+    record, images = chosen.record, chosen.images
+    names = ", ".join(str(trial.number) for trial in chosen.trials)
     parts = [
         f"<h1>{html.escape(record.name)}: images to look at</h1>",
         f"<p>Trials {names}; {record.data['num_images']:,} training images, each predicted by a network that had not "
         "seen it.</p>",
     ]
-    for kind, classes in shown.items():
-        parts.append(f"<h2>{kind.capitalize()} ({len(kinds[kind]):,})</h2><p>{WORDS[kind]}</p>")
+    for kind, classes in chosen.shown.items():
+        parts.append(f"<h2>{kind.capitalize()} ({len(chosen.found[kind]):,})</h2><p>{WORDS[kind]}</p>")
         for label, rows in classes.items():
             figures = "".join(_figure(images, row) for row in rows)
             parts.append(f"<h3>{html.escape(label)}</h3><div class=row>{figures}</div>")
@@ -124,11 +146,16 @@ def _figure(images: Images, row: dict[str, Any]) -> str:
 
 def _png(pixels: np.ndarray) -> str:
     """uint8 (C, H, W) as PNG in base64; large images are made smaller."""
-    from PIL import Image
-
-    planes = pixels[0] if len(pixels) == 1 else pixels[:3].transpose(1, 2, 0)
-    image = Image.fromarray(np.ascontiguousarray(planes))
+    image = as_picture(pixels)
     image.thumbnail((2 * SIDE, 2 * SIDE))
     content = io.BytesIO()
     image.save(content, format="PNG")
     return base64.b64encode(content.getvalue()).decode()
+
+
+def as_picture(pixels: np.ndarray) -> "Image":
+    """uint8 (C, H, W) as an image of PIL; of more than three channels the first three."""
+    from PIL import Image
+
+    planes = pixels[0] if len(pixels) == 1 else pixels[:3].transpose(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(planes))

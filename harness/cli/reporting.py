@@ -1,0 +1,110 @@
+"""report: a study, or several, as one file to read and to send."""
+
+import logging
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_folder
+from harness.messages import to_stderr
+
+if TYPE_CHECKING:
+    from harness.study.store import Store
+
+logger = logging.getLogger(__name__)
+DELIVERY_SECONDS = 10.0  # to wait for another process that is delivering the study
+
+
+class Format(StrEnum):
+    """What a report can be written as."""
+
+    html = "html"
+    md = "md"
+
+
+def report(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Several are compared.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            dir_okay=False,
+            help="By default report.html in the study's folder, comparison.html here; Markdown is printed.",
+        ),
+    ] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="A page for people, or Markdown for a pull request.")
+    ] = Format.html,
+    images: Annotated[
+        int, typer.Option(min=0, help="Misclassified and suspicious images of each class; 0 for none.")
+    ] = 4,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Write a study as one page to read and to send.
+
+    Answer, errors, leaderboard, curves, confusion, images, cost and provenance in one HTML file that needs no network;
+    several studies are compared first. A page of one study is shown in MLflow, too.
+    """  # fmt: skip
+    to_stderr()
+    from harness.results.report.data import collect
+    from harness.results.report.markdown import markdown
+    from harness.study.store import Store
+
+    store = Store(home)
+    if output is not None:
+        require_folder("--output", output)
+    found = collect(store, studies, images=0 if form is Format.md else images)
+    names = [study["study"] for study in found.document["studies"]]
+    if as_json:
+        print_json(found.document)
+    elif form is Format.md and output is None:
+        print(markdown(found.document), end="")
+    elif form is Format.md:
+        print(_written(output, markdown(found.document)))
+    else:
+        _write_page(store, names, found, output)
+
+
+def _write_page(store: "Store", names: list[str], found: Any, output: Path | None) -> None:
+    """Write it where it was asked for; a study's own also into its folder, from where MLflow gets it."""
+    from harness.results.report.page import page
+
+    content = page(found)
+    if len(names) > 1:
+        print(_written(output or Path("comparison.html"), content))
+        return
+    kept = store.study_folder(names[0]) / "report.html"
+    _written(kept, content)
+    print(_written(output, content) if output else kept)
+    _show_in_mlflow(store, names[0])
+
+
+def _written(path: Path | None, content: str) -> Path:
+    from harness.files import write_file
+
+    assert path is not None
+    write_file(path.absolute(), content.encode())
+    return path
+
+
+def _show_in_mlflow(store: "Store", study: str) -> None:
+    """Have MLflow show the page with the study's run; where it cannot, the next delivery does."""
+    from harness.study.recording import redeliver
+    from harness.study.tuning import Settings
+
+    if store.is_driven(study):
+        return
+    try:
+        redeliver(store, study, tracking_uri=Settings(store.home).tracking_uri, lock_seconds=DELIVERY_SECONDS)
+    except Exception as error:  # a fault in a view is no reason to fail: the page is there
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        logger.warning("MLflow does not show the page yet (%s); harness sync delivers it", said)
+
+
+COMMANDS: list[Callable[..., None]] = [report]
