@@ -37,13 +37,29 @@ def connect(uri: str) -> "MlflowClient":
         from mlflow import MlflowClient
 
         try:
+            _create_whole(uri)
             client = MlflowClient(tracking_uri=uri)
-            client.search_experiments(max_results=1)  # opens the store, and creates the tables of a new one
+            client.search_experiments(max_results=1)  # opens the store
         except ValueError:  # whose words may hold a part of the password
             raise StoreError(f"MLflow at {shown(uri)}: its address cannot be read") from None
         except ImportError as error:
             raise StoreError(f"MLflow at {shown(uri)}: {error}, which its database needs") from None
     return client
+
+
+def _create_whole(uri: str) -> None:
+    """A new SQLite file, under another name until it is complete: MLflow cannot open one that it has half made."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or path.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    for left in path.parent.glob(f".{path.name}.*.new*"):  # of a process that was killed
+        left.unlink(missing_ok=True)
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    store = SqlAlchemyStore(f"sqlite:///{new.as_posix()}", (path.parent / "artifacts").as_uri())  # type: ignore[no-untyped-call]
+    store.engine.dispose()
+    new.replace(path)
 
 
 @contextmanager

@@ -312,3 +312,18 @@ def test_of_what_the_http_client_says_the_cause_is_told():
         "MLflow at http://***@there: API request to http://there/api/2.0/x failed: "
         "ResponseError('too many 503 error responses')"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.3, 0.8])
+def test_a_process_that_is_killed_while_it_makes_the_database_leaves_none(tmp_path, delay):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    code = "import sys; from harness.tracking.mlflow_store import connect; connect(sys.argv[1])"
+    process = subprocess.Popen([sys.executable, "-c", code, uri], stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob(".mlflow.db.*.new")) and process.poll() is None:
+        time.sleep(0.001)
+    time.sleep(delay)
+    process.kill()
+    assert process.wait() == -9
+    MlflowTracker(uri, home=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
