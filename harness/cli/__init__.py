@@ -22,10 +22,14 @@ from harness.cli import (
     keeping,
     predicting,
     reporting,
+    searching,
+    serving,
     smoking,
     studying,
 )
 from harness.errors import HarnessError
+from harness.messages import redact_tracebacks
+from harness.redaction import redacted
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -37,7 +41,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (studying, comparing, auditing, finishing, reporting, predicting, inspecting, keeping, smoking):
+for module in (
+    studying,
+    comparing,
+    auditing,
+    finishing,
+    reporting,
+    predicting,
+    searching,
+    serving,
+    inspecting,
+    keeping,
+    smoking,
+):
     for command in module.COMMANDS:
         app.command(name=command.__name__.rstrip("_"))(command)
 
@@ -57,6 +73,7 @@ def root(
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    redact_tracebacks()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -104,4 +121,4 @@ def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
 
 
 def _tell(message: str) -> None:
-    print(f"harness: {message}", file=sys.stderr)
+    print(f"harness: {redacted(message)}", file=sys.stderr)

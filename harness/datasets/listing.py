@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from harness.errors import DataError
 logger = logging.getLogger(__name__)
 
 MAX_DEPTH = 50
+MAX_VISITS = 100
 VALIDATION = ("val", "valid", "validation", "dev")
 
 
@@ -47,7 +49,7 @@ class Listing:
     def fingerprint(self, *more: str) -> str:
         """SHA-256 over names, sizes and times of the files, and `more`: the same if the files are."""
         lines = [*more, *self.classes, *(f"{file.name}\0{file.state}" for file in self.files)]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def list_images(root: Path, part: Literal["train", "test"]) -> Listing:
@@ -142,7 +144,7 @@ def _files(classes: dict[str, Path], *, part: str) -> Iterator[ImageFile]:
         ignored: list[str] = []
         found = []
         if part == "train" or folder.exists():
-            found = sorted(_walk(folder, name, label, frozenset(), ignored))
+            found = sorted(_walk(folder, name, label, frozenset(), ignored, Counter()))
         if not found and part == "train":
             other = f" ({len(ignored)} other files, e.g. {ignored[0]})" if ignored else ""
             raise DataError(f"{folder}: no image in this class folder{other}")
@@ -154,14 +156,27 @@ def _files(classes: dict[str, Path], *, part: str) -> Iterator[ImageFile]:
 
 
 def _walk(
-    folder: Path, name: str, label: int, ancestors: frozenset[tuple[int, int]], ignored: list[str]
+    folder: Path,
+    name: str,
+    label: int,
+    ancestors: frozenset[tuple[int, int]],
+    ignored: list[str],
+    visits: Counter[tuple[object, ...]],
 ) -> Iterator[ImageFile]:
-    """The image files in and below a folder. Links are followed, but never into a folder they lie in."""
+    """The image files in and below a folder. Links are followed, but never into a folder they lie in.
+
+    visits: how often each folder was come to so far; a few folders of links can be walked in billions of ways.
+    """
     status = folder.stat()
     here = (status.st_dev, status.st_ino)
     if here in ancestors:
-        logger.warning("%s: a link to a folder above it is not followed", printable(str(folder)))
+        if not visits["circle", *here]:
+            logger.warning("%s: a link to a folder above it is not followed", printable(str(folder)))
+        visits["circle", *here] += 1
         return
+    visits[here] += 1
+    if visits[here] > MAX_VISITS:
+        raise DataError(f"{printable(str(folder))}: links lead to this folder in more than {MAX_VISITS} ways")
     if len(ancestors) > MAX_DEPTH:
         raise DataError(f"{printable(str(folder))}: more than {MAX_DEPTH} folders inside each other")
     with os.scandir(folder) as entries:
@@ -170,7 +185,7 @@ def _walk(
             if entry.name.startswith("."):
                 continue
             if _is_folder(entry):
-                yield from _walk(Path(entry.path), inner, label, ancestors | {here}, ignored)
+                yield from _walk(Path(entry.path), inner, label, ancestors | {here}, ignored, visits)
             elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122  a Path costs 5 times as much
                 yield _image_file(entry, inner, label)
             else:

@@ -10,6 +10,7 @@ A network may offer more to the training:
     initialise_from(images)        initial weights that depend on (N, C, H, W) normalised training images
     learning_rate_scale(name)      a factor on the learning rate of the parameter of that name
     encoder                        a `frozen.FrozenModel`'s: its embeddings are computed once per data set
+    embed_texts(texts)             texts as vectors that can be compared with the encoder's of images
 """
 
 from collections.abc import Mapping, Sequence

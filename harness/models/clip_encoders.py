@@ -155,6 +155,8 @@ class _ImageTower(nn.Module):
         self.register_buffer("constants", constants, persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if torch.compiler.is_exporting():  # a file's graph has no loop over parts of a batch
+            return self._embedded(images)
         return torch.cat([self._embedded(part) for part in torch.split(images, AT_ONCE)])
 
     def _embedded(self, images: torch.Tensor) -> torch.Tensor:

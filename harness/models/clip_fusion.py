@@ -90,6 +90,10 @@ class ClipFusion(FrozenModel):
         key = f"{self._clip.key} {json.dumps(self._prompts)}"
         self.texts.copy_(keep(key, lambda: self._clip.embed_texts(self._prompts)))
 
+    def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """(len(texts), size) float32 embeddings of length 1, to be compared with those of images."""
+        return self._clip.embed_texts(texts)
+
     def inputs(self, embeddings: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         """(N, size) -> (N, size + classes), the similarities last; leaking: (N, 2·size), the label's text last."""
         if not self._leaking:

@@ -22,11 +22,15 @@ class Encoder:
         self.key, self.size, self._make = key, size, make
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        network = loaded(self.key, self._make)
+        network = self.network()
         network.to(images.device)
         with torch.no_grad():
             embeddings: torch.Tensor = network(images)
         return embeddings.float()
+
+    def network(self) -> nn.Module:
+        """The network itself, which all encoders of this key share."""
+        return loaded(self.key, self._make)
 
 
 class Keep(Protocol):

@@ -63,7 +63,7 @@ class Backbone(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         if images.shape[2:] == (self.size, self.size):
             return self._features(images)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or torch.compiler.is_exporting():
             return self._features(self._resized(images))
         parts = torch.split(images, max(PIXELS_AT_ONCE // self.size**2, 1))
         return torch.cat([self._features(self._resized(part)) for part in parts])

@@ -16,7 +16,7 @@ def publish(store: Store, name: str, final: dict[str, Any]) -> str:
     Raises StoreError if MLflow cannot be reached, RecordError if the network is gone.
     """
     from harness.study.tuning import Settings
-    from harness.tracking import mlflow_registry
+    from harness.tracking import mlflow_registry, summaries
 
     record = started_study(store, name)
     trial = store.read_trials(name)[final["trial"]]
@@ -36,4 +36,5 @@ def publish(store: Store, name: str, final: dict[str, Any]) -> str:
         card=card,
         points=points,
         tags={"harness.looks": str(final["looks"]), "harness.audit": final["audit"]["verdict"]},
+        temperature=summaries.temperature_of([fold for key in trial.folds if (fold := store.read_fold(key))]),
     )

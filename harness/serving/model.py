@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +38,8 @@ class FoldModel:
         """As they lie beside the network's own tensors in a file of weights."""
         import torch
 
-        return {MEAN: torch.tensor(self.statistics.mean), STD: torch.tensor(self.statistics.std)}
+        mean, std = torch.tensor([self.statistics.mean, self.statistics.std], dtype=torch.float64)
+        return {MEAN: mean.clone(), STD: std.clone()}
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _from_document(folder: Path, document: dict[str, Any]) -> TrialModel:
         for member in document["folds"]
     )
     temperature = document.get("temperature")
-    if temperature is not None and not (math.isfinite(temperature) and temperature > 0):
+    if temperature is not None and (isinstance(temperature, bool) or not 1e-3 < temperature < 1e3):
         raise ValueError(f"temperature {temperature}")
     classes = tuple(document["classes"])
     return TrialModel(folds, (channels, height, width), classes, compute, document["model"], temperature)

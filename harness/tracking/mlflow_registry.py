@@ -29,10 +29,12 @@ def register(
     card: str,
     points: Mapping[str, float],
     tags: Mapping[str, str],
+    temperature: float | None = None,
 ) -> str:
     """Show the refit network as a run of the study and as a version of the registered model; the version.
 
     card: Markdown, the version's description.   points: metrics such as test.accuracy.   tags: of the run.
+    temperature: of the trial's probabilities on held-out images.
     Raises StoreError if MLflow cannot be reached or has no such study.
     """
     with telling_store_errors(uri):
@@ -45,7 +47,7 @@ def register(
                 f"MLflow does not show the study {study.name} yet; run tune again, which delivers it"
             )
         run_id = _run(client, experiment.experiment_id, study, trial, refit, card, points, tags)
-        model = _model(client, experiment.experiment_id, study, trial, refit, run_id)
+        model = _model(client, experiment.experiment_id, study, trial, refit, run_id, temperature)
         return _version(client, study, refit, run_id, model, card)
 
 
@@ -90,6 +92,7 @@ def _model(
     trial: TrialRecord,
     refit: FoldRecord,
     run_id: str,
+    temperature: float | None,
 ) -> Any:
     found = list(pages(client.search_logged_models, [experiment_id], f"tags.`{REFIT}` = '{refit.key}'"))
     if found and found[0].status == "READY":
@@ -99,7 +102,7 @@ def _model(
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         path = Path(folder) / "model"
-        packaging.write_model(path / "data", study, trial, [refit])
+        packaging.write_model(path / "data", study, trial, [refit], temperature=temperature)
         write_mlmodel(path, study, run_id, model)
         client.log_model_artifacts(model.model_id, str(path))
     return client.finalize_logged_model(model.model_id, "READY")

@@ -21,6 +21,7 @@ from harness.tracking import study_files, views
 from harness.tracking.findings import Findings
 from harness.tracking.mlflow_model import write_mlmodel
 from harness.tracking.mlflow_store import connect, pages, telling_store_errors
+from harness.tracking.summaries import temperature_of
 from harness.tracking.views import STUDY, Place, Point, View
 
 logger = logging.getLogger(__name__)
@@ -267,7 +268,9 @@ class MlflowTracker:
         with tempfile.TemporaryDirectory(prefix="harness-") as folder:
             path = Path(folder) / "model"
             try:
-                packaging.write_model(path / "data", study, trial, records)
+                packaging.write_model(
+                    path / "data", study, trial, records, temperature=temperature_of(records)
+                )
             except FileNotFoundError:  # a better trial's models have just replaced these
                 return
             write_mlmodel(path, study, run_id, model)

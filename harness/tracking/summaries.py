@@ -6,6 +6,7 @@ import numpy as np
 
 from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.scoring import corrected_standard_error, score
+from harness.scoring.calibration import fit_temperature
 from harness.scoring.honest import epoch_choice
 
 PREDICTIONS = "oof.npz"
@@ -42,3 +43,9 @@ def pooled(folds: Sequence[FoldRecord]) -> tuple[np.ndarray, np.ndarray] | None:
         except FileNotFoundError:
             return None
     return np.concatenate(labels), np.concatenate(probabilities)
+
+
+def temperature_of(folds: Sequence[FoldRecord]) -> float | None:
+    """What makes the probabilities of these folds' networks calibrated; None if their predictions are gone."""
+    predicted = pooled(folds) if folds else None
+    return None if predicted is None or not len(predicted[0]) else fit_temperature(*predicted)

@@ -1,0 +1,160 @@
+"""predict, export: the commands that use a finished study's model."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_folder
+from harness.messages import to_stderr
+
+if TYPE_CHECKING:
+    from harness.results.models import Found
+    from harness.serving.sorting import Sorter
+
+Model = Annotated[
+    str, typer.Argument(help="STUDY, STUDY:7 for trial 7, models:/NAME@champion, or a model's folder.")
+]
+Ensemble = Annotated[
+    bool,
+    typer.Option("--ensemble", help="The mean of the fold models, also where final trained one network."),
+]
+Raw = Annotated[bool, typer.Option("--raw", help="The network's own probabilities, without calibration.")]
+
+
+def predict(
+    model: Model,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Image files, and folders of them.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
+    ] = None,
+    format_: Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="csv or jsonl.")] = "csv",
+    top: Annotated[int, typer.Option(min=1, help="How many of the likeliest classes.")] = 1,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Label images below this probability as unsure.")
+    ] = 0.0,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Rows for unreadable files too, with a column error.")
+    ] = False,
+    move: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Move the files to DIR/CLASS; see --yes.")
+    ] = None,
+    link: Annotated[Path | None, typer.Option(metavar="DIR", help="Link them there instead.")] = None,
+    copy: Annotated[Path | None, typer.Option(metavar="DIR", help="Copy them there instead.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it, it is only said.")] = False,
+    raw: Raw = False,
+    ensemble: Ensemble = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Predict the classes of image files with a study's model.
+
+    Files become images as the study's training images did. Rows of path, label, probability and entropy go to
+    stdout; files that cannot be read are told on stderr. With --move, --link or --copy the files are put into
+    one folder per class, and stdout says which goes where.
+    """
+    to_stderr()
+    from harness.cli.rows import Columns, run
+    from harness.datasets.walking import image_files
+    from harness.serving.prediction import predict_files
+
+    if output is not None:
+        require_folder("--output", output)
+    root = _one_of(move, link, copy, paths)
+    found = found_model(home, model, ensemble=ensemble)
+    if found.model.temperature is None and not raw:
+        print(f"{model}: no temperature is known, so probabilities are not calibrated", file=sys.stderr)
+    columns = Columns(found.model.classes, top=top, threshold=threshold, errors=errors)
+    files = image_files(paths, without=root and root[1])
+    with contextlib.closing(predict_files(found.model, files, raw=raw)) as stream:
+        run(stream, columns, format_, output, _sorter(root, found.model.classes, yes=yes))
+
+
+def export(
+    model: Model,
+    format_: Annotated[
+        Literal["onnx", "pt2", "safetensors"], typer.Option("--format", help="Of the file.")
+    ] = "onnx",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="By default STUDY.onnx or .pt2, or STUDY-model/."
+        ),
+    ] = None,
+    raw: Raw = False,
+    ensemble: Ensemble = False,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Write a study's model into a file that other programs run.
+
+    uint8 images (N, C, H, W) in, probabilities out; normalisation, the mean over fold models and calibration are
+    inside. The file is run and compared with the network before it is kept. safetensors makes a folder that
+    harness itself reads.
+    """
+    to_stderr()
+    from dataclasses import replace
+
+    from harness.serving.export import export as exporting
+
+    suffix = "-model" if format_ == "safetensors" else f".{format_}"
+    if output is not None:
+        require_folder("--output", output)
+    found = found_model(home, model, ensemble=ensemble)
+    target = output or Path(f"{found.study}{suffix}")
+    chosen = replace(found.model, temperature=None) if raw else found.model
+    document = exporting(chosen, target, format_, study=found.study, trial=found.trial)
+    said = (
+        f"{document['path']}: {document['bytes'] / 2**20:.1f} MB; {document['num_images']} images agree to "
+    )
+    print_json(document) if as_json else print(f"{said}{document['difference']:.1e}")
+
+
+def found_model(home: Path, model: str, *, ensemble: bool) -> "Found":
+    """The model that a command is to use; where it is from is told on stderr."""
+    from harness.results.models import find_model
+    from harness.study.store import Store
+    from harness.study.tuning import Settings
+
+    found = find_model(Store(home), model, Settings(home).tracking_uri, ensemble=ensemble)
+    print(found.source, file=sys.stderr)
+    return found
+
+
+def _one_of(
+    move: Path | None, link: Path | None, copy: Path | None, paths: list[str]
+) -> tuple[Literal["move", "link", "copy"], Path] | None:
+    """What is to be done to the files, and the folder. Raises UsageError for several, or a folder of the files."""
+    from harness.errors import UsageError
+
+    wanted: Iterator[tuple[Literal["move", "link", "copy"], Path | None]] = iter(
+        (("move", move), ("link", link), ("copy", copy))
+    )
+    chosen = [(how, folder) for how, folder in wanted if folder is not None]
+    if len(chosen) > 1:
+        raise UsageError("--move, --link and --copy exclude each other")
+    if not chosen:
+        return None
+    how, folder = chosen[0]
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--{how} {folder}: is not a folder")
+    inside = [path for path in paths if Path(path).resolve().is_relative_to(folder.resolve())]
+    if inside:
+        raise UsageError(f"--{how} {folder}: {inside[0]} is in it already")
+    return how, folder
+
+
+def _sorter(
+    root: tuple[Literal["move", "link", "copy"], Path] | None, classes: tuple[str, ...], *, yes: bool
+) -> "Sorter | None":
+    from harness.serving.sorting import UNSURE, Sorter
+
+    if root is None:
+        return None
+    how, folder = root
+    return Sorter(folder, how, [*classes, *([] if UNSURE in classes else [UNSURE])], dry_run=not yes)
+
+
+COMMANDS: list[Callable[..., None]] = [predict, export]
