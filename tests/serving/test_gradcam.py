@@ -69,9 +69,21 @@ class Patches(nn.Module):
         return logits
 
 
-@pytest.mark.parametrize("mixer", ["attention", "tokens"])
+class WindowAttention(nn.Linear):
+    """On maps, like Swin's, whose channels are the last axis: they would be taken for a place."""
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        maps = super().forward(tokens.unflatten(1, (4, 4)))
+        return nn.Identity()(maps).flatten(1, 2)
+
+
+@pytest.mark.parametrize("mixer", ["attention", "windows", "tokens"])
 def test_a_network_of_tokens_has_none(mixer: str) -> None:
-    layers = {"attention": nn.TransformerEncoderLayer(8, 2, 8, batch_first=True), "tokens": nn.Linear(8, 8)}
+    layers = {
+        "attention": nn.TransformerEncoderLayer(8, 2, 8, batch_first=True),
+        "windows": WindowAttention(8, 8),
+        "tokens": nn.Linear(8, 8),
+    }
     fold = FoldModel(Patches(layers[mixer]).eval(), Statistics((0.5,) * 3, (0.25,) * 3))
     model = TrialModel((fold,), (3, 16, 16), CLASSES, made("resnet").compute)
     assert GradCam(model)(noise(1)[0], 0) is None

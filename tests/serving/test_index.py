@@ -80,6 +80,20 @@ def test_pairs_are_those_of_all_products(threshold: float, monkeypatch: pytest.M
         assert index.pairs(threshold, most=most) == (count, found[:most])
 
 
+def test_equal_vectors_are_pairs_whatever_the_rounding() -> None:
+    vectors = np.random.default_rng(0).standard_normal((50, 300))
+    count, found = index_of(np.concatenate([vectors, vectors])).pairs(1.0)
+    assert count == 50 and {two - one for one, two, _ in found} == {50}
+
+
+def test_a_file_that_is_gone_is_found_no_more(tmp_path: Path, photos: Path, embedder: Counting) -> None:
+    update(tmp_path, embedder, photos)
+    (photos / "0.png").unlink()
+    assert "0.png" not in update(tmp_path, embedder, photos).names and embedder.num_images == 7
+    (photos / "broken.jpg").unlink()
+    assert not update(tmp_path, embedder, photos).unreadable
+
+
 def test_only_what_is_new_is_embedded(tmp_path: Path, photos: Path, embedder: Counting) -> None:
     index = update(tmp_path, embedder, photos)
     assert sorted(index.names) == [*(f"{number}.png" for number in range(6)), "more/again.png"]

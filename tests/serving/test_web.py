@@ -206,6 +206,11 @@ def test_malformed_requests_are_refused_as_json(running: Running, request_: byte
     assert running.ask("GET", "/health")[0] == 200
 
 
+def test_a_large_body_is_refused_in_words_and_not_by_a_broken_connection(running: Running) -> None:
+    status, answer, _ = running.ask("POST", "/predict", bytes(30_000_000))
+    assert (status, answer["error"]) == (413, "the body may have 100,000 bytes")
+
+
 def test_hostile_files_are_refused_and_do_no_harm(running: Running) -> None:
     good = png(noise(1)[0])
     side = int(MAX_PIXELS**0.5) + 1
@@ -311,7 +316,9 @@ def test_a_form_of_many_parts_is_not_searched_for_ever() -> None:
     headers = Message()
     headers["Content-Type"] = "multipart/form-data; boundary=x"
     with pytest.raises(FormError):
-        image_of(headers, b"--x\r\n" * 100_000)
+        image_of(
+            headers, b"--x\r\n" * 100_000 + b'Content-Disposition: form-data; filename="a"\r\n\r\na\r\n--x--'
+        )
     part = b'\r\nContent-Disposition: form-data; filename="a"\r\n\r\na\r\n\r\nb'
     assert image_of(headers, b"--x" + part + b"\r\n--x--") == b"a\r\n\r\nb"
 

@@ -1,7 +1,9 @@
 """MLflow's pages over a store: what people see in a browser, and how the server comes and goes."""
 
+import json
 import shutil
 import socket
+import sqlite3
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,14 @@ def test_a_browser_shows_the_trials_best_first(home):
             browser.get(server.url.partition("&viewStateShareKey")[0])
             page.until(lambda driver: f"{len(study.folds) + 5} matching runs" in _text(driver))
             assert browser.find_elements(By.LINK_TEXT, study.name)
+            runs = [run_id(home, f"trial {number}") for number in range(len(study.trials))]
+            browser.get(
+                f"{server.url.partition('#')[0]}#/compare-runs?runs={json.dumps(runs)}&experiments=%5B%221%22%5D"
+            )
+            page.until(lambda driver: "Parallel Coordinates Plot" in _text(driver))
+            page.until(lambda driver: driver.find_elements(By.CSS_SELECTOR, ".js-plotly-plot .parcoords"))
+            text = _text(browser)
+            assert f"Comparing {len(runs)} Runs" in text and "model.dropout" in text and "train.lr" in text
         finally:
             browser.quit()
         _refuses_a_foreign_host(server.url)
@@ -138,6 +148,11 @@ def _listening(port: int) -> set[str]:
                 words = [bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)]
                 found.add(socket.inet_ntop(family, b"".join(words)))
     return found
+
+
+def run_id(home: Path, name: str) -> str:
+    with sqlite3.connect(home / "mlflow.db") as connection:
+        return str(connection.execute("select run_uuid from runs where name = ?", (name,)).fetchone()[0])
 
 
 def _text(browser: Any) -> str:
