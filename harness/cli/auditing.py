@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from harness.cli.finishing import processes, show_in_mlflow, told
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, Workers, print_json
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, Study, Workers, print_json
 from harness.messages import to_stderr
 
 
 def audit(
-    study: Annotated[str, typer.Argument(help="A study that has been started.")],
+    study: Study,
     trial: Annotated[str, typer.Option(help="Which trial: best, or its number.")] = "best",
     stopped: Annotated[
         int,

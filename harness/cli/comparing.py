@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_folder
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, Study, print_json, require_folder
 from harness.messages import to_stderr
 
 
@@ -47,7 +47,7 @@ def compare(
 
 
 def gallery(
-    study: Annotated[str, typer.Argument(help="A study that has been started.")],
+    study: Study,
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials must agree.")] = 3,
     most: Annotated[int, typer.Option(min=1, help="Images of each class and kind.")] = 24,
     as_json: AsJson = False,

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, Workers, num_workers, print_json
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, Study, Workers, num_workers, print_json
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
     from harness.study.store import Store
 
-Study = Annotated[str, typer.Argument(help="A study that has been started.")]
 Top = Annotated[int, typer.Option(min=1, help="How many of the best trials; trial 0 is always among them.")]
 
 

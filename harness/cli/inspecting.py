@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.cli.completion import kinds, started_studies, study_files
 from harness.cli.options import DEFAULT_HOME, AsJson, Home, Sets, print_json, require_folder
 from harness.messages import to_stderr
 
@@ -24,7 +25,7 @@ class Kind(StrEnum):
 
 
 def check(
-    study: Annotated[str, typer.Argument(help="A study's name or file.")],
+    study: Annotated[str, typer.Argument(help="A study's name or file.", autocompletion=study_files)],
     changes: Sets = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Estimate the time from a few real steps.")
@@ -62,7 +63,9 @@ def check(
 
 def list_(
     kind: Annotated[Kind, typer.Argument(help="studies, models, datasets, metrics, train or compute.")],
-    name: Annotated[str | None, typer.Argument(help="One model or data set: its options.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One model or data set: its options.", autocompletion=kinds)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List what a study file can name.
@@ -99,7 +102,10 @@ def doctor(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
 
 
 def ui(
-    study: Annotated[str | None, typer.Argument(help="Open this study; all of them if omitted.")] = None,
+    study: Annotated[
+        str | None,
+        typer.Argument(help="Open this study; all of them if omitted.", autocompletion=started_studies),
+    ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")] = 5000,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     home: Home = DEFAULT_HOME,

@@ -6,12 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.cli.completion import started_studies
 from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_folder
 from harness.messages import to_stderr
 
 
 def bundle(
-    study: Annotated[str | None, typer.Argument(help="A study that has been started.")] = None,
+    study: Annotated[
+        str | None, typer.Argument(help="A study that has been started.", autocompletion=started_studies)
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="By default STUDY.zip here.")
     ] = None,
@@ -55,7 +58,8 @@ def bundle(
 
 def sync(
     studies: Annotated[
-        list[str] | None, typer.Argument(metavar="[STUDY]...", help="All studies if omitted.")
+        list[str] | None,
+        typer.Argument(metavar="[STUDY]...", help="All studies if omitted.", autocompletion=started_studies),
     ] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -87,7 +91,12 @@ def sync(
 
 def gc(
     studies: Annotated[
-        list[str] | None, typer.Argument(metavar="[STUDY]...", help="Studies to delete, with all of theirs.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[STUDY]...",
+            help="Studies to delete, with all of theirs.",
+            autocompletion=started_studies,
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it nothing is.")] = False,
     as_json: AsJson = False,

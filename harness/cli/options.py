@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.cli.completion import started_studies
 from harness.settings import expanded
 
 
@@ -28,6 +29,9 @@ Home = Annotated[
     ),
 ]
 DEFAULT_HOME = Path("mlruns")
+Study = Annotated[
+    str, typer.Argument(help="A study that has been started.", autocompletion=started_studies)
+]  # of a command about what is recorded
 Sets = Annotated[
     list[str] | None,
     typer.Option(

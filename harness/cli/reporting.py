@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.completion import started_studies
 from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_folder
 from harness.messages import to_stderr
 
@@ -26,7 +27,10 @@ class Format(StrEnum):
 
 
 def report(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Several are compared.")],
+    studies: Annotated[
+        list[str],
+        typer.Argument(metavar="STUDY...", help="Several are compared.", autocompletion=started_studies),
+    ],
     output: Annotated[
         Path | None,
         typer.Option(

@@ -143,7 +143,7 @@ def _write_page(target: Path, document: dict[str, Any], index: "Index", paths: l
         found = [(index.path(image["number"]), image["name"], pair["score"]) for image in (one, two)]
         rows.append(Row(f"{pair['score']:.4f}", None, found))
     write_file(target, made(f"Similar images in {document['folder']}", rows).encode())
-    print(f"{target}: {len(rows)} rows of pictures", file=sys.stderr)
+    print(f"{target}: {len(rows):,} row{'s' if len(rows) != 1 else ''} of pictures", file=sys.stderr)
 
 
 def _print_tables(document: dict[str, Any]) -> None:
@@ -163,7 +163,8 @@ def _print_tables(document: dict[str, Any]) -> None:
             for row in duplicates["pairs"]
         ]
         more = "" if len(pairs) == duplicates["num_pairs"] else f", of which the {len(pairs):,} most similar"
-        print(f"{duplicates['num_pairs']:,} pairs with a score of at least {duplicates['threshold']:g}{more}")
+        count = "1 pair" if duplicates["num_pairs"] == 1 else f"{duplicates['num_pairs']:,} pairs"
+        print(f"{count} with a score of at least {duplicates['threshold']:g}{more}")
         if pairs:
             render.catalog_table(("score", "image", "and"), pairs)
     if not queries and duplicates is None:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.completion import started_studies, study_files
 from harness.cli.options import (
     DEFAULT_HOME,
     AsJson,
     Home,
     Sets,
+    Study,
     Workers,
     num_workers,
     print_json,
@@ -47,7 +49,13 @@ Slurm = Annotated[
 
 def tune(
     study: Annotated[
-        str, typer.Option("--study", "-s", help="A study's name (harness list studies) or file.")
+        str,
+        typer.Option(
+            "--study",
+            "-s",
+            help="A study's name (harness list studies) or file.",
+            autocompletion=study_files,
+        ),
     ],
     changes: Sets = None,
     trials: Annotated[
@@ -111,7 +119,11 @@ def tune(
 def status(
     studies: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STUDY]...", help="Studies that have been started; all of them if omitted."),
+        typer.Argument(
+            metavar="[STUDY]...",
+            help="Studies that have been started; all of them if omitted.",
+            autocompletion=started_studies,
+        ),
     ] = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
@@ -138,7 +150,7 @@ def status(
 
 
 def reproduce(
-    study: Annotated[str, typer.Argument(help="A study that has been started.")],
+    study: Study,
     trial: Annotated[str, typer.Option(help="Which trial: best, or its number.")] = "best",
     changes: Sets = None,
     workers: Workers = "auto",

@@ -9,9 +9,10 @@ from PIL import Image
 
 from harness.study.store import Store
 from tests.results.conftest import STUDY, tune
+from tests.serving.web_server import running, service
 from tests.tracking.conftest import empty_database
 
-__all__ = ["empty_database"]
+__all__ = ["empty_database", "running", "service"]
 LEARNS = ("train.epochs=4", "train.batch_size=32", "model.width=8", "train.optimizer=adam", "train.lr=0.01")
 
 

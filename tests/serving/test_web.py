@@ -3,97 +3,19 @@
 import base64
 import io
 import json
-import socket
-import threading
-import time
-from collections.abc import Iterator
 from dataclasses import replace
-from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from harness.datasets.decoding import MAX_PIXELS
 from harness.errors import DataError, StoreError
-from harness.serving.embedding import Embedder
-from harness.serving.index import update
-from harness.serving.web.form import FormError, image_of
-from harness.serving.web.limits import Limits, RateLimit
 from harness.serving.web.server import Server
 from harness.serving.web.service import Service
-from tests.serving.made_up_models import CLASSES, made, noise, save
-
-LIMITS = Limits(
-    body_bytes=100_000,
-    receive_seconds=0.5,
-    wait_seconds=0.1,
-    at_once=2,
-    connections=4,
-    burst=1000,
-    per_second=1000,
-)
-
-
-class Running:
-    """A server on a free port, and requests to it."""
-
-    def __init__(self, service: Service, limits: Limits = LIMITS):
-        self.server = Server(service, port=0, limits=limits)
-        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    def end(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self._thread.join()
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> tuple[int, Any, HTTPResponse]:
-        connection = HTTPConnection("127.0.0.1", self.server.port, timeout=20)
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body=body, headers=named)
-        response = connection.getresponse()
-        content = response.read()
-        connection.close()
-        is_json = response.headers["Content-Type"] == "application/json" and content
-        return response.status, json.loads(content) if is_json else content, response
-
-    def send(self, raw: bytes) -> bytes:
-        """What comes back for these bytes, until the server ends the connection."""
-        with socket.create_connection(("127.0.0.1", self.server.port), timeout=20) as connection:
-            connection.sendall(raw)
-            found = b""
-            while part := connection.recv(65536):
-                found += part
-        return found
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Service:
-    folder = tmp_path_factory.mktemp("similar")
-    for number, pixels in enumerate(noise(5)):
-        save(pixels, folder / "photos" / f"<b>{number}.png")
-    model = made("resnet", 2)
-    embedder = Embedder(model)
-    index = update(folder, embedder, folder / "photos")
-    return Service(model, "study <b>small</b>", index=index, embedder=embedder)
-
-
-@pytest.fixture
-def running(service: Service) -> Iterator[Running]:
-    running = Running(service)
-    yield running
-    running.end()
-
-
-def png(pixels: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(pixels.transpose(1, 2, 0)).save(content, "PNG")
-    return content.getvalue()
+from tests.serving.made_up_models import CLASSES, made, noise
+from tests.serving.web_server import Running, png
 
 
 def test_an_image_is_answered_as_the_model_does(running: Running) -> None:
@@ -206,11 +128,6 @@ def test_malformed_requests_are_refused_as_json(running: Running, request_: byte
     assert running.ask("GET", "/health")[0] == 200
 
 
-def test_a_large_body_is_refused_in_words_and_not_by_a_broken_connection(running: Running) -> None:
-    status, answer, _ = running.ask("POST", "/predict", bytes(30_000_000))
-    assert (status, answer["error"]) == (413, "the body may have 100,000 bytes")
-
-
 def test_hostile_files_are_refused_and_do_no_harm(running: Running) -> None:
     good = png(noise(1)[0])
     side = int(MAX_PIXELS**0.5) + 1
@@ -239,88 +156,6 @@ def test_a_failure_inside_is_told_without_its_traceback(
     status, answer, _ = running.ask("POST", "/predict", b"x")
     assert (status, answer) == (500, {"schema": 1, "error": "something failed; the server's log says what"})
     assert "POST /predict: ZeroDivisionError: secret place" in caplog.text and "Traceback" not in caplog.text
-
-
-def test_more_images_than_allowed_at_once_are_turned_away(
-    running: Running, service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done, begun = threading.Event(), threading.Barrier(3)
-
-    def slow(_: bytes) -> dict[str, Any]:
-        begun.wait(10)
-        done.wait(10)
-        return {"label": "cat"}
-
-    monkeypatch.setattr(service, "predict", slow)
-    found: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(running.ask("POST", "/predict", b"x")[0]))
-        for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    begun.wait(10)
-    status, answer, response = running.ask("POST", "/predict", b"x")
-    assert (status, answer["error"], response.headers["Retry-After"]) == (503, "too many images at once", "1")
-    assert running.ask("GET", "/health")[0] == 200
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert found == [200, 200]
-
-
-def test_idle_connections_do_not_keep_others_out_for_long(running: Running) -> None:
-    began = time.monotonic()
-    address = "127.0.0.1", running.server.port
-    idle = [socket.create_connection(address, timeout=20) for _ in range(LIMITS.connections)]
-    for connection in idle:
-        connection.sendall(b"GET / HTTP/1.1\r\n")
-    time.sleep(0.1)
-    status, answer, _ = running.ask("GET", "/health")
-    assert (status, answer["error"]) == (503, "too many connections")
-    for connection in idle:
-        while connection.recv(100):  # until the server ends it
-            pass
-        connection.close()
-    assert time.monotonic() - began < 10
-    time.sleep(0.1)
-    assert running.ask("GET", "/health")[0] == 200
-
-
-def test_one_address_may_ask_only_so_often(service: Service) -> None:
-    running = Running(service, replace(LIMITS, burst=3, per_second=0.01))
-    try:
-        assert [running.ask("GET", "/health")[0] for _ in range(4)] == [200, 200, 200, 429]
-        _, answer, response = running.ask("POST", "/predict", b"x")
-        assert answer["error"] == "too many requests" and 90 <= int(response.headers["Retry-After"]) <= 100
-    finally:
-        running.end()
-
-
-def test_tokens_come_back_with_time_and_for_each_address() -> None:
-    now = [0.0]
-    rate = RateLimit(2, 0.5, clock=lambda: now[0])
-    assert [rate.wait("a"), rate.wait("a"), rate.wait("a"), rate.wait("b")] == [0, 0, 2, 0]
-    now[0] = 1.0
-    assert rate.wait("a") == 1
-    now[0] = 2.0
-    assert [rate.wait("a"), rate.wait("a")] == [0, 2]
-    for number in range(5000):
-        rate.wait(str(number))
-    assert len(rate._buckets) <= 1024
-
-
-def test_a_form_of_many_parts_is_not_searched_for_ever() -> None:
-    from email.message import Message
-
-    headers = Message()
-    headers["Content-Type"] = "multipart/form-data; boundary=x"
-    with pytest.raises(FormError):
-        image_of(
-            headers, b"--x\r\n" * 100_000 + b'Content-Disposition: form-data; filename="a"\r\n\r\na\r\n--x--'
-        )
-    part = b'\r\nContent-Disposition: form-data; filename="a"\r\n\r\na\r\n\r\nb'
-    assert image_of(headers, b"--x" + part + b"\r\n--x--") == b"a\r\n\r\nb"
 
 
 def test_a_port_in_use_is_told_in_one_line(running: Running, service: Service) -> None:

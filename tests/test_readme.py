@@ -1,0 +1,61 @@
+"""The README's list of commands: each is one that there is, each is run, and no command is left out."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from harness.cli import app, run
+from harness.study.store import Store
+from tests.results.conftest import STUDY
+from tests.results.conftest import tune as tuned_without_mlflow
+from tests.serving.conftest import LEARNS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LISTED = [
+    match.strip()
+    for match in re.findall(r"^harness ([a-z]+\b.*?)(?:\s{2,}.*)?$", README, flags=re.MULTILINE)
+    if not match.startswith("smoke")
+]
+SHORTENED = {"audit": ["--json"], "confirm": ["--top", "1"]}
+
+
+def names_of_commands() -> set[str]:
+    return {str(command.name or command.callback.__name__) for command in app.registered_commands}  # type: ignore[union-attr]
+
+
+def test_every_command_is_in_the_readme() -> None:
+    named = set(re.findall(r"\bharness ([a-z]+)\b", README))
+    assert names_of_commands() <= named
+    assert {line.split()[0] for line in LISTED} <= names_of_commands()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_command_of_the_list_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "mlruns"))
+    study = tmp_path / "small.yaml"
+    study.write_text(STUDY, encoding="utf-8")
+    store: Store = tuned_without_mlflow(study, tmp_path / "mlruns", "train.keep_models=all", *LEARNS)
+    (tmp_path / "photos").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "photos" / "one.png")
+    ran = 0
+    for line in LISTED:
+        words = shlex.split(line)
+        if words[0] in ("ui", "serve"):  # they stay until they are ended; they have tests of their own
+            continue
+        more = {"resnet_lr": str(study), "FILE": "small.zip"}
+        words = [more.get(word, word.replace("quickstart", "small")) for word in words]
+        words = ["small" if re.fullmatch("[ABC]", word) else word for word in words]
+        words = list(dict.fromkeys(words)) if words[0] in ("status", "report") else words
+        if words[0] == "tune":
+            words += ["--as", "again"]
+        assert run([*words, *SHORTENED.get(words[0], [])]) in (0, 3), f"{line}\n{capfd.readouterr().err}"
+        ran += 1
+    assert ran > 15 and store.read_finding("small", "final") is not None
