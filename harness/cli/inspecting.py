@@ -108,6 +108,7 @@ def ui(
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")] = 5000,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    optuna: Annotated[bool, typer.Option("--optuna", help="Optuna's dashboard instead.")] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Open MLflow's pages on this store."""
@@ -124,7 +125,13 @@ def ui(
         raise UsageError(
             f"nothing has been tracked in {store.home} yet; begin with: harness tune --study quickstart"
         )
-    with pages.serve(store.home, port=port, study=study, open_browser=browser) as server:
+    if optuna:
+        from harness.study.tuning import Settings
+
+        serving = pages.serve_optuna(Settings(store.home).storage_url, port=port, open_browser=browser)
+    else:
+        serving = pages.serve(store.home, port=port, study=study, open_browser=browser)
+    with serving as server:
         print(f"{server.url}\nCtrl-C ends it", file=sys.stderr)
         server.wait()
 

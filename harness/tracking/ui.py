@@ -10,6 +10,7 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from json import load
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -60,10 +61,10 @@ def serve(
     if not database.is_file():
         raise StoreError(f"{database}: there is none yet; run `harness tune` first")
     port = _free_port(host, port)
-    process = _start(database, host, port)
+    process = _start(_mlflow(database, host, port), ENVIRONMENT)
     try:
         root = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
-        _wait_for_answer(process, root)
+        _wait_for_answer(process, f"{root}/health", "the MLflow server")
         url = _study_page(root, study) if study is not None else f"{root}/#/experiments"
         if open_browser:
             webbrowser.open(url)
@@ -72,17 +73,45 @@ def serve(
         _stop(process)
 
 
-def _start(database: Path, host: str, port: int) -> "subprocess.Popen[bytes]":
-    command = [
+@contextmanager
+def serve_optuna(storage_url: str, *, port: int = 8080, open_browser: bool = False) -> Iterator[Server]:
+    """Optuna's dashboard over its store, on this machine alone; otherwise as `serve`.
+
+    Raises UsageError without the extra, StoreError if the port is taken or the server does not start.
+    """
+    if find_spec("optuna_dashboard") is None:
+        raise UsageError("Optuna's dashboard needs the extra: pip install 'harness[dashboard]'")
+    port = _free_port("127.0.0.1", port)
+    # The address may hold a password, so it goes by the environment: command lines can be seen by everybody.
+    code = (
+        "import os, optuna_dashboard as dashboard\n"
+        f"dashboard.run_server(os.environ['HARNESS_STORAGE'], host='127.0.0.1', port={port})"
+    )
+    process = _start([sys.executable, "-c", code], {"HARNESS_STORAGE": storage_url})
+    try:
+        root = f"http://127.0.0.1:{port}"
+        _wait_for_answer(process, f"{root}/dashboard/", "Optuna's dashboard")
+        if open_browser:
+            webbrowser.open(f"{root}/dashboard/")
+        yield Server(f"{root}/dashboard/", process)
+    finally:
+        _stop(process)
+
+
+def _mlflow(database: Path, host: str, port: int) -> list[str]:
+    return [
         sys.executable, "-m", "mlflow", "server",
         "--backend-store-uri", f"sqlite:///{database.as_posix()}",
         "--default-artifact-root", (database.parent / "artifacts").as_uri(),
         "--host", host, "--port", str(port), "--workers", "1",
         "--allowed-hosts", f"localhost:{port},127.0.0.1:{port},{host}:{port}",
     ]  # fmt: skip
+
+
+def _start(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         command,
-        env={**os.environ, **ENVIRONMENT},
+        env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -102,19 +131,17 @@ def _free_port(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for_answer(process: "subprocess.Popen[bytes]", root: str) -> None:
+def _wait_for_answer(process: "subprocess.Popen[bytes]", url: str, name: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise StoreError(
-                f"the MLflow server ended with exit code {process.returncode} before it answered"
-            )
+            raise StoreError(f"{name} ended with exit code {process.returncode} before it answered")
         try:
-            _open(f"{root}/health").close()
+            _open(url).close()
             return
         except (URLError, OSError):
             time.sleep(0.2)
-    raise StoreError(f"the MLflow server has not answered within {START_SECONDS:.0f} s")
+    raise StoreError(f"{name} has not answered within {START_SECONDS:.0f} s")
 
 
 def _study_page(root: str, study: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from harness.errors import StoreError
 from harness.tracking.mlflow_tracker import MlflowTracker
-from harness.tracking.ui import serve
+from harness.tracking.ui import serve, serve_optuna
 from tests.tracking.fake_study import fake_study
 
 CHROMIUM = shutil.which("chromium"), shutil.which("chromedriver")
@@ -39,6 +39,20 @@ def test_a_port_in_use_is_told_in_one_line(tmp_path):
         refused = pytest.raises(StoreError, match=f"port {port} of 127.0.0.1 cannot be used")
         with refused, serve(tmp_path, port=port):
             pass
+
+
+@pytest.mark.slow
+def test_optunas_dashboard_shows_the_study(tmp_path: Path) -> None:
+    import optuna
+
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    optuna.create_study(storage=url, study_name="depth")
+    with serve_optuna(url, port=0) as server:
+        port = int(urlsplit(server.url).port or 0)
+        assert _listening(port) == {"127.0.0.1"}
+        assert b'"study_name": "depth"' in _answer(port, "GET", "/api/studies", Host=f"127.0.0.1:{port}")[1]
+        assert url not in Path(f"/proc/{server.process.pid}/cmdline").read_text()
+    assert server.process.poll() is not None
 
 
 @pytest.mark.browser
