@@ -19,6 +19,7 @@ from harness.splits.manifest import Manifest
 from harness.study import guards
 from harness.study.driver import Driver, Event, FoldEnded, TrialEnded
 from harness.study.executors import begin_imports
+from harness.study.mending import mend
 from harness.study.probing import Choice, choose
 from harness.study.profiling import Profiling
 from harness.study.recording import Recorder, default_storage_url, default_tracking_uri
@@ -107,6 +108,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
             begin_imports()
         profiling = Profiling(store.study_folder(name)) if settings.profile else None
         record, workplace = _prepare(study, store, name)
+        mend(store, record, workplace)
         if settings.retry_failed:
             store.reopen_failed(name)
         if profiling is not None:
@@ -124,17 +126,11 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         recorder = Recorder(
             study, record, store, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
         )
-        driver = Driver(
-            study=study,
-            store=store,
-            name=name,
-            executor=executor,
-            make_task=make_tasks(
-                study, data_hash=record.data["hash"], split_hash=record.split_hash, compute=record.compute
-            ),
-            num_trials=record.num_trials,
-            deadline=_deadline(started, settings.timeout_minutes, study.search.timeout_minutes),
+        tasks = make_tasks(
+            study, data_hash=record.data["hash"], split_hash=record.split_hash, compute=record.compute
         )
+        deadline = _deadline(started, settings.timeout_minutes, study.search.timeout_minutes)
+        driver = Driver(study, store, name, executor, tasks, record.num_trials, deadline)
         patience = 3.0  # seconds to deliver what is left when the user wants to leave
         try:
             with executor:
