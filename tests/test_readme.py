@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LISTED = [
     match.strip()
-    for match in re.findall(r"^harness ([a-z]+\b.*?)(?:\s{2,}.*)?$", README, flags=re.MULTILINE)
+    for match in re.findall(r"^harness ([a-z]+\b.*?) {2,}\S.*$", README, flags=re.MULTILINE)
     if not match.startswith("smoke")
 ]
 SHORTENED = {"audit": ["--json"], "confirm": ["--top", "1"]}
