@@ -19,6 +19,7 @@ COMES_WITH = {
 }  # imported, too
 LOADED_BY_OTHERS = {
     "psycopg2-binary": "SQLAlchemy's driver for PostgreSQL",
+    "optuna-dashboard": "a process of its own, see tracking/ui.py",
     "onnx": "torch.onnx",
     "onnxscript": "torch.onnx",
 }

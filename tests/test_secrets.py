@@ -219,6 +219,8 @@ def test_an_address_that_cannot_be_used_is_told_without_its_password(
 
     if "{port}" in address and any(sign in password for sign in "@"):
         pytest.skip("the part behind @ would be looked up as a host's name")
+    if address.startswith("https://{}@") and any(sign in password for sign in "/?#"):
+        pytest.skip("the part before the sign would be looked up as a host's name")
     uri = address.replace("{port}", str(free_port())).replace("{}", password)
     told = []
     if "psycopg2" not in uri:  # MLflow tries for 12 s to reach it; the slow tests do so, too
