@@ -197,6 +197,7 @@ def begin_imports() -> None:
     if (context := worker_context()).get_start_method() == "forkserver":
         from multiprocessing import forkserver
 
+        os.environ["HARNESS_DRIVER"] = str(os.getpid())  # see study/preload.py
         context.set_forkserver_preload(["harness.study.preload"])
         forkserver.ensure_running()
 

@@ -18,7 +18,7 @@ from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.redaction import redacted
 from harness.study.sampling import replay
 from harness.study.store import Store
-from harness.study.winner import honest_score
+from harness.study.winner import honest_score, known_score
 from harness.tracking.findings import Findings
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def findings_of(store: Store, name: str) -> Findings:
     folder = store.study_folder(name)
     files = [folder / file for file in ("report.html", "gallery.html", "duplicates.png", "model_card.md")]
     return Findings(
-        honest=store.read_finding(name, "honest"),
+        honest=known_score(store, name),
         audit=store.read_finding(name, "audit"),
         confirm=store.read_finding(name, "confirm"),
         final=store.read_finding(name, "final"),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from harness.errors import RecordError
 from harness.files import digest
 from harness.records import StudyRecord, TrialRecord, best_of
 from harness.scoring.honest import epoch_choice
@@ -23,8 +24,8 @@ def honest_score(store: Store, record: StudyRecord, trials: Sequence[TrialRecord
     if best is None or not best.folds:
         return None
     of = digest(repr([(trial.state, trial.folds) for trial in trials if trial.folds]).encode())
-    known = store.read_finding(record.name, "honest")
-    if known is not None and known["of"] == of:
+    known = known_score(store, record.name)
+    if known is not None and known.get("of") == of:
         return known
     scored = [trial for trial in trials if trial.folds and trial.state in ("complete", "stopped")]
     predictions = [out_of_fold(store, record, trial) for trial in scored]
@@ -58,3 +59,11 @@ def honest_score(store: Store, record: StudyRecord, trials: Sequence[TrialRecord
     }
     store.write_finding(record.name, "honest", document)
     return document
+
+
+def known_score(store: Store, name: str) -> dict[str, Any] | None:
+    """The finding "honest" as it was made last; None where there is none or a damaged one, which can be made again."""
+    try:
+        return store.read_finding(name, "honest")
+    except RecordError:
+        return None

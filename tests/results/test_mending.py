@@ -7,6 +7,7 @@ import pytest
 from harness.study.extra import workplace_of
 from harness.study.mending import mend
 from harness.study.store import Store
+from harness.study.winner import honest_score, known_score
 
 
 def test_a_damaged_and_a_missing_fold_come_back_as_they_were(
@@ -29,3 +30,14 @@ def test_a_damaged_and_a_missing_fold_come_back_as_they_were(
         assert (new.hashes, new.metrics, new.confusion) == (old.hashes, old.metrics, old.confusion)
     assert tuned.read_trials("small") == trials
     assert mend(tuned, record, workplace_of(tuned, record)) == 0
+
+
+def test_a_damaged_corrected_score_is_made_again(tuned: Store) -> None:
+    record, trials = tuned.read_study("small"), tuned.read_trials("small")
+    assert record is not None
+    found = honest_score(tuned, record, trials)
+    assert found is not None and known_score(tuned, "small") is not None
+    path = tuned.study_folder("small") / "honest.json"
+    path.write_bytes(path.read_bytes().replace(b"naive", b"naiv3"))
+    assert known_score(tuned, "small") is None
+    assert honest_score(tuned, record, trials) == found and known_score(tuned, "small") is not None
