@@ -13,6 +13,7 @@ from harness import config
 from harness.records import StudyRecord, TrialRecord, best_of, to_json
 from harness.results.confirm import chosen_trials
 from harness.results.leaderboard import started_study, status
+from harness.settings import expanded
 from harness.study.predictions import out_of_fold
 from harness.study.store import Store
 
@@ -195,7 +196,7 @@ def _print_trial(event: object) -> None:
 
 
 def _home(home: Path | str | None) -> Path:
-    return Path(home if home is not None else os.environ.get("HARNESS_HOME") or "mlruns")
+    return expanded(Path(home if home is not None else os.environ.get("HARNESS_HOME") or "mlruns")).absolute()
 
 
 def _frame(rows: list[dict[str, Any]], index: list[str]) -> "pd.DataFrame":

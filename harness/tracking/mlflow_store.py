@@ -49,7 +49,7 @@ def connect(uri: str) -> "MlflowClient":
 
 def _create_whole(uri: str) -> None:
     """A new SQLite file, under another name until it is complete: MLflow cannot open one that it has half made."""
-    path = Path(uri.removeprefix("sqlite:///"))
+    path = Path(uri.removeprefix("sqlite:///")).absolute()
     if not uri.startswith("sqlite:///") or path.exists():
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore

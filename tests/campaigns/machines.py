@@ -81,7 +81,7 @@ def crowd(victim: Victim, chance: random.Random, attempt: int) -> str:
     from harness.study.driver import EpochEnded, FoldEnded
     from harness.study.tuning import Settings, tune
 
-    trials = 20 if attempt == 0 else 200
+    trials = 8 if attempt == 0 else 200
     changes = [
         f"search.trials={trials}",
         "search.batch=8",
