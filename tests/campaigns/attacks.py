@@ -20,6 +20,7 @@ from tests.campaigns.victim import Victim
 
 Attack = Callable[[Victim, random.Random, int], str]
 ORPHAN_SECONDS = 5.0
+INTERRUPT_SECONDS = {False: 10.0, True: 2.0}  # once, twice; a process takes a moment to end, too
 
 
 def kills(victim: Victim, chance: random.Random, attempt: int) -> str:
@@ -101,6 +102,31 @@ def signals(victim: Victim, chance: random.Random, attempt: int) -> str:
     return f"exit code {process.exitcode}" if process.exitcode else victim.compare(home)
 
 
+def interrupts(victim: Victim, chance: random.Random, attempt: int) -> str:
+    """Ctrl-C, twice Ctrl-C or SIGTERM of a real `harness tune`: it ends in ten seconds, twice in one, as documented."""
+    home = victim.home("interrupts")
+    words = ["-m", "harness", "tune", "--study", str(victim.path), "--workers", "2", "--home", str(home)]
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    kind, code = chance.choice([(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    twice = kind == signal.SIGINT and chance.random() < 0.5
+    try:
+        process.wait(chance.uniform(4.0, 10.0))  # before, Python itself may still be starting
+    except subprocess.TimeoutExpired:
+        process.send_signal(kind)
+        if twice:
+            time.sleep(chance.uniform(0.1, 0.5))
+            process.send_signal(kind)
+        try:
+            found = process.wait(INTERRUPT_SECONDS[twice])
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return f"{kind.name}{' twice' * twice}: not ended after {INTERRUPT_SECONDS[twice]:.0f} s"
+        if found not in (code, 0, *([-kind] if twice else [])):  # a shell calls the last 130, too
+            return f"{kind.name}{' twice' * twice}: exit code {found}"
+    return _goes_on(victim, home)
+
+
 ATTACKS: dict[str, Attack] = {
     attack.__name__: attack
     for attack in (
@@ -109,6 +135,7 @@ ATTACKS: dict[str, Attack] = {
         trees,
         bits,
         signals,
+        interrupts,
         network.requests,
         network.uploads,
         network.outages,
