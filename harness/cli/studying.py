@@ -29,6 +29,12 @@ class Executor(StrEnum):
     slurm = "slurm"
 
 
+StudyFile = Annotated[
+    str,
+    typer.Option(
+        "--study", "-s", help="A study's name (harness list studies) or file.", autocompletion=study_files
+    ),
+]
 Who = Annotated[
     Executor,
     typer.Option(help="Who trains: processes of this machine, a Ray cluster, or a Slurm cluster's jobs."),
@@ -48,15 +54,7 @@ Slurm = Annotated[
 
 
 def tune(
-    study: Annotated[
-        str,
-        typer.Option(
-            "--study",
-            "-s",
-            help="A study's name (harness list studies) or file.",
-            autocompletion=study_files,
-        ),
-    ],
+    study: StudyFile,
     changes: Sets = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials in all, instead of the study's own.")
@@ -94,7 +92,7 @@ def tune(
     from harness.study import tuning
 
     settings = tuning.Settings(
-        home=home.expanduser().absolute(),
+        home=home,
         workers=num_workers(workers),
         num_trials=trials,
         timeout_minutes=timeout,

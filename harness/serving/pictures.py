@@ -2,7 +2,7 @@
 
 import base64
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def thumbnail(path: str) -> str | None:
         pixels = decode(read(path), image_size=SIDE, channels=3)
     except UnreadableError:
         return None
-    return _data_url(_picture(pixels), "JPEG")
+    return data_url(_picture(pixels), "JPEG")
 
 
 def overlay(pixels: np.ndarray, heat: np.ndarray) -> str:
@@ -41,7 +41,7 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> str:
     levels = np.asarray(grey).clip(0, 1)
     colours = np.stack([np.interp(levels, STOPS, channel) for channel in zip(*COLOURS, strict=True)], axis=-1)
     mixed = (1 - OPACITY) * image + OPACITY * colours
-    return _data_url(Image.fromarray(mixed.round().astype(np.uint8)), "PNG")
+    return data_url(Image.fromarray(mixed.round().astype(np.uint8)), "PNG")
 
 
 def _picture(pixels: np.ndarray) -> "Image":
@@ -51,7 +51,8 @@ def _picture(pixels: np.ndarray) -> "Image":
     return Image.fromarray(np.ascontiguousarray(planes))
 
 
-def _data_url(image: "Image", kind: str) -> str:
+def data_url(image: "Image", kind: Literal["JPEG", "PNG"]) -> str:
+    """An image as a page can hold it inside."""
     content = io.BytesIO()
     image.save(content, format=kind, **({"quality": 82} if kind == "JPEG" else {}))
     return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"

@@ -43,18 +43,10 @@ def main() -> None:
 
 
 def run_inputs(name: str, num_attempts: int, seed: int) -> dict[str, object]:
-    """Hostile inputs, so many of them; of artifacts there is a fixed number."""
+    """Hostile inputs, so many of them; of artifacts there is a fixed number, so they bound no rate."""
     began, check = time.monotonic(), INPUTS[name]
     failures = check(num_attempts, seed)
-    return {
-        "campaign": name,
-        "what": (check.__doc__ or "").splitlines()[0],
-        "attempts": num_attempts,
-        "failures": failures,
-        "bound": min(3 / num_attempts, 1.0) if not failures else None,
-        "notes": [],
-        "seconds": round(time.monotonic() - began),
-    }
+    return row(name, check, 1 if check is artifacts else num_attempts, failures, [], began)
 
 
 def run(name: str, num_attempts: int, seed: int) -> dict[str, object]:
@@ -74,9 +66,16 @@ def run(name: str, num_attempts: int, seed: int) -> dict[str, object]:
             said = "; ".join([problem or "held", *victim.notes])
             notes += victim.notes
             print(f"{name} {attempt + 1}/{num_attempts}: {said}", file=sys.stderr, flush=True)
+    return row(name, attack, num_attempts, failures, notes, began)
+
+
+def row(
+    name: str, what: object, num_attempts: int, failures: list[str], notes: list[str], began: float
+) -> dict[str, object]:
+    """began: on the monotonic clock."""
     return {
         "campaign": name,
-        "what": (attack.__doc__ or "").splitlines()[0],
+        "what": (what.__doc__ or "").splitlines()[0],
         "attempts": num_attempts,
         "failures": failures,
         "bound": min(3 / num_attempts, 1.0) if not failures else None,

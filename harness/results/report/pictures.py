@@ -1,7 +1,5 @@
 """Images to look at: misclassified with confidence, and with a label that is likely wrong."""
 
-import base64
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +9,7 @@ from harness.results.gallery import WORDS, as_picture
 from harness.results.report.spelling import percent
 from harness.results.report.svg import escaped
 from harness.results.report.tables import paragraph
+from harness.serving.pictures import data_url
 
 EXACT = 48  # pixels; up to there an image is shown bit for bit
 SIDE = 128  # larger ones are made so small
@@ -56,12 +55,7 @@ def _figure(row: Mapping[str, Any], pixels: np.ndarray) -> str:
 def data_uri(pixels: np.ndarray) -> str:
     """uint8 (C, H, W) as PNG, or where it is larger than a thumbnail as a small JPEG."""
     image = as_picture(pixels)
-    content = io.BytesIO()
     if max(image.size) <= EXACT:
-        image.save(content, format="PNG", optimize=True)
-        kind = "png"
-    else:
-        image.thumbnail((SIDE, SIDE))
-        image.save(content, format="JPEG", quality=80)
-        kind = "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode()}"
+        return data_url(image, "PNG")
+    image.thumbnail((SIDE, SIDE))
+    return data_url(image, "JPEG")
