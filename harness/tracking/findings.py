@@ -29,9 +29,10 @@ class Findings:
         kinds = {**asdict(self), "files": written}
         return hashlib.sha256(json.dumps(kinds, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
-    def points(self, objective: str) -> dict[str, float]:
+    def points(self, objective: str, *, finished: bool) -> dict[str, float]:
+        """finished: whether no trial is to come, after which the corrected score would be another."""
         points: dict[str, float] = {}
-        if self.honest:
+        if self.honest and finished:
             for part in ("naive", "corrected", "low", "high"):
                 name = part if part in ("naive", "corrected") else f"corrected_{part}"
                 points[f"{objective}.{name}"] = self.honest[part]

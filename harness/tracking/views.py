@@ -107,7 +107,9 @@ def study_view(
         if best is not None and trial.number in ends:
             points.append(Point(f"best.{study.objective}", best, ends[trial.number], trial.number))
     latest = max(ends.values(), default=_milliseconds(study.created))
-    points += [Point(key, value, latest) for key, value in findings.points(study.objective).items()]
+    if final:  # an earlier run's findings, shown at another time than then, would be another point
+        found = findings.points(study.objective, finished=state == "finished")
+        points += [Point(key, value, latest) for key, value in found.items()]
     shown, odd = _finite(points)
     return View(
         place=STUDY,

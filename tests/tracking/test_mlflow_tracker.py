@@ -16,8 +16,9 @@ import pytest
 
 from harness.errors import StoreError
 from harness.tracking import figures
+from harness.tracking.findings import Findings
 from harness.tracking.mlflow_store import telling_store_errors
-from harness.tracking.mlflow_tracker import MlflowTracker
+from harness.tracking.mlflow_tracker import NOTHING, MlflowTracker
 from harness.tracking.ui import serve
 from tests.tracking.fake_study import FakeStudy, fake_study
 from tests.tracking.shown import shown
@@ -27,8 +28,15 @@ def open_tracker(home: Path) -> MlflowTracker:
     return MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", home=home)
 
 
-def deliver(tracker: MlflowTracker, study: FakeStudy, *, final: bool = True) -> None:
-    tracker.deliver(study.record, study.trials, study.folds, final=final, importances={"train.lr": 0.8})
+HONEST = {"naive": 0.9, "corrected": 0.8, "low": 0.7, "high": 0.85, "num_trials": 4}
+
+
+def deliver(
+    tracker: MlflowTracker, study: FakeStudy, *, final: bool = True, findings: Findings = NOTHING
+) -> None:
+    tracker.deliver(
+        study.record, study.trials, study.folds, final=final, importances={"train.lr": 0.8}, findings=findings
+    )
 
 
 def runs_by_name(tracker: MlflowTracker) -> dict[str, Any]:
@@ -115,7 +123,8 @@ def test_delivering_again_changes_nothing(delivered):
 
 def test_delivering_after_every_fold_ends_like_delivering_once(new_home):
     once, often = new_home("once"), new_home("often")
-    deliver(open_tracker(once), fake_study(once))
+    findings = Findings(honest=HONEST)  # such as a damaged store may have from an earlier run
+    deliver(open_tracker(once), fake_study(once), findings=findings)
     study, tracker = fake_study(often), open_tracker(often)
     complete = study.trials
     for number, trial in enumerate(complete):
@@ -124,9 +133,10 @@ def test_delivering_after_every_fold_ends_like_delivering_once(new_home):
                 trial, state="running", folds=trial.folds[:num_folds], scores=trial.scores[:num_folds]
             )
             study.trials = [*complete[:number], part]
-            deliver(tracker, study, final=num_folds == 1)  # interrupted once, and taken up again
+            # Interrupted after each first fold, and taken up again.
+            deliver(tracker, study, final=num_folds == 1, findings=findings)
     study.trials = complete
-    deliver(tracker, study)
+    deliver(tracker, study, findings=findings)
     expected, found = shown(once), shown(often)
     for part in ("runs", "tags", "params", "metrics", "latest"):
         assert found[part] == expected[part], part
