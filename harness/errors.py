@@ -8,15 +8,15 @@ HarnessError                1   something failed
 ├── RecordError             1   a file of the store is damaged
 │   └── NewerRecord         1   or written by a newer release
 ├── CheckFailed             3   a check did not hold: drift, leak, threshold
-└── StoreError              4   a store or server is unreachable, full, or held by another process
-
-A command that is interrupted ends with 130 (Ctrl-C) or 143 (SIGTERM); the same command goes on.
+├── StoreError              4   a store or server is unreachable, full, or held by another process
+└── Interrupted       130, 143   by Ctrl-C or SIGTERM, where the same command would not simply go on
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+INTERRUPTED, TERMINATED = 130, 143
 FAILURES = ("memory", "non-finite", "exception", "crash", "hang")  # of a trial
 WIDEST_PATH = 60  # that messages are aligned to: a name of 60,000 characters must not pad 5,000 lines
 
@@ -57,6 +57,18 @@ class CheckFailed(HarnessError):
 
 class StoreError(HarnessError):
     exit_code = 4
+
+
+class Terminated(BaseException):
+    """SIGTERM: ends a command as Ctrl-C does."""
+
+
+class Interrupted(HarnessError):
+    """By `signal`, Ctrl-C or SIGTERM; the message says what is done and how to go on."""
+
+    def __init__(self, message: str, signal: KeyboardInterrupt | Terminated):
+        super().__init__(message)
+        self.exit_code = TERMINATED if isinstance(signal, Terminated) else INTERRUPTED
 
 
 @dataclass(frozen=True)

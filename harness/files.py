@@ -80,6 +80,12 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def digest_of(path: Path) -> str:
+    """The digest of a file's content, which is read part by part; other threads may run meanwhile."""
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def sync_folder(path: Path) -> None:
     """Make a rename in this folder durable, where the system can."""
     if os.name != "posix":

@@ -1,9 +1,14 @@
-"""python -m tests.screenshots HOME STUDY: the README's pictures, taken of a finished study in a real browser.
+"""The README's pictures, taken of a finished study in a real browser. Needs chromium and chromedriver.
 
-Writes .github/mlflow.png, mlflow_compare.png, report.png and report_dark.png. Needs chromium and chromedriver.
+python -m tests.screenshots HOME STUDY                   mlflow, mlflow_compare, report, report_dark
+python -m tests.screenshots HOME STUDY PHOTOS IMAGE…     serve, similar: PHOTOS is indexed, each image is asked for
+
+Writes .github/NAME.png.
 """
 
+import io
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from harness.cli import run
 from harness.files import read_json
 from harness.study.store import Store
@@ -19,10 +26,19 @@ from harness.tracking.ui import serve
 from tests.tracking.test_ui import CHROMIUM, FLAGS
 
 TARGET = Path(__file__).parents[1] / ".github"
+CHROME = 143  # pixels of the window's height that a page does not get
+NUM_COLOURS = 255  # of a picture that is mostly text and thumbnails
 
 
 def main() -> None:
-    home, study = Path(sys.argv[1]), sys.argv[2]
+    home, study, *images = sys.argv[1:]
+    if images:
+        serving(Path(home), study, images[0], images[1:])
+    else:
+        tracking(Path(home), study)
+
+
+def tracking(home: Path, study: str) -> None:
     with tempfile.TemporaryDirectory() as folder, chromium(1400, 900) as browser:
         page = Path(folder) / "report.html"
         assert run(["report", study, "--home", str(home), "-o", str(page)]) == 0
@@ -43,6 +59,47 @@ def main() -> None:
             browser.get(compare_url(server.url, Store(home), study))
             wait(browser, "Parallel Coordinates")
             browser.save_screenshot(str(TARGET / "mlflow_compare.png"))
+
+
+def serving(home: Path, study: str, photos: str, asked: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder, chromium(1000, 900) as browser:
+        with served(home, study, photos) as url:
+            browser.get(url)
+            wait(browser, "images indexed")
+            browser.find_element("id", "file").send_keys(str(Path(asked[0]).absolute()))
+            wait(browser, "Similar images")
+            browser.execute_script("document.activeElement.blur()")
+            save(browser, "serve.png")
+        page = Path(folder) / "similar.html"
+        options = ["--index", photos, "--home", str(home), "--html", str(page), "--top", "6"]
+        assert run(["similar", study, *asked, *options]) == 0
+        browser.get(page.as_uri())
+        wait(browser, asked[-1])
+        save(browser, "similar.png")
+
+
+@contextmanager
+def served(home: Path, study: str, photos: str) -> Iterator[str]:
+    """The address of `harness serve` in a process of its own."""
+    options = ["--port", "0", "--index", photos, "--home", str(home)]
+    command = [sys.executable, "-m", "harness", "serve", study, *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            yield next(line.strip() for line in process.stderr if line.startswith("http://"))
+        finally:
+            process.terminate()
+
+
+def save(browser: Any, name: str) -> None:
+    """The page from its top to its end, with few colours, as the file of this name."""
+    height = browser.execute_script(
+        "return Math.ceil(document.documentElement.getBoundingClientRect().height)"
+    )
+    browser.set_window_size(1000, height + CHROME)
+    time.sleep(1)
+    image = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
+    image.quantize(NUM_COLOURS, kmeans=4).save(TARGET / name, optimize=True)
 
 
 def compare_url(url: str, store: Store, study: str) -> str:

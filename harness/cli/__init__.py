@@ -1,7 +1,7 @@
 """The command line: parses, calls, renders. Nothing heavy is loaded before a command needs it.
 
 stdout carries the result, stderr the talk. Exit codes: 0 done, 1 failed, 2 wrong usage or study file, 3 a check
-did not hold, 4 a store or server is unreachable, 130 or 143 interrupted (the same command goes on).
+did not hold, 4 a store or server is unreachable, 130 or 143 interrupted.
 """
 
 import os
@@ -27,11 +27,9 @@ from harness.cli import (
     smoking,
     studying,
 )
-from harness.errors import HarnessError
+from harness.errors import INTERRUPTED, TERMINATED, HarnessError, Terminated
 from harness.messages import redact_tracebacks
 from harness.redaction import redacted
-
-INTERRUPTED, TERMINATED = 130, 143
 
 app = typer.Typer(
     name="harness",
@@ -92,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except typer.Exit as error:
         return int(error.exit_code)
-    except _Terminated:
+    except Terminated:
         _tell("terminated; the same command goes on where it stopped")
         return TERMINATED
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
@@ -112,12 +110,8 @@ def _print_everything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-class _Terminated(BaseException):
-    """SIGTERM: ends the command as Ctrl-C does."""
-
-
 def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
-    raise _Terminated
+    raise Terminated
 
 
 def _tell(message: str) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.finishing import processes, show_in_mlflow, told
+from harness.cli.finishing import processes, remake_page, show_in_mlflow, told
 from harness.cli.options import DEFAULT_HOME, AsJson, Home, Study, Workers, print_json
 from harness.messages import to_stderr
 
@@ -29,11 +29,14 @@ def audit(
     to_stderr()
     from harness.cli import verdicts
     from harness.results import audit as auditing
+    from harness.results.leaderboard import started_study
     from harness.study.store import Store
 
     store = Store(home)
-    document = told(auditing.audit(store, study, trial=trial, stopped=stopped, workers=processes(workers)))
+    num_processes = processes(workers, started_study(store, study))
+    document = told(auditing.audit(store, study, trial=trial, stopped=stopped, workers=num_processes))
     print_json(document) if as_json else verdicts.audit(document)
+    remake_page(store, study)
     show_in_mlflow(store, study)
     auditing.require_passed(document)
 

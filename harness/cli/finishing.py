@@ -1,7 +1,8 @@
 """confirm, final: the commands that say what a finished study is worth."""
 
+import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,8 +11,10 @@ from harness.cli.options import DEFAULT_HOME, AsJson, Home, Study, Workers, num_
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
+    from harness.records import StudyRecord
     from harness.study.store import Store
 
+logger = logging.getLogger(__name__)
 Top = Annotated[int, typer.Option(min=1, help="How many of the best trials; trial 0 is always among them.")]
 
 
@@ -32,11 +35,14 @@ def confirm(
     to_stderr()
     from harness.cli import verdicts
     from harness.results.confirm import confirm as confirming
+    from harness.results.leaderboard import started_study
     from harness.study.store import Store
 
     store = Store(home)
-    document = told(confirming(store, study, top=top, repeats=repeats, workers=processes(workers)))
+    num_processes = processes(workers, started_study(store, study))
+    document = told(confirming(store, study, top=top, repeats=repeats, workers=num_processes))
     print_json(document) if as_json else verdicts.confirmation(document)
+    remake_page(store, study)
     show_in_mlflow(store, study)
 
 
@@ -62,12 +68,15 @@ def final(
     from harness.cli import verdicts
     from harness.results import final as finishing
     from harness.results.champion import publish
+    from harness.results.leaderboard import started_study
     from harness.study.store import Store
 
     store = Store(home)
-    request = finishing.Request(top=top, workers=processes(workers), checked=i_checked, again=again)
+    num_processes = processes(workers, started_study(store, study))
+    request = finishing.Request(top=top, workers=num_processes, checked=i_checked, again=again)
     document = told(finishing.final(store, study, request))
     print_json(document) if as_json else verdicts.final(document)
+    remake_page(store, study)
     publish(store, study, document)
     show_in_mlflow(store, study)
 
@@ -81,6 +90,20 @@ def told(steps: Iterator[str | dict[str, Any]]) -> dict[str, Any]:
     raise AssertionError("the steps end with a document")
 
 
+def remake_page(store: "Store", study: str) -> None:
+    """Have the study's report, if there is one, say what was found; a fault in it is told, and no reason to fail."""
+    from harness.results.report.kept import place, remake
+
+    try:
+        if remake(store, study):
+            print(f"{place(store, study)}: made again, with this in it", file=sys.stderr)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        logger.warning(
+            "%s lacks this (%s); harness report %s makes it again", place(store, study), said, study
+        )
+
+
 def show_in_mlflow(store: "Store", study: str) -> None:
     """Have MLflow's pages say what was found; without MLflow it is kept, and shown later."""
     from harness.study.recording import redeliver
@@ -89,11 +112,11 @@ def show_in_mlflow(store: "Store", study: str) -> None:
     redeliver(store, study, tracking_uri=Settings(store.home).tracking_uri)
 
 
-def processes(workers: str) -> int:
-    """The number behind --workers, auto included."""
-    from harness.study.workforce import num_processors
+def processes(workers: str, record: "StudyRecord", changes: Mapping[str, Any] | None = None) -> int:
+    """The number behind --workers; for auto as many as `tune` would take.   changes: to how the study computes."""
+    from harness.study.workforce import usual_workers
 
-    return num_workers(workers) or num_processors()
+    return num_workers(workers) or usual_workers({**record.compute, **(changes or {})})
 
 
 COMMANDS: list[Callable[..., None]] = [confirm, final]

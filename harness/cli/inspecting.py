@@ -70,7 +70,8 @@ def list_(
 ) -> None:
     """List what a study file can name.
 
-    studies, models, datasets, metrics, train and compute options; with a name, that entry's options.
+    Studies, models, data sets, metrics, options of train and of compute; with the name of a model or data set, its
+    options: harness list models resnet.
     """
     from harness.cli import listing, render
 
@@ -111,7 +112,11 @@ def ui(
     optuna: Annotated[bool, typer.Option("--optuna", help="Optuna's dashboard instead.")] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Open MLflow's pages on this store."""
+    """Open MLflow's pages on this store.
+
+    A study is an experiment; its trials are runs, their folds are runs below them, with curves, confusion matrices and
+    models. With --optuna, Optuna's dashboard: search history, importances, parallel coordinates. Ctrl-C ends it.
+    """
     to_stderr()
     from harness.errors import UsageError
     from harness.results.leaderboard import started_study

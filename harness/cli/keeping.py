@@ -63,7 +63,11 @@ def sync(
     ] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Deliver to MLflow what it has not been shown yet."""
+    """Deliver to MLflow what it has not been shown yet.
+
+    A server that was away while a study ran has missed nothing for good: the records are in the store. What MLflow
+    has already is not sent again.
+    """
     to_stderr()
     from harness.errors import StoreError
     from harness.results.leaderboard import started_study
@@ -104,8 +108,9 @@ def gc(
 ) -> None:
     """Say what the store need not keep, and delete it with --yes.
 
-    Folds that no study needs, checkpoints and files of killed processes; with STUDY also that study, here and in
-    MLflow. What a study needs to go on, to be shown or reproduced stays, and so does one with a final model.
+    Folds that no study needs, indexes whose model or folder is gone, checkpoints and files of killed processes; with
+    STUDY also that study, here and in MLflow. What a study needs to go on, to be shown or reproduced stays, and so
+    does one with a final model.
     """
     to_stderr()
     from harness.results import cleaning

@@ -83,8 +83,8 @@ class Lines:
             self._objective = record.objective
             done = sum(trial.state != "running" for trial in event.trials)
             so_far = f", {done} already done" if done else ""
-            size = f"{record.num_trials} trials × {record.num_folds} folds"
-            return f"{record.name}: {size}{so_far}, {event.workers} worker(s)"
+            trials, workers = _times(record.num_trials, "trial"), _times(event.workers, "worker")
+            return f"{record.name}: {trials} × {record.num_folds} folds{so_far}, {workers}"
         if isinstance(event, TrialBegan):
             return f"trial {event.trial.number}  {_params(event.trial)}"
         if isinstance(event, FoldEnded):
@@ -196,6 +196,10 @@ def _params(trial: TrialRecord) -> str:
         "  ".join(f"{name}={number(value)}" for name, value in trial.params.items())
         or "(nothing is searched)"
     )
+
+
+def _times(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _score(trial: TrialRecord) -> str:

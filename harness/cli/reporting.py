@@ -77,13 +77,14 @@ def report(
 
 def _write_page(store: "Store", names: list[str], found: Any, output: Path | None) -> None:
     """Write it where it was asked for; a study's own also into its folder, from where MLflow gets it."""
+    from harness.results.report.kept import place
     from harness.results.report.page import page
 
     content = page(found)
     if len(names) > 1:
         print(_written(output or Path("comparison.html"), content))
         return
-    kept = store.study_folder(names[0]) / "report.html"
+    kept = place(store, names[0])
     _written(kept, content)
     print(_written(output, content) if output else kept)
     _show_in_mlflow(store, names[0])

@@ -2,13 +2,16 @@
 
 import csv
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from types import FrameType
+from typing import Any, Literal, Self, TextIO
 
 import numpy as np
 from rich.live import Live
@@ -16,7 +19,7 @@ from rich.text import Text
 
 from harness.cli.render import console
 from harness.datasets.listing import printable
-from harness.errors import DataError
+from harness.errors import DataError, Interrupted, Terminated
 from harness.files import telling_disk_trouble
 from harness.serving.prediction import Predicted
 from harness.serving.sorting import UNSURE, Sorter
@@ -83,33 +86,102 @@ def run(
 ) -> None:
     """Write all of the stream. With a sorter stdout says where files go, and only `output` has the rows.
 
-    Raises DataError if nothing could be read.
+    Raises DataError if nothing could be read, Interrupted if that ends it; every row is then whole.
     """
-    good, bad = 0, 0
     with ExitStack() as stack:
         tell = stack.enter_context(_progress(rows_on_stdout=output is None or sorter is not None))
         write = None
         if output is not None or sorter is None:
             write = _writer(stack.enter_context(_opened(output)), columns.names(), kind)
-        for found in stream:
-            row = columns.row(found)
-            problem = found.problem
-            if sorter is not None and found.probabilities is not None:
-                problem = _sort(sorter, found.path, row["label"])
-            if problem:
-                tell.say(f"{printable(found.path)}: {problem}")
-            if write is not None and (found.probabilities is not None or columns.errors):
-                write(row)
-            good, bad = good + (found.probabilities is not None), bad + (found.probabilities is None)
-            tell.count(good, bad)
-    said = f"{good:,} predicted, {bad:,} unreadable"
-    if not good:
-        raise DataError(
-            f"{said}; {'none of the files is a whole image' if bad else 'no file is named like an image'}"
-        )
-    print(said, file=sys.stderr)
+        work = _Work(columns, sorter, write, tell)
+        try:
+            with _HeldBack() as held_back:
+                for found in stream:
+                    held_back.until(partial(work.take, found))
+        except (KeyboardInterrupt, Terminated) as error:
+            raise Interrupted(f"interrupted: {work.said()}; {_advice(work, output)}", error) from None
+    if not work.good:
+        why = "none of the files is a whole image" if work.bad else "no file is named like an image"
+        raise DataError(f"{work.said()}; {why}")
+    print(work.said(), file=sys.stderr)
     if sorter is not None and sorter.dry_run:
         print(f"nothing was changed; --yes does this {sorter.how}", file=sys.stderr)
+
+
+@dataclass
+class _Work:
+    """What is done with each file, and how many are done.   last: the path of the last one."""
+
+    columns: Columns
+    sorter: Sorter | None
+    write: Callable[[Row], object] | None
+    tell: "_Progress"
+    good: int = 0
+    bad: int = 0
+    last: str = ""
+
+    def take(self, found: Predicted) -> None:
+        row, problem = self.columns.row(found), found.problem
+        if self.sorter is not None and found.probabilities is not None:
+            problem = _sort(self.sorter, found.path, row["label"])
+        if problem:
+            self.tell.say(f"{printable(found.path)}: {problem}")
+        if self.write is not None and (found.probabilities is not None or self.columns.errors):
+            self.write(row)
+        self.good += found.probabilities is not None
+        self.bad += found.probabilities is None
+        self.last = found.path
+        self.tell.count(self.good, self.bad)
+
+    def said(self) -> str:
+        return f"{self.good:,} predicted, {self.bad:,} unreadable"
+
+
+def _advice(work: _Work, output: Path | None) -> str:
+    """How to go on after an interruption."""
+    if not work.last:
+        return "the same command begins with the first file"
+    sorter = work.sorter
+    how = sorter.how if sorter is not None and not sorter.dry_run else ""
+    if how == "move":
+        but = f" but replaces {output}: name another -o" if output is not None else ""
+        return f"the same command goes on with the rest{but}"
+    again = ["begins anew", *([f"replaces {output}"] if output is not None else [])]
+    again += [f"{'copies' if how == 'copy' else 'links'} all files again"] if how else []
+    return f"go on with the files after {printable(work.last)}; the same command {' and '.join(again)}"
+
+
+class _HeldBack:
+    """Ctrl-C and SIGTERM wait while a file gets its place and its row; a second one does not wait."""
+
+    def __init__(self) -> None:
+        self._busy, self._waiting = False, 0
+        self._before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if callable(handler):  # the signal is not ignored
+                self._before[number] = handler
+                signal.signal(number, self._came)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def until(self, done: Callable[[], None]) -> None:
+        self._busy = True
+        done()
+        self._busy = False
+        if number := self._waiting:
+            self._before[number](number, None)
+
+    def _came(self, number: int, frame: FrameType | None) -> None:
+        if self._busy and not self._waiting:
+            self._waiting = number
+        else:
+            self._before[number](number, frame)
 
 
 def _sort(sorter: Sorter, path: str, label: str) -> str:

@@ -47,7 +47,9 @@ def similar(
     ensemble: Ensemble = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Find the images of a folder that a model finds similar to others, or to a text.
+    """Find images that a model finds alike.
+
+    Of a folder those that are similar to other images or to a text, and near-duplicates.
 
     The score is the cosine of what the network makes of two images before its last layer: 1 for equal ones. The
     folder's index is kept in the store; without --index it is searched as it was. A query that lies in the folder
@@ -67,7 +69,11 @@ def similar(
     found = found_model(home, model, ensemble=ensemble)
     embedder = Embedder(found.model)
     asked = _asked(embedder, queries, texts)
-    searched = indices.find(home, embedder) if index is None else indices.update(home, embedder, index)
+    searched = (
+        indices.find(home, embedder)
+        if index is None
+        else indices.update(home, embedder, index, model=found.origin)
+    )
     document: dict[str, Any] = {
         "schema": 1,
         "model": found.source,

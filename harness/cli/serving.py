@@ -21,7 +21,9 @@ def serve(
     ensemble: Ensemble = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Try a model in a browser: drop an image, see its classes, where the model looked, and similar images.
+    """Try a model in a browser.
+
+    Drop an image, and see its classes, where the model looked, and with --index similar images.
 
     Only this machine is answered, without users or encryption; for others use `mlflow models serve`. POST /predict
     takes an image file and answers with JSON; GET /health says which model it is.
@@ -37,7 +39,9 @@ def serve(
     warnings.filterwarnings("ignore", module="PIL")  # it doubts files that it reads all the same
     found = found_model(home, model, ensemble=ensemble)
     embedder = None if index is None else Embedder(found.model)
-    searched = None if index is None or embedder is None else indices.update(home, embedder, index)
+    searched = None
+    if index is not None and embedder is not None:
+        searched = indices.update(home, embedder, index, model=found.origin)
     service = Service(found.model, found.source, index=searched, embedder=embedder)
     with Server(service, port=port) as server:
         print(f"{server.url}\nCtrl-C ends it", file=sys.stderr)

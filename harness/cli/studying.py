@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.completion import started_studies, study_files
+from harness.cli.finishing import processes
 from harness.cli.options import (
     DEFAULT_HOME,
     AsJson,
@@ -76,7 +77,11 @@ def tune(
     gpus: Gpus = 0.0,
     slurm: Slurm = None,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Say where the time went; profile.json in the study's folder.")
+        bool,
+        typer.Option(
+            "--profile",
+            help="Say where the time went; profile.json in the study's folder opens in ui.perfetto.dev.",
+        ),
     ] = False,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
@@ -126,7 +131,11 @@ def status(
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Show a study's leaderboard with error bars, or of several what each gains over the one before."""
+    """Show a leaderboard, or compare studies.
+
+    Of one study every trial with its error bar, best first, and the best score corrected for the choice among them; of
+    several what each gains over the one before it, with the gain's error.
+    """
     to_stderr()
     from harness.cli import render
     from harness.results import leaderboard
@@ -163,15 +172,13 @@ def reproduce(
     to_stderr()
     from harness.cli import live, render
     from harness.results import reproduce as reproducing
+    from harness.results.leaderboard import started_study
     from harness.study.store import Store
-    from harness.study.workforce import num_processors
 
     store = Store(home)
     compute = _compute_changes(changes or [])
-    default = max(1, num_processors() // int(compute.get("threads", 1)))
-    steps = reproducing.reproduce(
-        store, study, trial=trial, workers=num_workers(workers) or default, compute=compute
-    )
+    num_processes = processes(workers, started_study(store, study), compute)
+    steps = reproducing.reproduce(store, study, trial=trial, workers=num_processes, compute=compute)
     document = live.show_reproduction(steps)
     print_json(document) if as_json else render.reproduction(document)
     reproducing.require_reproduced(document)

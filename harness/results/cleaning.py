@@ -1,4 +1,4 @@
-"""What a store need not keep: folds that no record names, left-overs of killed processes, or whole studies.
+"""What a store need not keep: folds and indexes that nothing names, left-overs of killed processes, whole studies.
 
 Nothing that a study needs to be resumed, reproduced or shown is ever among it: a fold stays while any record of any
 study names it, or while a trial that has not ended may still come to it.
@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
 
-from harness.errors import StoreError, UsageError
+from harness.errors import RecordError, StoreError, UsageError
 from harness.records import StudyRecord, TrialRecord
 from harness.results.bundle import FOLD_KEY
 from harness.results.leaderboard import started_study
+from harness.results.models import is_gone
+from harness.serving import index
 from harness.study.store import Store
 from harness.study.tasks import fold_tasks, shortened
 
@@ -48,7 +50,7 @@ def leftovers(store: Store, removed: Sequence[str] = ()) -> list[Leftover]:
         for path in sorted((store.home / folder).glob("*")):
             if path.name.partition(".")[0] not in hashes:
                 found.append(_leftover(path, what))
-    return [*found, *_temporary(store)]
+    return [*found, *_indexes(store, needed), *_temporary(store)]
 
 
 def remove(store: Store, found: Sequence[Leftover]) -> None:
@@ -62,6 +64,8 @@ def remove(store: Store, found: Sequence[Leftover]) -> None:
         for leftover in found:
             if leftover.path.is_dir():
                 shutil.rmtree(leftover.path, ignore_errors=True)
+                if leftover.path.parent == store.home / "similar":
+                    leftover.path.with_suffix(".lock").unlink(missing_ok=True)
             else:
                 leftover.path.unlink(missing_ok=True)
 
@@ -99,6 +103,19 @@ def _folds(store: Store, needed: set[str]) -> Iterator[Leftover]:
                 yield _leftover(path, "checkpoint of a fold that nothing waits for")
         elif key not in needed:
             yield _leftover(path, "fold that no study needs")
+
+
+def _indexes(store: Store, needed: set[str]) -> Iterator[Leftover]:
+    """Of a visual search that cannot be made any more. One that names no model stays while its folder is there."""
+    for path in sorted((store.home / "similar").glob(f"*/{index.DOCUMENT}")):
+        try:
+            folder, models = index.origins(path.parent)
+        except RecordError:  # made anew, or by whoever wrote it, when it is asked for
+            continue
+        if not folder.is_dir():
+            yield _leftover(path.parent, "index of a folder that is gone")
+        elif models and all(is_gone(store, model, needed) for model in models):
+            yield _leftover(path.parent, "index by a model that is gone")
 
 
 def _temporary(store: Store) -> Iterator[Leftover]:

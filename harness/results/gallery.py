@@ -3,12 +3,10 @@
 Everything is from out-of-fold predictions: no network had seen the image it speaks of. Test images are never shown.
 """
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +16,10 @@ from harness.records import SCHEMA, StudyRecord, TrialRecord
 from harness.results.confirm import chosen_trials
 from harness.results.leaderboard import started_study
 from harness.scoring.label_errors import label_issues
+from harness.serving.pictures import as_picture, data_url
 from harness.study.extra import workplace_of
 from harness.study.predictions import out_of_fold
 from harness.study.store import Store
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 SIDE = 96  # pixels of the page for an image
 STYLE = """
@@ -38,7 +34,7 @@ small { opacity: .65; }
 """
 WORDS = {
     "wrong": "Called something else by all of the best trials, and with confidence. The surest come first.",
-    "suspicious": "The label itself is likely wrong, judged by confident learning from the mean prediction.",
+    "suspicious": "Labels that confident learning doubts, by the mean prediction; a weak model doubts many right ones.",
 }
 
 
@@ -139,23 +135,7 @@ def _page(chosen: Chosen) -> str:
 def _figure(images: Images, row: dict[str, Any]) -> str:
     name = html.escape(row["name"] or f"image {row['index']}")
     words = f"{html.escape(row['predicted'])} {row['confidence']:.0%}<br>label {row['label_probability']:.1%}"
-    source = f"data:image/png;base64,{_png(images.pixels[row['index']])}"
+    picture = as_picture(images.pixels[row["index"]])
+    picture.thumbnail((2 * SIDE, 2 * SIDE))
     caption = f"<figcaption>{words}<br><small>{name}</small></figcaption>"
-    return f'<figure><img src="{source}" alt="{name}">{caption}</figure>'
-
-
-def _png(pixels: np.ndarray) -> str:
-    """uint8 (C, H, W) as PNG in base64; large images are made smaller."""
-    image = as_picture(pixels)
-    image.thumbnail((2 * SIDE, 2 * SIDE))
-    content = io.BytesIO()
-    image.save(content, format="PNG")
-    return base64.b64encode(content.getvalue()).decode()
-
-
-def as_picture(pixels: np.ndarray) -> "Image":
-    """uint8 (C, H, W) as an image of PIL; of more than three channels the first three."""
-    from PIL import Image
-
-    planes = pixels[0] if len(pixels) == 1 else pixels[:3].transpose(1, 2, 0)
-    return Image.fromarray(np.ascontiguousarray(planes))
+    return f'<figure><img src="{data_url(picture, "PNG")}" alt="{name}">{caption}</figure>'

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,27 @@ class Found:
     """A model and where it came from.
 
     source: in words, for people.   study, trial: what trained it, as its files say.
+    origin: "folds KEY …" of the store, "folder PATH", or its name in MLflow's registry; `is_gone` reads it.
     """
 
     model: TrialModel
     source: str
     study: str
     trial: int
+    origin: str
+
+
+def is_gone(store: Store, origin: str, needed: Set[str]) -> bool:
+    """Whether a model can be found no more.   needed: keys of the folds that stay.
+
+    MLflow is not asked: a model of its registry counts as there.
+    """
+    kind, _, place = origin.partition(" ")
+    if kind == "folds":
+        return not all(
+            key in needed and (store.fold_folder(key) / WEIGHTS).is_file() for key in place.split()
+        )
+    return kind == "folder" and not (Path(place) / DOCUMENT).is_file()
 
 
 def find_model(store: Store, text: str, tracking_uri: str, *, ensemble: bool = False) -> Found:
@@ -74,7 +89,7 @@ def _in_folder(folder: Path, *, named: str = "") -> Found:
         study = "model"
     number = trial if isinstance(trial, int) else 0
     source = f"{named or folder}: {_networks(len(model.folds))} of study {study}, trial {number}"
-    return Found(model, source, study, number)
+    return Found(model, source, study, number, named or f"folder {folder.resolve()}")
 
 
 def _of_study(store: Store, text: str, *, ensemble: bool) -> Found:
@@ -93,7 +108,8 @@ def _of_study(store: Store, text: str, *, ensemble: bool) -> Found:
         folds = _fold_models(store, record, trials, trial)
         what = _networks(len(folds))
     model = _load(store, record, trial, folds)
-    return Found(model, f"study {name}, trial {trial.number}: {what}", name, trial.number)
+    origin = " ".join(["folds", *(fold.key for fold in folds)])
+    return Found(model, f"study {name}, trial {trial.number}: {what}", name, trial.number, origin)
 
 
 def _networks(count: int) -> str:

@@ -163,7 +163,7 @@ def tune(
 
     study: a name or a path as for `harness tune --study`, or the nested maps of a study file; these need `name`.
     changes: as for --set, `["train.epochs=5"]`.   trials: a total that replaces the study's.
-    workers: processes, or None for as many as help; more than 1 need a script with `if __name__ == "__main__":`.
+    workers: processes, or None for as many as help.
     progress: True for a line per trial on stderr, False for none, or a function that is given every event.
     Raises StudyError for a study that cannot be run, with all its problems.
     """

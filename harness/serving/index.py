@@ -1,6 +1,6 @@
 """The vectors of a folder's images, kept on disk and brought up to date by embedding only what is new.
 
-    HOME/similar/<model>-<folder>/index.json       which files, of what size and time, and which vectors
+    HOME/similar/<model>-<folder>/index.json       which files, of what size and time, which vectors, by which models
     HOME/similar/<model>-<folder>/<sha256>.f32     their vectors: float32 (N, D), mapped when it is searched
 
 A search compares with all vectors: exact, and quick enough for some million images.
@@ -41,6 +41,7 @@ class Index:
 
     states: size and times of each file.   vectors: float32 (N, D), of length 1.
     unreadable: files that are no images, by name: the state, and why.
+    models: where the models are from that made it; several may make the same vectors.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Index:
     states: tuple[str, ...]
     vectors: np.ndarray
     unreadable: dict[str, tuple[str, str]]
+    models: tuple[str, ...] = ()
 
     def path(self, number: int) -> str:
         return os.path.join(self.folder, self.names[number])  # noqa: PTH118  a Path is slower
@@ -102,9 +104,10 @@ def _best(found: np.ndarray, most: int) -> np.ndarray:
     return found[np.lexsort((found["two"], found["one"], -found["score"]))][:most]
 
 
-def update(home: Path, embedder: Embedder, folder: Path) -> Index:
+def update(home: Path, embedder: Embedder, folder: Path, *, model: str = "") -> Index:
     """The index of the images in and below a folder, as they are now. Only new and changed files are embedded.
 
+    model: where it is from, to tell later whether it is still there.
     Raises UsageError if there is no such folder, DataError if there is no image in it.
     """
     from filelock import FileLock
@@ -116,7 +119,7 @@ def update(home: Path, embedder: Embedder, folder: Path) -> Index:
     with telling_disk_trouble(place, 0):
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place.with_suffix(".lock")):
-            return _updated(place, embedder, folder)
+            return _updated(place, embedder, folder, model)
 
 
 def find(home: Path, embedder: Embedder) -> Index:
@@ -132,12 +135,23 @@ def find(home: Path, embedder: Embedder) -> Index:
     return index
 
 
+def origins(place: Path) -> tuple[Path, tuple[str, ...]]:
+    """The folder that an index is of, and where the models are from that made it, as `update` was told.
+
+    Raises RecordError for one that is damaged, or written by another harness.
+    """
+    document = _read(place)
+    return Path(_plain(document["folder"])), tuple(map(_plain, document.get("models", ())))
+
+
 def _place(home: Path, embedder: Embedder, folder: Path) -> Path:
     return home / "similar" / f"{embedder.key[:16]}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
 
 
-def _updated(place: Path, embedder: Embedder, folder: Path) -> Index:
+def _updated(place: Path, embedder: Embedder, folder: Path, model: str) -> Index:
     before = _before(place)
+    known = before.models if before else ()
+    models = known if not model or model in known else (*known, model)
     states = _states(folder)
     rows: dict[str, np.ndarray] = {}
     unreadable: dict[str, tuple[str, str]] = {}
@@ -157,13 +171,13 @@ def _updated(place: Path, embedder: Embedder, folder: Path) -> Index:
             else:
                 rows[name] = found
         if rows and time.monotonic() - saved > SAVE_SECONDS:
-            _write(place, folder, states, rows, unreadable)
+            _write(place, folder, states, rows, unreadable, models)
             log.info("%s of %s images embedded", f"{len(rows):,}", f"{len(states):,}")
             saved = time.monotonic()
     if not rows:
         raise DataError(f"{folder}: no image in it that can be read")
-    if before is None or todo or gone or len(before.unreadable) != len(unreadable):
-        _write(place, folder, states, rows, unreadable)
+    if before is None or todo or gone or len(before.unreadable) != len(unreadable) or models != known:
+        _write(place, folder, states, rows, unreadable, models)
     said = f"{len(todo):,} looked at, {gone:,} gone, {len(unreadable):,} unreadable"
     log.info("%s: %s images indexed (%s)", folder, f"{len(rows):,}", said)
     return _opened(place, _read(place))
@@ -231,8 +245,8 @@ def _opened(place: Path, document: dict[str, Any]) -> Index:
         raise RecordError(f"{path}: cannot be read: {error}") from None
     unreadable = {_plain(name): (state, why) for name, state, why in document["unreadable"]}
     names = tuple(map(_plain, document["names"]))
-    folder = Path(_plain(document["folder"]))
-    return Index(folder, names, tuple(document["states"]), vectors, unreadable)
+    folder, models = Path(_plain(document["folder"])), tuple(map(_plain, document.get("models", ())))
+    return Index(folder, names, tuple(document["states"]), vectors, unreadable, models)
 
 
 def _write(
@@ -241,6 +255,7 @@ def _write(
     states: dict[str, str],
     rows: dict[str, np.ndarray],
     unreadable: dict[str, tuple[str, str]],
+    models: tuple[str, ...],
 ) -> None:
     """First the vectors under a name of their own, then the document that names them: one of both versions is whole."""
     names = [name for name in states if name in rows]
@@ -251,6 +266,7 @@ def _write(
     document = {
         "schema": SCHEMA,
         "folder": _stored(str(folder)),
+        "models": [_stored(model) for model in models],
         "dimension": vectors.shape[1],
         "sha256": sha256,
         "names": [_stored(name) for name in names],

@@ -25,7 +25,7 @@ def thumbnail(path: str) -> str | None:
         pixels = decode(read(path), image_size=SIDE, channels=3)
     except UnreadableError:
         return None
-    return data_url(_picture(pixels), "JPEG")
+    return data_url(as_picture(pixels), "JPEG")
 
 
 def overlay(pixels: np.ndarray, heat: np.ndarray) -> str:
@@ -36,7 +36,7 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> str:
     from PIL import Image
 
     size = (max(OVERLAY_SIDE, pixels.shape[2]), max(OVERLAY_SIDE, pixels.shape[1]))
-    image = np.asarray(_picture(pixels).convert("RGB").resize(size, Image.Resampling.NEAREST), np.float32)
+    image = np.asarray(as_picture(pixels).convert("RGB").resize(size, Image.Resampling.NEAREST), np.float32)
     grey = Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
     levels = np.asarray(grey).clip(0, 1)
     colours = np.stack([np.interp(levels, STOPS, channel) for channel in zip(*COLOURS, strict=True)], axis=-1)
@@ -44,15 +44,16 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> str:
     return data_url(Image.fromarray(mixed.round().astype(np.uint8)), "PNG")
 
 
-def _picture(pixels: np.ndarray) -> "Image":
-    from PIL import Image
-
-    planes = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
-    return Image.fromarray(np.ascontiguousarray(planes))
-
-
 def data_url(image: "Image", kind: Literal["JPEG", "PNG"]) -> str:
     """An image as a page can hold it inside."""
     content = io.BytesIO()
     image.save(content, format=kind, **({"quality": 82} if kind == "JPEG" else {}))
     return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def as_picture(pixels: np.ndarray) -> "Image":
+    """uint8 (C, H, W) as an image of PIL; of more than three channels the first three."""
+    from PIL import Image
+
+    planes = pixels[0] if len(pixels) == 1 else pixels[:3].transpose(1, 2, 0)
+    return Image.fromarray(np.ascontiguousarray(planes))

@@ -43,7 +43,8 @@ class Sorter:
         try:
             _move(path, target) if self.how == "move" else shutil.copy2(path, target)
         except BaseException:
-            target.unlink(missing_ok=True)
+            if os.path.lexists(path):  # or else it has been moved, and this is the only one
+                target.unlink(missing_ok=True)
             raise
         return target
 

@@ -11,11 +11,13 @@ import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from time import monotonic, sleep
+from types import ModuleType
 from typing import Any
 
 from harness.errors import HarnessError
@@ -140,7 +142,8 @@ class ProcessExecutor(Executor):
         process = context.Process(  # type: ignore[attr-defined]
             target=work, args=(theirs, self.workplace, gpu), name="harness-worker", daemon=True
         )
-        process.start()
+        with without_main():
+            process.start()
         theirs.close()
         return _Worker(process, ours, gpu)
 
@@ -200,6 +203,17 @@ def begin_imports() -> None:
         os.environ["HARNESS_DRIVER"] = str(os.getpid())  # see study/preload.py
         context.set_forkserver_preload(["harness.study.preload"])
         forkserver.ensure_running()
+
+
+@contextmanager
+def without_main() -> Iterator[None]:
+    """Start processes that do not run the user's script once more: it may have no `if __name__ == "__main__":`."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def worker_context() -> BaseContext:

@@ -21,7 +21,7 @@ from harness.config import Study
 from harness.datasets.images import Images
 from harness.errors import RecordError
 from harness.files import digest, read_json, write_json
-from harness.study.executors import worker_context
+from harness.study.executors import without_main, worker_context
 
 if TYPE_CHECKING:
     from harness.training import Compute
@@ -116,7 +116,8 @@ def _measure(
     rounds: dict[Compute, list[float]] = {}
     deadline = time.monotonic() + MOST_SECONDS
     with ProcessPoolExecutor(most, mp_context=worker_context()) as pool:
-        list(pool.map(time.sleep, [0.1] * most))  # all are up
+        with without_main():
+            list(pool.map(time.sleep, [0.1] * most))  # all are up
         for _ in range(ROUNDS):
             for compute in computes:
                 if rounds and time.monotonic() > deadline:

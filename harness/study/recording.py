@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -257,3 +258,15 @@ def default_tracking_uri(home: Path) -> str:
 
 def default_storage_url(home: Path) -> str:
     return f"sqlite:///{(home / 'optuna.db').as_posix()}"
+
+
+def with_driver(url: str) -> str:
+    """The address of a database with the name of its driver, where that is a PostgreSQL and none is named.
+
+    SQLAlchemy 2.1 takes psycopg for it, and the extra `postgres` is psycopg2; either will do.
+    """
+    scheme, colon, rest = url.partition("://")
+    if scheme not in ("postgresql", "postgres") or not colon:
+        return url
+    has_other_alone = find_spec("psycopg") is not None and find_spec("psycopg2") is None
+    return f"postgresql+{'psycopg' if has_other_alone else 'psycopg2'}://{rest}"

@@ -27,8 +27,8 @@ POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class FoldJob:
-    """What a node runs."""
+class FoldJob(submitit.helpers.Checkpointable):  # type: ignore[misc]
+    """What a node runs; when its time is over, submitit queues it again, for the fold's checkpoint is in the store."""
 
     task: FoldTask
     workplace: Workplace
@@ -38,10 +38,6 @@ class FoldJob:
             return list(run_fold(self.task, *self.workplace.open()))[-1]
         except HarnessError as error:  # for the driver to raise; not every one can be pickled as it is
             return getattr(errors, type(error).__name__)(str(error))  # type: ignore[no-any-return]
-
-    def checkpoint(self) -> Any:
-        """What submitit queues when its time is over: the same again, for the fold's checkpoint is in the store."""
-        return submitit.helpers.DelayedSubmission(self)
 
 
 @dataclass
@@ -74,27 +70,23 @@ class SlurmExecutor(Executor):
     def next(self) -> tuple[str, Report]:
         while not (done := [key for key, (job, *_) in self._jobs.items() if job.done()]):
             time.sleep(POLL_SECONDS)
-        outcome = self._outcome(*self._jobs.pop(done[0]))
-        return (done[0], outcome) if outcome else self.next()
+        job, task, losses = self._jobs.pop(done[0])
+        try:
+            outcome: Report | HarnessError = job.result()
+        except RuntimeError as error:  # the job was lost, perhaps after it had stored the fold
+            failure = FoldFailure(f"its job was lost too often; see {job.paths.stderr}", "crash")
+            outcome = Store(self.workplace.home).read_fold(task.key()) or failure
+            if outcome is failure and losses < MOST_LOSSES:
+                logger.warning("%s; its fold goes on from the last epoch", str(error).splitlines()[0])
+                self.submit(task, losses + 1)
+                return self.next()
+        if isinstance(outcome, HarnessError):
+            raise outcome
+        return done[0], outcome
 
     def close(self) -> None:
         for job, *_ in self._jobs.values():
             job.cancel(check=False)
-
-    def _outcome(self, job: Any, task: FoldTask, losses: int) -> Report | None:
-        """What became of a job that is done; None if it was lost and has been submitted again."""
-        try:
-            outcome: Report | HarnessError = job.result()
-        except RuntimeError as error:
-            record = Store(self.workplace.home).read_fold(task.key())
-            if record or losses == MOST_LOSSES:
-                return record or FoldFailure(f"its job was lost too often; see {job.paths.stderr}", "crash")
-            logger.warning("%s; its fold goes on from the last epoch", str(error).splitlines()[0])
-            self.submit(task, losses + 1)
-            return None
-        if isinstance(outcome, HarnessError):
-            raise outcome
-        return outcome
 
 
 def parameters(options: Sequence[str], compute: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from harness.datasets.images import Images
 from harness.errors import DataError, NewerRecord, RecordError, StoreError
-from harness.files import digest, read_json, sealed_json, write_file, write_folder, write_json
+from harness.files import digest, digest_of, read_json, sealed_json, write_file, write_folder, write_json
 from harness.records import (
     SCHEMA,
     FoldRecord,
@@ -120,7 +120,7 @@ class Store:
             for name, expected in record.hashes.items():
                 if name == WEIGHTS and not (folder / name).exists():
                     continue
-                if digest((folder / name).read_bytes()) != expected:
+                if digest_of(folder / name) != expected:
                     raise RecordError(f"{folder / name}: damaged: its content does not match its hash")
         except FileNotFoundError:
             return None

@@ -22,7 +22,7 @@ from harness.study.executors import begin_imports
 from harness.study.mending import mend
 from harness.study.probing import Choice, choose
 from harness.study.profiling import Profiling
-from harness.study.recording import Recorder, default_storage_url, default_tracking_uri
+from harness.study.recording import Recorder, default_storage_url, default_tracking_uri, with_driver
 from harness.study.splitting import make_split
 from harness.study.store import Store, valid_name
 from harness.study.tasks import make_tasks
@@ -82,12 +82,12 @@ class Settings:
     @property
     def tracking_uri(self) -> str:
         named = "" if self.offline else os.environ.get("MLFLOW_TRACKING_URI")
-        return named or default_tracking_uri(self.home)
+        return with_driver(named) if named else default_tracking_uri(self.home)
 
     @property
     def storage_url(self) -> str:
         named = "" if self.offline else os.environ.get("HARNESS_STORAGE")
-        return named or default_storage_url(self.home)
+        return with_driver(named) if named else default_storage_url(self.home)
 
 
 def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | StudyEnded, None, None]:

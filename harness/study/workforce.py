@@ -21,6 +21,11 @@ def num_processors() -> int:
     return os.cpu_count() or 1
 
 
+def usual_workers(compute: Mapping[str, Any]) -> int:
+    """Worker processes that this machine has room for, as `tune` takes them where nobody names a number."""
+    return _room(compute, gpus_here() if compute["device"] == "cuda" else ())
+
+
 def assemble(
     kind: Kind,
     workplace: Workplace,
@@ -60,15 +65,20 @@ def _of_this_machine(
     workplace: Workplace, compute: Mapping[str, Any], workers: int | None, most_useful: int, gpus: float
 ) -> Executor:
     """This process, or worker processes: on a CPU as many as there are processors, on GPUs as these have places."""
-    device, found = compute["device"], tuple[str, ...]()
-    room = max(1, num_processors() // int(compute["threads"])) if device == "cpu" else 1
-    if device == "cuda":
-        found = gpus_here() if workers != 1 else ()
-        room = max(1, num_places(len(found), gpus))
-    elif gpus:
+    device = compute["device"]
+    found = gpus_here() if device == "cuda" and workers != 1 else ()
+    if gpus and device != "cuda":
         logger.warning("--gpus %g is ignored, for the study computes on %s", gpus, device)
+    room = _room(compute, found, gpus)
     workers = workers or min(room, most_useful)
     return InlineExecutor(workplace) if workers == 1 else ProcessExecutor(workplace, workers, gpus=found)
+
+
+def _room(compute: Mapping[str, Any], found: Sequence[str], gpus: float = 0.0) -> int:
+    """Folds that this machine trains at a time, on these GPUs where the computation is on some."""
+    if compute["device"] == "cuda":
+        return max(1, num_places(len(found), gpus))
+    return max(1, num_processors() // int(compute["threads"])) if compute["device"] == "cpu" else 1
 
 
 def _require(module: str, kind: Kind) -> None:

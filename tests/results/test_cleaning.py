@@ -1,15 +1,22 @@
 """What gc finds can go, and what it must never find."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from harness.errors import StoreError, UsageError
 from harness.results.cleaning import leftovers, remove
-from harness.study.store import Store
+from harness.serving import index
+from harness.serving.embedding import Embedder
+from harness.serving.packaging import save_model
+from harness.study.store import WEIGHTS, Store
 from harness.study.tasks import fold_tasks
+from tests.serving.made_up_models import made
 
 OTHER = "f" * 40
 
@@ -95,6 +102,44 @@ def test_images_of_no_study_can_go(tuned: Store) -> None:
     stray = tuned.home / "data" / ("0" * 64)
     stray.mkdir(parents=True)
     assert found(tuned) == {str(stray.relative_to(tuned.home)): "images of no study"}
+
+
+def indexed(store: Store, folder: Path, *origins: str) -> str:
+    """An index of one image, made by models of these origins; its place in the store."""
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(np.full((8, 8, 3), 100, np.uint8)).save(folder / "one.png")
+    embedder = Embedder(made("resnet"))
+    for origin in origins:
+        index.update(store.home, embedder, folder, model=origin)
+    return str(index._place(store.home, embedder, folder).relative_to(store.home))
+
+
+def test_an_index_stays_with_its_folder_and_one_of_its_models(tuned: Store, tmp_path: Path) -> None:
+    key = tuned.read_trials("small")[0].folds[0]
+    (tuned.fold_folder(key) / WEIGHTS).write_bytes(b"x")
+    exported, photos = tmp_path / "exported", tmp_path / "my photos"
+    save_model(exported, made("resnet"), study="small", trial=0)
+    place = indexed(tuned, photos, f"folder {exported}", f"folds {key}", f"folds {key} {OTHER}")
+    assert found(tuned) == {}
+    assert found(tuned, "small").get(place) is None
+    shutil.rmtree(exported)
+    assert found(tuned) == {}
+    assert found(tuned, "small")[place] == "index by a model that is gone"
+    (tuned.fold_folder(key) / WEIGHTS).unlink()
+    assert found(tuned) == {place: "index by a model that is gone"}
+    indexed(tuned, photos, "models:/small@champion")
+    assert found(tuned) == {}
+    shutil.rmtree(photos)
+    assert found(tuned) == {place: "index of a folder that is gone"}
+    remove(tuned, leftovers(tuned))
+    assert list((tuned.home / "similar").iterdir()) == [] and found(tuned) == {}
+
+
+def test_an_index_that_cannot_be_read_or_names_no_model_stays(tuned: Store, tmp_path: Path) -> None:
+    place = indexed(tuned, tmp_path / "photos", "")
+    assert found(tuned) == {}
+    (tuned.home / place / index.DOCUMENT).write_text("{")
+    assert found(tuned) == {}
 
 
 def test_the_sizes_are_those_on_disk(tuned: Store, tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def test_several_studies_are_compared_as_elsewhere(store: Store) -> None:
     assert paired["trials"] == expected["trials"]
     content = page(report)
     assert f"{rows[1]['gain']:+.4f} ± {rows[1]['gain_standard_error']:.4f}" in content
-    assert "two and evil are of different data, splits" in content
+    assert "two and evil are of different data and splits" in content
     assert content.count('<details class="study"') == 3
     assert content.index("Comparison</h2>") < content.index('<details class="study"')
     assert markdown(report.document).startswith("| study |")

@@ -11,7 +11,7 @@ import pytest
 from harness.errors import HarnessError, RecordError, UsageError
 from harness.records import FoldRecord
 from harness.results.final import refit_task
-from harness.results.models import find_model
+from harness.results.models import find_model, is_gone
 from harness.scoring import METRICS, softmax
 from harness.serving.model import load_trial_model
 from harness.serving.packaging import save_model, write_model
@@ -55,6 +55,8 @@ def test_a_trial_is_the_mean_of_its_folds(
     np.testing.assert_array_equal(found.model.predict_logits(digits), expected)
     assert (found.study, found.trial) == ("small", trial)
     assert found.source == f"study small, trial {trial}: the mean of 2 networks"
+    keys = set(kept.read_trials("small")[trial].folds)
+    assert not is_gone(kept, found.origin, keys) and is_gone(kept, found.origin, keys - {min(keys)})
 
 
 def test_a_study_is_its_best_trial(kept: Store, digits: np.ndarray) -> None:

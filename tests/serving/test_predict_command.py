@@ -4,13 +4,16 @@ import csv
 import io
 import json
 import math
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from harness.cli import run
+from harness.cli.rows import Columns, _HeldBack
 from harness.results.models import find_model
+from harness.serving.prediction import Predicted
 from harness.study.store import Store
 
 
@@ -125,6 +128,83 @@ def test_files_are_moved_only_with_yes(
         assert (place / row["label"] / Path(row["path"]).name).exists()
     assert run(arguments) == 1  # all there is lies in the folder itself
     assert "0 predicted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "number", "expected"),
+    [
+        ([], signal.SIGINT, "go on with the files after {last}; the same command begins anew"),
+        (["-o", "r.csv"], signal.SIGTERM,
+         "go on with the files after {last}; the same command begins anew and replaces r.csv"),
+        (["--move", "to"], signal.SIGINT,
+         "go on with the files after {last}; the same command begins anew"),
+        (["--copy", "to", "--yes"], signal.SIGINT,
+         "go on with the files after {last}; the same command begins anew and copies all files again"),
+        (["--move", "to", "--yes"], signal.SIGINT, "the same command goes on with the rest"),
+        (["--move", "to", "--yes", "-o", "r.csv"], signal.SIGTERM,
+         "the same command goes on with the rest but replaces r.csv: name another -o"),
+    ],
+)  # fmt: skip
+def test_an_interruption_waits_for_the_file_and_says_how_to_go_on(
+    kept: Store,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    number: signal.Signals,
+    expected: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments, last = ["predict", "small", str(photos), *more, "--home", str(kept.home)], photos / "04.png"
+    whole = Columns.row
+
+    def row(columns: Columns, found: Predicted) -> dict[str, object]:
+        if found.path == str(last):
+            signal.raise_signal(number)  # before its row is written and it is moved
+        return whole(columns, found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Columns, "row", row)
+        assert run(arguments) == 128 + number
+    out, err = capsys.readouterr()
+    said = f"harness: interrupted: 5 predicted, 0 unreadable; {expected.format(last=last)}"
+    assert [line for line in err.splitlines() if "interrupted" in line] == [said]
+    rows = rows_of((tmp_path / "r.csv").read_text() if "-o" in more else out)
+    if "-o" in more or not {"--move", "--copy"} & set(more):
+        assert [row["path"] for row in rows] == [str(photos / f"{place:02}.png") for place in range(5)]
+        assert all(row["entropy"] for row in rows)
+    assert len(list(tmp_path.glob("to/*/*.png"))) == (5 if "--yes" in more else 0)
+    assert len(list(photos.rglob("*.png"))) == (7 if {"--move", "--yes"} <= set(more) else 12)
+    if {"--move", "--yes"} <= set(more):
+        assert run(arguments) == 0
+        assert len(list(tmp_path.glob("to/*/*.png"))) == 12
+
+
+def test_a_second_interruption_does_not_wait() -> None:
+    steps = []
+
+    def slow() -> None:
+        for step in range(3):
+            signal.raise_signal(signal.SIGINT)
+            steps.append(step)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), _HeldBack() as held_back:
+        held_back.until(slow)
+    assert steps == [0] and signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interruption_before_the_first_file_says_so(
+    kept: Store, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, raw: bool) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.serving.prediction._predicted", interrupted)
+    assert run(["predict", "small", str(photos), "--home", str(kept.home)]) == 130
+    said = "harness: interrupted: 0 predicted, 0 unreadable; the same command begins with the first file"
+    assert capsys.readouterr().err.splitlines()[-1] == said
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,20 @@ def test_an_index_is_made_and_then_searched(
     assert lines[3].split(maxsplit=2) == [str(photos / "2.png"), "1.0000", HOSTILE]
 
 
+def test_an_index_goes_when_its_model_does(
+    model: str, photos: Path, home: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["similar", model, "--index", str(photos), *home]) == 0
+    capsys.readouterr()
+    assert run(["gc", *home]) == 0
+    assert capsys.readouterr().out == "0.0 MB nothing to delete\n"
+    (Path(model) / "model.json").unlink()
+    assert run(["gc", *home]) == 0
+    assert "index by a model that is gone: 1, 0.0 MB" in capsys.readouterr().out
+    assert run(["gc", "--yes", *home]) == 0
+    assert not list(Path(home[1]).glob("similar/*"))
+
+
 def test_json_has_queries_and_duplicates(
     model: str, photos: Path, home: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -112,3 +112,28 @@ def test_a_moved_link_still_leads_to_its_file(tmp_path: Path) -> None:
     target = sorter.put(str(tmp_path / "in" / "a.png"), "cat")
     assert target.is_symlink() and target.read_text() == "real"
     assert names_in(tmp_path / "in") == ["real.png"]
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_a_file_that_has_been_moved_outlives_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, far: bool
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_text("the only one")
+    last = "unlink" if far else "replace"
+    done = getattr(os, last)
+
+    def interrupted(*arguments: str) -> None:
+        done(*arguments)
+        raise KeyboardInterrupt
+
+    def across(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    with monkeypatch.context() as patch:
+        if far:
+            patch.setattr(os, "replace", across)
+        patch.setattr(os, last, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Sorter(tmp_path / "to", "move", ["cat"], dry_run=False).put(str(path), "cat")
+    assert (tmp_path / "to" / "cat" / "a.png").read_text() == "the only one" and not path.exists()

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing import spawn
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from harness.records import Epoch, FoldRecord
 from harness.splits.folds import make_folds
 from harness.splits.manifest import Manifest
 from harness.study import worker
-from harness.study.executors import Executor, InlineExecutor, ProcessExecutor
+from harness.study.executors import Executor, InlineExecutor, ProcessExecutor, without_main
 from harness.study.fold import FoldTask
 from harness.study.store import Store
 from harness.study.worker import FoldFailure, Workplace
@@ -205,3 +208,23 @@ def test_held_out_predictions_are_of_the_held_out_images(images: Images, tmp_pat
     right = (predictions["probabilities"].argmax(axis=1) == predictions["labels"]).mean()
     assert record.metrics["accuracy"] == pytest.approx(right)
     assert sum(map(sum, record.confusion)) == len(predictions["labels"])
+
+
+def test_a_process_that_starts_does_not_run_the_script_again() -> None:
+    main = sys.modules["__main__"]
+    with without_main():
+        told = spawn.get_preparation_data("harness-worker")
+    assert sys.modules["__main__"] is main
+    assert not any(name.startswith("init_main") for name in told)
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_may_have_workers(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "# Does it run?\ndata: {name: digits}\nmodel: {name: resnet, depth: 1, width: 4}\n"
+        "train: {epochs: 1, augment: none}\ncv: {folds: 2}\nsearch: {trials: 1, racing: none}\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text("import harness\nprint('once')\nharness.tune('s.yaml', home='home', workers=2)\n")
+    ran = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ran.stdout == "once\n" and "trial 0: complete" in ran.stderr and "lost" not in ran.stderr

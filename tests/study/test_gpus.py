@@ -6,12 +6,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from harness.cli.finishing import processes
 from harness.errors import UsageError
-from harness.study import worker, workforce
+from harness.study import extra, worker, workforce
 from harness.study.executors import InlineExecutor, ProcessExecutor, worker_context
 from harness.study.gpus import alike, gpu_of, num_places
 from harness.study.worker import FoldFailure, Workplace, work
@@ -101,6 +103,37 @@ def test_a_study_on_the_processor_asks_nobody_for_gpus(
     executor = workforce.assemble("process", HERE, compute, workers=3, most_useful=20, gpus=0.5)
     assert isinstance(executor, ProcessExecutor) and executor.gpus == ()
     assert "--gpus 0.5 is ignored" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("computes", "changes", "found", "expected"),
+    [
+        (CUDA, {}, ("0", "1"), 2),
+        (CUDA, {}, (), 1),
+        (CUDA, {"device": "cpu", "threads": 4}, ("0", "1"), 3),
+        ({"device": "cpu", "threads": 1}, {}, ("0", "1"), 12),
+        ({"device": "cpu", "threads": 16}, {}, (), 1),
+        ({"device": "mps", "threads": 1}, {}, (), 1),
+    ],
+)
+def test_commands_beside_a_study_take_as_many_workers_as_tune(
+    computes: dict[str, Any], changes: dict[str, Any], found: tuple[str, ...], expected: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(workforce, "gpus_here", lambda: found)
+    monkeypatch.setattr(workforce, "num_processors", lambda: 12)
+    monkeypatch.setattr(Workplace, "open", lambda self: (None, None, None))
+    record: Any = SimpleNamespace(compute=computes)
+    assert processes("auto", record, changes) == expected
+    assert processes("5", record, changes) == 5
+    executor = workforce.assemble("process", HERE, {**computes, **changes}, workers=None, most_useful=20)
+    assert executor.num_slots == expected
+
+
+def test_folds_trained_beside_a_study_are_spread_over_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extra, "gpus_here", lambda: UUIDS)
+    executor = extra._executor(HERE, 2, "cuda")
+    assert isinstance(executor, ProcessExecutor) and executor.gpus == UUIDS
 
 
 @dataclass(frozen=True)

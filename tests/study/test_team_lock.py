@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from harness.errors import StoreError
+from harness.study import recording
 from harness.study.team_lock import driving_alone
+from harness.study.tuning import Settings
 from tests.campaigns.server import TrackingServer, free_port
 from tests.postgres import postgres
 
@@ -40,6 +42,50 @@ def test_a_database_that_is_away_does_not_stop_the_study(caplog: pytest.LogCaptu
     with driving_alone(f"postgresql+psycopg2://me:canary@127.0.0.1:{free_port()}/x", "s"):
         ran = True
     assert ran and "run all the same" in caplog.text and "canary" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("postgresql://me:p@h/x?a=b", "postgresql+psycopg2://me:p@h/x?a=b"),
+        ("postgres://h/x", "postgresql+psycopg2://h/x"),
+        ("postgresql+psycopg://h/x", "postgresql+psycopg://h/x"),
+        ("sqlite:///postgresql://x", "sqlite:///postgresql://x"),
+        ("http://h:5000", "http://h:5000"),
+        ("postgresql", "postgresql"),
+    ],
+)
+def test_an_address_without_a_driver_gets_that_of_the_extra(
+    address: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_STORAGE", address)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert (Settings(tmp_path).storage_url, Settings(tmp_path).tracking_uri) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [(("psycopg",), "psycopg"), ((), "psycopg2"), (("psycopg", "psycopg2"), "psycopg2")],
+)
+def test_where_only_the_newer_driver_is_installed_it_is_taken(
+    there: tuple[str, ...], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "find_spec", lambda name: name in there or None)
+    assert recording.with_driver("postgresql://h/x") == f"postgresql+{expected}://h/x"
+
+
+@pytest.mark.slow
+def test_a_database_whose_address_names_no_driver_can_be_used(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_STORAGE", database.replace("+psycopg2", ""))
+    url = Settings(tmp_path).storage_url
+    with (
+        driving_alone(url, "p"),
+        pytest.raises(StoreError, match="already being driven"),
+        driving_alone(url, "p"),
+    ):
+        pass
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ def comparison(store: Store, studies: Sequence[Mapping[str, Any]]) -> dict[str, 
             "test_interval": final and final["intervals"][study["objective"]],
             "audit": study["audit"] and study["audit"]["verdict"],
             "data": study["data"]["name"],
+            "data_hash": study["origin"]["data_hash"],
         }
     paired, absent = [], []
     for group in _alike(store, [study for study in studies if study["best"]]):

@@ -21,10 +21,14 @@ MOST_PICTURES = 60  # of each kind, however many classes there are
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """document: plain data, as `--json` prints it.   pixels: by study and index uint8 (C, H, W), of images shown."""
+    """document: plain data, as `--json` prints it.   pixels: by study and index uint8 (C, H, W), of images shown.
+
+    images: of each class and kind, as was asked for.
+    """
 
     document: dict[str, Any]
     pixels: dict[str, dict[int, np.ndarray]]
+    images: int = 0
 
 
 def collect(store: Store, names: Sequence[str], *, images: int = 4) -> Report:
@@ -49,7 +53,7 @@ def collect(store: Store, names: Sequence[str], *, images: int = 4) -> Report:
         "comparison": comparison.comparison(store, studies) if len(names) > 1 else None,
         "studies": studies,
     }
-    return Report(_plain(document), pixels)
+    return Report(_plain(document), pixels, images)
 
 
 def _study(store: Store, name: str) -> dict[str, Any]:

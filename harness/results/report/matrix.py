@@ -56,7 +56,7 @@ def _cell(
     extra = f' fill-opacity="{0.08 + 0.92 * rate:.2f}"{tip(said)}'
     parts = [rect(x, y, side - 1, side - 1, "shade", extra=extra)]
     if num_classes <= MOST_NUMBERS:
-        kind = "inverse" if rate > 0.5 else ""
+        kind = "inverse" if rate > 0.75 else ""  # below, dark ink is read more easily on the shade
         middle = (x + (side - 1) / 2, y + side / 2 + 3.5)
         parts.append(text(*middle, f"{count}", kind=f"counts {kind}".strip(), anchor="middle"))
         parts.append(text(*middle, f"{100 * rate:.0f}", kind=f"rates {kind}".strip(), anchor="middle"))

@@ -9,8 +9,9 @@ from typing import Any
 
 from harness.results.report import explore, sections, stages
 from harness.results.report.data import Report
+from harness.results.report.spelling import times
 from harness.results.report.svg import escaped
-from harness.results.report.tables import paragraph
+from harness.results.report.tables import Markup, paragraph
 
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{}'; base-uri 'none'; "
@@ -39,6 +40,7 @@ def page(report: Report) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="images" content="{report.images}">'
         f"<title>{escaped(names)}: report</title>\n<style>\n{style}</style></head>\n"
         f'<body><div class="layout"><nav aria-label="Contents">{"".join(links)}</nav>\n<main>\n'
         + "\n".join(parts)
@@ -84,13 +86,14 @@ def _study(study: Mapping[str, Any], found: list[sections.Section], *, several: 
     return f'<details class="study"{opened}>{summary}{head}{inner}{data}</details>'
 
 
-def _about(study: Mapping[str, Any]) -> str:
+def _about(study: Mapping[str, Any]) -> Markup:
     """What was done, in a line."""
     data = study["data"]
     channels, height, width = data["image_shape"]
     ended = sum(trial["state"] != "running" for trial in study["trials"])
-    return (
+    said = (
         f"{data['name']}: {data['num_images']:,} training images of {height}×{width} pixels"
-        f"{' in grey' if channels == 1 else ''}, {len(data['classes'])} classes · {ended} of {study['num_trials']} "
-        f"trials, {study['num_folds']} folds · started {study['origin']['started']}"
+        f"{' in grey' if channels == 1 else ''}, {len(data['classes'])} classes · {ended} of "
+        f"{times(study['num_trials'], 'trial')}, {study['num_folds']} folds · "
     )
+    return Markup(f'{escaped(said)}<span class="whole">started {escaped(study["origin"]["started"])}</span>')

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.results.gallery import WORDS, as_picture
+from harness.results.gallery import WORDS
 from harness.results.report.spelling import percent
 from harness.results.report.svg import escaped
 from harness.results.report.tables import paragraph
-from harness.serving.pictures import data_url
+from harness.serving.pictures import as_picture, data_url
 
 EXACT = 48  # pixels; up to there an image is shown bit for bit
 SIDE = 128  # larger ones are made so small
@@ -21,9 +21,8 @@ def gallery(study: Mapping[str, Any], pixels: Mapping[int, np.ndarray]) -> str:
         why = study["absent"].get("gallery")
         return paragraph(f"Not shown: {why}", "hint") if why else ""
     trials = ", ".join(map(str, found["trials"]))
-    parts = [
-        paragraph(f"By trials {trials}; each image was predicted by networks that had not seen it.", "hint")
-    ]
+    said = f"By trial{'s' if len(found['trials']) > 1 else ''} {trials}"
+    parts = [paragraph(f"{said}; each image was predicted by networks that had not seen it.", "hint")]
     for kind, classes in found["images"].items():
         if not classes:
             parts.append(paragraph(f"{kind.capitalize()}: none found."))

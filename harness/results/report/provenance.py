@@ -10,7 +10,7 @@ from harness.results.report.tables import Markup, folded, paragraph, table
 def provenance(study: Mapping[str, Any]) -> str:
     found = study["origin"]
     commands = "".join(
-        f"{paragraph(one['what'], 'hint')}<pre><code>{escaped(one['command'])}</code></pre>"
+        f'{paragraph(one["what"], "hint")}<pre class="command"><code>{escaped(one["command"])}</code></pre>'
         for one in found["commands"]
     )
     said = "Again:"

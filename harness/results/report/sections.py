@@ -198,9 +198,10 @@ def _racing(study: Mapping[str, Any]) -> str:
         return ""
     if not found["stopped"]:
         return paragraph(f"The rule “{found['rule']}” has stopped none of {len(study['trials'])} trials.")
+    were = "was" if found["stopped"] == 1 else "were"
     share = found["folds_saved"] / max(found["folds_of_ended_trials"], 1)
     said = (
-        f"{found['stopped']} of {times(len(study['trials']), 'trial')} were stopped before their last fold, by the "
+        f"{found['stopped']} of {times(len(study['trials']), 'trial')} {were} stopped before the last fold, by the "
         f"rule “{found['rule']}”"
         + (f" with a short training of {percent(found['rung'])} first" if found["rung"] else "")
         + ". "

@@ -19,59 +19,58 @@ def comparison(document: Mapping[str, Any]) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    with_test = any(row["test"] is not None for row in rows)
-    head = [
-        "study",
-        "objective",
-        "best ± se",
-        "corrected (95 %)",
-        "gain ± se",
-        "trials",
-        "images",
-        "time",
-        "audit",
+    """What says nothing here, an objective that all share or a score that no study has, has no column."""
+    columns: dict[str, list[Any]] = {
+        "study": [row["study"] for row in rows],
+        "objective": [row["objective"] for row in rows],
+        "best ± se": [with_error(row["mean"], row["standard_error"]) for row in rows],
+        "corrected (95 %)": [_corrected(row["honest"]) for row in rows],
+        "gain ± se": [with_error(row["gain"], row["gain_standard_error"], sign="+") for row in rows],
+        "trials": [f"{row['trials_done']}/{row['num_trials']}" for row in rows],
+        "images": [f"{row['num_images']:,}" for row in rows],
+        "time": [duration(row["seconds"]) for row in rows],
+        "audit": [row["audit"] or "not made" for row in rows],
+        "test": [
+            None if row["test"] is None else f"{score(row['test'])} ({interval(*row['test_interval'])})"
+            for row in rows
+        ],
+    }
+    if len(set(columns["objective"])) == 1:
+        del columns["objective"]
+    shown = {name: cells for name, cells in columns.items() if any(cell is not None for cell in cells)}
+    numbers = [
+        place for place, name in enumerate(shown) if name not in ("study", "objective", "audit", "test")
     ]
-    head += ["test"] if with_test else []
-    body = []
-    for row in rows:
-        honest = row["honest"] or {}
-        span = (
-            f"{score(honest['corrected'])} ({score(honest['low'])}–{score(honest['high'])})"
-            if honest
-            else None
-        )
-        cells = [
-            row["study"],
-            row["objective"],
-            with_error(row["mean"], row["standard_error"]),
-            span,
-            with_error(row["gain"], row["gain_standard_error"], sign="+"),
-            f"{row['trials_done']}/{row['num_trials']}",
-            f"{row['num_images']:,}",
-            duration(row["seconds"]),
-            row["audit"] or "not made",
-        ]
-        if with_test:
-            cells.append(
-                None if row["test"] is None else f"{score(row['test'])} ({interval(*row['test_interval'])})"
-            )
-        body.append(cells)
     notes = [
-        paragraph(f"No gain: {before['study']} and {row['study']} are of different {row['no_gain']}.", "hint")
+        paragraph(
+            f"No gain: {before['study']} and {row['study']} are of different {_and(row['no_gain'])}.", "hint"
+        )
         for before, row in pairwise(rows)
         if row["no_gain"]
     ]
-    return table(head, body, numbers=(2, 3, 4, 5, 6, 7)) + "".join(notes)
+    body = list(zip(*shown.values(), strict=True))
+    return table(list(shown), body, numbers=numbers) + "".join(notes)
+
+
+def _and(listed: str) -> str:
+    return " and ".join(listed.rsplit(", ", 1))
+
+
+def _corrected(honest: Mapping[str, Any] | None) -> str | None:
+    """The best score corrected for the choice, where there was one."""
+    if not honest or honest["num_trials"] < 2:
+        return None
+    return f"{score(honest['corrected'])} ({score(honest['low'])}–{score(honest['high'])})"
 
 
 def _scores(rows: list[dict[str, Any]]) -> str:
     """The best of each study with its corrected score, a chart for each objective and data set."""
-    kinds = dict.fromkeys((row["objective"], row["data"]) for row in rows if row["mean"] is not None)
+    kinds = dict.fromkeys(_kind(row) for row in rows if row["mean"] is not None)
     parts = []
-    for objective, data in kinds:
+    for kind in kinds:
         drawn = []
         for row in rows:
-            if (row["objective"], row["data"]) != (objective, data) or row["mean"] is None:
+            if _kind(row) != kind or row["mean"] is None:
                 continue
             error = row["standard_error"] or 0.0
             ends = {"low": row["mean"] - error, "high": row["mean"] + error}
@@ -88,20 +87,28 @@ def _scores(rows: list[dict[str, Any]]) -> str:
                         "interval": "95 %",
                     }
                 )
-        title = f"{objective} of the best trials on {data}"
+        objective, data, _ = kind
+        title = f"{objective} of the best trials on {'a folder of images' if data == 'folder' else data}"
         parts.append(f"{paragraph(title)}{charts.forest(drawn, title)}")
-    hint = "Blue: mean ± corrected standard error. Orange: corrected for the choice among the study's trials, 95 %."
+    hint = "Blue: mean ± corrected standard error."
+    if any(_corrected(row["honest"]) for row in rows):
+        hint += " Orange: corrected for the choice among the study's trials, 95 %."
     return "".join(parts) + (paragraph(hint, "hint") if parts else "")
+
+
+def _kind(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What the scores of two studies must share to be drawn side by side; two folders are two data sets."""
+    return row["objective"], row["data"], row["data_hash"]
 
 
 def _gains(rows: list[dict[str, Any]]) -> str:
     """Each study's gain over the one before it."""
     drawn = []
-    for before, row in pairwise(rows):
+    for row in rows[1:]:
         if row["gain"] is not None:
             error = row["gain_standard_error"] or 0.0
             drawn.append({
-                "label": f"{before['study']} → {row['study']}", "value": row["gain"],
+                "label": row["study"], "value": row["gain"],
                 "low": row["gain"] - error, "high": row["gain"] + error,
                 "words": with_error(row["gain"], row["gain_standard_error"], sign="+"),
             })  # fmt: skip
@@ -109,7 +116,7 @@ def _gains(rows: list[dict[str, Any]]) -> str:
         return ""
     hint = "Positive is better, whatever the metric; ± the corrected standard error of the differences fold by fold."
     return (
-        paragraph("Gain of each stage over the one before it")
+        paragraph("Gain of each study over the one before it")
         + charts.gains(drawn, "Gains from study to study")
         + paragraph(hint, "hint")
     )
@@ -121,7 +128,7 @@ def _paired(found: Mapping[str, Any]) -> str:
     drawn = [
         {
             "label": row["trial"], "value": row["difference"], "low": row["low"], "high": row["high"],
-            "words": f"{row['difference']:+.4f}  {charts.p_words(row['t_test']['adjusted'])}",
+            "words": f"{row['difference']:+.4f}, {charts.p_words(row['t_test']['adjusted'])}",
         }
         for row in others
     ]  # fmt: skip
@@ -140,7 +147,7 @@ def _paired(found: Mapping[str, Any]) -> str:
     head = (
         "trial",
         "to the best (95 %)",
-        "t-test p",
+        "t\u2011test p",  # a hyphen at which no line ends
         "only best / this right",
         "McNemar p",
         "worse / equal / better",

@@ -27,6 +27,11 @@ function bar(name, probability) {
   return row;
 }
 
+// A path, so that a line of it may end behind a slash.
+function breakable(path) {
+  return path.split("/").flatMap((part, place) => (place ? ["/", element("wbr"), part] : [part]));
+}
+
 function figure(image) {
   const made = element("figure");
   const picture = element(image.image ? "img" : "div", image.image ? undefined : "gone");
@@ -37,7 +42,7 @@ function figure(image) {
     picture.className = "gone";
   }
   const caption = element("figcaption", image.score.toFixed(3));
-  caption.append(element("br"), image.name);
+  caption.append(element("br"), ...breakable(image.name));
   made.append(picture, caption);
   return made;
 }
