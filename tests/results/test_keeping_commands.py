@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import run
+from harness.study import recording
 from harness.study.store import Store
 
 OTHER = "f" * 40
@@ -86,5 +87,6 @@ def test_a_server_that_is_away_is_told(
     tuned: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setattr(recording, "RETRY_SECONDS", 1.0)
     assert run(["sync", "small", "--home", str(tuned.home)]) == 4
     assert "nothing is lost: run harness sync again" in said(capsys)[1]

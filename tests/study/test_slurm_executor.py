@@ -164,7 +164,7 @@ def local(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs are processes of this machine."""
     real = slurm_executor.SlurmExecutor
     monkeypatch.setattr(slurm_executor, "SlurmExecutor", lambda *given: real(*given, cluster="local"))
-    monkeypatch.setattr(slurm_executor, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(slurm_executor, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(submitit.core.core.Job, "_results_timeout_s", 1)
 
 
@@ -186,7 +186,8 @@ def test_jobs_of_which_one_is_killed_end_with_the_bits_of_one_process(
 ) -> None:
     here, task = workplace_of(images, tmp_path / "here")
     there, _ = workplace_of(images, tmp_path / "a störe")
-    tasks = [replace(task, fold=fold) for fold in range(2)]
+    values = {**task.values, "train.epochs": 30}  # long enough to be seen before it is over
+    tasks = [replace(task, fold=fold, values=values) for fold in range(2)]
     with InlineExecutor(here) as executor:
         expected = hashes(executor, tasks)
     killed: list[int] = []
