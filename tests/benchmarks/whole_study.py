@@ -17,6 +17,7 @@ import tempfile
 import time
 from dataclasses import asdict
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def contenders(options: argparse.Namespace) -> Contenders:
+    for name, module in {"skorch": "skorch", "Ray Tune": "ray", "Ray Tune, ASHA": "ray"}.items():
+        if name in options.only and find_spec(module) is None:
+            sys.exit(f"{name} is not installed; get it with `uv sync --group bench`")
     return {name: partial(run, name, options) for name in options.only}
 
 
