@@ -49,8 +49,7 @@ def similar(
 ) -> None:
     """Find images that a model finds alike.
 
-    Of a folder those that are similar to other images or to a text, and near-duplicates.
-
+    To other images, to a text, or all near-duplicates of a folder.
     The score is the cosine of what the network makes of two images before its last layer: 1 for equal ones. The
     folder's index is kept in the store; without --index it is searched as it was. A query that lies in the folder
     is not among its own answers.
@@ -69,11 +68,10 @@ def similar(
     found = found_model(home, model, ensemble=ensemble)
     embedder = Embedder(found.model)
     asked = _asked(embedder, queries, texts)
-    searched = (
-        indices.find(home, embedder)
-        if index is None
-        else indices.update(home, embedder, index, model=found.origin)
-    )
+    if index is None:
+        searched = indices.find(home, embedder)
+    else:
+        searched = indices.update(home, embedder, index, model=found.origin)
     document: dict[str, Any] = {
         "schema": 1,
         "model": found.source,

@@ -78,10 +78,7 @@ def tune(
     slurm: Slurm = None,
     profile: Annotated[
         bool,
-        typer.Option(
-            "--profile",
-            help="Say where the time went; profile.json in the study's folder opens in ui.perfetto.dev.",
-        ),
+        typer.Option("--profile", help="Say where the time went; profile.json opens in ui.perfetto.dev."),
     ] = False,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
