@@ -81,7 +81,7 @@ def digest(content: bytes) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """The digest of a file's content, which is read part by part; other threads may run meanwhile."""
+    """The digest of a file's content, which is read part by part and need not fit into memory."""
     with path.open("rb", buffering=0) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from harness.cli.render import console, duration, number
 from harness.records import Epoch, StudyRecord, TrialRecord
+from harness.results.report.spelling import times
 from harness.study.driver import EpochEnded, Event, FoldBegan, FoldEnded, TrialBegan, TrialEnded
 from harness.study.tasks import RUNG
 from harness.study.tuning import StudyBegan, StudyEnded
@@ -83,7 +84,7 @@ class Lines:
             self._objective = record.objective
             done = sum(trial.state != "running" for trial in event.trials)
             so_far = f", {done} already done" if done else ""
-            trials, workers = _times(record.num_trials, "trial"), _times(event.workers, "worker")
+            trials, workers = times(record.num_trials, "trial"), times(event.workers, "worker")
             return f"{record.name}: {trials} × {record.num_folds} folds{so_far}, {workers}"
         if isinstance(event, TrialBegan):
             return f"trial {event.trial.number}  {_params(event.trial)}"
@@ -196,10 +197,6 @@ def _params(trial: TrialRecord) -> str:
         "  ".join(f"{name}={number(value)}" for name, value in trial.params.items())
         or "(nothing is searched)"
     )
-
-
-def _times(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _score(trial: TrialRecord) -> str:

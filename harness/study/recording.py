@@ -185,9 +185,8 @@ def sync(store: Store, name: str, *, tracking_uri: str, storage_url: str) -> str
     overrides = record.provenance.get("overrides", [])
     study = config.parse(record.text.encode(), overrides, name=name, source=f"study {name}")
     with store.driving(name):
-        (store.study_folder(name) / DELIVERY).unlink(
-            missing_ok=True
-        )  # MLflow may have lost what it was shown
+        # MLflow may have lost what it was shown.
+        (store.study_folder(name) / DELIVERY).unlink(missing_ok=True)
         recorder = Recorder(study, record, store, tracking_uri=tracking_uri, storage_url=storage_url)
         recorder.update(store.read_trials(name))
         recorder.close()
