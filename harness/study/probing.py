@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from harness import space
 from harness.config import Study
 from harness.datasets.images import Images
-from harness.errors import RecordError
+from harness.errors import HarnessError, RecordError
 from harness.files import digest, read_json, write_json
 from harness.study.executors import without_main, worker_context
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from harness.training import Compute
 
 logger = logging.getLogger(__name__)
-VERSION = 1  # of the measurement; raised when it changes, so that it is made anew
+VERSION = 2  # of the measurement; raised when it changes, so that it is made anew
 ROUNDS, SECONDS = 2, 0.8  # each candidate's rounds, and the time that its processes train together in one
 MOST_SECONDS = 30.0  # of the whole measurement; what is not measured in both rounds by then is not chosen
 MARGIN = 1.05
 LEAST_COSINE = 0.98  # between the first gradients in fp32 and in a lower precision
-BATCHES = 2  # of images, an epoch
+BATCHES = {"cpu": 2, "mps": 2, "cuda": 16}  # of images, an epoch
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,15 @@ def choose(study: Study, images: Images, kept: Path, home: Path, num_processors:
 
 
 def candidates(default: "Compute", num_processors: int) -> list["Compute"]:
-    """The default first; then other layouts, fp32 for a lower precision, and on a CPU more threads a process."""
+    """The default first; then other layouts, fp32 for a lower precision, more threads on a CPU, graphs on CUDA GPUs."""
     precisions = list(dict.fromkeys([default.precision, "fp32"]))
     counts = [default.threads]
     if default.device == "cpu":
         counts += [count for count in (1, 2, 4, num_processors) if count <= num_processors]
+    graphs = (False, True) if default.device == "cuda" else (False,)
     return [
-        replace(default, precision=precision, channels_last=layout, threads=count)
+        replace(default, precision=precision, channels_last=layout, threads=count, cuda_graph=graph)
+        for graph in graphs
         for precision in precisions
         for count in dict.fromkeys(counts)
         for layout in (default.channels_last, not default.channels_last)
@@ -97,11 +99,12 @@ def decide(rounds: Mapping["Compute", Sequence[float]], default: "Compute") -> "
 
 
 def name(compute: "Compute", num_processors: int) -> str:
-    """Like `fp32, channels_last, 1 thread × 2 processes`."""
+    """Like `fp32, channels_last, 1 thread × 2 processes`, or with `, CUDA graph`."""
     processes = num_processes(compute, num_processors)
     layout = "channels_last" if compute.channels_last else "channels_first"
     threads = f"{compute.threads} thread{'s' * (compute.threads > 1)}"
-    return f"{compute.precision}, {layout}, {threads} × {processes} process{'es' * (processes > 1)}"
+    graph = ", CUDA graph" * compute.cuda_graph
+    return f"{compute.precision}, {layout}, {threads} × {processes} process{'es' * (processes > 1)}{graph}"
 
 
 def num_processes(compute: "Compute", num_processors: int) -> int:
@@ -111,7 +114,10 @@ def num_processes(compute: "Compute", num_processors: int) -> int:
 def _measure(
     study: Study, kept: Path, computes: Sequence["Compute"], num_processors: int
 ) -> dict["Compute", list[float]]:
-    """Images/s of all processes of a candidate together, by candidate and round; the first is always measured."""
+    """Images/s of all processes of a candidate together, by candidate and round.
+
+    The first is always measured. The measurement ends early when its time is over, and when another candidate fails.
+    """
     most = max(num_processes(compute, num_processors) for compute in computes)
     rounds: dict[Compute, list[float]] = {}
     deadline = time.monotonic() + MOST_SECONDS
@@ -123,8 +129,17 @@ def _measure(
                 if rounds and time.monotonic() > deadline:
                     return rounds
                 count = num_processes(compute, num_processors)
-                running = [pool.submit(_rate, study, kept, asdict(compute)) for _ in range(count)]
-                rounds.setdefault(compute, []).append(sum(future.result() for future in running))
+                try:
+                    running = [pool.submit(_rate, study, kept, asdict(compute)) for _ in range(count)]
+                    rate = sum(future.result() for future in running)
+                except (HarnessError, RuntimeError) as error:  # the latter also where a process died
+                    if not rounds:
+                        raise
+                    logger.warning("%s failed and is not chosen: %s", name(compute, num_processors), error)
+                    if compute != computes[0]:
+                        rounds.pop(compute, None)
+                    return rounds
+                rounds.setdefault(compute, []).append(rate)
     return rounds
 
 
@@ -135,7 +150,8 @@ def _rate(study: Study, kept: Path, compute: dict[str, Any]) -> float:
 
     images, params = Images.open(kept), space.defaults(study)
     batch_size = int(space.resolve(study, params)["train.batch_size"] or 1)
-    speeds = speeds_of(study, images, params, training.Compute(**compute), num_images=BATCHES * batch_size)
+    num_images = BATCHES[compute["device"]] * batch_size
+    speeds = speeds_of(study, images, params, training.Compute(**compute), num_images=num_images)
     next(speeds)
     end, found = time.monotonic() + SECONDS, list[float]()
     while not found or time.monotonic() < end:

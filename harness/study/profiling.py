@@ -10,7 +10,10 @@ from typing import Any
 from harness import phases
 from harness.files import write_file
 
-ORDER = ("start-up", "preparation", "data", "forward", "backward", "optimiser", "evaluation", "writing")
+ORDER = (
+    "start-up", "preparation", "data", "forward", "backward", "forward and backward", "optimiser", "evaluation",
+    "writing",
+)  # fmt: skip
 BESIDE = "bookkeeping"  # has a thread of its own
 MICROSECONDS = 1e6
 

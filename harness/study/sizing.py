@@ -24,6 +24,7 @@ from harness.study import picturing
 MOST_CORNERS = 64  # of the model's space; more are thinned out evenly
 MEASURED_IMAGES = 1024
 MEASURED_SECONDS = 3.0
+FOR_EVER, LEAST_LR = 10**6, 1e-6  # epochs; a learning rate
 
 
 def model_sizes(
@@ -66,7 +67,8 @@ def speeds_of(
 
     from harness import models, training
 
-    values = {**space.resolve(study, params), "train.epochs": 1, "train.patience": None}
+    values = {**space.resolve(study, params), "train.epochs": FOR_EVER, "train.patience": None}
+    values |= {"train.lr": LEAST_LR, "train.rest_lr": None}  # as fast as any, and it cannot diverge
     settings = training.options_from(space.section(values, "train"))
     chosen = np.arange(min(len(images.labels), num_images))
     few = images.take(chosen)
@@ -85,8 +87,7 @@ def speeds_of(
             held_out=chosen[:1],
             num_classes=len(images.classes),
         )
-        while True:
-            (epoch,) = training.fit(model, data, options=settings, compute=compute, seed=0)
+        for epoch in training.fit(model, data, options=settings, compute=compute, seed=0):
             yield epoch.images_per_second
 
 

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -232,6 +232,7 @@ def _warn_of_imbalance(study: Study, images: Images) -> None:
 
 
 def _new_record(study: Study, name: str, images: Images, split: Manifest, choice: Choice) -> StudyRecord:
+    from harness import training
     from harness.tracking import provenance
 
     return StudyRecord(
@@ -252,7 +253,7 @@ def _new_record(study: Study, name: str, images: Images, split: Manifest, choice
             "image_shape": list(images.pixels.shape[1:]),
         },
         split_hash=split.hash,
-        compute=asdict(choice.compute),
+        compute=training.recorded(choice.compute),
         provenance={
             **provenance.collect(), "harness": __version__, "overrides": list(study.overrides),
             "definition_hash": study.definition_hash(),

@@ -9,7 +9,7 @@
 The map of a study's `train:` is the union of the fields of Train-, Optim-, Augment- and BalanceOptions.
 """
 
-from harness.training.compute import Compute, ComputeOptions, fingerprint, resolve, session
+from harness.training.compute import Compute, ComputeOptions, fingerprint, recorded, resolve, session
 from harness.training.features import Keeper, predict_logits, statistics_for
 from harness.training.loop import Fitted, FoldData, fit
 from harness.training.options import Settings, TrainOptions, options_from
@@ -28,6 +28,7 @@ __all__ = [
     "fit",
     "options_from",
     "predict_logits",
+    "recorded",
     "resolve",
     "session",
     "statistics_for",

@@ -8,12 +8,13 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 
+from harness import phases
 from harness.catalog import Between
 from harness.errors import HarnessError, TrialError
 
@@ -25,12 +26,14 @@ class ComputeOptions:
     `compute: auto` in a study, instead of these, measures once which precision, layout and threads are fastest.
     channels_last: store images as (N, H, W, C), which convolutions are faster on.
     threads: of the processor, per worker. It changes the bits of a result, so it is never guessed.
+    cuda_graph: on a CUDA GPU, capture forward and backward of a batch once and replay them; elsewhere without effect.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: bool = True
     threads: Annotated[int, Between(1, 256)] = 1
+    cuda_graph: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Compute:
     channels_last: bool
     threads: int
     micro_batches: int = 1
+    cuda_graph: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -63,7 +67,16 @@ def resolve(options: ComputeOptions) -> Compute:
     precision = options.precision
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
-    return Compute(device, precision, options.channels_last, options.threads)
+    graph = options.cuda_graph and device == "cuda"
+    return Compute(device, precision, options.channels_last, options.threads, cuda_graph=graph)
+
+
+def recorded(compute: Compute) -> dict[str, Any]:
+    """What records and the keys of folds say of it: no word of a graph without one, as before there were any."""
+    found = asdict(compute)
+    if not compute.cuda_graph:
+        del found["cuda_graph"]
+    return found
 
 
 @contextmanager
@@ -77,6 +90,8 @@ def session(compute: Compute) -> Iterator[None]:
     _keep_freed_memory()
     if compute.device == "cuda":  # read when cuBLAS starts; without it deterministic matrix products raise
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        if profiler := phases.current():
+            profiler.synchronise = _wait_for_device
     threads, cudnn, memory = torch.get_num_threads(), torch.backends.cudnn, torch.utils.deterministic
     debug_mode = torch.get_deterministic_debug_mode()
     fill = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
@@ -133,7 +148,15 @@ def fingerprint(compute: Compute) -> dict[str, str]:
         found["gpu"] = torch.cuda.get_device_name()
         found["cuda"] = str(torch.version.cuda)
         found["cudnn"] = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
+        if compute.cuda_graph:
+            found["cuda_graph"] = "true"
     return found
+
+
+def _wait_for_device() -> None:
+    """For what it was given, so that its time is that phase's; what is being captured does not run."""
+    if not torch.cuda.is_current_stream_capturing():
+        torch.cuda.synchronize()
 
 
 def _keep_freed_memory() -> None:

@@ -28,10 +28,11 @@ from harness.training.balance import epoch_order, loss_weights
 from harness.training.checkpoint import Progress
 from harness.training.compute import Compute, memory_errors
 from harness.training.features import inputs_for, statistics_for
-from harness.training.mixing import as_labels, mixer
+from harness.training.gradients import GraphedGradients, PlainGradients
+from harness.training.mixing import mixer
 from harness.training.optim import Schedule, make_optimizers, take_step
 from harness.training.options import Settings
-from harness.training.pixels import Statistics, autocast, evaluate
+from harness.training.pixels import Statistics, evaluate
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +125,8 @@ class _Training:
         self.schedule = Schedule(
             options.optim, num_epochs=options.train.epochs, steps_per_epoch=self.num_steps
         )
+        plain = PlainGradients(model, compute, self._loss)
+        self.gradients = GraphedGradients(plain) if compute.cuda_graph else plain
 
     @property
     def scored(self) -> nn.Module:
@@ -195,14 +198,9 @@ class _Training:
             before_step()
             images, targets = mix(images, labels[self.bounds[step] : self.bounds[step + 1]])
             self._set_learning_rate((epoch - 1) * self.num_steps + step)
-            for optimizer in self.optimizers:
-                optimizer.zero_grad()
-            for part, aims in zip(
-                *(whole.chunk(self.compute.micro_batches) for whole in (images, targets)), strict=True
-            ):
-                loss, hits = self._gradients(part, aims, share=len(part) / len(images))
-                losses[step] += loss
-                correct += hits
+            loss, hits = self.gradients(images, targets)
+            losses[step] += loss
+            correct += hits
             if options.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
             with phase("optimiser"):
@@ -211,18 +209,6 @@ class _Training:
                 if self.average is not None:
                     self.average.update_parameters(self.model)
         return _mean_loss(losses, self.bounds, epoch), correct.item() / len(indices)
-
-    def _gradients(
-        self, images: torch.Tensor, targets: torch.Tensor, *, share: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add those of this part of a batch: its part of the mean loss, and how many it got right."""
-        with phase("forward"):
-            with autocast(self.compute):
-                logits = self.model(images)
-            loss = self._loss(logits.float(), targets) * share
-        with phase("backward"):
-            loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach(), (logits.detach().argmax(1) == as_labels(targets)).sum()
 
     def _loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """targets: int64 (B,) labels, or (B, classes) shares of them."""

@@ -46,7 +46,10 @@ def run_all(rest: list[str]) -> None:
             arguments += ["--root", chosen.root]
         options, benchmark = parse(name, arguments)
         print(f"== {name}", file=sys.stderr)
-        document, text = run(name, benchmark, options)
+        try:
+            document, text = run(name, benchmark, options)
+        except SystemExit as missing:  # what it needs is not here
+            document, text = {"schema": 1, "benchmark": name, "not_run": str(missing)}, f"not run: {missing}"
         documents.append(document)
         if not chosen.json:
             print(f"## {name}\n\n{text}\n", flush=True)

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,14 +37,15 @@ def contenders(options: argparse.Namespace) -> Contenders:
     }
 
 
-def run(workers: int, options: argparse.Namespace) -> Run:
+def run(workers: int, options: argparse.Namespace, more: Sequence[str] = ()) -> Run:
+    """more: arguments of `tune`."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         copy_images(options.root, work / "images", options.images, seed=options.round)
         (work / "study.yaml").write_text(json.dumps(study_file(work, options.epochs)))
         program = [str(Path(sys.executable).with_name("harness")), "tune", "--study", "study.yaml"]
         environment = {**os.environ, "HARNESS_DATA": str(work / "data"), "HARNESS_HOME": str(work / "mlruns")}
-        command = [*program, "--workers", str(workers)]
+        command = [*program, "--workers", str(workers), *more]
         subprocess.run(command, cwd=work, env=environment, check=True, capture_output=True)
         store = Store(work / "mlruns")
         trials = store.read_trials("study")

@@ -1,6 +1,8 @@
 """`compute: auto`: what is chosen from which measurements, and that it is measured once."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from harness.study.probing import agrees, candidates, choose, decide, first_grad
 from harness.study.store import Store
 from harness.study.tuning import Settings, tune
 from harness.study.workforce import num_processors
-from harness.training import Compute, ComputeOptions, resolve
+from harness.training import Compute, ComputeOptions, recorded, resolve
 
 DEFAULT = Compute("cpu", "bf16", True, 1)
 CHANGES = [
@@ -31,7 +33,13 @@ def test_candidates_are_the_default_and_whatever_differs_in_one_way_or_more() ->
     assert {compute.precision for compute in found} == {"bf16", "fp32"}
     exact = candidates(replace(DEFAULT, precision="fp32"), 1)
     assert {(compute.precision, compute.threads) for compute in exact} == {("fp32", 1)}
-    assert {compute.threads for compute in candidates(replace(DEFAULT, device="cuda"), 64)} == {1}
+    on_gpu = candidates(replace(DEFAULT, device="cuda"), 64)
+    assert {compute.threads for compute in on_gpu} == {1} and not on_gpu[0].cuda_graph
+    assert (
+        {compute.cuda_graph for compute in on_gpu}
+        == {False, True}
+        != {compute.cuda_graph for compute in found}
+    )
 
 
 def test_the_default_stays_unless_another_is_faster_in_every_round() -> None:
@@ -98,8 +106,28 @@ def test_it_is_measured_once_recorded_and_kept(tmp_path: Path, monkeypatch: pyte
     for record in records:
         assert record is not None
         compute = {**record.compute, "threads": expected.threads}
-        assert compute == asdict(expected)
+        assert compute == recorded(expected)
         assert max(record.provenance["compute_measured"].values()) == 150
+
+
+def test_a_candidate_that_fails_is_not_chosen_but_the_default_must_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its process dies, as it may where a driver has a fault."""
+    other, failing = replace(DEFAULT, threads=2), replace(DEFAULT, channels_last=False)
+    study = config.load("quickstart", CHANGES)
+
+    def rate(study: object, kept: Path, compute: dict[str, object]) -> float:
+        if compute == asdict(failing):
+            raise BrokenProcessPool("a child process terminated abruptly")
+        return 50.0
+
+    monkeypatch.setattr(probing, "ProcessPoolExecutor", lambda most, mp_context: ThreadPoolExecutor(most))
+    monkeypatch.setattr(probing, "_rate", rate)
+    assert probing._measure(study, tmp_path, [DEFAULT, other, failing], 1) == {DEFAULT: [50.0], other: [50.0]}
+    assert "bf16, channels_first, 1 thread × 1 process failed and is not chosen" in caplog.text
+    with pytest.raises(BrokenProcessPool):
+        probing._measure(study, tmp_path, [failing, DEFAULT], 1)
 
 
 def test_a_damaged_choice_is_measured_again(tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""The peer is read right; the rest needs a GPU."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.benchmarks import card_training
+
+PEER = """
+import time
+import torch
+for part, count in (("train", 4), ("test", 2)):
+    data = torch.load(f"cifar10/{part}.pt")
+    assert data["images"].shape == (count, 32, 32, 3) and data["images"].dtype == torch.uint8
+    assert data["labels"].tolist() == sorted(data["labels"].tolist()) and data["classes"] == ["cat", "dog"]
+print("|  run     |  epoch  |  train_acc  |  val_acc  |  tta_val_acc  |  time_seconds  |")
+print("|  warmup  |      0  |     0.1000  |   0.1000  |               |        9.0000  |")
+print("|          |   eval  |     0.1000  |   0.1000  |       0.1000  |        9.5000  |")
+print("|       0  |      0  |     0.5000  |   0.6000  |               |        0.3000  |")
+print("|          |   eval  |     0.9000  |   0.9300  |       0.9400  |        2.5000  |", flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_peer_s_first_run_after_its_warm_up_counts(tmp_path: Path) -> None:
+    for part, count in (("train", 2), ("test", 1)):
+        for name in ("cat", "dog"):
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(folder / f"{number}.png")
+    (tmp_path / "airbench94_muon.py").write_text(PEER)
+    options = argparse.Namespace(root=tmp_path, airbench=tmp_path / "airbench94_muon.py")
+    assert card_training.airbench(options).figures == {"seconds": 2.5, "accuracy": 0.94}
+
+
+def test_a_peer_that_ends_early_is_told() -> None:
+    with pytest.raises(RuntimeError, match="ended early: no GPU"):
+        card_training._until_first_run(["no GPU"])
