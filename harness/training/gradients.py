@@ -86,7 +86,7 @@ class GraphedGradients:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = str(error).strip().partition("\n")[0]
             log.warning("the training step cannot be captured as a CUDA graph, so it is not: %s", reason)
             return None
         difference = float((first - second).norm() / first.norm().clamp_min(1e-30))

@@ -2,7 +2,7 @@
 last's end.
 
 `harness tune` as a whole runs the same study, without racing, in a fresh folder. Records and bits are the same for
-both.
+both. The ceiling is what the machine gives to processes that do nothing but train: the bare loop of `cpu_training`.
 """
 
 import argparse
@@ -31,10 +31,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def contenders(options: argparse.Namespace) -> Contenders:
-    return {
-        f"{workers} worker{'s' * (workers > 1)}": partial(run, workers, options)
-        for workers in options.workers
-    }
+    found = {f"{count} worker{'s' * (count > 1)}": partial(run, count, options) for count in options.workers}
+    bare = {f"bare loop, {count} at once": partial(ceiling, count, options) for count in options.workers}
+    return {**found, **bare}
+
+
+def ceiling(count: int, options: argparse.Namespace) -> Run:
+    """Images/s of so many processes of one thread together."""
+    code = (
+        "from argparse import Namespace; from tests.benchmarks import cpu_training as c; "
+        f"o = Namespace(blocks=1, epochs=4, batch_size=128, threads=1); "
+        f"print(c.bare(c.random_images({options.images}), o).rate)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    return Run(sum(float(process.communicate()[0]) for process in running), "images/s")
 
 
 def run(workers: int, options: argparse.Namespace, more: Sequence[str] = ()) -> Run:
