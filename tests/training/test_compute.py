@@ -1,11 +1,11 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from harness.errors import HarnessError
-from harness.training import Compute, ComputeOptions, compute, fingerprint, resolve, session
+from harness.training import Compute, ComputeOptions, compute, fingerprint, recorded, resolve, session
 
 CPU = Compute("cpu", "fp32", channels_last=True, threads=1)
 
@@ -34,6 +34,28 @@ def test_a_device_that_is_not_there_is_one_clear_line(monkeypatch: pytest.Monkey
         session(Compute("cuda", "bf16", channels_last=True, threads=1)),
     ):
         pass
+
+
+def test_a_graph_is_for_cuda_alone_and_leaves_the_keys_of_all_other_folds_as_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert resolve(ComputeOptions(device="cpu", cuda_graph=True)) == resolve(ComputeOptions(device="cpu"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    graph = resolve(ComputeOptions(device="cuda", precision="fp32", cuda_graph=True))
+    assert recorded(graph)["cuda_graph"] is True and Compute(**recorded(graph)) == graph
+    plain = replace(graph, cuda_graph=False)
+    assert Compute(**recorded(plain)) == plain
+    assert list(recorded(plain)) == ["device", "precision", "channels_last", "threads", "micro_batches"]
+
+
+def test_a_profile_waits_for_the_gpu_but_not_within_a_capture(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: happened.append("waited"))
+    for capturing, expected in ((False, ["waited"]), (True, [])):
+        happened.clear()
+        monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda answer=capturing: answer)
+        compute._wait_for_device()
+        assert happened == expected
 
 
 def test_a_session_puts_everything_back_even_after_an_error() -> None:
