@@ -33,7 +33,10 @@ def main() -> None:
 
 
 def run_all(rest: list[str]) -> None:
-    """Every benchmark, one round each unless --runs says more; --root goes to those that take one."""
+    """Every benchmark, one round each unless --runs says more, at its SMALL size if it has one.
+
+    --root goes to those that take one.
+    """
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks all")
     parser.add_argument("--runs", default="1")
     parser.add_argument("--root")
@@ -41,7 +44,7 @@ def run_all(rest: list[str]) -> None:
     chosen = parser.parse_args(rest)
     documents = []
     for name in NAMES:
-        arguments = ["--runs", chosen.runs]
+        arguments = ["--runs", chosen.runs, *getattr(import_module(f"tests.benchmarks.{name}"), "SMALL", ())]
         if chosen.root and "root" in vars(parse(name, [])[0]):
             arguments += ["--root", chosen.root]
         options, benchmark = parse(name, arguments)

@@ -25,6 +25,7 @@ from tests.benchmarks.interleave import Contenders, Run
 from tests.tracking.fake_study import CLASSES, FakeStudy
 
 FOLDS, IMAGES_PER_FOLD = 5, 40
+SMALL = ("--folds", "2000")  # in a run of all benchmarks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

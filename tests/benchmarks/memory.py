@@ -14,6 +14,7 @@ import numpy as np
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SETTLED = 100  # trials, after which memory should stay
+SMALL = ("--trials", "60")  # in a run of all benchmarks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

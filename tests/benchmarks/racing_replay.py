@@ -28,6 +28,7 @@ from harness.study.tasks import fold_tasks, shortened
 SHARES = (0.25, 0.5)  # of the epochs, of the short trainings
 WILCOXON = "Optuna's WilcoxonPruner"
 RECORDING = Path(__file__).parent / "racing_recording.json.gz"
+SMALL = ("--studies", "200")  # in a run of all benchmarks
 
 
 @dataclass(frozen=True)

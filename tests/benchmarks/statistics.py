@@ -26,6 +26,7 @@ FOLDS = 5
 TEST_FRACTION = 1 / (FOLDS - 1)
 Row = dict[str, Any]
 Learner = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+SMALL = ("--runs", "30")  # in a run of all benchmarks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
