@@ -58,6 +58,8 @@ class Study(Section):
     def definition(self) -> dict[str, Any]:
         """What makes this study this one, as JSON: all but its budget and where its data lie."""
         document: dict[str, Any] = self.model_dump(include={"compute", "cv", "objective"})
+        if not document["compute"]["cuda_graph"]:  # younger than some studies that go on
+            del document["compute"]["cuda_graph"]
         if self.measures:
             document["compute"] = "auto"
         document["data"] = {

@@ -19,7 +19,7 @@ from torch import nn
 
 from harness.files import telling_disk_trouble, write_file
 from harness.training.augment import unchanged
-from harness.training.compute import Compute
+from harness.training.compute import Compute, recorded
 from harness.training.pixels import Inputs, Pixels, Statistics, as_tensor, autocast, evaluate, measure
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Keeper:
 
         pixels: uint8 (N, C, H, W).   data_hash: names them.
         """
-        name = _name(json.dumps([encoder.key, data_hash, asdict(statistics), asdict(compute)]))
+        name = _name(json.dumps([encoder.key, data_hash, asdict(statistics), recorded(compute)]))
 
         def make() -> np.ndarray:
             return np.concatenate(list(self._parts(name, encoder, pixels, statistics, compute)))

@@ -26,7 +26,7 @@ from harness.training.augment import draw, unchanged
 from harness.training.averaging import averaged
 from harness.training.balance import epoch_order, loss_weights
 from harness.training.checkpoint import Progress
-from harness.training.compute import Compute, memory_errors
+from harness.training.compute import Compute, memory_errors, recorded
 from harness.training.features import inputs_for, statistics_for
 from harness.training.gradients import GraphedGradients, PlainGradients
 from harness.training.mixing import mixer
@@ -141,7 +141,7 @@ class _Training:
         parts = (self.train, self.inner, self.data.held_out)
         return {
             "options": {**asdict(self.options), "train": {**asdict(self.options.train), "keep_models": None}},
-            "compute": asdict(self.compute),
+            "compute": recorded(self.compute),
             "seed": self.seed,
             "indices": hashlib.sha256(b"|".join(part.tobytes() for part in parts)).hexdigest(),
             "statistics": asdict(self.statistics),
