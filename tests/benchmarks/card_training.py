@@ -47,15 +47,7 @@ def contenders(options: argparse.Namespace) -> Contenders:
 def airbench(options: argparse.Namespace) -> Run:
     """Until its first run after the warm-up is over; it would make 200."""
     with tempfile.TemporaryDirectory() as folder:
-        kept = Path(folder) / "cifar10"
-        kept.mkdir()
-        for part in ("train", "test"):
-            pixels, labels, classes = read(options.root / part)
-            images = torch.from_numpy(pixels.transpose(0, 2, 3, 1).copy())
-            torch.save(
-                {"images": images, "labels": torch.from_numpy(labels), "classes": classes},
-                kept / f"{part}.pt",
-            )
+        keep(options.root, Path(folder) / "cifar10")
         command = [sys.executable, "-u", str(options.airbench.resolve())]
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -67,6 +59,16 @@ def airbench(options: argparse.Namespace) -> Run:
             "trainings/min",
             figures={"seconds": float(seconds), "accuracy": float(accuracy)},
         )
+
+
+def keep(root: Path, folder: Path) -> None:
+    """The images as the peer's own loader leaves them after its download."""
+    folder.mkdir()
+    for part in ("train", "test"):
+        pixels, labels, classes = read(root / part)
+        images = torch.from_numpy(pixels.transpose(0, 2, 3, 1).copy())
+        document = {"images": images, "labels": torch.from_numpy(labels), "classes": classes}
+        torch.save(document, folder / f"{part}.pt")
 
 
 def _until_first_run(lines: object) -> list[str]:

@@ -5,17 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.benchmarks import card_training
 
 PEER = """
+import pathlib
 import time
-import torch
-for part, count in (("train", 4), ("test", 2)):
-    data = torch.load(f"cifar10/{part}.pt")
-    assert data["images"].shape == (count, 32, 32, 3) and data["images"].dtype == torch.uint8
-    assert data["labels"].tolist() == sorted(data["labels"].tolist()) and data["classes"] == ["cat", "dog"]
+assert pathlib.Path("cifar10/train.pt").exists() and pathlib.Path("cifar10/test.pt").exists()
 print("|  run     |  epoch  |  train_acc  |  val_acc  |  tta_val_acc  |  time_seconds  |")
 print("|  warmup  |      0  |     0.1000  |   0.1000  |               |        9.0000  |")
 print("|          |   eval  |     0.1000  |   0.1000  |       0.1000  |        9.5000  |")
@@ -25,15 +23,31 @@ time.sleep(600)
 """
 
 
-def test_the_peer_s_first_run_after_its_warm_up_counts(tmp_path: Path) -> None:
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
     for part, count in (("train", 2), ("test", 1)):
         for name in ("cat", "dog"):
             folder = tmp_path / part / name
             folder.mkdir(parents=True)
             for number in range(count):
                 Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(folder / f"{number}.png")
+    return tmp_path
+
+
+def test_the_peer_finds_the_images_that_it_would_have_downloaded(root: Path, tmp_path: Path) -> None:
+    card_training.keep(root, tmp_path / "kept")
+    for part, count in (("train", 4), ("test", 2)):
+        data = torch.load(tmp_path / "kept" / f"{part}.pt")
+        assert data["images"].shape == (count, 32, 32, 3) and data["images"].dtype == torch.uint8
+        assert data["labels"].tolist() == sorted(data["labels"].tolist()) and data["classes"] == [
+            "cat",
+            "dog",
+        ]
+
+
+def test_the_peer_s_first_run_after_its_warm_up_counts(root: Path, tmp_path: Path) -> None:
     (tmp_path / "airbench94_muon.py").write_text(PEER)
-    options = argparse.Namespace(root=tmp_path, airbench=tmp_path / "airbench94_muon.py")
+    options = argparse.Namespace(root=root, airbench=tmp_path / "airbench94_muon.py")
     assert card_training.airbench(options).figures == {"seconds": 2.5, "accuracy": 0.94}
 
 

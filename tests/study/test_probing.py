@@ -4,6 +4,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 from harness import config, datasets
 from harness.config import Study
 from harness.errors import StudyError
-from harness.study import probing
+from harness.study import probing, tuning
 from harness.study.probing import agrees, candidates, choose, decide, first_gradient
 from harness.study.store import Store
 from harness.study.tuning import Settings, tune
@@ -96,10 +97,11 @@ def test_it_is_measured_once_recorded_and_kept(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(probing, "_measure", measure)
     study = config.load("quickstart", CHANGES)
-    run(study, tmp_path, "first")
-    run(study, tmp_path, "second")
+    begin = partial(tuning._prepare, study, Store(tmp_path))
+    begin("first")
+    begin("second")
     shutil.rmtree(tmp_path / "probes")
-    run(study, tmp_path, "second")  # goes on with what is recorded
+    begin("second")  # goes on with what is recorded
     records = [Store(tmp_path).read_study(name) for name in ("first", "second")]
     expected = replace(resolve(ComputeOptions()), channels_last=False)
     assert len(times) == 1
