@@ -1,9 +1,9 @@
 """One training on a GPU: airbench94_muon as it is, and harness's speed94 with plain steps and with a CUDA graph.
 
 The peer is the file airbench94_muon.py of github.com/KellerJordan/cifar10-airbench, run in a folder of its own that has
-the images where it looks for them; the seconds are what it prints for its first run after its own warm-up, compilation
-not counted. harness's are those of its epochs, the first included. Accuracies are on the images of `test/`, the peer's
-with its test-time augmentation.
+the images where it looks for them. Its seconds are what it prints for its first run after its own warm-up, so without
+compilation and evaluation; harness's are those of its epochs, with evaluation and the capture. Accuracies are on the
+images of `test/`, the peer's with its test-time augmentation.
 """
 
 import argparse
@@ -13,13 +13,13 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 
 from harness import config, models, space
-from harness.training import Compute, FoldData, fit, options_from, session
+from harness.training import Compute, fit, options_from, session
 from tests.benchmarks.interleave import Contenders, Run
+from tests.benchmarks.peers import read
+from tests.benchmarks.whole_study import train_and_apart
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +65,8 @@ def keep(root: Path, folder: Path) -> None:
     """The images as the peer's own loader leaves them after its download."""
     folder.mkdir()
     for part in ("train", "test"):
-        pixels, labels, classes = read(root / part)
+        pixels, labels = read(root / part)
+        classes = sorted(path.name for path in (root / part).iterdir())
         images = torch.from_numpy(pixels.transpose(0, 2, 3, 1).copy())
         document = {"images": images, "labels": torch.from_numpy(labels), "classes": classes}
         torch.save(document, folder / f"{part}.pt")
@@ -84,17 +85,8 @@ def _until_first_run(lines: object) -> list[str]:
 
 def ours(graph: bool, options: argparse.Namespace) -> Run:
     compute = Compute("cuda", "bf16", channels_last=True, threads=1, cuda_graph=graph)
-    (pixels, labels, classes), (others, other_labels, _) = (
-        read(options.root / part) for part in ("train", "test")
-    )
-    indices = np.arange(len(labels) + len(other_labels))
-    data = FoldData(
-        np.concatenate([pixels, others]),
-        np.concatenate([labels, other_labels]),
-        indices[: len(labels)],
-        indices[len(labels) :],
-        len(classes),
-    )
+    data = train_and_apart(options.root / "train", options.root / "test")
+    classes = [str(label) for label in range(data.num_classes)]
     study = config.load("speed94", options.set)
     values = space.resolve(study, space.defaults(study))
     model_options = space.section(values, "model")
@@ -106,13 +98,3 @@ def ours(graph: bool, options: argparse.Namespace) -> Run:
     seconds = sum(epoch.seconds for epoch in epochs)
     accuracy = epochs[-1].validation_accuracy
     return Run(60 / seconds, "trainings/min", figures={"seconds": seconds, "accuracy": accuracy})
-
-
-def read(folder: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """uint8 (N, 3, 32, 32), int64 (N,), the classes."""
-    classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    files = [
-        (file, label) for label, name in enumerate(classes) for file in sorted((folder / name).iterdir())
-    ]
-    pixels = [np.asarray(Image.open(file).convert("RGB")).transpose(2, 0, 1) for file, _ in files]
-    return np.stack(pixels), np.array([label for _, label in files]), classes

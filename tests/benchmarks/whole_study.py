@@ -19,13 +19,16 @@ from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.scoring import corrected_standard_error
 from tests.benchmarks.interleave import Contenders, Run
 from tests.benchmarks.peers import Found, Task, network, read
+
+if TYPE_CHECKING:
+    from harness.training import FoldData
 
 SEEDS = 3
 PEERS = {
@@ -126,18 +129,10 @@ def accuracy_apart(params: dict[str, Any], task: Task) -> float:
     """Of the network with these values, trained on all images that were tuned on, on the others."""
     import torch
 
-    from harness.training import ComputeOptions, FoldData, fit, options_from, resolve, session
+    from harness.training import ComputeOptions, fit, options_from, resolve, session
     from tests.benchmarks.peers import PADDING
 
-    (pixels, labels), (others, other_labels) = read(task.train), read(Path(task.root) / "test")
-    indices = np.arange(len(labels) + len(other_labels))
-    data = FoldData(
-        np.concatenate([pixels, others]),
-        np.concatenate([labels, other_labels]),
-        indices[: len(labels)],
-        indices[len(labels) :],
-        len(np.unique(labels)),
-    )
+    data = train_and_apart(task.train, Path(task.root) / "test")
     compute = resolve(ComputeOptions(device="cpu", threads=os.cpu_count() or 1))
     values = {"epochs": task.epochs, "batch_size": params["batch_size"], "lr": params["lr"]}
     scores = []
@@ -150,6 +145,21 @@ def accuracy_apart(params: dict[str, Any], task: Task) -> float:
             )
         scores.append(last.validation_accuracy)
     return float(np.mean(scores))
+
+
+def train_and_apart(train: Path, apart: Path) -> "FoldData":
+    """All images below `train` to train on and all below `apart` held out."""
+    from harness.training import FoldData
+
+    (pixels, labels), (others, other_labels) = read(train), read(apart)
+    indices = np.arange(len(labels) + len(other_labels))
+    return FoldData(
+        np.concatenate([pixels, others]),
+        np.concatenate([labels, other_labels]),
+        indices[: len(labels)],
+        indices[len(labels) :],
+        len(np.unique(labels)),
+    )
 
 
 def copy_images(root: Path | None, target: Path, num_images: int, *, seed: int) -> None:
