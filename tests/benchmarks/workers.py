@@ -40,7 +40,7 @@ def ceiling(count: int, options: argparse.Namespace) -> Run:
     """Images/s of so many processes of one thread together."""
     code = (
         "from argparse import Namespace; from tests.benchmarks import cpu_training as c; "
-        f"o = Namespace(blocks=1, epochs=4, batch_size=128, threads=1); "
+        "o = Namespace(blocks=1, epochs=4, batch_size=128, threads=1); "
         f"print(c.bare(c.random_images({options.images}), o).rate)"
     )
     command = [sys.executable, "-W", "ignore", "-c", code]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.training import Compute, FoldData, gradients, options_from, session
+from harness.training import Compute, FoldData, fit, gradients, options_from, session
 from harness.training.gradients import GraphedGradients, Outcome, PlainGradients
 from tests.training.conftest import CPU, equal, make_data, make_model, train, weights
 
@@ -78,18 +78,12 @@ def test_a_training_that_goes_on_captures_anew_and_ends_with_the_same_bits(
     for stops_after in (1, 3):
         model = make_model(data, dropout=0.3)
         happened = play(monkeypatch, model)
-        fitting = begin(model, data, options, path)
+        fitting = fit(model, data, options=options, compute=GRAPH, seed=0, checkpoint=path)
         for _ in range(stops_after):
             next(fitting)
     for _ in fitting:
         pass
     assert happened[0] == "capture" and equal(weights(model), weights(whole))
-
-
-def begin(model: torch.nn.Module, data: FoldData, options: Any, path: Path) -> Any:
-    from harness.training import fit
-
-    return fit(model, data, options=options, compute=GRAPH, seed=0, checkpoint=path)
 
 
 @pytest.mark.parametrize(
