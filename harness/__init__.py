@@ -7,7 +7,7 @@ frames. Importing harness imports nothing else.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.results.notebook import load_study, tune
+    from harness.api import load_study, tune
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_study", "tune"]
@@ -15,7 +15,7 @@ __all__ = ["__version__", "load_study", "tune"]
 
 def __getattr__(name: str) -> Any:
     if name in ("load_study", "tune"):
-        from harness.results import notebook
+        from harness import api
 
-        return getattr(notebook, name)
+        return getattr(api, name)
     raise AttributeError(f"module 'harness' has no attribute {name!r}")

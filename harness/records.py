@@ -1,7 +1,7 @@
 """What harness writes down: the records of a study, its trials, folds and epochs, as plain data.
 
 They are the truth; MLflow's runs and Optuna's trials are views made from them. Reading and writing them is
-`study/store.py`'s job.
+`store/store.py`'s job.
 """
 
 from collections.abc import Sequence

@@ -9,6 +9,10 @@ import pytest
 from hypothesis import settings
 
 from tests import no_network
+from tests.mlflow_database import empty_database, home, new_home
+from tests.tuned_study import _tuned, tuned, tuning_of
+
+__all__ = ["_tuned", "empty_database", "home", "new_home", "tuned", "tuning_of"]
 
 no_network.forbid()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background jobs have it
@@ -43,7 +47,7 @@ def _nobody_leaves_this_machine() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _seal_the_test_images_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """One test may open them, the next may train: in a user's process that is an error."""
-    if sealed := sys.modules.get("harness.datasets.sealed"):
+    if sealed := sys.modules.get("harness.data.test_set"):
         monkeypatch.setattr(sealed, "opened", False, raising=False)
 
 

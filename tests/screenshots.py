@@ -21,7 +21,7 @@ from PIL import Image
 
 from harness.cli import run
 from harness.files import read_json
-from harness.study.store import Store
+from harness.store.store import Store
 from harness.tracking.ui import serve
 from tests.tracking.test_ui import CHROMIUM, FLAGS
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness import config
 from harness.cli import run
-from harness.datasets.decoding import UnreadableError, decode
-from harness.datasets.listing import list_images
+from harness.config.settings import Range
+from harness.config.study_file import load_study_file, parse_study_file
+from harness.data.decoding import UnreadableError, decode
+from harness.data.image_files import list_images
 from harness.errors import DataError, HarnessError, Problem, RecordError, StudyError
-from harness.settings import Range
-from harness.study.store import Store
+from harness.store.store import Store
 from tests.campaigns import hostile_folders, hostile_inputs
 from tests.campaigns.hostile_artifacts import artifacts
 from tests.campaigns.hostile_inputs import trouble
@@ -81,11 +81,13 @@ def test_each_way_to_fail_is_noticed() -> None:
 )
 def test_values_that_nothing_can_use_are_told(override: str, expected: str) -> None:
     with pytest.raises(StudyError, match=re.escape(expected)):
-        config.parse(STUDY.encode(), [override], name="x", source="x")
+        parse_study_file(STUDY.encode(), [override], name="x", source="x")
 
 
 def test_a_place_below_the_folder_of_nobody_is_a_place_like_any_other() -> None:
-    study = config.parse(STUDY.encode(), ["data={name: folder, root: ~nobody_here/x}"], name="x", source="x")
+    study = parse_study_file(
+        STUDY.encode(), ["data={name: folder, root: ~nobody_here/x}"], name="x", source="x"
+    )
     assert study.data["root"] == str(Path("~nobody_here/x").absolute())
 
 
@@ -103,7 +105,7 @@ def test_a_grid_of_many_trials_is_refused_when_it_is_read() -> None:
         "train.epochs={low: 1, high: 100000}",
     ]
     with pytest.raises(StudyError, match="a grid of 200,000 trials is too large"):
-        config.parse(STUDY.encode(), overrides, name="x", source="x")
+        parse_study_file(STUDY.encode(), overrides, name="x", source="x")
 
 
 def test_one_long_name_does_not_widen_every_line() -> None:
@@ -115,7 +117,7 @@ def test_a_huge_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     with (tmp_path / "huge.yaml").open("wb") as file:
         file.truncate(2**35)
     with pytest.raises(StudyError, match="is too large"):
-        config.load(str(tmp_path / "huge.yaml"))
+        load_study_file(str(tmp_path / "huge.yaml"))
 
 
 @pytest.mark.parametrize(

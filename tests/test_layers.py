@@ -1,6 +1,7 @@
 """The architecture: imports go downwards, heavy modules load late, one file talks to MLflow."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,31 +11,25 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "harness"
 
-# From the bottom up. A part may import from its own layer only within the same folder, and from every lower one.
-LAYERS: list[set[str]] = [
-    {"redaction"},
-    {"errors", "messages", "seeds", "shares", "__init__"},
-    {"records", "files"},
-    {"catalog", "phases"},
-    {"study_yaml", "settings"},
-    {"sections"},
-    {"config"},
-    {"space"},
-    {"models", "datasets"},
-    {"splits"},
-    {"training", "scoring"},
-    {"serving"},
-    {"tracking"},
-    {"study"},
-    {"results"},
-    {"cli"},
-    {"__main__"},
-]
+TABLE = (PACKAGE / "README.md").read_text(encoding="utf-8")
+TABLE = TABLE.partition("<!-- layers -->")[2].partition("<!-- /layers -->")[0]
+
+
+def layers() -> list[set[str]]:
+    """The rooms of each line of the table in harness/README.md, from the bottom up.
+
+    A line names its rooms before what it says of them, which begins after three spaces.
+    """
+    lines = [line for line in TABLE.strip().splitlines() if not line.startswith("```")]
+    return [set(re.split(r"\s{3,}", line)[0].split()) for line in reversed(lines)]
+
+
+LAYERS = layers()
 HEIGHT = {part: height for height, layer in enumerate(LAYERS) for part in layer}
 
 
 def part_of(module: str) -> str:
-    """The part that `harness.study.fold` belongs to: `study`."""
+    """The part that `harness.folds.fold` belongs to: `study`."""
     names = module.split(".")
     return names[1] if len(names) > 1 and names[1] != "__version__" else "__init__"
 
@@ -60,13 +55,11 @@ def own_part(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-FACADE = PACKAGE / "__init__.py"  # offers what `results.notebook` has, and imports it when it is asked for
+FACADE = PACKAGE / "__init__.py"  # offers what `api` has, and imports it when it is asked for
 
 
 def test_the_package_itself_offers_one_file() -> None:
-    assert set(imports(FACADE)) <= {
-        f"harness.results{rest}" for rest in ("", ".notebook", ".notebook.load_study", ".notebook.tune")
-    }
+    assert set(imports(FACADE)) <= {"harness.api", "harness.api.load_study", "harness.api.tune"}
 
 
 @pytest.mark.parametrize(
@@ -82,8 +75,8 @@ def test_imports_go_downwards(path: Path) -> None:
     assert not upwards
 
 
-def test_every_part_has_its_layer() -> None:
-    assert {own_part(path) for path in sources()} <= set(HEIGHT)
+def test_every_room_has_its_layer_and_every_layer_its_rooms() -> None:
+    assert {own_part(path) for path in sources()} == set(HEIGHT)
 
 
 def test_only_the_files_named_for_it_import_mlflow() -> None:
@@ -100,10 +93,10 @@ def test_only_the_files_named_for_it_import_mlflow() -> None:
 
 
 def test_nothing_that_tunes_or_reproduces_can_reach_the_test_split() -> None:
-    users = {own_part(path) for path in sources() if "harness.datasets.sealed" in set(imports(path))}
-    assert users == {"results"}
-    within = {path.stem for path in sources() if "harness.datasets.sealed" in set(imports(path))}
-    assert within == {"final", "twins"}  # twins reads pixels only, to look for duplicates
+    users = {own_part(path) for path in sources() if "harness.data.test_set" in set(imports(path))}
+    assert users == {"analysis"}
+    within = {path.stem for path in sources() if "harness.data.test_set" in set(imports(path))}
+    assert within == {"final", "duplicate_leakage"}  # the latter reads pixels only, to look for duplicates
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from harness.cli import app, run
-from harness.study.store import Store
-from tests.results.conftest import STUDY
-from tests.results.conftest import tune as tuned_without_mlflow
-from tests.serving.conftest import LEARNS
+from harness.store.store import Store
+from tests.inference.conftest import LEARNS
+from tests.tuned_study import STUDY
+from tests.tuned_study import tune as tuned_without_mlflow
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

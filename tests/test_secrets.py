@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import pytest
 
-from harness import config
 from harness.cli import run
+from harness.config.study_file import load_study_file
 from harness.errors import StoreError, StudyError
-from harness.study.team_lock import driving_alone
+from harness.store.study_lock import driving_alone
 from harness.tracking.mlflow_store import connect, telling_store_errors
 from tests.campaigns.server import free_port
 from tests.conftest import STUDY
@@ -31,7 +31,7 @@ SMALL = ["--set", "cv.folds=2", "--trials", "2", "--set", "search.batch=1", "--w
 COMMANDS = """
 import json, os, sys
 from harness.cli import main
-from harness.study import worker
+from harness.folds import worker
 
 def train_fold(*_arguments, **_options):
     raise RuntimeError(f"no answer from https://me:{os.environ['HF_TOKEN']}@host/x, {dict(os.environ)}")
@@ -229,7 +229,7 @@ def test_an_address_that_cannot_be_used_is_told_without_its_password(
         told.append(str(refused.value))
     if not uri.startswith("http"):
         with pytest.raises(StoreError) as refused:
-            mirror(uri, "x", config.load(str(study_file)), [])
+            mirror(uri, "x", load_study_file(str(study_file)), [])
         told.append(str(refused.value))
         with driving_alone(uri, "x"):
             told.append(caplog.text)
@@ -269,7 +269,7 @@ def test_a_study_that_holds_a_secret_is_refused_and_the_secret_not_repeated(
     monkeypatch.setenv("MY_SECRET", "kanarie-2")
     study_file.write_text(text)
     with pytest.raises(StudyError, match=place):
-        config.load(str(study_file), changes)
+        load_study_file(str(study_file), changes)
     sets = [word for change in changes for word in ("--set", change)]
     assert run(["tune", "--study", str(study_file), *sets]) == 2
     assert "kanarie" not in capsys.readouterr().err

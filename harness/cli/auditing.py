@@ -27,10 +27,9 @@ def audit(
     labels in texts, names and margins, for scores that are too good. Exit code 3 if the score cannot be believed.
     """
     to_stderr()
+    from harness.analysis import audit as auditing
     from harness.cli import verdicts
-    from harness.results import audit as auditing
-    from harness.results.leaderboard import started_study
-    from harness.study.store import Store
+    from harness.store.store import Store, started_study
 
     store = Store(home)
     num_processes = processes(workers, started_study(store, study))

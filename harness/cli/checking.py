@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import space
 from harness.cli.render import duration, number
-from harness.config import Study, as_json
+from harness.config import search_space
+from harness.config.settings import Choice, Range
+from harness.config.study_file import Study, as_json
 from harness.errors import HarnessError
-from harness.settings import Choice, Range
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Plan:
 
 def plan(study: Study) -> Plan:
     """Everything that can be said without loading torch or the images."""
-    first = space.defaults(study)
-    searched = space.searched(study)
+    first = search_space.defaults(study)
+    searched = search_space.searched(study)
     rows = [(path, in_words(setting), number(first[path])) for path, setting in searched.items()]
-    trials = space.num_trials(study)
+    trials = search_space.num_trials(study)
     folds = trials * study.cv.folds
     epochs = folds * _most_epochs(study)
-    size = space.grid_size(study)
+    size = search_space.grid_size(study)
     combinations = "infinitely many" if math.isinf(size) else f"{size:,.0f}"
     totals = (
         f"at most {trials} trials × {study.cv.folds} folds = {folds:,} folds, {epochs:,} epochs; "
@@ -60,7 +60,7 @@ def in_words(setting: Choice | Range) -> str:
 
 
 def ask_sizes(study: Study, overrides: list[str], *, measure: bool, images: Path | None) -> dict[str, Any]:
-    """The answer of `study/sizing.py`, from a process of its own, which also draws `images` if asked to.
+    """The answer of `search/preflight.py`, from a process of its own, which also draws `images` if asked to.
 
     Raises HarnessError if that was asked and has not happened.
     """
@@ -73,7 +73,7 @@ def ask_sizes(study: Study, overrides: list[str], *, measure: bool, images: Path
 
 def _ask(request: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "harness.study.sizing"],
+        [sys.executable, "-m", "harness.search.preflight"],
         input=json.dumps(request),
         capture_output=True,
         text=True,
@@ -92,7 +92,7 @@ def size_lines(study: Study, plan: Plan, sizes: dict[str, Any]) -> list[str]:
         return [f"models and time are unknown: {sizes['error']}"]
     lines = [_images_line(sizes["num_images"], sizes["balance"])]
     for word, (count, options) in zip(("smallest", "largest"), sizes["sizes"], strict=False):
-        differing = {path.removeprefix("model.") for path in space.searched(study)}
+        differing = {path.removeprefix("model.") for path in search_space.searched(study)}
         chosen = ", ".join(f"{key} {number(value)}" for key, value in options.items() if key in differing)
         lines.append(f"{word} model: {count:,} parameters" + (f" ({chosen})" if chosen else ""))
     if "images_per_second" in sizes:

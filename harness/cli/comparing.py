@@ -32,17 +32,17 @@ def compare(
     Corrected t-test, exact McNemar, Bayesian correlated t-test, the set that cannot be told apart, and the cheapest.
     """
     to_stderr()
+    from harness.analysis.compare import compare as comparing
     from harness.cli import verdicts
-    from harness.results.compare import compare as comparing
-    from harness.study.store import Store
+    from harness.store.store import Store
 
     if picture is not None:
         require_folder("--picture", picture)
     document = comparing(Store(home), trials, rope=rope, alpha=alpha)
     if picture is not None:
-        from harness.tracking import figures
+        from harness import plots
 
-        figures.save(figures.comparison(document), picture)
+        plots.save(plots.comparison(document), picture)
     print_json(document) if as_json else verdicts.comparison(document)
 
 
@@ -59,8 +59,8 @@ def gallery(
     """
     to_stderr()
     from harness.cli.finishing import show_in_mlflow
-    from harness.results.gallery import gallery as making
-    from harness.study.store import Store
+    from harness.report.gallery import gallery as making
+    from harness.store.store import Store
 
     store = Store(home)
     document = making(store, study, top=top, most=most)

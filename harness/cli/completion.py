@@ -8,7 +8,7 @@ import typer
 
 def study_files(incomplete: str) -> list[str]:
     """Studies that lie here or come with harness."""
-    from harness import catalog
+    from harness.config import catalog
 
     return [name for name in sorted(catalog.studies()) if name.startswith(incomplete)]
 
@@ -22,7 +22,7 @@ def started_studies(context: typer.Context, incomplete: str) -> list[str]:
 
 def kinds(context: typer.Context, incomplete: str) -> list[str]:
     """Entries of the kind that `harness list` was asked for."""
-    from harness import catalog
+    from harness.config import catalog
 
     kind = str(getattr(context.params.get("kind"), "value", context.params.get("kind")))
     names = {

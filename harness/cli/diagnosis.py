@@ -9,10 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness import __version__
+from harness.folds.executor import num_processors
 from harness.redaction import shown
-from harness.study.store import Store
-from harness.study.tuning import Settings
-from harness.study.workforce import num_processors
+from harness.store.store import Store
+from harness.tuning import Settings
 
 PACKAGES = ("torch", "torchvision", "mlflow", "optuna", "scikit-learn", "numpy", "safetensors")
 EXTRAS = {"timm": "timm", "open_clip_torch": "clip"}
@@ -78,9 +78,10 @@ def _stores(home: Path) -> Iterator[Row]:
 
 
 def _data() -> Iterator[Row]:
-    from harness import catalog, datasets
+    from harness.config import catalog
+    from harness.data import data_home, is_here
 
-    root = datasets.data_home()
+    root = data_home()
     yield (
         "data folder",
         str(root),
@@ -91,5 +92,5 @@ def _data() -> Iterator[Row]:
             needed = ", ".join(f"data.{option.name}" for option in entry.options if option.required)
             yield f"data: {name}", "your own", f"--set {needed}=…"
             continue
-        found = datasets.is_here(name)
+        found = is_here(name)
         yield f"data: {name}", "here" if found else "not here", "" if found else "downloaded on first use"

@@ -12,7 +12,7 @@ from harness.messages import to_stderr
 
 if TYPE_CHECKING:
     from harness.records import StudyRecord
-    from harness.study.store import Store
+    from harness.store.store import Store
 
 logger = logging.getLogger(__name__)
 Top = Annotated[int, typer.Option(min=1, help="How many of the best trials; trial 0 is always among them.")]
@@ -33,10 +33,9 @@ def confirm(
     Says how much of each score was luck, and whether the order held.
     """
     to_stderr()
+    from harness.analysis.confirm import confirm as confirming
     from harness.cli import verdicts
-    from harness.results.confirm import confirm as confirming
-    from harness.results.leaderboard import started_study
-    from harness.study.store import Store
+    from harness.store.store import Store, started_study
 
     store = Store(home)
     num_processes = processes(workers, started_study(store, study))
@@ -65,11 +64,10 @@ def final(
     writes the look down in the ledger, and registers the network in MLflow as the champion.
     """
     to_stderr()
+    from harness.analysis import final as finishing
+    from harness.analysis.champion import publish
     from harness.cli import verdicts
-    from harness.results import final as finishing
-    from harness.results.champion import publish
-    from harness.results.leaderboard import started_study
-    from harness.study.store import Store
+    from harness.store.store import Store, started_study
 
     store = Store(home)
     num_processes = processes(workers, started_study(store, study))
@@ -92,7 +90,7 @@ def told(steps: Iterator[str | dict[str, Any]]) -> dict[str, Any]:
 
 def remake_page(store: "Store", study: str) -> None:
     """Have the study's report, if there is one, say what was found; a fault in it is told, and no reason to fail."""
-    from harness.results.report.kept import place, remake
+    from harness.report.kept import place, remake
 
     try:
         if remake(store, study):
@@ -106,15 +104,15 @@ def remake_page(store: "Store", study: str) -> None:
 
 def show_in_mlflow(store: "Store", study: str) -> None:
     """Have MLflow's pages say what was found; without MLflow it is kept, and shown later."""
-    from harness.study.recording import redeliver
-    from harness.study.tuning import Settings
+    from harness.tracking.deliver import redeliver
+    from harness.tuning import Settings
 
     redeliver(store, study, tracking_uri=Settings(store.home).tracking_uri)
 
 
 def processes(workers: str, record: "StudyRecord", changes: Mapping[str, Any] | None = None) -> int:
     """The number behind --workers; for auto as many as `tune` would take.   changes: to how the study computes."""
-    from harness.study.workforce import usual_workers
+    from harness.folds.executor import usual_workers
 
     return num_workers(workers) or usual_workers({**record.compute, **(changes or {})})
 

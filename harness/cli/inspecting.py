@@ -44,12 +44,12 @@ def check(
     --images, how the training changes the images, and how every other augmentation would.
     """
     to_stderr()
-    from harness import config
     from harness.cli import checking, render
+    from harness.config.study_file import load_study_file
 
     if images is not None:
         require_folder("--images", images)
-    loaded = config.load(study, changes or [])
+    loaded = load_study_file(study, changes or [])
     plan = checking.plan(loaded)
     if not as_json:
         render.search_space(loaded, plan.rows, plan.totals)
@@ -119,8 +119,7 @@ def ui(
     """
     to_stderr()
     from harness.errors import UsageError
-    from harness.results.leaderboard import started_study
-    from harness.study.store import Store
+    from harness.store.store import Store, started_study
     from harness.tracking import ui as pages
 
     store = Store(home)
@@ -131,7 +130,7 @@ def ui(
             f"nothing has been tracked in {store.home} yet; begin with: harness tune --study quickstart"
         )
     if optuna:
-        from harness.study.tuning import Settings
+        from harness.tuning import Settings
 
         serving = pages.serve_optuna(Settings(store.home).storage_url, port=port, open_browser=browser)
     else:

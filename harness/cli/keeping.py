@@ -34,9 +34,9 @@ def bundle(
     reproduce works wherever the images are, or were put in with --images.
     """
     to_stderr()
+    from harness.analysis import bundle as bundling
     from harness.errors import UsageError
-    from harness.results import bundle as bundling
-    from harness.study.store import Store
+    from harness.store.store import Store
 
     store = Store(home)
     if (study is None) == (source is None):
@@ -70,10 +70,9 @@ def sync(
     """
     to_stderr()
     from harness.errors import StoreError
-    from harness.results.leaderboard import started_study
-    from harness.study import recording
-    from harness.study.store import Store
-    from harness.study.tuning import Settings
+    from harness.store.store import Store, started_study
+    from harness.tracking import deliver
+    from harness.tuning import Settings
 
     store, settings = Store(home), Settings(home.expanduser().absolute())
     names = studies or store.studies()
@@ -84,7 +83,7 @@ def sync(
         if store.is_driven(name):
             print(f"{name}: running; it delivers by itself")
             continue
-        problem = recording.sync(
+        problem = deliver.sync(
             store, name, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
         )
         print(f"{name}: {problem or 'MLflow shows all of it'}")
@@ -113,15 +112,15 @@ def gc(
     does one with a final model.
     """
     to_stderr()
-    from harness.results import cleaning
-    from harness.study.store import Store
+    from harness.analysis import garbage
+    from harness.store.store import Store
 
     store = Store(home)
-    found = cleaning.leftovers(store, studies or [])
+    found = garbage.leftovers(store, studies or [])
     total = sum(leftover.bytes for leftover in found)
     if yes:
         _forget(store, studies or [], home)
-        cleaning.remove(store, found)
+        garbage.remove(store, found)
     if as_json:
         rows = [{"path": str(one.path), "what": one.what, "bytes": one.bytes} for one in found]
         print_json({"deleted": yes, "bytes": total, "found": rows})
@@ -137,9 +136,9 @@ def _forget(store: Any, studies: list[str], home: Path) -> None:
     """Take studies out of MLflow first: what fails there is still here, and can be tried again."""
     if not studies:
         return
-    from harness.results.leaderboard import started_study
-    from harness.study.tuning import Settings
+    from harness.store.store import started_study
     from harness.tracking.mlflow_cleaning import delete_study
+    from harness.tuning import Settings
 
     uri = Settings(home.expanduser().absolute()).tracking_uri
     for name in studies:

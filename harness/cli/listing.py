@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from harness import catalog
-from harness.catalog import Entry, Option
+from harness.config import catalog
+from harness.config.catalog import Entry, Option
 from harness.errors import UsageError, did_you_mean
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli.render import console, duration, number
+from harness.folds.tasks import RUNG
 from harness.records import Epoch, StudyRecord, TrialRecord
-from harness.results.report.spelling import times
-from harness.study.driver import EpochEnded, Event, FoldBegan, FoldEnded, TrialBegan, TrialEnded
-from harness.study.tasks import RUNG
-from harness.study.tuning import StudyBegan, StudyEnded
+from harness.report.format import times
+from harness.search.driver import EpochEnded, Event, FoldBegan, FoldEnded, TrialBegan, TrialEnded
+from harness.tuning import StudyBegan, StudyEnded
 
 BARS = "▁▂▃▄▅▆▇█"
 EPOCH_LINE_SECONDS = 15.0  # plain lines: an epoch is told only if nothing was said for so long

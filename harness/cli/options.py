@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.completion import started_studies
-from harness.settings import expanded
+from harness.config.settings import expanded
 
 
 def _absolute(home: Path) -> Path:

@@ -12,8 +12,8 @@ from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
-    from harness.results.models import Found
-    from harness.serving.sorting import Sorter
+    from harness.inference.find_model import Found
+    from harness.inference.sorting import Sorter
 
 Model = Annotated[
     str, typer.Argument(help="STUDY, STUDY:7 for trial 7, models:/NAME@champion, or a model's folder.")
@@ -57,8 +57,8 @@ def predict(
     """
     to_stderr()
     from harness.cli.rows import Columns, run
-    from harness.datasets.walking import image_files
-    from harness.serving.prediction import predict_files
+    from harness.data.walking import image_files
+    from harness.inference.predict import predict_files
 
     if output is not None:
         require_folder("--output", output)
@@ -97,7 +97,7 @@ def export(
     to_stderr()
     from dataclasses import replace
 
-    from harness.serving.export import export as exporting
+    from harness.inference.export import export as exporting
 
     suffix = "-model" if format_ == "safetensors" else f".{format_}"
     if output is not None:
@@ -114,9 +114,9 @@ def export(
 
 def found_model(home: Path, model: str, *, ensemble: bool) -> "Found":
     """The model that a command is to use; where it is from is told on stderr."""
-    from harness.results.models import find_model
-    from harness.study.store import Store
-    from harness.study.tuning import Settings
+    from harness.inference.find_model import find_model
+    from harness.store.store import Store
+    from harness.tuning import Settings
 
     found = find_model(Store(home), model, Settings(home).tracking_uri, ensemble=ensemble)
     print(found.source, file=sys.stderr)
@@ -149,7 +149,7 @@ def _one_of(
 def _sorter(
     root: tuple[Literal["move", "link", "copy"], Path] | None, classes: tuple[str, ...], *, yes: bool
 ) -> "Sorter | None":
-    from harness.serving.sorting import UNSURE, Sorter
+    from harness.inference.sorting import UNSURE, Sorter
 
     if root is None:
         return None

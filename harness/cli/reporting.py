@@ -13,7 +13,7 @@ from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
-    from harness.study.store import Store
+    from harness.store.store import Store
 
 logger = logging.getLogger(__name__)
 DELIVERY_SECONDS = 10.0  # to wait for another process that is delivering the study
@@ -56,9 +56,9 @@ def report(
     several studies are compared first. A page of one study is shown in MLflow, too.
     """  # fmt: skip
     to_stderr()
-    from harness.results.report.data import collect
-    from harness.results.report.markdown import markdown
-    from harness.study.store import Store
+    from harness.report.document import collect
+    from harness.report.markdown import markdown
+    from harness.store.store import Store
 
     store = Store(home)
     if output is not None:
@@ -77,8 +77,8 @@ def report(
 
 def _write_page(store: "Store", names: list[str], found: Any, output: Path | None) -> None:
     """Write it where it was asked for; a study's own also into its folder, from where MLflow gets it."""
-    from harness.results.report.kept import place
-    from harness.results.report.page import page
+    from harness.report.html import page
+    from harness.report.kept import place
 
     content = page(found)
     if len(names) > 1:
@@ -100,8 +100,8 @@ def _written(path: Path | None, content: str) -> Path:
 
 def _show_in_mlflow(store: "Store", study: str) -> None:
     """Have MLflow show the page with the study's run; where it cannot, the next delivery does."""
-    from harness.study.recording import redeliver
-    from harness.study.tuning import Settings
+    from harness.tracking.deliver import redeliver
+    from harness.tuning import Settings
 
     if store.is_driven(study):
         return

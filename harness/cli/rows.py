@@ -18,11 +18,11 @@ from rich.live import Live
 from rich.text import Text
 
 from harness.cli.render import console
-from harness.datasets.listing import printable
+from harness.data.image_files import printable
 from harness.errors import DataError, Interrupted, Terminated
 from harness.files import telling_disk_trouble
-from harness.serving.prediction import Predicted
-from harness.serving.sorting import UNSURE, Sorter
+from harness.inference.predict import Predicted
+from harness.inference.sorting import UNSURE, Sorter
 
 Row = dict[str, Any]
 

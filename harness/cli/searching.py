@@ -14,8 +14,8 @@ from harness.messages import to_stderr
 if TYPE_CHECKING:
     import numpy as np
 
-    from harness.serving.embedding import Embedder
-    from harness.serving.index import Index
+    from harness.inference.embedding import Embedder
+    from harness.inference.index import Index
 
 MOST_PAIRS_SHOWN = 500  # on a page, which holds the pictures of both
 IndexOf = Annotated[
@@ -55,10 +55,10 @@ def similar(
     is not among its own answers.
     """
     to_stderr()
-    from harness.datasets.listing import printable
+    from harness.data.image_files import printable
     from harness.errors import UsageError
-    from harness.serving import index as indices
-    from harness.serving.embedding import Embedder
+    from harness.inference import index as indices
+    from harness.inference.embedding import Embedder
 
     queries, texts = queries or [], text or []
     if not (queries or texts or index is not None or duplicates is not None):
@@ -92,10 +92,10 @@ def _asked(
     embedder: "Embedder", queries: list[str], texts: list[str]
 ) -> list[tuple[str, "np.ndarray", str | None]]:
     """Each query: its words, its vector, and its path if it has one. Raises DataError for an unreadable file."""
-    from harness.datasets.listing import printable
-    from harness.datasets.walking import Candidate
+    from harness.data.image_files import printable
+    from harness.data.walking import Candidate
     from harness.errors import DataError
-    from harness.serving.prediction import decoded_batches
+    from harness.inference.predict import decoded_batches
 
     asked: list[tuple[str, np.ndarray, str | None]] = []
     files = [Candidate(path) for path in queries]
@@ -114,7 +114,7 @@ def _answer(index: "Index", query: str, vector: "np.ndarray", path: str | None, 
 
 
 def _named(index: "Index", number: int, **more: float) -> dict[str, Any]:
-    from harness.datasets.listing import printable
+    from harness.data.image_files import printable
 
     rounded = {name: round(value, 6) for name, value in more.items()}
     return {"number": number, "name": printable(index.names[number]), **rounded}
@@ -131,8 +131,8 @@ def _duplicates(index: "Index", threshold: float) -> dict[str, Any]:
 
 def _write_page(target: Path, document: dict[str, Any], index: "Index", paths: list[str | None]) -> None:
     from harness.files import write_file
-    from harness.serving.similar_page import Row
-    from harness.serving.similar_page import page as made
+    from harness.inference.similar_page import Row
+    from harness.inference.similar_page import page as made
 
     rows = [
         Row(

@@ -31,10 +31,10 @@ def serve(
     to_stderr()
     import webbrowser
 
-    from harness.serving import index as indices
-    from harness.serving.embedding import Embedder
-    from harness.serving.web.server import Server
-    from harness.serving.web.service import Service
+    from harness.inference import index as indices
+    from harness.inference.embedding import Embedder
+    from harness.inference.web.server import Server
+    from harness.inference.web.service import Service
 
     warnings.filterwarnings("ignore", module="PIL")  # it doubts files that it reads all the same
     found = found_model(home, model, ensemble=ensemble)

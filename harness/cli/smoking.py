@@ -16,8 +16,8 @@ def smoke(as_json: AsJson = False) -> None:
     to_stderr()
     from dataclasses import asdict
 
+    from harness import smoke as running
     from harness.errors import CheckFailed
-    from harness.results import smoke as running
 
     checks = []
     for check in running.smoke():

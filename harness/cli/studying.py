@@ -8,20 +8,11 @@ import typer
 
 from harness.cli.completion import started_studies, study_files
 from harness.cli.finishing import processes
-from harness.cli.options import (
-    DEFAULT_HOME,
-    AsJson,
-    Home,
-    Sets,
-    Study,
-    Workers,
-    num_workers,
-    print_json,
-)
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, Sets, Study, Workers, num_workers, print_json
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
-    from harness.study.tuning import Settings, StudyEnded
+    from harness.tuning import Settings, StudyEnded
 
 
 class Executor(StrEnum):
@@ -89,9 +80,9 @@ def tune(
     like: the same command goes on where it stopped, to the same bits.
     """
     to_stderr()
-    from harness import config
+    from harness import tuning
     from harness.cli import live
-    from harness.study import tuning
+    from harness.config.study_file import load_study_file
 
     settings = tuning.Settings(
         home=home,
@@ -106,7 +97,7 @@ def tune(
         gpus=gpus,
         slurm=tuple(slurm or ()),
     )
-    events = tuning.tune(config.load(study, changes or []), settings)
+    events = tuning.tune(load_study_file(study, changes or []), settings)
     try:
         ended = live.show(events)
     finally:
@@ -134,9 +125,9 @@ def status(
     several what each gains over the one before it, with the gain's error.
     """
     to_stderr()
+    from harness.analysis import leaderboard
     from harness.cli import render
-    from harness.results import leaderboard
-    from harness.study.store import Store
+    from harness.store.store import Store
 
     store = Store(home)
     if studies and len(studies) > 1:
@@ -167,10 +158,9 @@ def reproduce(
     --set compute.threads=2 and the like try it under other circumstances.
     """
     to_stderr()
+    from harness.analysis import reproduce as reproducing
     from harness.cli import live, render
-    from harness.results import reproduce as reproducing
-    from harness.results.leaderboard import started_study
-    from harness.study.store import Store
+    from harness.store.store import Store, started_study
 
     store = Store(home)
     compute = _compute_changes(changes or [])
@@ -183,9 +173,9 @@ def reproduce(
 
 def _show(ended: "StudyEnded", settings: "Settings", *, as_json: bool) -> dict[str, Any]:
     """What came of it: the leaderboard, where the time went if that was asked for, what to do next."""
+    from harness.analysis import leaderboard
     from harness.cli import render
-    from harness.results import leaderboard
-    from harness.study.store import Store
+    from harness.store.store import Store
 
     document = leaderboard.status(Store(settings.home), ended.record.name)
     if settings.profile:
@@ -202,10 +192,10 @@ def _show(ended: "StudyEnded", settings: "Settings", *, as_json: bool) -> dict[s
 
 def _compute_changes(changes: list[str]) -> dict[str, Any]:
     """The `compute.…=` overrides of reproduce, checked like a study's."""
-    from harness import catalog
+    from harness.config import catalog
+    from harness.config.settings import Choice, Range, parse_setting
+    from harness.config.yaml import parse_value
     from harness.errors import Problem, StudyError, did_you_mean
-    from harness.settings import Choice, Range, parse_setting
-    from harness.study_yaml import parse_value
 
     options, chosen, problems = catalog.compute_options(), {}, []
     for change in changes:

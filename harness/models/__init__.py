@@ -19,7 +19,7 @@ from inspect import signature
 
 from torch import nn
 
-from harness import catalog
+from harness.config import catalog
 from harness.errors import UsageError, did_you_mean
 from harness.records import Scalar
 

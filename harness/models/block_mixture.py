@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.catalog import Between
+from harness.config.catalog import Between
 
 EVALUATION_BATCH = 128  # every image has kernels of its own, so memory grows with the batch
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}

@@ -19,10 +19,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from harness.config.settings import expanded
 from harness.errors import HarnessError, UsageError, did_you_mean
 from harness.models.frozen import Encoder, loaded
 from harness.models.weights import from_hub, sha256
-from harness.settings import expanded
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the images that OpenAI's CLIP was trained on
 STD = (0.26862954, 0.26130258, 0.27577711)

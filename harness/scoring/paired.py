@@ -10,7 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from harness.scoring.honest import corrected_standard_error
+from harness.scoring.standard_errors import corrected_standard_error
 
 
 def corrected_t_test(differences: Sequence[float], *, test_fraction: float) -> tuple[float, float]:

@@ -1,1 +1,1 @@
-"""What people do with trained models outside of a study."""
+"""The name under which models that are already in MLflow look for their loader; it lives in `harness.inference`."""

@@ -1,22 +1,5 @@
-"""The loader that MLflow calls for a logged model: `mlflow.pyfunc.load_model("runs:/<run id>/model")`."""
+"""What the MLmodel files of earlier releases name as their loader."""
 
-from pathlib import Path
-from typing import Any
+from harness.inference.pyfunc import _load_pyfunc
 
-import numpy as np
-
-from harness.serving.model import TrialModel, load_trial_model
-
-
-class PyfuncModel:
-    """uint8 (N, C, H, W) images in, float32 (N, classes) logits out."""
-
-    def __init__(self, model: TrialModel):
-        self.model = model
-
-    def predict(self, images: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:
-        return self.model.predict_logits(np.asarray(images))
-
-
-def _load_pyfunc(path: str) -> PyfuncModel:
-    return PyfuncModel(load_trial_model(Path(path)))
+__all__ = ["_load_pyfunc"]

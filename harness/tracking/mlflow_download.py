@@ -9,7 +9,7 @@ SCHEME = "models:/"
 
 
 def download(uri: str, name: str, folder: Path) -> Path:
-    """The folder, below `folder`, that `serving/packaging.py` filled for this version of a registered model.
+    """The folder, below `folder`, that `store/model_files.py` filled for this version of a registered model.
 
     uri: MLflow's.   name: models:/NAME@ALIAS or models:/NAME/VERSION.
     Raises UsageError for another name, or one that MLflow does not know; StoreError if it cannot be reached.

@@ -31,7 +31,7 @@ def write_mlmodel(path: Path, study: StudyRecord, run_id: str, model: Any) -> No
     )
     description.add_flavor(  # as mlflow.pyfunc.add_to_model does, whose import warns and takes long
         "python_function",
-        loader_module="harness.serving.pyfunc",
+        loader_module="harness.inference.pyfunc",
         python_version=platform.python_version(),
         data="data",
         env={"virtualenv": "python_env.yaml"},

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.records import FoldRecord, StudyRecord, TrialRecord
-from harness.serving import packaging
+from harness.store import model_files
 from harness.tracking import views
 from harness.tracking.mlflow_model import write_mlmodel
 from harness.tracking.mlflow_store import connect, pages, telling_store_errors
@@ -102,7 +102,7 @@ def _model(
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         path = Path(folder) / "model"
-        packaging.write_model(path / "data", study, trial, [refit], temperature=temperature)
+        model_files.write_model(path / "data", study, trial, [refit], temperature=temperature)
         write_mlmodel(path, study, run_id, model)
         client.log_model_artifacts(model.model_id, str(path))
     return client.finalize_logged_model(model.model_id, "READY")

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 from harness.errors import StoreError
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
-from harness.serving import packaging
-from harness.tracking import study_files, views
+from harness.store import model_files
+from harness.store.trial_scores import temperature_of
+from harness.tracking import artifacts, views
 from harness.tracking.findings import Findings
 from harness.tracking.mlflow_model import write_mlmodel
 from harness.tracking.mlflow_store import connect, pages, telling_store_errors
-from harness.tracking.summaries import temperature_of
 from harness.tracking.views import STUDY, Place, Point, View
 
 logger = logging.getLogger(__name__)
@@ -123,8 +123,8 @@ class MlflowTracker:
         with_pictures = final or monotonic() >= self._pictures_due
         self._show(
             views.study_view(
-                study, trials, findings, final=final, note=study_files.note(study, trials, findings),
-                files=study_files.writer(study, trials, importances, findings, with_pictures=with_pictures),
+                study, trials, findings, final=final, note=artifacts.note(study, trials, findings),
+                files=artifacts.writer(study, trials, importances, findings, with_pictures=with_pictures),
             )
         )  # fmt: skip
         if with_pictures:
@@ -141,12 +141,12 @@ class MlflowTracker:
         if len(records) < len(trial.folds):
             logger.warning("trial %d: a fold's record is gone; MLflow does not show the trial", trial.number)
             return
-        files = None if trial.state == "running" else study_files.trial_writer(study, records)
+        files = None if trial.state == "running" else artifacts.trial_writer(study, records)
         view = views.trial_view(study, trial, records, final=final, files=files)
         if place not in self._runs:
             self._create(view, parent=STUDY)
         for record in records:
-            fold = views.fold_view(study, trial, record, files=study_files.fold_writer(study, record))
+            fold = views.fold_view(study, trial, record, files=artifacts.fold_writer(study, record))
             if not self._shows(fold.place, fold.version):
                 if fold.place not in self._runs:
                     self._create(fold, parent=place)
@@ -246,7 +246,7 @@ class MlflowTracker:
             if not wanted or ready or trial.state != "complete":
                 continue
             records = [record for key in trial.folds if (record := folds.get(key)) is not None]
-            if len(records) == len(trial.folds) and packaging.has_weights(records):
+            if len(records) == len(trial.folds) and model_files.has_weights(records):
                 self._deliver_model(study, trial, records)
 
     def _deliver_model(self, study: StudyRecord, trial: TrialRecord, records: Sequence[FoldRecord]) -> None:
@@ -268,7 +268,7 @@ class MlflowTracker:
         with tempfile.TemporaryDirectory(prefix="harness-") as folder:
             path = Path(folder) / "model"
             try:
-                packaging.write_model(
+                model_files.write_model(
                     path / "data", study, trial, records, temperature=temperature_of(records)
                 )
             except FileNotFoundError:  # a better trial's models have just replaced these

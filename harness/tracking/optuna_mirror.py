@@ -4,8 +4,8 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from harness import space
-from harness.config import Study
+from harness.config import search_space
+from harness.config.study_file import Study
 from harness.errors import StoreError
 from harness.records import TrialRecord
 from harness.redaction import redacted
@@ -41,7 +41,7 @@ def _frozen(study: Study, trial: TrialRecord) -> Any:
     frozen = create_trial(
         state=TrialState.FAIL if failed else TrialState.COMPLETE,
         params=trial.params,
-        distributions=space.distributions(study),
+        distributions=search_space.distributions(study),
         value=None if failed else trial.mean,
         user_attrs={"state": trial.state, "reason": trial.reason, "standard_error": trial.standard_error},
         intermediate_values=dict(enumerate(trial.scores)),

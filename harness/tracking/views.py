@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far
+from harness.store.trial_scores import summary
 from harness.tracking.findings import Findings
 from harness.tracking.spelling import cut, flattened, params
-from harness.tracking.summaries import summary
 
 VERSION = "2"  # of the views; raised when they change, so that older runs are brought up to date
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 import torch
 
-from harness import phases
-from harness.catalog import Between
+from harness import profiler
+from harness.config.catalog import Between
 from harness.errors import HarnessError, TrialError
 
 
@@ -90,8 +90,8 @@ def session(compute: Compute) -> Iterator[None]:
     _keep_freed_memory()
     if compute.device == "cuda":  # read when cuBLAS starts; without it deterministic matrix products raise
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        if profiler := phases.current():
-            profiler.synchronise = _wait_for_device
+        if running := profiler.current():
+            running.synchronise = _wait_for_device
     threads, cudnn, memory = torch.get_num_threads(), torch.backends.cudnn, torch.utils.deterministic
     debug_mode = torch.get_deterministic_debug_mode()
     fill = memory.fill_uninitialized_memory  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from harness.phases import phase
+from harness.profiler import phase
 from harness.training.compute import Compute
 from harness.training.mixing import as_labels
 from harness.training.pixels import autocast

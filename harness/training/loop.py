@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.errors import TrialError
-from harness.phases import phase, timed
+from harness.profiler import phase, timed
 from harness.records import Epoch
 from harness.seeds import seed_for
 from harness.training import checkpoint as checkpoints
@@ -254,7 +254,7 @@ class _Training:
             initialise(next(self.images.batches(chosen, positions, [0, len(chosen)])))
 
     def _inner_split(self) -> tuple[np.ndarray, np.ndarray]:
-        from harness.splits.folds import inner_split
+        from harness.data.folds import inner_split
 
         fraction, seed = self.options.train.inner_fraction, seed_for(self.seed, "inner")
         train, inner = inner_split(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import nn
 
-from harness.catalog import Between
+from harness.config.catalog import Between
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import torch
 
-from harness import config, models, space
+from harness import models
+from harness.config import search_space
+from harness.config.study_file import load_study_file
 from harness.training import Compute, fit, options_from, session
 from tests.benchmarks.interleave import Contenders, Run
 from tests.benchmarks.peers import read
@@ -87,13 +89,13 @@ def ours(graph: bool, options: argparse.Namespace) -> Run:
     compute = Compute("cuda", "bf16", channels_last=True, threads=1, cuda_graph=graph)
     data = train_and_apart(options.root / "train", options.root / "test")
     classes = [str(label) for label in range(data.num_classes)]
-    study = config.load("speed94", options.set)
-    values = space.resolve(study, space.defaults(study))
-    model_options = space.section(values, "model")
+    study = load_study_file("speed94", options.set)
+    values = search_space.resolve(study, search_space.defaults(study))
+    model_options = search_space.section(values, "model")
     with session(compute):
         torch.manual_seed(options.round)
         model = models.build(str(model_options.pop("name")), 3, 32, classes, model_options)
-        settings = options_from(space.section(values, "train"))
+        settings = options_from(search_space.section(values, "train"))
         epochs = list(fit(model, data, options=settings, compute=compute, seed=options.round))
     seconds = sum(epoch.seconds for epoch in epochs)
     accuracy = epochs[-1].validation_accuracy

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from harness import config
-from harness.datasets.images import Images
-from harness.study.probing import choose, name
-from harness.study.workforce import num_processors
+from harness.config.study_file import load_study_file
+from harness.data.images import Images
+from harness.folds.executor import num_processors
+from harness.search.autotune import choose, name
 
 NETWORKS = {
     "simple_cnn": ["model.name=simple_cnn"],
@@ -38,7 +38,9 @@ def report(options: argparse.Namespace) -> list[dict[str, Any]]:
     for network, changes in NETWORKS.items():
         with tempfile.TemporaryDirectory() as folder:
             images.save(Path(folder) / "images")
-            study = config.load("smoke", ["model={}", *changes, "train={batch_size: 128}", "compute=auto"])
+            study = load_study_file(
+                "smoke", ["model={}", *changes, "train={batch_size: 128}", "compute=auto"]
+            )
             choice = choose(study, images, Path(folder) / "images", Path(folder), num_processors())
             chosen = name(choice.compute, num_processors())
             rows.append({"network": network, "chosen": chosen, "measured": choice.measured})

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.datasets.duplicates import find
+from harness.data.near_duplicates import find
 from tests.benchmarks.interleave import Contenders, Run
-from tests.datasets.photographs import brighter, flipped, jpeg, more_contrast, shifted
+from tests.data.photographs import brighter, flipped, jpeg, more_contrast, shifted
 
 CHANGES = {
     "flipped": flipped,
@@ -80,10 +80,10 @@ def timed(images: np.ndarray) -> tuple[Run, np.ndarray]:
 
 
 def read(root: Path, count: int) -> np.ndarray:
-    from harness import datasets
+    from harness.data import load_training
 
     settings = {"name": "folder", "root": str(root), "test_fraction": 0.001}
-    images = datasets.load_training(settings)
+    images = load_training(settings)
     return np.asarray(images.pixels[np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)])
 
 

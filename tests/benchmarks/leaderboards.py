@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.data.folds import make_folds
+from harness.data.split import Manifest
 from harness.records import FoldRecord, TrialRecord
-from harness.splits.folds import make_folds
-from harness.splits.manifest import Manifest
-from harness.study.store import Store
+from harness.store.store import Store
 from tests.benchmarks.interleave import Contenders, Run
 from tests.tracking.fake_study import CLASSES, FakeStudy
 
@@ -102,7 +102,7 @@ def write_fold(
 
 
 def write_split(store: Store, labels: np.ndarray, fold_of: np.ndarray) -> None:
-    from harness.datasets.images import Images
+    from harness.data.images import Images
 
     pixels = np.arange(len(labels), dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 8, 8), np.uint8)
     images = Images(pixels, labels.astype(np.int64), tuple(CLASSES))

@@ -22,16 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def report(options: argparse.Namespace) -> list[dict[str, Any]]:
-    from harness import config
-    from harness.study import tuning
-    from harness.study.driver import TrialEnded
+    from harness import tuning
+    from harness.config.study_file import load_study_file
+    from harness.search.driver import TrialEnded
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         write_images(work / "images")
         os.environ["HARNESS_DATA"] = str(work / "data")
         (work / "study.yaml").write_text(STUDY.format(root=work / "images", trials=options.trials))
-        study = config.load(str(work / "study.yaml"))
+        study = load_study_file(str(work / "study.yaml"))
         settings = tuning.Settings(home=work / "mlruns", workers=1, offline=True)
         found = [
             (event.trial.number, resident(), open_files())

@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from harness.folds.tasks import fold_tasks, shortened
+from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import FoldRecord
-from harness.results.leaderboard import started_study
-from harness.study.extra import train_tasks, workplace_of
-from harness.study.racing import RULES, Field, Rule, stops_at_rung
-from harness.study.store import Store
-from harness.study.tasks import fold_tasks, shortened
+from harness.search.racing import RULES, Field, Rule, stops_at_rung
+from harness.store.store import Store, started_study
 
 SHARES = (0.25, 0.5)  # of the epochs, of the short trainings
 WILCOXON = "Optuna's WilcoxonPruner"

@@ -14,7 +14,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from harness.study.store import Store
+from harness.store.store import Store
 from tests.benchmarks.interleave import Contenders, Run
 from tests.benchmarks.whole_study import copy_images
 from tests.benchmarks.workers import hash_of, study_file
@@ -38,8 +38,8 @@ def contenders(options: argparse.Namespace) -> Contenders:
 def run(num_nodes: int, options: argparse.Namespace, *, killed: bool = False) -> Run:
     from ray.cluster_utils import Cluster
 
-    from harness import config
-    from harness.study.tuning import Settings
+    from harness.config.study_file import load_study_file
+    from harness.tuning import Settings
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     logging.disable(logging.WARNING)
@@ -48,7 +48,7 @@ def run(num_nodes: int, options: argparse.Namespace, *, killed: bool = False) ->
         os.environ["HARNESS_DATA"] = str(work / "data")
         copy_images(options.root, work / "images", options.images, seed=options.round)
         (work / "study.yaml").write_text(json.dumps(study_file(work, options.epochs)))
-        study = config.load(str(work / "study.yaml"))
+        study = load_study_file(str(work / "study.yaml"))
         if num_nodes == 0:
             return timed(study, Settings(work / "mlruns", workers=1, offline=True), None)
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -64,8 +64,8 @@ def run(num_nodes: int, options: argparse.Namespace, *, killed: bool = False) ->
 
 def timed(study: object, settings: object, cluster: object) -> Run:
     """cluster: of which a node is to be killed in the middle of the second fold, or None."""
-    from harness.study.driver import EpochEnded, FoldEnded
-    from harness.study.tuning import tune
+    from harness.search.driver import EpochEnded, FoldEnded
+    from harness.tuning import tune
 
     began = ended = 0.0
     folds = epochs = 0

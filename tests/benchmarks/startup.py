@@ -22,10 +22,10 @@ import os, sys, time
 from pathlib import Path
 
 if __name__ == "__main__":
-    from harness import config
-    from harness.study import tuning
+    from harness.config.study_file import load_study_file
+    from harness import tuning
     settings = tuning.Settings(home=Path("mlruns").absolute(), workers=int(sys.argv[1]), offline=True)
-    for event in tuning.tune(config.load("study.yaml"), settings):
+    for event in tuning.tune(load_study_file("study.yaml"), settings):
         if type(event).__name__ == "EpochEnded":
             print(time.time(), flush=True)
             os._exit(0)

@@ -17,10 +17,10 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import sem
 
-from harness.scoring.honest import corrected_interval
+from harness.scoring.bbc_cv import corrected_best
 from harness.scoring.paired import corrected_t_test, holm, indistinguishable, mcnemar, smallest_difference
-from harness.scoring.selection import corrected_best
-from harness.study.racing import RULES, Field
+from harness.scoring.standard_errors import corrected_interval
+from harness.search.racing import RULES, Field
 
 FOLDS = 5
 TEST_FRACTION = 1 / (FOLDS - 1)

@@ -1,7 +1,7 @@
 """The figures that the default rule was chosen by, on fewer simulated studies."""
 
-from harness.sections import Search
-from harness.study.racing import RULES
+from harness.config.sections import Search
+from harness.search.racing import RULES
 from tests.benchmarks.racing_replay import WILCOXON, recording, replayed, simulate
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import optuna
 import pytest
 
-from harness import config, models
-from harness.settings import Choice, Range
+from harness import models
+from harness.config.settings import Choice, Range
+from harness.config.study_file import load_study_file
 from tests.benchmarks import whole_study
 from tests.benchmarks.peers import Task, network, read, stock
 
@@ -28,7 +29,7 @@ def test_images_to_tune_on_and_apart_are_balanced_and_different(tmp_path: Path) 
 def test_harness_is_given_the_space_and_the_network_of_the_others(tmp_path: Path) -> None:
     task = Task(str(tmp_path), trials=3, epochs=2, folds=2, seed=4)
     (tmp_path / "study.yaml").write_text(json.dumps(whole_study.study_file(task, None)))
-    study = config.load(str(tmp_path / "study.yaml"))
+    study = load_study_file(str(tmp_path / "study.yaml"))
     searched = {name for name, setting in study.settings().items() if isinstance(setting, Choice | Range)}
     trial = optuna.trial.FixedTrial({"width": 8, "dropout": 0.1, "lr": 0.1, "batch_size": 64})
     params = stock.suggest(trial)

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.study.store import Store
+from harness.store.store import Store
 from tests.benchmarks.interleave import Contenders, Run
 from tests.benchmarks.whole_study import copy_images
 

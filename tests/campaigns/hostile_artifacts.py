@@ -17,19 +17,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness import config
-from harness.datasets.decoding import UnreadableError, decode
-from harness.datasets.images import Images
-from harness.datasets.parts import load_part
+from harness.analysis.leaderboard import status as leaderboard_status
+from harness.analysis.test_set_ledger import Ledger
+from harness.config.study_file import parse_study_file
+from harness.data.decoding import UnreadableError, decode
+from harness.data.images import Images
+from harness.data.parts import load_part
+from harness.data.split import Manifest
 from harness.errors import HarnessError
 from harness.files import digest, sealed_json, write_json
+from harness.inference.model import load_trial_model
 from harness.records import FoldRecord, TrialRecord, to_json
-from harness.results.leaderboard import started_study
-from harness.results.leaderboard import status as leaderboard_status
-from harness.results.ledger import Ledger
-from harness.serving.model import load_trial_model
-from harness.splits.manifest import Manifest
-from harness.study.store import Store
+from harness.store.store import Store, started_study
 from harness.training import checkpoint, features
 from tests.campaigns.hostile_bundles import KEY, STUDY, bundles
 from tests.campaigns.hostile_inputs import silent
@@ -113,7 +112,7 @@ def _cases(folder: Path, payload: Payload) -> Iterator[Case]:
     tags = ("apply:os.system", "new:os.system", "object/apply:builtins.open", "module:os", "name:os.system")
     for tag in tags:
         text = f"data: !!python/{tag} ['{payload.marker}', 'w']\n".encode()
-        yield f"YAML tag {tag}", lambda text=text: config.parse(text, (), name="x", source="x")  # type: ignore[misc]
+        yield f"YAML tag {tag}", lambda text=text: parse_study_file(text, (), name="x", source="x")  # type: ignore[misc]
 
 
 def _models(folder: Path, made: dict[str, bytes]) -> Iterator[Case]:
@@ -253,7 +252,7 @@ def _arrays(folder: Path, made: dict[str, bytes]) -> Iterator[Case]:
 
 def _images(folder: Path, made: dict[str, bytes]) -> Iterator[Case]:
     """Bombs, and formats that are programs."""
-    from tests.datasets.test_decoding import png_bomb
+    from tests.data.test_decoding import png_bomb
 
     bombs = {
         "bomb": png_bomb(2**31 - 1, 2**31 - 1),

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.analysis import bundle
 from harness.errors import RecordError
 from harness.files import digest, sealed_json
 from harness.records import StudyRecord, to_json
-from harness.results import bundle
-from harness.study.store import Store
+from harness.store.store import Store
 
 Files = dict[str, bytes]
 KEY = "ab" * 20

@@ -24,9 +24,9 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from harness import config
 from harness.cli import app, checking, run
-from harness.datasets.decoding import UnreadableError, decode
+from harness.config.study_file import parse_study_file
+from harness.data.decoding import UnreadableError, decode
 from harness.errors import HarnessError
 
 SECONDS = 2.0  # of processor time, all threads: others may share the machine
@@ -59,11 +59,11 @@ def study_files(n: int, seed: int) -> list[str]:
     """Mutated study files, read as `harness check` reads them."""
 
     def read(raw: bytes) -> None:
-        study = config.parse(raw, (), name="hostile", source="hostile.yaml")
+        study = parse_study_file(raw, (), name="hostile", source="hostile.yaml")
         checking.plan(study)
         study.definition_hash()
 
-    config.parse(STUDIES[0], (), name="warm", source="warm.yaml")
+    parse_study_file(STUDIES[0], (), name="warm", source="warm.yaml")
     chances = (random.Random(f"study file {seed} {number}") for number in range(n))
     made = (mutated(chance.choice(STUDIES), chance, SNIPPETS) for chance in chances)
     return [said for raw in made if (said := trouble(lambda raw=raw: read(raw), HarnessError, raw))]  # type: ignore[misc]
@@ -255,7 +255,7 @@ def _elsewhere() -> Iterator[Path]:
     with (
         tempfile.TemporaryDirectory(prefix="harness-hostile-") as scratch,
         patch.dict(os.environ, HARNESS_HOME=f"{scratch}/store", HARNESS_DATA=f"{scratch}/data"),
-        patch("harness.study.tuning.tune", refuse),
+        patch("harness.tuning.tune", refuse),
         patch("logging.basicConfig"),
         silent(),
         patch("harness.cli.checking.ask_sizes", refuse),

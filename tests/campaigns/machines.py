@@ -9,8 +9,8 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from harness import config
-from harness.study.store import Store
+from harness.config.study_file import load_study_file
+from harness.store.store import Store
 from tests.campaigns.processes import descendants
 from tests.campaigns.victim import STUDY_NAME, Victim
 
@@ -78,8 +78,8 @@ def first_starts(victim: Victim, chance: random.Random, attempt: int) -> str:
 
 def crowd(victim: Victim, chance: random.Random, attempt: int) -> str:
     """Eight workers and many small folds: none is lost, none is trained twice, and the study is that of one worker."""
-    from harness.study.driver import EpochEnded, FoldEnded
-    from harness.study.tuning import Settings, tune
+    from harness.search.driver import EpochEnded, FoldEnded
+    from harness.tuning import Settings, tune
 
     trials = 8 if attempt == 0 else 200
     changes = [
@@ -89,7 +89,7 @@ def crowd(victim: Victim, chance: random.Random, attempt: int) -> str:
         "model.width=1",
         f"search.seed={attempt}",
     ]
-    study, outcomes = config.load(str(victim.path), changes), []
+    study, outcomes = load_study_file(str(victim.path), changes), []
     for workers in (CROWD, 1):
         home, trained, ended = (
             victim.home(f"crowd {attempt} {workers}"),
@@ -114,9 +114,9 @@ def crowd(victim: Victim, chance: random.Random, attempt: int) -> str:
 
 
 def _be_impatient() -> None:
-    from harness.study import workforce
+    from harness.folds import executor
 
-    workforce.ProcessExecutor = partial(workforce.ProcessExecutor, patience=PATIENCE)  # type: ignore[misc,assignment]
+    executor.ProcessExecutor = partial(executor.ProcessExecutor, patience=PATIENCE)  # type: ignore[misc,assignment]
 
 
 def _workers(driver: int) -> set[int]:

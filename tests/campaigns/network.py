@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from harness.study import recording
-from harness.study.store import Store
+from harness.store.store import Store
+from harness.tracking import deliver
 from tests.campaigns.victim import STUDY_NAME, Victim
 
 DELIVERIES = 60  # commands within which a server that fails one request in ten has everything
@@ -86,11 +86,11 @@ def outages(victim: Victim, chance: random.Random, attempt: int) -> str:
 def _deliver(victim: Victim, home: Path) -> int:
     """Deliver, as `harness sync` does, until the server has taken everything: how often that was necessary."""
     for count in range(DELIVERIES):
-        problem = recording.sync(
+        problem = deliver.sync(
             Store(home),
             STUDY_NAME,
             tracking_uri=victim.proxy.uri,
-            storage_url=recording.default_storage_url(home),
+            storage_url=deliver.default_storage_url(home),
         )
         if not problem:
             return count

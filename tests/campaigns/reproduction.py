@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from harness import __version__
+from harness.analysis.reproduce import reproduce
 from harness.cli import render
+from harness.data.split import Manifest
 from harness.errors import HarnessError
 from harness.files import read_json, write_json
-from harness.results.reproduce import reproduce
-from harness.splits.manifest import Manifest
-from harness.study.fold import RECIPE
-from harness.study.store import Store
+from harness.folds.fold import RECIPE
+from harness.store.store import Store
 
 STUDY = """\
 data: {name: digits, test_fraction: 0.8}
@@ -165,7 +165,7 @@ PLANTS: dict[str, Callable[[Victim], Planted]] = {
 
 def reproductions(n: int, seed: int) -> list[str]:
     """n reproductions, each with one thing planted, `nothing` among them: what did not hold, or an empty list."""
-    from tests.results.conftest import tune
+    from tests.tuned_study import tune
 
     failures: list[str] = []
     with tempfile.TemporaryDirectory(prefix="harness-reproductions-") as folder:

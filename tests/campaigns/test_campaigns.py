@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.study.store import Store
+from harness.store.store import Store
 from tests.campaigns.attacks import ATTACKS
 from tests.campaigns.processes import descendants
 from tests.campaigns.victim import Victim

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.records import StudyRecord
-from harness.study.store import Store
+from harness.store.store import Store
 from harness.tracking import views
 from tests.campaigns.server import FaultProxy, TrackingServer
 
@@ -27,7 +27,7 @@ search: {trials: 3, batch: 2, sampler: random, racing: none}
 objective: accuracy
 """
 STUDY_NAME = "victim"
-PRELOADED = ["harness.study.preload", "tests.campaigns.preload"]
+PRELOADED = ["harness.folds.preload", "tests.campaigns.preload"]
 Before = Callable[[], None]
 
 
@@ -166,13 +166,13 @@ def _run(path: Path, home: Path, name: str, workers: int, before: Before | None,
     _beside(home, name, "error").unlink(missing_ok=True)
     if before is not None:
         before()
-    from harness import config
-    from harness.study import tuning
+    from harness import tuning
+    from harness.config.study_file import load_study_file
 
     try:
         settings = tuning.Settings(home, workers=workers, offline=not uri, name=name)
         began = time.monotonic()
-        for event in tuning.tune(config.load(str(path)), settings):
+        for event in tuning.tune(load_study_file(str(path)), settings):
             if not isinstance(event, tuning.StudyEnded):
                 trained = time.monotonic()
         document = {"training": trained - began, "leaving": time.monotonic() - trained}

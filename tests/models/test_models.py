@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from harness import catalog, models
+from harness import models
+from harness.config import catalog
 from harness.errors import UsageError
 
 NAMES = sorted(catalog.models())

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import sklearn.metrics as reference
 
-from harness import catalog, scoring
+from harness import scoring
+from harness.config import catalog
 from harness.scoring import METRICS
 
 

@@ -11,15 +11,15 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from harness import config
-from harness.datasets import sealed
+from harness import tuning
+from harness.analysis.final import Request, final
+from harness.config.study_file import Study, load_study_file
+from harness.data import test_set
+from harness.folds.processes import InlineExecutor
+from harness.folds.tasks import make_tasks
 from harness.records import SCHEMA
-from harness.results.final import Request, final
-from harness.study import tuning
-from harness.study.driver import Driver, EpochEnded
-from harness.study.executors import InlineExecutor
-from harness.study.store import Store
-from harness.study.tasks import make_tasks
+from harness.search.driver import Driver, EpochEnded
+from harness.store.store import Store
 
 YEAR_2000 = 946_684_800  # zip files, which bundles are, know no time before 1980
 STUDY = """\
@@ -33,7 +33,7 @@ compute: {device: cpu, precision: fp32}
 """
 
 
-def driver_of(study: config.Study, store: Store) -> Driver:
+def driver_of(study: Study, store: Store) -> Driver:
     """The driver of a study, new or begun, which tells nobody; its executor is to be closed."""
     record, workplace = tuning._prepare(study, store, study.name)
     kept = {
@@ -55,14 +55,14 @@ def make(folder: Path) -> Store:
     for name in ("finished", "interrupted"):
         (folder / f"{name}.yaml").write_text(STUDY, encoding="utf-8")
         # Other seeds, or one study would find its folds in the other.
-        study = config.load(str(folder / f"{name}.yaml"), [f"search.seed={len(name)}"])
+        study = load_study_file(str(folder / f"{name}.yaml"), [f"search.seed={len(name)}"])
         driver = driver_of(study, store)
         with closing(driver.executor), closing(driver.run()) as events:  # type: ignore[type-var]
             for event in events:
                 if name == "interrupted" and isinstance(event, EpochEnded) and event.number == 1:
                     break
     list(final(store, "finished", Request(top=1)))
-    sealed.opened = False
+    test_set.opened = False
     return store
 
 

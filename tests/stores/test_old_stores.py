@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from harness import config
+from harness.analysis import bundle
+from harness.analysis.final import Request, final
+from harness.analysis.leaderboard import status
+from harness.analysis.reproduce import reproduce
+from harness.analysis.test_set_ledger import Ledger
 from harness.cli import run
+from harness.config.study_file import Study, load_study_file
+from harness.data.split import Manifest
 from harness.errors import NewerRecord
 from harness.files import read_json, write_json
 from harness.records import SCHEMA, FoldRecord
-from harness.results import bundle
-from harness.results.final import Request, final
-from harness.results.leaderboard import status
-from harness.results.ledger import Ledger
-from harness.results.reproduce import reproduce
-from harness.splits.manifest import Manifest
-from harness.study.driver import FoldEnded
-from harness.study.store import Store
+from harness.search.driver import FoldEnded
+from harness.store.store import Store
 from tests.stores.make import driver_of
 
 ARCHIVES = sorted(Path(__file__).parent.glob("store_v*.tar.xz"))
@@ -35,13 +35,13 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return Store(tmp_path / "home")
 
 
-def unfinished(store: Store, folder: Path) -> config.Study:
+def unfinished(store: Store, folder: Path) -> Study:
     """The interrupted study, by the command that began it."""
     record = store.read_study("interrupted")
     assert record is not None
     path = folder / "interrupted.yaml"
     path.write_text(record.text, encoding="utf-8")
-    return config.load(str(path), record.provenance["overrides"])
+    return load_study_file(str(path), record.provenance["overrides"])
 
 
 def last(steps: Any) -> dict[str, Any]:

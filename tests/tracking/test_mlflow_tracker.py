@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from harness import plots
 from harness.errors import StoreError
-from harness.tracking import figures
 from harness.tracking.findings import Findings
 from harness.tracking.mlflow_store import telling_store_errors
 from harness.tracking.mlflow_tracker import NOTHING, MlflowTracker
@@ -104,7 +104,7 @@ def deliver_killed_after_every_write(home: Path, study: FakeStudy) -> int:
 
 
 def test_a_delivery_killed_after_every_write_ends_like_an_undisturbed_one(new_home, monkeypatch):
-    monkeypatch.setattr(figures, "save", lambda figure, path: path.write_bytes(b"a picture"))
+    monkeypatch.setattr(plots, "save", lambda figure, path: path.write_bytes(b"a picture"))
     undisturbed, killed = new_home("undisturbed"), new_home("killed")
     deliver(open_tracker(undisturbed), fake_study(undisturbed, num_folds=2, num_epochs=2))
     assert deliver_killed_after_every_write(killed, fake_study(killed, num_folds=2, num_epochs=2)) > 40

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.tracking import provenance
+from harness import provenance
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from harness import catalog, models
+from harness import models
+from harness.config import catalog
 from harness.errors import TrialError, UsageError
 from harness.training import Compute, FoldData, Settings, fit, loop, options_from, predict_logits, session
 from harness.training.loop import batch_bounds

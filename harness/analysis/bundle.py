@@ -1,0 +1,226 @@
+"""A study as one file, to keep or to hand on: records, split, weights, findings, and if wanted the images.
+
+    manifest.json                 {"format": 1, "study": name, "files": {path: {"bytes": …, "sha256": …}}}
+    study/…  folds/<key>/…  images/…
+
+Whoever imports one gets files whose names have one of these forms and whose bytes have the manifest's hashes, or
+nothing. Nothing of it is run.
+"""
+
+import json
+import lzma
+import re
+import shutil
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.data.images import Images
+from harness.errors import RecordError, UsageError
+from harness.files import digest, read_json, telling_disk_trouble
+from harness.folds.train_folds import workplace_of
+from harness.records import StudyRecord, study_from_json
+from harness.store.store import Store, started_study, valid_name
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+MOST_MANIFEST_BYTES = 2**26
+ALWAYS_FINE, MOST_EXPANSION = 2**28, 100  # bytes; how many times its own size a larger bundle may unpack to
+DECODERS = (zlib.error, lzma.LZMAError, struct.error)  # what damaged members are answered with
+LEFT_OUT = ("lock", "holder.json", "mlflow.json", "delivering", "probes", "profile")  # about this machine
+SAFE = re.compile(
+    r"study/[\w.+-]{1,100}(/[\w.+-]{1,100})?|folds/[0-9a-f]{40}/[\w.-]{1,40}|images/[\w.-]{1,40}", re.ASCII
+)
+FOLD_KEY = re.compile(r"[0-9a-f]{40}")
+
+
+def write(store: Store, name: str, target: Path, *, with_images: bool) -> dict[str, Any]:
+    """Write the bundle of a study: {"path", "files", "bytes"}.
+
+    with_images: the images that folds are trained on, too, so that nothing else is needed to train them again.
+    Raises UsageError for a study that is not there or is being driven, RecordError for a damaged record.
+    """
+    record = started_study(store, name)
+    if store.is_driven(name):
+        raise UsageError(f"study {name} is running; wait for it or stop it, then bundle it")
+    for key in _keys(store, name):
+        if store.fold_folder(key).exists() and store.read_fold(key) is None:
+            raise RecordError(f"{store.fold_folder(key)}: damaged; run tune again, which makes it anew")
+    folder = store.study_folder(name)
+    paths = {f"study/{part}": folder / part for part in _parts(folder)}
+    for key in _keys(store, name):
+        for path in sorted(store.fold_folder(key).glob("*")):
+            paths[f"folds/{key}/{path.name}"] = path
+    with tempfile.TemporaryDirectory(prefix="harness-bundle-") as scratch:
+        if with_images:
+            images = workplace_of(store, record, home=Path(scratch)).images
+            paths |= {f"images/{path.name}": path for path in sorted(images.iterdir()) if path.is_file()}
+        size = sum(path.stat().st_size for path in paths.values())
+        temporary = target.with_name(f".{target.name}.tmp")
+        with telling_disk_trouble(target, size):
+            try:
+                _write_archive(temporary, name, paths)
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
+    return {"path": str(target), "files": len(paths), "bytes": target.stat().st_size}
+
+
+def read(store: Store, source: Path, *, name: str | None = None) -> StudyRecord:
+    """Import a bundle into the store; the study's record.   name: another than its own.
+
+    Raises RecordError for a file that is no intact bundle, UsageError if another study of that name is there.
+    """
+    try:
+        with zipfile.ZipFile(source) as archive:
+            manifest = _manifest(archive, source)
+            name = name or manifest["study"]
+            if not valid_name(name):
+                raise UsageError(f"a study cannot be called {name!r}; choose a name with --as")
+            return _import(store, archive, manifest, source, name)
+    except FileNotFoundError:
+        raise UsageError(f"{source}: there is no such file") from None
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        *DECODERS,
+        OSError,
+        EOFError,
+        NotImplementedError,
+    ) as error:
+        raise RecordError(f"{source}: not an intact bundle ({error})") from None
+
+
+def _import(
+    store: Store, archive: zipfile.ZipFile, manifest: dict[str, Any], source: Path, name: str
+) -> StudyRecord:
+    total = sum(entry["bytes"] for entry in manifest["files"].values())
+    if total > max(ALWAYS_FINE, MOST_EXPANSION * source.stat().st_size):
+        raise RecordError(
+            f"{source}: would unpack to {total:,} bytes, which no study does; nothing was imported"
+        )
+    store.home.mkdir(parents=True, exist_ok=True)
+    with (
+        telling_disk_trouble(store.home / name, total),
+        tempfile.TemporaryDirectory(prefix=".import-", dir=store.home) as scratch,
+    ):
+        unpacked = Store(Path(scratch))
+        for path, entry in manifest["files"].items():
+            _extract(archive, path, entry, Path(scratch) / path, source)
+        if "study/study.json" not in manifest["files"]:
+            raise RecordError(f"{source}: has no study in it")
+        record = study_from_json(read_json(Path(scratch) / "study" / "study.json"))
+        known = store.read_study(name)
+        if known is not None:
+            if replace(known, name=record.name) == record:
+                return known
+            raise UsageError(
+                f"another study {name} is in {store.home} already; import this one with --as NAME"
+            )
+        record = replace(record, name=name)
+        (Path(scratch) / "studies").mkdir()
+        (Path(scratch) / "study").rename(unpacked.study_folder(name))
+        unpacked.write_study(record)
+        _move_new(Path(scratch) / "folds", store.home / "folds")
+        if (Path(scratch) / "images").exists():
+            _keep_images(Path(scratch) / "images", record, store)
+        _move_new(Path(scratch) / "studies", store.home / "studies")
+    return record
+
+
+def _keep_images(folder: Path, record: StudyRecord, store: Store) -> None:
+    images = Images.open(folder)
+    if images.content_hash != record.data["hash"]:
+        raise RecordError("the bundle's images are not those of its study")
+    target = store.home / "data" / record.data["hash"]
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(target)
+
+
+def _move_new(source: Path, target: Path) -> None:
+    """Move every entry that is not there yet."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.glob("*")):
+        if not (target / path.name).exists():
+            shutil.move(path, target / path.name)
+
+
+def _write_archive(path: Path, name: str, paths: dict[str, Path]) -> None:
+    """The manifest first; text is compressed, weights and images are not worth it."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
+        contents = {inside: file.read_bytes() for inside, file in paths.items() if not _is_large(inside)}
+        files = {
+            inside: {
+                "bytes": file.stat().st_size,
+                "sha256": digest(contents[inside] if inside in contents else file.read_bytes()),
+            }
+            for inside, file in paths.items()
+        }
+        archive.writestr(MANIFEST, json.dumps({"format": FORMAT, "study": name, "files": files}, indent=1))
+        for inside, file in paths.items():
+            kind = zipfile.ZIP_STORED if _is_large(inside) else zipfile.ZIP_DEFLATED
+            archive.write(file, inside, compress_type=kind)
+
+
+def _is_large(inside: str) -> bool:
+    return inside.startswith("images/") or inside.endswith((".safetensors", ".npz", ".png"))
+
+
+def _manifest(archive: zipfile.ZipFile, source: Path) -> dict[str, Any]:
+    """What is inside, once every name is a harmless one."""
+    try:
+        if archive.getinfo(MANIFEST).file_size > MOST_MANIFEST_BYTES:
+            raise ValueError
+        manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
+        version, files = manifest["format"], manifest["files"]
+        kinds = {(type(entry["bytes"]), type(entry["sha256"])) for entry in files.values()}
+        least = min((entry["bytes"] for entry in files.values()), default=0)
+        if not kinds <= {(int, str)} or least < 0 or not isinstance(manifest.get("study", ""), str):
+            raise ValueError
+        manifest.setdefault("study", "")
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError, RuntimeError):
+        raise RecordError(f"{source}: not a bundle of harness") from None
+    if version != FORMAT:
+        raise RecordError(f"{source}: written by a newer harness (format {version}); please upgrade")
+    for path in files:
+        if not SAFE.fullmatch(path) or ".." in path:
+            raise RecordError(
+                f"{source}: has a file of an unexpected name, {path[:80]!r}; nothing was imported"
+            )
+    return manifest
+
+
+def _extract(archive: zipfile.ZipFile, path: str, entry: dict[str, Any], target: Path, source: Path) -> None:
+    """One file, read no further than its size in the manifest, and kept if its hash is right."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with archive.open(path) as file:
+            content = file.read(entry["bytes"] + 1)
+    except (KeyError, RuntimeError, zipfile.BadZipFile):
+        content = None
+    if content is None or len(content) != entry["bytes"] or digest(content) != entry["sha256"]:
+        raise RecordError(f"{source}: damaged: {path} is not what its manifest says; nothing was imported")
+    target.write_bytes(content)
+
+
+def _keys(store: Store, name: str) -> list[str]:
+    """The keys of all folds that any record of the study names."""
+    found: set[str] = set()
+    for path in store.study_folder(name).rglob("*.json"):
+        if not set(path.relative_to(store.study_folder(name)).parts) & set(LEFT_OUT):
+            found.update(FOLD_KEY.findall(path.read_text(encoding="utf-8", errors="replace")))
+    return sorted(key for key in found if store.fold_folder(key).is_dir())
+
+
+def _parts(folder: Path) -> Iterator[str]:
+    """The study folder's files, relative to it."""
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and parts[0] not in LEFT_OUT and not path.name.startswith("."):
+            yield "/".join(parts)

@@ -1,0 +1,133 @@
+"""Trains the best trials again with fresh seeds and new folds: does the order hold, and how much was luck?"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.data.folds import make_folds
+from harness.data.images import Images
+from harness.data.split import Manifest
+from harness.errors import UsageError
+from harness.folds.fold import FoldTask
+from harness.folds.tasks import fold_tasks
+from harness.folds.train_folds import train_tasks, workplace_of
+from harness.records import Epoch, StudyRecord, TrialRecord
+from harness.scoring.standard_errors import corrected_standard_error
+from harness.seeds import seed_for
+from harness.store.store import Store, started_study
+
+Place = tuple[int, int, int, int]  # trial, split, seed, fold
+
+
+def confirm(
+    store: Store, name: str, *, top: int = 3, repeats: int = 1, workers: int = 1
+) -> Iterator[str | dict[str, Any]]:
+    """Train the `top` complete trials on `repeats` new splits: yields a line per fold, then the document.
+
+    Trial 0, the defaults, is always among them where it is complete. From two repeats on, every trial is also
+    trained with as many seeds on the first new split, so that the spread can be told apart by its causes.
+    What is trained is kept, so an interrupted confirmation goes on. The document is the study's finding "confirm".
+    Raises UsageError if no trial is complete.
+    """
+    record = started_study(store, name)
+    chosen = chosen_trials(record, store.read_trials(name), top)
+    workplace = workplace_of(store, record)
+    images, split, _ = workplace.open()
+    scores = np.full((len(chosen), repeats, repeats, record.num_folds), np.nan)
+    for repeat in range(repeats):
+        new = _new_split(record, images, split, repeat)
+        path = store.study_folder(name) / "confirm" / f"split{repeat}.npz"
+        new.save(path)
+        tasks = _tasks(record, chosen, new, repeat, range(repeats if repeat == 0 else 1))
+        trained = train_tasks(replace(workplace, split=path), tasks, workers=workers)
+        for (trial, _, seed, fold), report in trained:
+            if isinstance(report, Epoch):
+                continue
+            score = report.metrics[record.objective]
+            scores[trial, repeat, seed, fold] = score
+            store.drop_weights([report.key])
+            where = f"trial {chosen[trial].number} split {repeat} seed {seed} fold {fold}"
+            yield f"{where}  {record.objective} {score:.4f}"
+    document = _document(record, chosen, scores)
+    store.write_finding(name, "confirm", document)
+    yield document
+
+
+def chosen_trials(record: StudyRecord, trials: Sequence[TrialRecord], top: int) -> list[TrialRecord]:
+    """The best `top` complete trials, best first, and the defaults."""
+    sign = -1 if record.direction == "maximize" else 1
+    complete = [trial for trial in trials if trial.state == "complete" and trial.mean is not None]
+    ranked = sorted(complete, key=lambda trial: (sign * (trial.mean or 0.0), trial.number))
+    if not ranked:
+        raise UsageError(f"study {record.name} has no complete trial yet; go on with tune first")
+    return ranked[:top] + [trial for trial in ranked[top:] if trial.number == 0]
+
+
+def is_of(document: Mapping[str, Any], chosen: Sequence[TrialRecord]) -> bool:
+    """Whether a confirmation is of just these trials."""
+    numbers = [trial["number"] for trial in document["trials"]]
+    return numbers == [trial.number for trial in chosen]
+
+
+def _new_split(record: StudyRecord, images: Images, split: Manifest, repeat: int) -> Manifest:
+    """The same images and groups in new folds."""
+    seed = seed_for(record.seed, "confirm", repeat)
+    fold_of = make_folds(images.labels, num_folds=record.num_folds, seed=seed % 2**32, groups=split.groups)
+    new = replace(split, seed=seed, fold_of=fold_of)
+    new.verify()
+    return new
+
+
+def _tasks(
+    record: StudyRecord, trials: Sequence[TrialRecord], split: Manifest, repeat: int, seeds: range
+) -> dict[Place, FoldTask]:
+    return {
+        (place, repeat, seed, fold): task
+        for place, trial in enumerate(trials)
+        for seed in seeds
+        for fold, task in fold_tasks(
+            record, trial, split_hash=split.hash, seed=seed_for(record.seed, "confirm", repeat, seed)
+        ).items()
+    }
+
+
+def _document(record: StudyRecord, trials: Sequence[TrialRecord], scores: np.ndarray) -> dict[str, Any]:
+    """scores: (trials, splits, seeds, folds), NaN where nothing was trained."""
+    sign = 1 if record.direction == "maximize" else -1
+    fresh = scores[:, :, 0]  # every split with a seed of its own: the trials' second chance
+    means = fresh.mean((1, 2))
+    rows = [
+        {
+            "number": trial.number,
+            "tuned": trial.mean,
+            "tuned_standard_error": trial.standard_error,
+            "confirmed": float(mean),
+            "confirmed_standard_error": corrected_standard_error(
+                again.ravel().tolist(), test_fraction=1 / (record.num_folds - 1)
+            ),
+            "shrinkage": sign * ((trial.mean or 0.0) - float(mean)),
+            "scores": again.tolist(),
+        }
+        for trial, mean, again in zip(trials, means, fresh, strict=True)
+    ]
+    order = [trials[place].number for place in np.argsort(-sign * means, kind="stable")]
+    tuned = sorted(trials, key=lambda trial: (-sign * (trial.mean or 0.0), trial.number))
+    return {
+        "objective": record.objective,
+        "repeats": scores.shape[1],
+        "trials": rows,
+        "tuned_order": [trial.number for trial in tuned],
+        "confirmed_order": order,
+        "winner": order[0],
+        "winner_held": order[0] == tuned[0].number,
+        "variance": _variance(scores) if scores.shape[1] > 1 else None,
+    }
+
+
+def _variance(scores: np.ndarray) -> dict[str, Any]:
+    from harness.scoring.variance import variance_components, what_pays
+
+    components = variance_components(scores)
+    return {"components": components, "what_pays": what_pays(components, scores.shape)}

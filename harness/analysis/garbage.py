@@ -1,0 +1,129 @@
+"""What a store need not keep: folds and indexes that nothing names, left-overs of killed processes, whole studies.
+
+Nothing that a study needs to be resumed, reproduced or shown is ever among it: a fold stays while any record of any
+study names it, or while a trial that has not ended may still come to it.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import time
+
+from harness.analysis.bundle import FOLD_KEY
+from harness.errors import RecordError, StoreError, UsageError
+from harness.folds.tasks import fold_tasks, shortened
+from harness.inference import index
+from harness.inference.find_model import is_gone
+from harness.records import StudyRecord, TrialRecord
+from harness.store.store import Store, started_study
+
+OLD_SECONDS = 24 * 3600.0  # a temporary file of this age belongs to nobody any more
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """path: a file or a folder.   what: why it can go.   bytes: on disk."""
+
+    path: Path
+    what: str
+    bytes: int
+
+
+def leftovers(store: Store, removed: Sequence[str] = ()) -> list[Leftover]:
+    """What can go, the studies `removed` with all that only they need.
+
+    Raises UsageError for a study that is not there or whose final model is registered as MLflow's champion.
+    """
+    for name in removed:
+        started_study(store, name)
+        if store.read_finding(name, "final") is not None:
+            raise UsageError(f"study {name} has a final model, MLflow's champion of that name; it stays")
+    kept = [name for name in store.studies() if name not in removed]
+    needed = set[str]().union(*(_needed(store, name) for name in kept))
+    found = [_leftover(store.study_folder(name), f"study {name}") for name in removed]
+    found += _folds(store, needed)
+    hashes = {record.data["hash"] for name in kept if (record := store.read_study(name))}
+    for folder, what in (("data", "images of no study"), ("duplicates", "duplicates of no study's images")):
+        for path in sorted((store.home / folder).glob("*")):
+            if path.name.partition(".")[0] not in hashes:
+                found.append(_leftover(path, what))
+    return [*found, *_indexes(store, needed), *_temporary(store)]
+
+
+def remove(store: Store, found: Sequence[Leftover]) -> None:
+    """Delete them. Raises StoreError if any study is being worked on: its newest folds have no record yet."""
+    with ExitStack() as stack:
+        for name in store.studies():
+            try:
+                stack.enter_context(store.driving(name))
+            except StoreError as error:
+                raise StoreError(f"{error}; clean up when it has ended") from None
+        for leftover in found:
+            if leftover.path.is_dir():
+                shutil.rmtree(leftover.path, ignore_errors=True)
+                if leftover.path.parent == store.home / "similar":
+                    leftover.path.with_suffix(".lock").unlink(missing_ok=True)
+            else:
+                leftover.path.unlink(missing_ok=True)
+
+
+def _needed(store: Store, name: str) -> set[str]:
+    """The keys of all folds that the study's records name, and of those its open trials may come to."""
+    folder = store.study_folder(name)
+    keys: set[str] = set()
+    for path in folder.rglob("*.json"):
+        keys.update(FOLD_KEY.findall(path.read_text(encoding="utf-8", errors="replace")))
+    record = store.read_study(name)
+    if record is not None:
+        for trial in store.read_trials(name):
+            if trial.state == "running":
+                keys |= _possible(record, trial)
+    return keys
+
+
+def _possible(record: StudyRecord, trial: TrialRecord) -> set[str]:
+    tasks = fold_tasks(record, trial)
+    rung = record.definition["search"].get("rung")
+    keys = {task.key() for task in tasks.values()}
+    if rung is not None:
+        keys.add(replace(tasks[0], values=shortened(tasks[0].values, rung)).key())
+    return keys
+
+
+def _folds(store: Store, needed: set[str]) -> Iterator[Leftover]:
+    for path in sorted((store.home / "folds").glob("*")):
+        key = path.name.partition(".")[0]
+        if not FOLD_KEY.fullmatch(key):
+            continue
+        if path.suffix == ".checkpoint":
+            if key not in needed or store.fold_folder(key).exists():
+                yield _leftover(path, "checkpoint of a fold that nothing waits for")
+        elif key not in needed:
+            yield _leftover(path, "fold that no study needs")
+
+
+def _indexes(store: Store, needed: set[str]) -> Iterator[Leftover]:
+    """Of a visual search that cannot be made any more. One that names no model stays while its folder is there."""
+    for path in sorted((store.home / "similar").glob(f"*/{index.DOCUMENT}")):
+        try:
+            folder, models = index.origins(path.parent)
+        except RecordError:  # made anew, or by whoever wrote it, when it is asked for
+            continue
+        if not folder.is_dir():
+            yield _leftover(path.parent, "index of a folder that is gone")
+        elif models and all(is_gone(store, model, needed) for model in models):
+            yield _leftover(path.parent, "index by a model that is gone")
+
+
+def _temporary(store: Store) -> Iterator[Leftover]:
+    for pattern in (".*.tmp", "*/.*.tmp", "*/*/.*.tmp", ".import-*"):
+        for path in sorted(store.home.glob(pattern)):
+            if time() - path.stat().st_mtime > OLD_SECONDS:
+                yield _leftover(path, "left by a process that was killed")
+
+
+def _leftover(path: Path, what: str) -> Leftover:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return Leftover(path, what, sum(file.stat().st_size for file in files))

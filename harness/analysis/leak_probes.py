@@ -1,0 +1,224 @@
+"""Probes of a trial: it is trained once more on data where an honest score must be chance.
+
+Each probe trains one fold with the trial's own values, for a few epochs. What is above chance by more than luck
+explains came from somewhere it should not have come from.
+"""
+
+import inspect
+import shutil
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from harness.config import search_space
+from harness.data.images import Images
+from harness.data.split import Manifest
+from harness.folds.fold import FoldTask
+from harness.folds.tasks import fold_tasks
+from harness.folds.train_folds import train_tasks
+from harness.folds.worker import Workplace
+from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord, Values
+from harness.seeds import seed_for
+from harness.store.store import Store
+
+MOST_EPOCHS = 5
+LUCK = 0.001  # probability of so good a score by luck, below which a probe fails
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one probe found. verdict: passed, noted (look at it) or failed (the score cannot be believed).
+
+    figure: what was measured.   bound: what an honest study stays below, or None.   sentence: for a newcomer.
+    """
+
+    probe: str
+    verdict: str
+    figure: float | None
+    bound: float | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Chance:
+    """How good predictions are that know nothing, and how good they may be by luck.
+
+    right: images predicted right, of `total`.   expected, bound: accuracies.   p: of so many right by luck.
+    """
+
+    right: int
+    total: int
+    expected: float
+    bound: float
+    p: float
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.total
+
+
+def chance_of(labels: np.ndarray, predictions: np.ndarray) -> Chance:
+    """Compare with predictions as frequent per class as these, but dealt to images at random.
+
+    labels, predictions: int64 (n,). One-sided binomial test: the number of right ones among n, each right with the
+    probability that a class is predicted and is the true one, summed over classes.
+    """
+    from scipy.special import bdtr, bdtrik
+
+    total, classes = len(labels), int(max(labels.max(), predictions.max())) + 1
+    shares = [np.bincount(values, minlength=classes) / total for values in (labels, predictions)]
+    expected = float(shares[0] @ shares[1])
+    right = int((labels == predictions).sum())
+    p = 1.0 if right == 0 else float(1 - bdtr(right - 1, total, expected))
+    bound = float(np.ceil(bdtrik(1 - LUCK, total, expected))) / total
+    return Chance(right, total, expected, min(bound, 1.0), p)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the probes of a trial are trained: a store of their own, so that an interrupted audit goes on."""
+
+    store: Store
+    record: StudyRecord
+    trial: TrialRecord
+    images: Images
+    split: Manifest
+    workers: int = 1
+
+    @property
+    def home(self) -> Store:
+        return Store(self.store.study_folder(self.record.name) / "probes")
+
+    def train(
+        self, changed: Images, split: Manifest, *, whole: bool = False
+    ) -> Generator[str, None, FoldRecord]:
+        """Fold 0 of the trial on other images; returns its record.   whole: all its epochs, not only a few."""
+        split = replace(split, data_hash=changed.content_hash)
+        path = self.home.home / f"{split.hash[:16]}.npz"
+        split.save(path)
+        workplace = Workplace(self.home.keep_images(changed), path, self.home.home)
+        for _, report in train_tasks(workplace, {0: self._task(changed, split, whole)}, workers=1):
+            if isinstance(report, FoldRecord):
+                record = report
+            elif isinstance(report, Epoch):
+                yield f"  epoch {report.epoch}"
+        return record
+
+    def predicted(self, fold: FoldRecord) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """indices, labels and predicted labels of a fold's held-out images."""
+        found = self.home.read_predictions(fold)
+        return found["indices"], found["labels"], found["probabilities"].argmax(1)
+
+    def close(self) -> None:
+        shutil.rmtree(self.home.home, ignore_errors=True)
+
+    def _task(self, images: Images, split: Manifest, whole: bool) -> FoldTask:
+        values = dict(self.trial.values)
+        if not whole:
+            values = few_epochs(values)
+        trial = replace(self.trial, values=values)
+        task = fold_tasks(self.record, trial, split_hash=split.hash)[0]
+        return replace(task, data_hash=images.content_hash)
+
+
+def few_epochs(values: Values) -> Values:
+    """The values of a short training, without early stopping."""
+    epochs = values["train.epochs"]
+    assert isinstance(epochs, int)
+    return {**values, "train.epochs": min(epochs, MOST_EPOCHS), "train.patience": None}
+
+
+def permuted_labels(bench: Bench) -> Generator[str, None, Finding]:
+    """Labels are dealt out anew before anything is made from them: nothing can be learnt that holds."""
+    random = np.random.default_rng(seed_for(bench.record.seed, "probe", "labels"))
+    changed = replace(bench.images, labels=random.permutation(bench.images.labels), path=None)
+    fold = yield from bench.train(changed, bench.split)
+    chance = chance_of(*bench.predicted(fold)[1:])
+    what = f"With the labels dealt out at random it scores {chance.accuracy:.1%} on held-out images"
+    if chance.p < LUCK:
+        why = f"{what}, where chance is {chance.expected:.1%}: the label itself is among what the model is given."
+        return Finding("permuted labels", "failed", chance.accuracy, chance.bound, why)
+    sentence = f"{what}; chance is {chance.expected:.1%}, luck explains up to {chance.bound:.1%}."
+    return Finding("permuted labels", "passed", chance.accuracy, chance.bound, sentence)
+
+
+def blank_images(bench: Bench) -> Generator[str, None, Finding]:
+    """Every image is replaced by noise: whatever is still known does not come from the images."""
+    random = np.random.default_rng(seed_for(bench.record.seed, "probe", "noise"))
+    noise = random.integers(0, 256, bench.images.pixels.shape, dtype=np.uint8)
+    fold = yield from bench.train(replace(bench.images, pixels=noise, path=None), bench.split)
+    chance = chance_of(*bench.predicted(fold)[1:])
+    what = f"With every image replaced by noise it scores {chance.accuracy:.1%}"
+    if chance.p < LUCK:
+        why = (
+            f"{what}, where chance is {chance.expected:.1%}: something other than the image tells the label."
+        )
+        return Finding("images replaced by noise", "failed", chance.accuracy, chance.bound, why)
+    sentence = f"{what}; chance is {chance.expected:.1%}, luck explains up to {chance.bound:.1%}."
+    return Finding("images replaced by noise", "passed", chance.accuracy, chance.bound, sentence)
+
+
+def text_made_from_the_label(bench: Bench) -> Generator[str, None, Finding | None]:
+    """Whether what a model is given changes with the image's label; None for one that reads nothing but images."""
+    yield from ()
+    values = search_space.section(bench.trial.values, "model")
+    if not reads_text(str(values["name"])):
+        return None
+    differ = _inputs_differ(bench, values)
+    if differ:
+        why = (
+            f"The text given with an image is made from its label ({differ[0]} of {differ[1]} images get another text "
+            "when their label is changed), so the model is told what it should find out."
+        )
+        return Finding("text made from the label", "failed", differ[0] / differ[1], 0.0, why)
+    sentence = "The texts are the same for every image, whatever its label."
+    return Finding("text made from the label", "passed", 0.0, 0.0, sentence)
+
+
+def blank_text(bench: Bench) -> Generator[str, None, Finding | None]:
+    """All classes get one name: what the texts say is lost, the images stay. None for a model that reads no text."""
+    values = search_space.section(bench.trial.values, "model")
+    if not reads_text(str(values["name"])):
+        return None
+    names = ("thing",) * len(bench.images.classes)
+    fold = yield from bench.train(replace(bench.images, classes=names, path=None), bench.split)
+    accuracy = fold.metrics["accuracy"]
+    return Finding(
+        "texts that say nothing", "passed", accuracy, None,
+        f"With one name for all classes, so that only the images tell them apart, it scores {accuracy:.1%}.",
+    )  # fmt: skip
+
+
+def reads_text(model: str) -> bool:
+    """Whether a model is built from the names of the classes."""
+    return "classes" in inspect.signature(import_module(f"harness.models.{model}").build).parameters
+
+
+def _inputs_differ(bench: Bench, values: Values) -> tuple[int, int] | None:
+    """Of how many images, and of how many looked at, what the head is given changes with the label."""
+    import torch
+
+    from harness import models, training
+
+    _, channels, height, _ = bench.images.pixels.shape
+    options = {key: value for key, value in values.items() if key != "name"}
+    compute = training.Compute(**bench.record.compute)
+    count = min(len(bench.images), 64)
+    labels = torch.from_numpy(bench.images.labels[:count])
+    others = (labels + 1) % len(bench.images.classes)
+    with training.session(compute):
+        model: Any = models.build(str(values["name"]), channels, height, bench.images.classes, options)
+        if not hasattr(model, "encoder"):
+            return None
+        model.prepare(lambda key, make: make())
+        embeddings = torch.randn(count, model.encoder.size)
+        given = [model.inputs(embeddings, chosen) for chosen in (labels, others)]
+    differ = int((given[0] != given[1]).any(1).sum())
+    return (differ, count) if differ else None
+
+
+Probe = Callable[[Bench], Generator[str, None, Finding | None]]
+TRAINED: tuple[Probe, ...] = (text_made_from_the_label, permuted_labels, blank_images, blank_text)

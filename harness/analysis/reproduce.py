@@ -1,0 +1,212 @@
+"""Trains a recorded trial again, from its record alone, and says how much of it came out the same."""
+
+import math
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import CheckFailed, RecordError, UsageError
+from harness.folds.fold import RECIPE, FoldTask
+from harness.folds.tasks import fold_tasks
+from harness.folds.train_folds import train_tasks, workplace_of
+from harness.records import SCHEMA, Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord, best_of
+from harness.store.store import Store, started_study
+
+# What differs is listed in this order: the likeliest cause of other bits first.
+CAUSES = (
+    "device",
+    "precision",
+    "threads",
+    "channels_last",
+    "instructions",
+    "torch",
+    "processor",
+    "gpu",
+    "cuda",
+    "cudnn",
+)
+COMPUTING = (
+    "numpy",
+    "torchvision",
+    "timm",
+    "open_clip_torch",
+    "scikit-learn",
+)  # packages that may change bits
+
+
+def reproduce(
+    store: Store,
+    name: str,
+    *,
+    trial: str = "best",
+    workers: int = 1,
+    compute: Mapping[str, Scalar] | None = None,
+) -> Iterator[tuple[int, Epoch] | dict[str, Any]]:
+    """Train the folds of a trial again: yields (fold, epoch) while it works, then the verdict's document.
+
+    trial: "best" or a number.   compute: settings to change on purpose.
+    Nothing is read but the records and the data set; the folds are trained in a folder of their own.
+    Raises UsageError for a trial that is not there or has no folds, DataError if the images are others.
+    """
+    record = started_study(store, name)
+    chosen = _chosen(store.read_trials(name), trial, record)
+    recorded = {fold: _recorded(store, key) for fold, key in enumerate(chosen.folds)}
+    with tempfile.TemporaryDirectory(prefix="harness-reproduce-") as folder:
+        workplace = workplace_of(store, record, home=Path(folder))
+        tasks = {fold: _task(old, compute or {}) for fold, old in recorded.items()}
+        again: dict[int, FoldRecord] = {}
+        for fold, report in train_tasks(workplace, tasks, workers=workers):
+            if isinstance(report, Epoch):
+                yield fold, report
+            else:
+                again[fold] = report
+    document = verdict(record, chosen, recorded, again)
+    document["differences"] += contradictions(record, chosen, recorded)
+    if document["verdict"] != "BITWISE":
+        document["differences"] += of_code(record)
+    yield document
+
+
+def verdict(
+    study: StudyRecord,
+    trial: TrialRecord,
+    recorded: Mapping[int, FoldRecord],
+    again: Mapping[int, FoldRecord],
+) -> dict[str, Any]:
+    """What came of it: BITWISE, WITHIN-NOISE or DRIFT, the scores of every fold, and what differs.
+
+    BITWISE: every weight and every held-out probability is the same.
+    WITHIN-NOISE: the mean moved by no more than two standard errors.
+    """
+    pairs = [(recorded[fold], again[fold]) for fold in sorted(recorded)]
+    scores = [(old.metrics[study.objective], new.metrics[study.objective]) for old, new in pairs]
+    same = [old.hashes == new.hashes for old, new in pairs]
+    shift = abs(sum(new - old for old, new in scores)) / len(scores)
+    if all(same):
+        word = "BITWISE"
+    else:
+        word = "WITHIN-NOISE" if shift <= 2 * _noise(trial, recorded) else "DRIFT"
+    return {
+        "schema": SCHEMA,
+        "study": study.name,
+        "verdict": word,
+        "trial": trial.number,
+        "objective": study.objective,
+        "folds": [
+            {"fold": old.fold, "recorded": a, "reproduced": b, "bitwise": equal}
+            for (old, _), (a, b), equal in zip(pairs, scores, same, strict=True)
+        ],
+        "differences": differences(pairs),
+    }
+
+
+def differences(pairs: list[tuple[FoldRecord, FoldRecord]]) -> list[dict[str, str]]:
+    """What is not as it was, likeliest cause first: settings of the computation, versions, machine."""
+    found: dict[str, dict[str, str]] = {}
+    for old, new in pairs:
+        before, after = (
+            {
+                **record.fingerprint,
+                **_text(record.task["compute"]),
+                **_text({"recipe": record.task.get("recipe")}),
+            }
+            for record in (old, new)
+        )
+        found |= {one["what"]: one for one in _unequal(before, after)}
+    rank = {what: place for place, what in enumerate(CAUSES)}
+    return sorted(found.values(), key=lambda one: (rank.get(one["what"], len(rank)), one["what"]))
+
+
+def contradictions(
+    study: StudyRecord, trial: TrialRecord, recorded: Mapping[int, FoldRecord]
+) -> list[dict[str, str]]:
+    """Where a fold was trained with other values, seed, images or split than its trial and its study say.
+
+    `recorded` is what the fold says, `now` what they say. A fold whose record was changed no longer has its key.
+    """
+    found: dict[str, dict[str, str]] = {}
+    expected = fold_tasks(study, trial)
+    for fold, record in recorded.items():
+        says = asdict(expected[fold])
+        found |= {one["what"]: one for one in _unequal(_inputs(record.task), _inputs(says))}
+        task = FoldTask(**record.task)
+        whole = replace(task, compute={**task.compute, "micro_batches": 1})  # as it was before memory ran out
+        if record.key not in (task.key(), whole.key()):
+            changed = {f"the record of fold {fold}": record.key[:12]}
+            found |= {one["what"]: one for one in _unequal(changed, dict.fromkeys(changed, task.key()[:12]))}
+    return list(found.values())
+
+
+def of_code(study: StudyRecord) -> list[dict[str, str]]:
+    """How this program and the packages it computes with differ from those that began the study."""
+    from harness import __version__, provenance
+
+    before, after = study.provenance, {**provenance.collect(), "harness": __version__}
+    return _unequal(*map(_program, (before, after)))
+
+
+def require_reproduced(document: dict[str, Any]) -> None:
+    """Raise CheckFailed on drift."""
+    if document["verdict"] == "DRIFT":
+        raise CheckFailed(f"trial {document['trial']} of {document['study']} does not come out as recorded")
+
+
+def _chosen(trials: list[TrialRecord], wanted: str, study: StudyRecord) -> TrialRecord:
+    if wanted == "best":
+        best = best_of(trials, study.direction)
+        if best is None:
+            raise UsageError(f"study {study.name} has no complete trial yet")
+        return best
+    found = next((trial for trial in trials if str(trial.number) == wanted), None)
+    if found is None:
+        numbers = f"0 to {len(trials) - 1}" if trials else "none yet"
+        raise UsageError(f"--trial must be best or a number ({numbers}); got {wanted!r}")
+    if not found.folds:
+        raise UsageError(f"trial {found.number} has no finished fold ({found.state}: {found.reason or '-'})")
+    return found
+
+
+def _recorded(store: Store, key: str) -> FoldRecord:
+    record = store.read_fold(key)
+    if record is None:
+        raise RecordError(
+            f"{store.fold_folder(key)}: the fold's record is gone; run tune again to make it anew"
+        )
+    return record
+
+
+def _task(old: FoldRecord, compute: Mapping[str, Scalar]) -> FoldTask:
+    task = FoldTask(**old.task)
+    return replace(task, compute={**task.compute, **compute}, recipe=RECIPE)
+
+
+def _noise(trial: TrialRecord, recorded: Mapping[int, FoldRecord]) -> float:
+    """One standard error of the trial's mean; at least that of counting right answers on as many images."""
+    num_images = sum(sum(map(sum, fold.confusion)) for fold in recorded.values())
+    return max(trial.standard_error or 0.0, 0.5 / math.sqrt(num_images))
+
+
+def _inputs(task: Mapping[str, Any]) -> dict[str, str]:
+    """What a fold's task says of its inputs, but for the computation."""
+    hashes = {"images": task["data_hash"][:12], "split": task["split_hash"][:12]}
+    return _text({**task["values"], "seed": task["seed"], "number of folds": task["num_folds"], **hashes})
+
+
+def _program(provenance: Mapping[str, Any]) -> dict[str, str]:
+    packages = provenance.get("packages", {})
+    named = {name: provenance[name] for name in ("harness", "commit") if provenance.get(name)}
+    return _text({**named, **{name: packages[name] for name in COMPUTING if name in packages}})
+
+
+def _unequal(before: Mapping[str, str], after: Mapping[str, str]) -> list[dict[str, str]]:
+    return [
+        {"what": what, "recorded": before.get(what, "-"), "now": after.get(what, "-")}
+        for what in sorted({*before, *after})
+        if before.get(what) != after.get(what)
+    ]
+
+
+def _text(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}

@@ -1,0 +1,101 @@
+"""From a study's ranges to a trial's values: what is searched, the defaults, the grid, Optuna's distributions."""
+
+import itertools
+import math
+from typing import Any
+
+from harness.config import catalog
+from harness.config.catalog import Option
+from harness.config.settings import Choice, Range
+from harness.config.study_file import Study
+from harness.records import Scalar, Values
+
+
+def searched(study: Study) -> dict[str, Choice | Range]:
+    """The names that trials may differ in, in the study file's order."""
+    return {
+        path: setting for path, setting in study.settings().items() if isinstance(setting, Choice | Range)
+    }
+
+
+def resolve(study: Study, params: Values) -> Values:
+    """All values of a trial, dotted: the study's maps with every range replaced by its value in `params`."""
+    return {
+        path: params[path] if isinstance(setting, Choice | Range) else setting
+        for path, setting in study.settings().items()
+    }
+
+
+def section(values: Values, part: str) -> Values:
+    """One map of a trial, undotted: section({"model.depth": 3, …}, "model") is {"depth": 3, …}."""
+    return {path.partition(".")[2]: value for path, value in values.items() if path.startswith(part + ".")}
+
+
+def defaults(study: Study) -> Values:
+    """What somebody would use who did not tune: each option's own default, or the searched value next to it."""
+    options = _options(study)
+    return {path: _nearest(setting, options[path].default) for path, setting in searched(study).items()}
+
+
+def distributions(study: Study) -> dict[str, Any]:
+    """The searched names as Optuna's distributions (loads optuna)."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    def distribution(setting: Choice | Range) -> Any:
+        if isinstance(setting, Choice):
+            return CategoricalDistribution(setting.values)
+        if setting.kind == "int":
+            low, high = int(setting.low), int(setting.high)
+            return IntDistribution(low, high, log=setting.log, step=int(setting.step or 1))
+        return FloatDistribution(setting.low, setting.high, log=setting.log, step=setting.step)
+
+    return {path: distribution(setting) for path, setting in searched(study).items()}
+
+
+def grid(study: Study) -> list[Values]:
+    """Every combination of the searched values, the last name changing fastest."""
+    space = searched(study)
+    columns = [
+        setting.values if isinstance(setting, Choice) else setting.points() for setting in space.values()
+    ]
+    return [dict(zip(space, row, strict=True)) for row in itertools.product(*columns)]
+
+
+def grid_size(study: Study) -> float:
+    """How many different trials there can be; infinite where a range is continuous."""
+    sizes = [
+        len(setting.values)
+        if isinstance(setting, Choice)
+        else math.inf
+        if setting.is_continuous
+        else setting.count
+        for setting in searched(study).values()
+    ]
+    return math.prod(sizes)
+
+
+def num_trials(study: Study) -> int:
+    """The study's budget: as many as it asks for, but no more than there are different ones to make."""
+    if study.search.sampler == "grid":
+        extra = 0 if defaults(study) in grid(study) else 1
+        return min(study.search.trials, len(grid(study)) + extra)
+    return 1 if not searched(study) else study.search.trials
+
+
+def _options(study: Study) -> dict[str, Option]:
+    model = catalog.models()[str(study.model["name"])]
+    options = {f"model.{option.name}": option for option in model.options}
+    return options | {f"train.{name}": option for name, option in catalog.train_options().items()}
+
+
+def _nearest(setting: Choice | Range, default: Scalar) -> Scalar:
+    if isinstance(setting, Choice):
+        if default in setting.values:
+            return default
+        numbers = [value for value in setting.values if isinstance(value, int | float)]
+        if isinstance(default, int | float) and len(numbers) == len(setting.values):
+            return min(numbers, key=lambda value: abs(value - default))
+        return setting.values[0]
+    start = default if isinstance(default, int | float) else setting.low
+    nearest = setting.nearest(start)
+    return int(nearest) if setting.kind == "int" else float(nearest)

@@ -1,0 +1,103 @@
+"""The fixed sections of a study file, `cv` and `search`: what may be set, and within which limits."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.config.settings import Choice, Range, Setting
+from harness.errors import Problem
+
+MAX_GRID = 100_000  # as many as search.trials may be
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Cv(Section):
+    """Cross-validation of every trial: `folds` stratified parts of the training images.
+
+    duplicates: images of the same picture are held out together: near ones too, exact ones only, or ignored.
+    """
+
+    folds: int = Field(default=5, ge=2, le=100)
+    duplicates: Literal["near", "exact", "ignore"] = "near"
+
+
+class Search(Section):
+    """How trials are chosen, and which of them are stopped early.
+
+    trials: how many in all.   batch: how many are asked for before the first of them is told; the result depends
+    on it, and never on the number of workers.   timeout_minutes: no new trial is begun after it.
+    rung: share of the epochs of a short training on fold 0 that comes first and may stop a trial; null is none. It
+    pays from some 20 trials on: the study has to learn first what a short training foretells.
+    """
+
+    trials: int = Field(default=20, ge=1, le=100_000)
+    sampler: Literal["tpe", "random", "gp", "grid"] = "tpe"
+    racing: Literal["forgiving", "paired", "median", "none"] = "paired"
+    rung: float | None = Field(default=None, gt=0, lt=1, strict=False)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    batch: int = Field(default=4, ge=1, le=256)
+    timeout_minutes: float | None = Field(default=None, gt=0, strict=False)
+
+
+def least_trials(racing: str, num_folds: int) -> int:
+    """How many trials a study needs so that its racing rule can ever stop one, beside the first."""
+    if racing == "median":
+        return 6  # it compares with five others
+    if racing == "paired":
+        return 2 + -(-4 // (num_folds - 1))  # it needs a variance with four degrees of freedom
+    return 1
+
+
+def search_problems(search: Search, cv: Cv, settings: Mapping[str, Setting]) -> list[Problem]:
+    """What single settings cannot tell: whether search, folds and what is searched fit together.
+
+    settings: of model and train, by dotted name.
+    """
+    grid = _grid_problems(settings) if search.sampler == "grid" else []
+    return [*grid, *_racing_problems(search, cv), *_rung_problems(search, settings["train.epochs"])]
+
+
+def _grid_problems(settings: Mapping[str, Setting]) -> list[Problem]:
+    problems = [
+        Problem(path, "search.sampler grid needs a list, or a range with a step")
+        for path, setting in settings.items()
+        if isinstance(setting, Range) and setting.is_continuous
+    ]
+    if problems:
+        return problems
+    size = math.prod(setting.count for setting in settings.values() if isinstance(setting, Choice | Range))
+    if size > MAX_GRID:
+        return [Problem("search.sampler", f"a grid of {size:,} trials is too large; at most {MAX_GRID:,}")]
+    return []
+
+
+def _racing_problems(search: Search, cv: Cv) -> list[Problem]:
+    least = least_trials(search.racing, cv.folds)
+    if "racing" not in search.model_fields_set or search.trials >= least:
+        return []  # the default may well have nothing to do
+    why = f"{search.racing} can stop nothing before trial {least - 1} with {cv.folds} folds"
+    return [
+        Problem(
+            "search.racing",
+            f"{why}, and search.trials={search.trials}; use forgiving or none, or more trials",
+        )
+    ]
+
+
+def _rung_problems(search: Search, epochs: Setting) -> list[Problem]:
+    """A short training must be shorter, whatever number of epochs is searched."""
+    if search.rung is None:
+        return []
+    if isinstance(epochs, Choice):
+        fewest = min(int(value or 0) for value in epochs.values)
+    else:
+        fewest = int((epochs.low if isinstance(epochs, Range) else epochs) or 0)
+    if max(round(fewest * search.rung), 1) < fewest:
+        return []
+    why = f"{search.rung:g} of {fewest} epochs is no shorter training; use a smaller share, or null"
+    return [Problem("search.rung", why)]

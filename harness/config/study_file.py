@@ -1,0 +1,279 @@
+"""Study files: YAML text and `--set` overrides in, a checked and complete Study out.
+
+A study is nested maps of name -> value or range. Every name is bound to the signature it ends up in (a model's
+`build`, a data set's `load`, the train and compute options), types come from the annotations there, and
+all problems of a file are reported together.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from harness.config import catalog
+from harness.config.catalog import Option
+from harness.config.sections import Cv, Search, Section, search_problems
+from harness.config.settings import (
+    PLACES,
+    Choice,
+    Range,
+    Setting,
+    absolute,
+    expanded,
+    parse_setting,
+    without_places,
+)
+from harness.config.yaml import MAX_BYTES, parse_value, parse_yaml, question, refuse_secrets
+from harness.errors import Problem, StudyError, did_you_mean
+from harness.records import Scalar
+
+AnySection = TypeVar("AnySection", bound=Section)
+SECTIONS = ("data", "model", "train", "cv", "search", "objective", "compute")
+
+
+class Study(Section):
+    """One study, complete: every option of its model, data set and training has a value or a range.
+
+    question: the comment at the top of the file.   text: the file as it was read.
+    overrides: the `--set` arguments, in order.   measures: it says `compute: auto`.
+    """
+
+    name: str
+    source: str
+    question: str
+    text: str
+    overrides: tuple[str, ...]
+    data: dict[str, Any]  # dict[str, Scalar | Map]
+    model: dict[str, Any]  # dict[str, Setting]
+    train: dict[str, Any]
+    compute: dict[str, Scalar]
+    measures: bool
+    cv: Cv
+    search: Search
+    objective: str
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        return "maximize" if catalog.metrics()[self.objective].higher_is_better else "minimize"
+
+    def settings(self) -> dict[str, Setting]:
+        """Every name of the trials' maps, dotted, with its value or range."""
+        maps = {"model": self.model, "train": self.train}
+        return {f"{part}.{name}": setting for part, names in maps.items() for name, setting in names.items()}
+
+    def definition(self) -> dict[str, Any]:
+        """What makes this study this one, as JSON: all but its budget and where its data lie."""
+        document: dict[str, Any] = self.model_dump(include={"compute", "cv", "objective"})
+        if not document["compute"]["cuda_graph"]:  # younger than some studies that go on
+            del document["compute"]["cuda_graph"]
+        if self.measures:
+            document["compute"] = "auto"
+        document["data"] = {
+            name: without_places(value) for name, value in self.data.items() if name not in PLACES
+        }
+        for part, names in (("model", self.model), ("train", self.train)):
+            document[part] = {name: as_json(setting) for name, setting in names.items()}
+        document["search"] = {
+            name: getattr(self.search, name) for name in ("sampler", "racing", "seed", "batch")
+        }
+        if self.search.rung is not None:
+            document["search"]["rung"] = self.search.rung
+        return document
+
+    def definition_hash(self) -> str:
+        return hashlib.sha256(json.dumps(self.definition(), sort_keys=True).encode()).hexdigest()
+
+
+def load_study_file(name: str, overrides: Sequence[str] = ()) -> Study:
+    """The study of that name (`studies/NAME.yaml` here, else a shipped one) or at that path.
+
+    overrides: "a.b=value" texts; the value is YAML, so a list or `{low: …, high: …}` works too.
+    Raises StudyError with every problem there is.
+    """
+    path = find_study_file(name)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise StudyError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
+    refuse_secrets(raw.decode(errors="replace"), overrides, source=str(path))
+    return parse_study_file(raw, overrides, name=path.stem, source=str(path))
+
+
+def parse_study_file(raw: bytes, overrides: Sequence[str], *, name: str, source: str) -> Study:
+    """The study of a file's content. Raises StudyError with every problem there is."""
+    document, text = parse_yaml(raw, source=source)
+    problems = [problem for override in overrides for problem in _apply(document, override)]
+    study = _assemble(document, problems, name=name, source=source, text=text, overrides=tuple(overrides))
+    if problems or study is None:
+        raise StudyError(source, problems)
+    return study
+
+
+def find_study_file(name: str) -> Path:
+    """Where the study file called `name` lies."""
+    known = catalog.studies()
+    if name in known:
+        return known[name]
+    path = expanded(Path(name))
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        if _is_file(path):
+            return path
+        raise StudyError(name, [Problem("", "there is no such file")])
+    raise StudyError(name, [Problem("", f"no study of this name{did_you_mean(name, list(known))}")])
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
+
+
+def as_json(setting: Setting) -> Any:
+    """A setting the way a study file writes it."""
+    if isinstance(setting, Choice):
+        return list(setting.values)
+    if isinstance(setting, Range):
+        parts = {"low": setting.low, "high": setting.high}
+        if setting.log:
+            parts["log"] = True
+        return parts | ({"step": setting.step} if setting.step else {})
+    return setting
+
+
+def _apply(document: dict[str, Any], override: str) -> Iterator[Problem]:
+    """Put one `a.b=value` into the document."""
+    path, equals, text = override.partition("=")
+    parts = path.strip().split(".")
+    if not equals or len(parts) > 2 or not all(parts):
+        yield Problem("--set", f"must look like model.dropout=0.2 (got {override!r})")
+        return
+    try:
+        value = parse_value(text)
+    except ValueError as error:
+        yield Problem(f"--set {path}", f"is not YAML: {error}")
+        return
+    if len(parts) == 1:
+        document[parts[0]] = value
+    elif isinstance(document.setdefault(parts[0], {}), dict):
+        document[parts[0]][parts[1]] = value
+    else:
+        yield Problem(f"--set {path}", f"{parts[0]} is not a map, so it has no {parts[1]}")
+
+
+def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any) -> Study | None:
+    """The study of a document; what is wrong is added to `problems`."""
+    problems += [
+        Problem(str(key), f"unknown section{did_you_mean(str(key), SECTIONS)}")
+        for key in document
+        if key not in SECTIONS
+    ]
+    sections = {part: _mapping(document, part, problems) for part in SECTIONS if part != "objective"}
+    data = _named("data", sections["data"], catalog.datasets(), problems)
+    data = {name: absolute(name, value) for name, value in data.items()}
+    model = _named("model", sections["model"], catalog.models(), problems)
+    train = _bind("train", sections["train"], catalog.train_options(), "train option", problems)
+    compute = _bind("compute", sections["compute"], catalog.compute_options(), "compute option", problems)
+    _only_fixed("data", data, "all trials of a study meet the same images", problems)
+    _only_fixed("compute", compute, "all trials of a study are computed the same way", problems)
+    cv = _validated(Cv, "cv", sections["cv"], problems)
+    search = _validated(Search, "search", sections["search"], problems)
+    objective = document.get("objective", "accuracy")
+    metrics = catalog.metrics()
+    if not isinstance(objective, str) or objective not in metrics:
+        problems.append(
+            Problem("objective", f"unknown metric {objective!r}{did_you_mean(str(objective), list(metrics))}")
+        )
+    if problems or cv is None or search is None:
+        return None
+    study = Study(
+        **identity, question=question(identity["text"]), data=data, model=model, train=train,
+        compute=compute, measures=document.get("compute") == "auto", cv=cv, search=search, objective=objective,
+    )  # fmt: skip
+    problems += search_problems(search, cv, study.settings())
+    return study
+
+
+def _mapping(document: dict[str, Any], part: str, problems: list[Problem]) -> dict[str, Any]:
+    value = document.get(part)
+    if value is None:
+        return {}
+    if (part, value) == ("compute", "auto"):
+        return {}
+    if not isinstance(value, dict):
+        problems.append(
+            Problem(
+                part, f"must be a map of names and values{' or auto' * (part == 'compute')} (got {value!r})"
+            )
+        )
+        return {}
+    return value
+
+
+def _named(
+    part: str, given: dict[str, Any], entries: Mapping[str, catalog.Entry], problems: list[Problem]
+) -> dict[str, Any]:
+    """Bind a section whose `name` says which file's options it takes."""
+    name = given.get("name")
+    if not isinstance(name, str) or name not in entries:
+        kind = {"data": "data set", "model": "model"}[part]
+        said = f"unknown {kind} {name!r}" if name is not None else f"must name a {kind}"
+        problems.append(Problem(f"{part}.name", said + did_you_mean(str(name), list(entries))))
+        return {}
+    rest = {key: value for key, value in given.items() if key != "name"}
+    options = {option.name: option for option in entries[name].options}
+    return {"name": name, **_bind(part, rest, options, f"option of {name}", problems)}
+
+
+def _bind(
+    part: str, given: Mapping[str, Any], options: Mapping[str, Option], what: str, problems: list[Problem]
+) -> dict[str, Any]:
+    """Every option with the value or range it was given, or its default."""
+    problems += [
+        Problem(f"{part}.{key}", f"unknown {what}{did_you_mean(str(key), list(options))}")
+        for key in given
+        if key not in options
+    ]
+    bound: dict[str, Any] = {}
+    for name, option in options.items():
+        path = f"{part}.{name}"
+        if name in given:
+            bound[name], found = parse_setting(given[name], option, path)
+            problems += found
+        elif option.required:
+            problems.append(Problem(path, f"is required: {option.allowed()}"))
+        else:
+            bound[name] = option.default
+    return bound
+
+
+def _only_fixed(part: str, bound: Mapping[str, Setting], why: str, problems: list[Problem]) -> None:
+    problems += [
+        Problem(f"{part}.{name}", f"must be one value: {why}")
+        for name, setting in bound.items()
+        if isinstance(setting, Choice | Range)
+    ]
+
+
+def _validated(
+    kind: type[AnySection], part: str, given: dict[str, Any], problems: list[Problem]
+) -> AnySection | None:
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        for detail in error.errors():
+            name = ".".join(str(piece) for piece in detail["loc"])
+            if detail["type"] == "extra_forbidden":
+                message = f"unknown {part} option{did_you_mean(name, list(kind.model_fields))}"
+            else:
+                allowed = detail["msg"].replace("Input should be", "must be")
+                message = f"{allowed} (got {detail['input']!r})"
+            problems.append(Problem(f"{part}.{name}", message))
+        return None
+    except TypeError:  # a key that is not text
+        problems.append(Problem(part, "every name must be text"))
+        return None

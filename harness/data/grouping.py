@@ -1,0 +1,115 @@
+"""Groups: which images of a folder belong together and must never be split, those of one patient, say."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, TypedDict, TypeVar
+
+from harness.data.image_files import printable
+from harness.errors import DataError
+
+Groups = TypedDict("Groups", {"from": Literal["parent"], "regex": str, "csv": str}, total=False)
+Name = TypeVar("Name", str, int)
+NUM_NAMED = 5  # images that a message names
+
+
+def group_names(groups: Groups, names: Sequence[str], part: Literal["train", "test"]) -> list[str]:
+    """The name of each image's group; one that occurs in two classes is one group: the same patient.
+
+    names: (N,), class/…/file.   groups: one of
+    `from: parent`, the folders between the class and the file: patient7 of class/patient7/image.png;
+    `regex`, searched in the name below the class: its first group is the name, or all that matches;
+    `csv`, a table with columns `name` and `group`. Its names are as here, may begin with the part's folder, and
+    may leave out folders, down to the file's name, where only one image ends so.
+    Raises DataError that names the images without a group.
+    """
+    if "csv" in groups:
+        found, wrong = _from_table(Path(groups["csv"]), names, part), f"have no group in {groups['csv']}"
+    elif "regex" in groups:
+        found = list(_from_pattern(groups["regex"], names))
+        wrong = f"do not match data.groups.regex {groups['regex']!r}"
+    else:
+        found = ["/".join(name.split("/")[1:-1]) for name in names]
+        wrong = "lie directly in the folder of their class, and data.groups.from: parent needs one between"
+    without = [name for name, group in zip(names, found, strict=True) if not group]
+    if without:
+        more = ", …" if len(without) > NUM_NAMED else ""
+        named = ", ".join(without[:NUM_NAMED])
+        raise DataError(f"{len(without)} of {len(names)} images {wrong}: {named}{more}")
+    return found
+
+
+def merged(groups: Sequence[Name], contents: Sequence[Hashable]) -> list[Name]:
+    """The groups' names (N,), the same for groups that have an equal image: the first of theirs when sorted.
+
+    contents: (N,), equal for equal images.
+    """
+    above = {name: name for name in groups}
+
+    def top(name: Name) -> Name:
+        while above[name] != name:
+            above[name] = name = above[above[name]]
+        return name
+
+    holder: dict[Hashable, Name] = {}
+    for name, content in zip(groups, contents, strict=True):
+        first, second = sorted((top(name), top(holder.setdefault(content, name))))
+        above[second] = first
+    return [top(name) for name in groups]
+
+
+def _from_pattern(pattern: str, names: Sequence[str]) -> Iterator[str]:
+    """Each image's group, "" where the pattern finds none."""
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise DataError(f"data.groups.regex: {pattern!r} is no regular expression: {error}") from None
+    for name in names:
+        match = compiled.search(name.partition("/")[2])
+        yield (match.group(min(1, compiled.groups)) or "") if match else ""
+
+
+def _from_table(path: Path, names: Sequence[str], part: str) -> list[str]:
+    """Each image's group, "" where the table has none."""
+    table = _read_table(path)
+    endings = [list(_endings(f"{part}/{name}")) for name in names]
+    uses = Counter(ending for of_image in endings for ending in of_image if ending in table)
+    found = []
+    for name, of_image in zip(names, endings, strict=True):
+        ending = next((ending for ending in of_image if ending in table), "")
+        if uses[ending] > 1:
+            raise DataError(f"{path}: {ending} could be any of {uses[ending]} images; write {name} in full")
+        found.append(table.get(ending, ""))
+    return found
+
+
+def _endings(name: str) -> Iterator[str]:
+    """a/b/c, b/c, c."""
+    while name:
+        yield name
+        name = name.partition("/")[2]
+
+
+def _read_table(path: Path) -> dict[str, str]:
+    """Image name -> group."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is not a regular file")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, rows = list(reader.fieldnames or []), list(reader)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: is no table in UTF-8, separated by commas: {error}") from None
+    if not {"name", "group"} <= set(columns):
+        got = ", ".join(columns) or "none"
+        raise DataError(f"{path}: needs the columns name and group, separated by commas (got {got})")
+    table: dict[str, str] = {}
+    for row in rows:
+        name, group = printable(row["name"] or ""), (row["group"] or "").strip()
+        if table.setdefault(name, group) != group:
+            raise DataError(f"{path}: {name} is in two groups: {table[name]} and {group}")
+    return table

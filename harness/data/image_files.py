@@ -1,0 +1,214 @@
+"""Finds the image files of a folder of classes, without opening any, in the same order on every system."""
+
+import hashlib
+import logging
+import os
+import re
+import stat
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from harness.data.decoding import SUFFIXES
+from harness.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+MAX_DEPTH = 50
+MAX_VISITS = 100
+VALIDATION = ("val", "valid", "validation", "dev")
+
+
+class ImageFile(NamedTuple):
+    """name: its path in the data set, as text anybody can print.   state: changes when the file does.
+
+    problem: why it cannot be read, or "".
+    """
+
+    name: str
+    path: str
+    label: int
+    state: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a data set, or of its one official part.
+
+    files: sorted by class, then name.   official: they are one part, so none of them is to be held out.
+    """
+
+    classes: tuple[str, ...]
+    files: tuple[ImageFile, ...]
+    official: bool
+
+    def fingerprint(self, *more: str) -> str:
+        """SHA-256 over names, sizes and times of the files, and `more`: the same if the files are."""
+        lines = [*more, *self.classes, *(f"{file.name}\0{file.state}" for file in self.files)]
+        return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def list_images(root: Path, part: Literal["train", "test"]) -> Listing:
+    """The files for `part` of `root/<class>/…` or `root/train/<class>/…` and `root/test/<class>/…`.
+
+    Without `root/test` they are all of the files, of which the caller holds some out.
+    Raises DataError for any other layout, and for a class without images.
+    """
+    try:
+        train, test = _layout(root)
+        classes = _folders(train)
+        if len(set(classes)) < 2:
+            found = f"only {next(iter(classes))}" if classes else "none"
+            raise DataError(f"{train}: a class is a folder of images and there must be at least 2 ({found})")
+        test_classes = None if test is None else _test_folders(test, list(classes))
+        if part == "test" and test_classes is not None:
+            files = tuple(_files(test_classes, part="test"))
+        else:
+            files = tuple(_files(classes, part="train"))
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be listed: {error.strerror}") from None
+    return Listing(tuple(classes), files, official=test is not None)
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """Sorts class2 before class10."""
+    pieces = re.split("([0-9]+)", name)
+    return [int(piece) if position % 2 else piece for position, piece in enumerate(pieces)], name
+
+
+def _layout(root: Path) -> tuple[Path, Path | None]:
+    """The folders of training and test classes; without a test folder the training one is for both."""
+    if not root.is_dir():
+        raise DataError(f"{root}: there is no such folder")
+    inside = {name.casefold(): folder for name, folder in _folders(root).items()}
+    parts = [name for name in ("train", "test", *VALIDATION) if name in inside]
+    with_classes = [name for name in parts if _folders(inside[name])]
+    if not with_classes and (
+        not parts or len(parts) < len(inside)
+    ):  # then a folder called train is a class, of trains
+        return root, None
+    for name in ("train", "test"):
+        if name not in with_classes and (name == "train" or name in parts):
+            raise DataError(f"{root}: there must be a folder for each class, in it or in its {name}/")
+    others = [name for name in inside if name not in parts]
+    if others:
+        raise DataError(f"{root}: {others[0]}/ is neither a class nor a part, beside {', '.join(parts)}")
+    validation = [name for name in parts if name in VALIDATION]
+    if validation and "test" not in parts:
+        raise DataError(
+            f"{root}: {validation[0]}/ is not used, as the training images are cross-validated: "
+            "rename it to test/ to seal it for the final score, or move its images into train/"
+        )
+    if validation:
+        logger.warning("%s: %s/ is not used: the images of train/ are cross-validated", root, validation[0])
+    return inside["train"], inside.get("test")
+
+
+def _test_folders(test: Path, classes: list[str]) -> dict[str, Path]:
+    folders = _folders(test)
+    unknown = [name for name in folders if name not in classes]
+    if unknown:
+        raise DataError(
+            f"{test}: class {unknown[0]} is not in the training folder ({', '.join(classes[:10])})"
+        )
+    return {name: folders.get(name, test / name) for name in classes}
+
+
+def _folders(folder: Path) -> dict[str, Path]:
+    """The visible folders inside, by printable name, in natural order."""
+    with os.scandir(folder) as entries:
+        paths = [
+            Path(entry.path) for entry in entries if not entry.name.startswith(".") and _is_folder(entry)
+        ]
+    named = {printable(path.name): path for path in paths}
+    if len(named) < len(paths):
+        raise DataError(f"{folder}: two folders have the same name but for how its accents are encoded")
+    return {name: named[name] for name in sorted(named, key=natural_order)}
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _files(classes: dict[str, Path], *, part: str) -> Iterator[ImageFile]:
+    """All images of all classes; other files are ignored, and told of."""
+    all_ignored: list[str] = []
+    for label, (name, folder) in enumerate(classes.items()):
+        ignored: list[str] = []
+        found = []
+        if part == "train" or folder.exists():
+            found = sorted(_walk(folder, name, label, frozenset(), ignored, Counter()))
+        if not found and part == "train":
+            other = f" ({len(ignored)} other files, e.g. {ignored[0]})" if ignored else ""
+            raise DataError(f"{folder}: no image in this class folder{other}")
+        yield from found
+        all_ignored += ignored
+    if all_ignored:
+        named = ", ".join(all_ignored[:3])
+        logger.warning("%d files are not named like images and ignored: %s", len(all_ignored), named)
+
+
+def _walk(
+    folder: Path,
+    name: str,
+    label: int,
+    ancestors: frozenset[tuple[int, int]],
+    ignored: list[str],
+    visits: Counter[tuple[object, ...]],
+) -> Iterator[ImageFile]:
+    """The image files in and below a folder. Links are followed, but never into a folder they lie in.
+
+    visits: how often each folder was come to so far; a few folders of links can be walked in billions of ways.
+    """
+    status = folder.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in ancestors:
+        if not visits["circle", *here]:
+            logger.warning("%s: a link to a folder above it is not followed", printable(str(folder)))
+        visits["circle", *here] += 1
+        return
+    visits[here] += 1
+    if visits[here] > MAX_VISITS:
+        raise DataError(f"{printable(str(folder))}: links lead to this folder in more than {MAX_VISITS} ways")
+    if len(ancestors) > MAX_DEPTH:
+        raise DataError(f"{printable(str(folder))}: more than {MAX_DEPTH} folders inside each other")
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            inner = f"{name}/{printable(entry.name)}"
+            if entry.name.startswith("."):
+                continue
+            if _is_folder(entry):
+                yield from _walk(Path(entry.path), inner, label, ancestors | {here}, ignored, visits)
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122  a Path costs 5 times as much
+                yield _image_file(entry, inner, label)
+            else:
+                ignored.append(inner)
+
+
+def _image_file(entry: "os.DirEntry[str]", name: str, label: int) -> ImageFile:
+    try:
+        status = entry.stat()
+    except OSError as error:
+        return ImageFile(name, entry.path, label, "", error.strerror or "cannot be found")
+    problem = "" if stat.S_ISREG(status.st_mode) else "not a regular file"
+    state = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+    return ImageFile(name, entry.path, label, state, problem)
+
+
+def printable(name: str) -> str:
+    """A file name as text that can be stored and shown: accents composed, odd bytes written out."""
+    if name.isascii() and name.isprintable():
+        return name
+    composed = unicodedata.normalize("NFC", name)
+    hidden = ("Cc", "Cs")  # control characters, and bytes that are no UTF-8
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in hidden else char
+        for char in composed
+    )

@@ -1,0 +1,1 @@
+"""Training folds: the pure function, and where it runs."""

@@ -1,0 +1,61 @@
+"""The tasks of a study's folds: which values, images, split and seed each is trained with."""
+
+from collections.abc import Callable
+
+from harness.config.study_file import Study
+from harness.folds.fold import FoldTask, task_values
+from harness.records import StudyRecord, TrialRecord, Values
+
+RUNG = -1  # the step before fold 0: a short training on fold 0, where search.rung asks for it
+
+
+def make_tasks(
+    study: Study, *, data_hash: str, split_hash: str, compute: dict[str, object]
+) -> Callable[[TrialRecord, int], FoldTask]:
+    """How the driver makes the task of (trial, step): a fold's number, or RUNG."""
+
+    def make(trial: TrialRecord, step: int) -> FoldTask:
+        values = task_values(trial.values)
+        if step == RUNG and study.search.rung is not None:
+            values = shortened(values, study.search.rung)
+        return FoldTask(
+            values=values,
+            data_hash=data_hash,
+            split_hash=split_hash,
+            num_folds=study.cv.folds,
+            fold=max(step, 0),
+            seed=study.search.seed,
+            compute=compute,  # type: ignore[arg-type]
+        )
+
+    return make
+
+
+def shortened(values: Values, share: float) -> Values:
+    """The values of a training of that share of the epochs, with its whole schedule in them."""
+    scaled = dict(values)
+    for name in ("train.epochs", "train.step_size", "train.warmup_epochs"):
+        value = values.get(name)
+        if isinstance(value, int) and value:
+            scaled[name] = max(round(value * share), 1)
+        elif isinstance(value, float):
+            scaled[name] = value * share
+    return scaled
+
+
+def fold_tasks(
+    record: StudyRecord, trial: TrialRecord, *, split_hash: str | None = None, seed: int | None = None
+) -> dict[int, FoldTask]:
+    """The tasks of a trial by fold, as the study trains them; with another split or seed where given."""
+    return {
+        fold: FoldTask(
+            values=task_values(trial.values),
+            data_hash=record.data["hash"],
+            split_hash=split_hash or record.split_hash,
+            num_folds=record.num_folds,
+            fold=fold,
+            seed=record.seed if seed is None else seed,
+            compute=record.compute,
+        )
+        for fold in range(record.num_folds)
+    }

@@ -1,0 +1,149 @@
+"""Trains folds, here or in a worker process, and says what becomes of them."""
+
+import faulthandler
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from multiprocessing import parent_process
+from pathlib import Path
+from threading import Thread
+from time import monotonic
+from typing import Any
+
+from harness import errors, messages, profiler
+from harness.data.images import Images
+from harness.data.split import Manifest
+from harness.errors import HarnessError, TrialError
+from harness.folds.fold import FoldTask, train_fold
+from harness.folds.gpus import see_only
+from harness.profiler import phase
+from harness.records import Epoch, FoldRecord
+from harness.redaction import redacted
+from harness.store.store import Store
+
+logger = logging.getLogger(__name__)
+SIGN_OF_LIFE = None
+BEAT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class FoldFailure:
+    """A fold that cannot be trained; its trial fails with this reason.   kind: one of errors.FAILURES."""
+
+    reason: str
+    kind: str = "exception"
+
+
+Report = Epoch | FoldRecord | FoldFailure
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a worker needs besides tasks: where images, split and store lie.
+
+    profile: a folder where workers say where their time went, or None.
+    """
+
+    images: Path
+    split: Path
+    home: Path
+    profile: Path | None = None
+
+    def open(self) -> tuple[Images, Manifest, Store]:
+        return Images.open(self.images), Manifest.load(self.split), Store(self.home)
+
+
+def run_fold(
+    task: FoldTask,
+    images: Images,
+    split: Manifest,
+    store: Store,
+    before_step: Callable[[], None] = lambda: None,
+) -> Iterator[Report]:
+    """Train a fold and store it: its epochs, then its record or why there is none.
+
+    If memory does not suffice, once more with every batch in two parts, which the record says.
+    An error of the study as a whole (store full, data changed) is raised; anything else is the trial's.
+    """
+    halved = replace(task, compute={**task.compute, "micro_batches": 2})
+    trained = failure = None
+    for attempt in (task, halved):
+        try:
+            trained = yield from train_fold(
+                attempt, images, split, checkpoint=store.checkpoint(task.key()),
+                features=store.home / "features", before_step=before_step,
+            )  # fmt: skip
+            break
+        except TrialError as error:
+            failure = FoldFailure(redacted(str(error)), error.kind)
+        except HarnessError:
+            raise
+        except Exception as error:
+            logger.debug("fold %s of %s failed", task.fold, task.values, exc_info=True)
+            failure = FoldFailure(redacted(f"{type(error).__name__}: {error}".strip().splitlines()[0]))
+        if failure.kind != "memory" or attempt is halved:
+            break
+        logger.warning(
+            "fold %d: %s; it is tried again with its batches in two parts", task.fold, failure.reason
+        )
+    if trained is None:
+        assert failure is not None
+        yield failure
+        return
+    with phase("writing"):
+        record = replace(trained.record, key=task.key())
+        record = store.write_fold(record, trained.predictions, trained.weights)
+    if running := profiler.current():
+        running.write()
+    yield record
+
+
+def work(pipe: Any, workplace: Workplace, gpu: str | None = None) -> None:
+    """A worker process: take tasks until the driver is gone.   gpu: the only one that it sees."""
+    see_only(gpu)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
+    _end_with_driver()
+    messages.to_stderr()
+    if hasattr(signal, "SIGUSR1"):  # the driver asks a worker that hangs where it is
+        faulthandler.register(signal.SIGUSR1, file=sys.stderr)
+    beat = _Beat(pipe)
+    if workplace.profile is not None:
+        profiler.start(workplace.profile)
+    images, split, store = workplace.open()
+    while True:
+        try:
+            with phase("waiting"):
+                task = pipe.recv()
+            for report in run_fold(task, images, split, store, beat):
+                pipe.send(report)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+        except HarnessError as error:
+            pipe.send(getattr(errors, type(error).__name__)(str(error)))
+
+
+class _Beat:
+    """Sends a sign of life now and then."""
+
+    def __init__(self, pipe: Any):
+        self._pipe, self._sent = pipe, monotonic()
+
+    def __call__(self) -> None:
+        if monotonic() - self._sent > BEAT_SECONDS:
+            self._sent = monotonic()
+            self._pipe.send(SIGN_OF_LIFE)
+
+
+def _end_with_driver() -> None:
+    """Have this process end when the driver does, even by SIGKILL."""
+    driver = parent_process()
+    assert driver is not None
+
+    def watch() -> None:
+        driver.join()
+        os._exit(1)
+
+    Thread(target=watch, name="harness-watch", daemon=True).start()

@@ -1,0 +1,183 @@
+"""Finds the model that a command is to use: of a study, of one of its trials, of MLflow's registry, or a folder."""
+
+import json
+import tempfile
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RecordError, UsageError
+from harness.inference.model import TrialModel, load_fold_model, load_trial_model
+from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
+from harness.store.model_files import DOCUMENT, has_weights
+from harness.store.store import WEIGHTS, Store, started_study, valid_name
+from harness.tracking.mlflow_download import SCHEME, download
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model and where it came from.
+
+    source: in words, for people.   study, trial: what trained it, as its files say.
+    origin: "folds KEY …" of the store, "folder PATH", or its name in MLflow's registry; `is_gone` reads it.
+    """
+
+    model: TrialModel
+    source: str
+    study: str
+    trial: int
+    origin: str
+
+
+def is_gone(store: Store, origin: str, needed: Set[str]) -> bool:
+    """Whether a model can be found no more.   needed: keys of the folds that stay.
+
+    MLflow is not asked: a model of its registry counts as there.
+    """
+    kind, _, place = origin.partition(" ")
+    if kind == "folds":
+        return not all(
+            key in needed and (store.fold_folder(key) / WEIGHTS).is_file() for key in place.split()
+        )
+    return kind == "folder" and not (Path(place) / DOCUMENT).is_file()
+
+
+def find_model(store: Store, text: str, tracking_uri: str, *, ensemble: bool = False) -> Found:
+    """The model that `text` names.
+
+    STUDY        the network that `final` trained on all images, or else the mean of the best trial's fold models
+    STUDY:7      the mean of the fold models of trial 7; STUDY:best is the best trial
+    models:/…    a version in MLflow's registry: models:/NAME@champion, models:/NAME/3
+    a folder     with model.json in it
+
+    ensemble: for STUDY, the fold models of the winner although `final` trained one network.
+    Raises UsageError for a name of nothing, or of a trial whose weights are not kept; RecordError for damaged
+    files; StoreError if MLflow cannot be reached.
+    """
+    if text.startswith(SCHEME):
+        found = _registered(text, tracking_uri)
+    elif _is_folder(store, text):
+        found = _in_folder(Path(text))
+    else:
+        return _of_study(store, text, ensemble=ensemble)
+    if ensemble and len(found.model.folds) < 2:
+        raise UsageError(f"{text}: it is one network; --ensemble needs the study that it came from")
+    return found
+
+
+def _is_folder(store: Store, text: str) -> bool:
+    """A study's name comes first; ./NAME is always a folder."""
+    try:
+        there = Path(text).is_dir()
+    except (OSError, ValueError):  # a name that is too long, or holds a null byte
+        return False
+    return there and not (valid_name(text) and (store.study_folder(text) / "study.json").exists())
+
+
+def _registered(text: str, tracking_uri: str) -> Found:
+    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+        return _in_folder(download(tracking_uri, text, Path(folder)), named=text)
+
+
+def _in_folder(folder: Path, *, named: str = "") -> Found:
+    model = load_trial_model(folder)
+    document: dict[str, Any] = json.loads((folder / DOCUMENT).read_text(encoding="utf-8"))
+    study, trial = document.get("study"), document.get("trial")
+    if not isinstance(study, str) or not valid_name(study):  # it becomes a file's name
+        study = "model"
+    number = trial if isinstance(trial, int) else 0
+    source = f"{named or folder}: {_networks(len(model.folds))} of study {study}, trial {number}"
+    return Found(model, source, study, number, named or f"folder {folder.resolve()}")
+
+
+def _of_study(store: Store, text: str, *, ensemble: bool) -> Found:
+    name, colon, wanted = text.partition(":")
+    record, trials = started_study(store, name), store.read_trials(name)
+    final = None if colon else store.read_finding(name, "final")
+    trial = trials[final["trial"]] if final else _chosen(record, trials, wanted)
+    if final and not ensemble:
+        refit = store.read_fold(final["refit"])
+        if refit is None or not has_weights([refit]):
+            raise RecordError(
+                f"{store.fold_folder(final['refit'])}: the network of final is gone; --ensemble takes the fold models"
+            )
+        folds, what = [refit], "the network that final trained on all images"
+    else:
+        folds = _fold_models(store, record, trials, trial)
+        what = _networks(len(folds))
+    model = _load(store, record, trial, folds)
+    origin = " ".join(["folds", *(fold.key for fold in folds)])
+    return Found(model, f"study {name}, trial {trial.number}: {what}", name, trial.number, origin)
+
+
+def _networks(count: int) -> str:
+    return "one network" if count == 1 else f"the mean of {count} networks"
+
+
+def _chosen(record: StudyRecord, trials: Sequence[TrialRecord], wanted: str) -> TrialRecord:
+    best = best_of(trials, record.direction)
+    if best is None:
+        raise UsageError(f"study {record.name} has no complete trial yet")
+    if wanted in ("", "best"):
+        return best
+    complete = {str(trial.number): trial for trial in trials if trial.state == "complete"}
+    if wanted not in complete:
+        raise UsageError(
+            f"{record.name}:{wanted}: trial must be the number of a complete one ({', '.join(complete)})"
+        )
+    return complete[wanted]
+
+
+def _fold_models(
+    store: Store, record: StudyRecord, trials: Sequence[TrialRecord], trial: TrialRecord
+) -> list[FoldRecord]:
+    """The trial's folds, with weights. Raises UsageError that says which trials have theirs."""
+    folds = _folds(store, trial)
+    if len(folds) == len(trial.folds) and has_weights(folds):
+        return folds
+    others = [
+        f"{record.name}:{other.number}"
+        for other in trials
+        if other.state == "complete"
+        and all((store.fold_folder(key) / WEIGHTS).is_file() for key in other.folds)
+    ]
+    keep = trial.values.get("train.keep_models", "best")
+    there = f"there are those of {', '.join(others)}" if others else "and no other trial's are"
+    raise UsageError(
+        f"the weights of {record.name}:{trial.number} are not kept (train.keep_models is {keep}); {there}"
+    )
+
+
+def _folds(store: Store, trial: TrialRecord) -> list[FoldRecord]:
+    return [fold for key in trial.folds if (fold := store.read_fold(key)) is not None]
+
+
+def _load(store: Store, record: StudyRecord, trial: TrialRecord, folds: Sequence[FoldRecord]) -> TrialModel:
+    from harness.config import search_space
+    from harness.inference.model import usable_compute
+    from harness.store.trial_scores import temperature_of
+
+    compute = usable_compute(record.compute)
+    architecture = search_space.section(trial.values, "model")
+    channels, height, width = record.data["image_shape"]
+    networks = tuple(
+        load_fold_model(
+            fold.folder / WEIGHTS,
+            values=architecture,
+            image_shape=(channels, height, width),
+            classes=record.data["classes"],
+            sha256=fold.hashes[WEIGHTS],
+            compute=compute,
+        )
+        for fold in folds
+    )
+    held_out = _folds(store, trial)
+    return TrialModel(
+        networks,
+        (channels, height, width),
+        tuple(record.data["classes"]),
+        compute,
+        architecture,
+        temperature_of(held_out) if len(held_out) == len(trial.folds) else None,
+    )

@@ -1,0 +1,183 @@
+"""Rebuilds the models of a trial from safetensors and JSON, and predicts with their mean."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import DataError, HarnessError, RecordError
+from harness.store.model_files import DOCUMENT, MEAN, SCHEMA, STD
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from harness.training import Compute, Statistics
+
+KEYS = {"schema", "model", "image_shape", "classes", "compute", "folds"}
+
+
+@dataclass(frozen=True)
+class FoldModel:
+    """One fold's network, in evaluation mode, with the statistics that its images are normalised by."""
+
+    network: "nn.Module"
+    statistics: "Statistics"
+
+    def predict_logits(self, pixels: np.ndarray, compute: "Compute") -> np.ndarray:
+        """uint8 (N, C, H, W) images to float32 (N, classes)."""
+        from harness import training
+
+        return training.predict_logits(self.network, pixels, self.statistics, compute)
+
+    def statistics_tensors(self) -> dict[str, "torch.Tensor"]:
+        """As they lie beside the network's own tensors in a file of weights."""
+        import torch
+
+        mean, std = torch.tensor([self.statistics.mean, self.statistics.std], dtype=torch.float64)
+        return {MEAN: mean.clone(), STD: std.clone()}
+
+
+@dataclass(frozen=True)
+class TrialModel:
+    """The models of a trial's folds, or the one of its refit.
+
+    image_shape: (C, H, W).   architecture: `name` of the model and its options.
+    temperature: what logits are divided by so that probabilities mean what they say; None where it is not known.
+    """
+
+    folds: tuple[FoldModel, ...]
+    image_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    compute: "Compute"
+    architecture: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float | None = None
+
+    def predict(self, pixels: np.ndarray, *, raw: bool = False) -> np.ndarray:
+        """uint8 (N, C, H, W) images to float32 (N, classes) probabilities, calibrated unless raw.
+
+        Raises DataError for images of another shape or type.
+        """
+        from harness.scoring import softmax
+
+        logits = self.predict_logits(pixels)
+        if not len(logits):
+            return logits
+        return softmax(logits if raw or self.temperature is None else logits / self.temperature)
+
+    def predict_logits(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 (N, C, H, W) images to float32 (N, classes): the mean of the folds' logits.
+
+        Raises DataError for images of another shape or type.
+        """
+        from harness import training
+
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != self.image_shape:
+            expected = "×".join(str(size) for size in ("N", *self.image_shape))
+            found = "×".join(str(size) for size in pixels.shape)
+            raise DataError(f"the model takes uint8 images of {expected} (got {pixels.dtype} of {found})")
+        if not len(pixels):
+            return np.zeros((0, len(self.classes)), dtype=np.float32)
+        with training.session(self.compute):
+            logits = [fold.predict_logits(pixels, self.compute) for fold in self.folds]
+        mean: np.ndarray = np.asarray(logits, dtype=np.float64).sum(0) / len(logits)
+        return mean.astype(np.float32)
+
+
+def load_trial_model(folder: Path) -> TrialModel:
+    """The model that `tracking/packaging.py` wrote. It computes as it was trained, or on the CPU if it must.
+
+    Raises RecordError for a file that is missing, damaged or newer than this harness.
+    """
+    document = _read_document(folder / DOCUMENT)
+    try:
+        return _from_document(folder, document)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
+        raise RecordError(f"{folder / DOCUMENT}: damaged: {type(error).__name__}: {error}") from None
+
+
+def _from_document(folder: Path, document: dict[str, Any]) -> TrialModel:
+    channels, height, width = document["image_shape"]
+    compute = usable_compute(document["compute"])
+    folds = tuple(
+        load_fold_model(
+            folder / Path(member["weights"]).name,
+            values=document["model"],
+            image_shape=(channels, height, width),
+            classes=document["classes"],
+            sha256=member["sha256"],
+            compute=compute,
+        )
+        for member in document["folds"]
+    )
+    temperature = document.get("temperature")
+    if temperature is not None and (isinstance(temperature, bool) or not 1e-3 < temperature < 1e3):
+        raise ValueError(f"temperature {temperature}")
+    classes = tuple(document["classes"])
+    return TrialModel(folds, (channels, height, width), classes, compute, document["model"], temperature)
+
+
+def load_fold_model(
+    weights: Path,
+    *,
+    values: dict[str, Any],
+    image_shape: tuple[int, int, int],
+    classes: Sequence[str],
+    sha256: str,
+    compute: "Compute",
+) -> FoldModel:
+    """One fold's model. values: `name` of the model and its options.   sha256: of the weights' file.
+
+    Raises RecordError if the weights are missing, are not those of the hash, or do not fit the model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from harness import models, training
+
+    try:
+        content = weights.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{weights}: cannot be read: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise RecordError(f"{weights}: damaged: its content does not match its hash")
+    options = {name: value for name, value in values.items() if name != "name"}
+    with training.session(compute):
+        network = models.build(values["name"], image_shape[0], image_shape[1], classes, options)
+    try:
+        tensors = load(content)
+        mean, std = tensors.pop(MEAN), tensors.pop(STD)
+        network.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError, KeyError, OverflowError) as error:
+        raise RecordError(f"{weights}: not the weights of this {values['name']}: {error}") from None
+    network.eval().to(compute.device)
+    return FoldModel(network, training.Statistics(tuple(mean.tolist()), tuple(std.tolist())))
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(document, dict) or not document.keys() >= KEYS:
+        raise RecordError(f"{path}: not the description of a model ({', '.join(sorted(KEYS))})")
+    if not isinstance(document["schema"], int) or document["schema"] > SCHEMA:
+        raise RecordError(f"{path}: written by a newer harness (schema {document['schema']}); please upgrade")
+    return document
+
+
+def usable_compute(recorded: dict[str, Any]) -> "Compute":
+    """The recorded one where this machine has its device, else the CPU's fp32."""
+    from harness import training
+
+    options = training.ComputeOptions(
+        *(recorded[name] for name in ("device", "precision", "channels_last", "threads"))
+    )
+    try:
+        return training.resolve(options)
+    except HarnessError:
+        return training.Compute("cpu", "fp32", options.channels_last, options.threads)

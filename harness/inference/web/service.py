@@ -1,0 +1,88 @@
+"""From the bytes of an image to what the model says about it."""
+
+import os
+import threading
+from functools import lru_cache
+from typing import Any
+
+from harness.data.decoding import UnreadableError, decode
+from harness.data.image_files import printable
+from harness.errors import DataError
+from harness.inference.embedding import Embedder
+from harness.inference.gradcam import GradCam
+from harness.inference.index import Index
+from harness.inference.model import TrialModel
+from harness.inference.pictures import overlay, thumbnail
+
+SCHEMA = 1
+MOST_SIMILAR = 12
+
+
+class Service:
+    """A model with what belongs to it, for several threads at once; the network itself works on one image at a time.
+
+    source: where the model is from, in words.   index: of the images to show similar ones of, with its embedder.
+    Raises DataError for a model whose images are not made of files.
+    """
+
+    def __init__(
+        self, model: TrialModel, source: str, *, index: Index | None = None, embedder: Embedder | None = None
+    ):
+        channels, height, width = model.image_shape
+        if height != width or channels not in (1, 3):
+            raise DataError(
+                f"the model takes images of {channels}×{height}×{width}, which no file is made into"
+            )
+        self._model, self._source, self._index, self._embedder = model, source, index, embedder
+        self._grad_cam = GradCam(model)
+        self._lock = threading.Lock()
+
+    def health(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "status": "ok",
+            "model": self._source,
+            "classes": list(self._model.classes),
+            "calibrated": self._model.temperature is not None,
+            "indexed": 0 if self._index is None else len(self._index.names),
+        }
+
+    def predict(self, content: bytes) -> dict[str, Any]:
+        """What is answered about an image file. Raises UnreadableError for what is none."""
+        channels, size, _ = self._model.image_shape
+        if not content:
+            raise UnreadableError("empty")
+        pixels = decode(content, image_size=size, channels=channels)
+        with self._lock:
+            probabilities = self._model.predict(pixels[None])[0]
+            label = int(probabilities.argmax())
+            heat = self._grad_cam(pixels, label)
+            vector = None if self._embedder is None else self._embedder(pixels[None])[0]
+        found = [] if self._index is None or vector is None else self._index.nearest(vector, MOST_SIMILAR)
+        return {
+            "schema": SCHEMA,
+            "label": self._model.classes[label],
+            "probabilities": {
+                name: round(float(value), 6)
+                for name, value in zip(self._model.classes, probabilities, strict=True)
+            },
+            "similar": [self._similar(number, score) for number, score in found],
+            "where": None if heat is None or not heat.any() else overlay(pixels, heat),
+        }
+
+    def _similar(self, number: int, score: float) -> dict[str, Any]:
+        assert self._index is not None
+        name = printable(self._index.names[number])
+        return {"name": name, "score": round(score, 6), "image": _thumbnail(self._index.path(number))}
+
+
+def _thumbnail(path: str) -> str | None:
+    try:
+        return _kept_thumbnail(path, os.stat(path).st_mtime_ns)  # noqa: PTH116  a path may hold what Path refuses
+    except (OSError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=2048)
+def _kept_thumbnail(path: str, _changed: int) -> str | None:
+    return thumbnail(path)

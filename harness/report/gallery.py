@@ -1,0 +1,140 @@
+"""A page of images that deserve a look: wrong with confidence, and with a label that is likely wrong.
+
+Everything is from out-of-fold predictions: no network had seen the image it speaks of. Test images are never shown.
+"""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.analysis.confirm import chosen_trials
+from harness.data.images import Images
+from harness.files import write_file
+from harness.folds.train_folds import workplace_of
+from harness.inference.pictures import as_picture, data_url
+from harness.records import SCHEMA, StudyRecord, TrialRecord
+from harness.scoring.label_errors import label_issues
+from harness.store.predictions import out_of_fold
+from harness.store.store import Store, started_study
+
+SIDE = 96  # pixels of the page for an image
+STYLE = """
+:root { color-scheme: light dark; --edge: #8886; }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .2rem; }
+h3 { font-size: .95rem; margin: 1rem 0 .3rem; }
+p { margin: .2rem 0 .6rem; max-width: 70ch; } .row { display: flex; flex-wrap: wrap; gap: 12px; }
+figure { margin: 0; width: 120px; font-size: 12px; } figcaption { overflow-wrap: anywhere; }
+img { width: 96px; height: 96px; image-rendering: pixelated; border: 1px solid var(--edge); border-radius: 4px; }
+small { opacity: .65; }
+"""
+WORDS = {
+    "wrong": "Called something else by all of the best trials, and with confidence. The surest come first.",
+    "suspicious": "Labels that confident learning doubts, by the mean prediction; a weak model doubts many right ones.",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Images worth a look. trials: the complete ones that were asked.   found: indices of images by kind, all of them.
+
+    shown: what is said of some of them, by kind and class.
+    """
+
+    record: StudyRecord
+    trials: Sequence[TrialRecord]
+    images: Images
+    found: dict[str, np.ndarray]
+    shown: dict[str, dict[str, list[dict[str, Any]]]]
+
+
+def choose(store: Store, name: str, *, top: int, most: int) -> Chosen:
+    """The images of a study that its best trials get wrong, and those whose label is likely wrong.
+
+    top: complete trials that must agree, the best ones.   most: images per class and kind.
+    Raises UsageError if no trial is complete.
+    """
+    record = started_study(store, name)
+    trials = chosen_trials(record, store.read_trials(name), top)[:top]
+    predicted = [out_of_fold(store, record, trial) for trial in trials]
+    labels = predicted[0].labels
+    mean = np.mean([found.probabilities for found in predicted], axis=0)
+    calls = np.array([found.probabilities.argmax(1) for found in predicted])
+    agreed = (calls == calls[0]).all(0) & (calls[0] != labels)
+    wrong = np.flatnonzero(agreed)
+    kinds = {
+        "wrong": wrong[np.argsort(-mean[wrong, calls[0][wrong]], kind="stable")],
+        "suspicious": np.asarray(label_issues(labels, mean), dtype=np.int64),
+    }
+    images, _, _ = workplace_of(store, record).open()
+    shown = {kind: _by_class(images, indices, labels, mean, most) for kind, indices in kinds.items()}
+    return Chosen(record, trials, images, kinds, shown)
+
+
+def gallery(store: Store, name: str, *, top: int = 3, most: int = 24) -> dict[str, Any]:
+    """Write studies/NAME/gallery.html; what is on it, by kind and class.
+
+    top, most, errors: as in `choose`.
+    """
+    chosen = choose(store, name, top=top, most=most)
+    path = store.study_folder(name) / "gallery.html"
+    write_file(path, _page(chosen).encode())
+    return {
+        "schema": SCHEMA,
+        "study": name,
+        "trials": [trial.number for trial in chosen.trials],
+        "page": str(path),
+        "found": {kind: len(indices) for kind, indices in chosen.found.items()},
+        "images": chosen.shown,
+    }
+
+
+def _by_class(
+    images: Images, indices: np.ndarray, labels: np.ndarray, mean: np.ndarray, most: int
+) -> dict[str, list[dict[str, Any]]]:
+    """The first images of each class, in the order given."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in images.classes}
+    for index in indices.tolist():
+        row = found[images.classes[labels[index]]]
+        if len(row) < most:
+            called = int(mean[index].argmax())
+            row.append(
+                {
+                    "index": index,
+                    "name": images.names[index] if images.names else None,
+                    "label": images.classes[labels[index]],
+                    "predicted": images.classes[called],
+                    "confidence": float(mean[index, called]),
+                    "label_probability": float(mean[index, labels[index]]),
+                }
+            )
+    return {name: row for name, row in found.items() if row}
+
+
+def _page(chosen: Chosen) -> str:
+    record, images = chosen.record, chosen.images
+    names = ", ".join(str(trial.number) for trial in chosen.trials)
+    parts = [
+        f"<h1>{html.escape(record.name)}: images to look at</h1>",
+        f"<p>Trials {names}; {record.data['num_images']:,} training images, each predicted by a network that had not "
+        "seen it.</p>",
+    ]
+    for kind, classes in chosen.shown.items():
+        parts.append(f"<h2>{kind.capitalize()} ({len(chosen.found[kind]):,})</h2><p>{WORDS[kind]}</p>")
+        for label, rows in classes.items():
+            figures = "".join(_figure(images, row) for row in rows)
+            parts.append(f"<h3>{html.escape(label)}</h3><div class=row>{figures}</div>")
+    title = f"<title>{html.escape(record.name)}: images to look at</title>"
+    return f'<!doctype html><meta charset="utf-8">{title}<style>{STYLE}</style>' + "\n".join(parts) + "\n"
+
+
+def _figure(images: Images, row: dict[str, Any]) -> str:
+    name = html.escape(row["name"] or f"image {row['index']}")
+    words = f"{html.escape(row['predicted'])} {row['confidence']:.0%}<br>label {row['label_probability']:.1%}"
+    picture = as_picture(images.pixels[row["index"]])
+    picture.thumbnail((2 * SIDE, 2 * SIDE))
+    caption = f"<figcaption>{words}<br><small>{name}</small></figcaption>"
+    return f'<figure><img src="{data_url(picture, "PNG")}" alt="{name}">{caption}</figure>'

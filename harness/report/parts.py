@@ -1,0 +1,133 @@
+"""Parts of a study's document: its best trial from held-out predictions, what racing saved, what it cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from harness.errors import HarnessError
+from harness.records import FoldRecord, StudyRecord, TrialRecord
+from harness.scoring import METRICS, confusion_matrix
+from harness.scoring.calibration import calibration_curve
+from harness.scoring.per_class import per_class
+from harness.store.predictions import out_of_fold
+from harness.store.store import Store
+from harness.store.trial_scores import summary
+
+CURVES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
+
+
+def best_trial(
+    store: Store, record: StudyRecord, trial: TrialRecord, absent: dict[str, str]
+) -> dict[str, Any] | None:
+    """Learning curves, metrics and, of the pooled held-out predictions, confusion, classes and calibration."""
+    found = [store.read_fold(key) for key in trial.folds]
+    folds = [fold for fold in found if fold is not None]
+    if not folds or len(folds) < len(found):
+        absent["best_trial"] = "records of its folds are gone or damaged; harness tune makes them anew"
+        return None
+    document: dict[str, Any] = {
+        "number": trial.number,
+        "num_parameters": folds[0].num_parameters,
+        "curves": curves(folds),
+        "chosen_epochs": [fold.chosen_epoch for fold in folds],
+        "metrics": _metrics(record, trial, folds),
+    }
+    try:
+        held_out = out_of_fold(store, record, trial)
+    except HarnessError:
+        absent["predictions"] = "its held-out predictions are gone or damaged; harness tune makes them anew"
+        return document
+    known = held_out.fold_of >= 0
+    return document | _predicted(held_out.labels[known], held_out.probabilities[known])
+
+
+def _predicted(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    curve = calibration_curve(labels, probabilities)
+    return {
+        "confusion": confusion_matrix(labels, probabilities.argmax(1), probabilities.shape[1]).tolist(),
+        "classes": [asdict(scores) for scores in per_class(labels, probabilities)],
+        "calibration": {
+            "error": METRICS["calibration_error"](labels, probabilities),
+            "confidence": curve.confidence.tolist(),
+            "accuracy": curve.accuracy.tolist(),
+            "count": curve.count.tolist(),
+        },
+    }
+
+
+def curves(folds: Sequence[FoldRecord]) -> dict[str, dict[str, list[float]]]:
+    """By curve and epoch the mean, lowest and highest of the folds that got as far."""
+    length = max(len(fold.epochs) for fold in folds)
+    found: dict[str, dict[str, list[float]]] = {}
+    for name in CURVES:
+        epochs = [
+            [getattr(fold.epochs[epoch], name) for fold in folds if epoch < len(fold.epochs)]
+            for epoch in range(length)
+        ]
+        found[name] = {
+            "mean": [float(np.mean(values)) for values in epochs],
+            "low": [min(values) for values in epochs],
+            "high": [max(values) for values in epochs],
+        }
+    return found
+
+
+def _metrics(
+    record: StudyRecord, trial: TrialRecord, folds: Sequence[FoldRecord]
+) -> dict[str, dict[str, float | None]]:
+    """Every metric's mean over the folds and its corrected standard error."""
+    known = summary(record, trial, folds)
+    return {
+        name: {"mean": known[name], "standard_error": known.get(f"{name}.standard_error")}
+        for name in METRICS
+        if name in known
+    }
+
+
+def racing(
+    record: StudyRecord, trials: Sequence[TrialRecord], audit: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Which trials were stopped after how many folds, and what that saved.
+
+    seconds_saved: an estimate. A fold that was not trained counts as long as those that its trial trained took in the
+    mean, or where it trained none, as those of all trials.   checked: the audit's sample of stopped trials.
+    """
+    stopped = [trial for trial in trials if trial.state == "stopped"]
+    trained = sum(len(trial.folds) for trial in trials)
+    mean = sum(trial.seconds for trial in trials) / trained if trained else 0.0
+    missing = {trial.number: record.num_folds - len(trial.folds) for trial in stopped}
+    saved = [
+        missing[trial.number] * (trial.seconds / len(trial.folds) if trial.folds else mean)
+        for trial in stopped
+    ]
+    search = record.definition.get("search", {})
+    return {
+        "rule": search.get("racing"),
+        "rung": search.get("rung"),
+        "stopped": len(stopped),
+        "folds_trained": trained,
+        "folds_of_ended_trials": record.num_folds * sum(trial.state != "running" for trial in trials),
+        "folds_saved": sum(missing.values()),
+        "seconds_saved": sum(saved),
+        "checked": (audit or {}).get("stopped"),
+    }
+
+
+def cost(
+    store: Store, record: StudyRecord, trials: Sequence[TrialRecord], best: TrialRecord | None
+) -> dict[str, Any]:
+    """Seconds that the folds of all trials took to train, and their short trainings; speed of the best trial."""
+    shorts = [store.read_fold(trial.rung) for trial in trials if trial.rung]
+    folds = [store.read_fold(key) for key in best.folds] if best else []
+    speeds = [epoch.images_per_second for fold in folds if fold for epoch in fold.epochs]
+    return {
+        "seconds": sum(trial.seconds for trial in trials),
+        "short_seconds": sum(fold.seconds for fold in shorts if fold),
+        "short_trainings": sum(fold is not None for fold in shorts),
+        "folds": sum(len(trial.folds) for trial in trials),
+        "best_seconds": best and best.seconds,
+        "images_per_second": sum(speeds) / len(speeds) if speeds else None,
+        "device": record.compute.get("device"),
+    }

@@ -1,0 +1,1 @@
+"""Choosing trials and stopping them."""

@@ -1,0 +1,275 @@
+"""The driver: asks for trials, has their folds trained, races them, tells what came of them.
+
+It decides as if folds were trained one after the other, in the order of trials and folds; spare workers only
+train ahead. So numbers, values, scores and stops never depend on how many workers there are, how fast they
+are, or how often the study was interrupted.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.config import search_space
+from harness.config.study_file import Study
+from harness.errors import HarnessError
+from harness.folds.fold import FoldTask
+from harness.folds.processes import Executor
+from harness.folds.tasks import RUNG
+from harness.folds.worker import FoldFailure
+from harness.records import Epoch, FoldRecord, TrialRecord, best_of
+from harness.scoring.standard_errors import corrected_standard_error
+from harness.search.racing import RULES, Field, Rule, stops_at_rung
+from harness.search.sampling import Asker
+from harness.store.store import Store
+
+LEAST_FAILURES, MOST_FAILED = 4, 0.5  # failed trials, and their share, beyond which a study ends
+
+
+@dataclass(frozen=True)
+class TrialBegan:
+    trial: TrialRecord
+
+
+@dataclass(frozen=True)
+class FoldBegan:
+    number: int
+    fold: int
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    number: int
+    fold: int
+    epoch: Epoch
+
+
+@dataclass(frozen=True)
+class FoldEnded:
+    number: int
+    fold: int
+    score: float
+    record: FoldRecord
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    trial: TrialRecord
+    best: TrialRecord | None
+
+
+Event = TrialBegan | FoldBegan | EpochEnded | FoldEnded | TrialEnded
+
+
+@dataclass
+class Driver:
+    """Runs one study. `trials` grows as they end; it starts with those an earlier run has finished.
+
+    make_task: the task of (a trial's values, a fold).   deadline: on the monotonic clock; no trial starts after it.
+    """
+
+    study: Study
+    store: Store
+    name: str
+    executor: Executor
+    make_task: Callable[[TrialRecord, int], FoldTask]
+    num_trials: int
+    deadline: float | None = None
+    trials: list[TrialRecord] = field(default_factory=list)
+    asker: Asker = field(init=False)
+    under_way: dict[str, tuple[int, int]] = field(default_factory=dict)  # fold key -> (trial, step)
+
+    def run(self) -> Iterator[Event]:
+        """Finish all that is missing, batch after batch."""
+        self.asker = Asker(self.study)
+        self.trials = self.store.read_trials(self.name)
+        size = self.study.search.batch
+        for first in range(0, self.num_trials, size):
+            batch = [self._begin(number) for number in range(first, min(first + size, self.num_trials))]
+            open_trials = [trial for trial in batch if trial.state == "running"]
+            if open_trials:
+                if self._is_late():
+                    return
+                yield from map(TrialBegan, open_trials)
+                yield from self._finish(open_trials)
+                if any(trial.state == "running" for trial in self.trials[first : first + size]):
+                    return
+            for trial in self.trials[first : first + size]:
+                self.asker.tell(trial)
+            self._require_successes()
+
+    @property
+    def best(self) -> TrialRecord | None:
+        return best_of(self.trials, self.study.direction)
+
+    def _require_successes(self) -> None:
+        """Raise HarnessError where most trials fail: more of them would be a night lost."""
+        failed = [trial for trial in self.trials if trial.state == "failed"]
+        ended = sum(trial.state != "running" for trial in self.trials)
+        if len(failed) < LEAST_FAILURES or len(failed) <= ended * MOST_FAILED:
+            return
+        kinds = ", ".join(sorted({f"{trial.failure}: {trial.reason}" for trial in failed})[:3])
+        raise HarnessError(
+            f"{len(failed)} of {ended} trials failed, so the study ends here ({kinds}); put that right, and go on with "
+            "--retry-failed"
+        )
+
+    def _is_late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def _begin(self, number: int) -> TrialRecord:
+        if number < len(self.trials):
+            self.asker.pending(self.trials[number].params)
+            return self.trials[number]
+        params = self.asker.ask(number)
+        trial = TrialRecord(number, "running", params, search_space.resolve(self.study, params))
+        self.store.write_trial(self.name, trial)
+        self.trials.append(trial)
+        return trial
+
+    def _finish(self, batch: list[TrialRecord]) -> Iterator[Event]:
+        """Train and race a batch of trials until each has ended, or the deadline is over."""
+        heat = _Heat(batch, self)
+        yield from heat.settle()
+        while heat.open_trials and not self._is_late_between(heat):
+            while len(self.under_way) < self.executor.num_slots and (place := heat.next_place()):
+                self.under_way[heat.keys[place]] = place
+                yield FoldBegan(*place)
+                self.executor.submit(heat.tasks[place])
+            key, report = self.executor.next()
+            number, fold = self.under_way[key]
+            if isinstance(report, Epoch):
+                yield EpochEnded(number, fold, report)
+                continue
+            del self.under_way[key]
+            heat.results[key] = report  # of an earlier batch too: trained ahead, and then not needed
+            if isinstance(report, FoldRecord):
+                yield FoldEnded(number, fold, report.metrics[self.study.objective], report)
+            yield from heat.settle()
+
+    def _is_late_between(self, heat: "_Heat") -> bool:
+        """Late, and the trial whose turn it is has not begun."""
+        number = heat.open_trials[0].number
+        begun = any(place[0] == number for place in self.under_way.values()) or heat.prefix(number)
+        return self._is_late() and not begun
+
+    def end(self, trial: TrialRecord) -> TrialEnded:
+        """Write down a trial that has ended."""
+        self.trials[trial.number] = trial
+        self.store.write_trial(self.name, trial)
+        return TrialEnded(trial, self.best)
+
+
+class _Heat:
+    """The open trials of one batch: which fold to train next, and what the finished ones decide."""
+
+    def __init__(self, trials: list[TrialRecord], driver: Driver):
+        self.open_trials = trials
+        self.driver = driver
+        self.num_folds = driver.study.cv.folds
+        self.sign = 1 if driver.study.direction == "maximize" else -1
+        self.rule: Rule = RULES[driver.study.search.racing]()
+        self.steps = [*([RUNG] if driver.study.search.rung else []), *range(self.num_folds)]
+        self.tasks = {
+            (trial.number, step): driver.make_task(trial, step) for trial in trials for step in self.steps
+        }
+        self.keys = {place: task.key() for place, task in self.tasks.items()}
+        found = {key: driver.store.read_fold(key) for key in set(self.keys.values())}
+        self.results: dict[str, FoldRecord | FoldFailure] = {
+            key: record for key, record in found.items() if record
+        }
+
+    def prefix(self, number: int) -> list[FoldRecord | FoldFailure]:
+        """The results of a trial's steps, from the first to the one before the first that is missing."""
+        results = []
+        for step in self.steps:
+            result = self.results.get(self.keys[number, step])
+            if result is None:
+                break
+            results.append(result)
+        return results
+
+    def next_place(self) -> tuple[int, int] | None:
+        """The missing step to train next: first what is needed for certain, then what may be.
+
+        The first step of every trial is needed, whatever happens; of later ones, those of earlier trials first.
+        """
+        current, *later = [trial.number for trial in self.open_trials]
+        ahead = self.steps[len(self.prefix(current)) :]
+        order = [(current, step) for step in ahead[:1]]
+        order += [(number, self.steps[0]) for number in later]
+        order += [(current, step) for step in ahead]
+        order += [(number, step) for number in later for step in self.steps if self._may_go_on(number)]
+        for place in order:
+            key = self.keys[place]
+            if key not in self.results and key not in self.driver.under_way:
+                return place
+        return None
+
+    def settle(self) -> Iterator[Event]:
+        """End every trial that is decided, in the order of their numbers."""
+        while self.open_trials:
+            ended = self._decide(self.open_trials[0])
+            if ended.state == "running":
+                self.driver.trials[ended.number] = ended
+                return
+            yield self.driver.end(ended)
+            self.open_trials = self.open_trials[1:]
+
+    def _decide(self, trial: TrialRecord) -> TrialRecord:
+        """The trial with what its steps so far say of it; still running if they do not decide."""
+        records: list[FoldRecord] = []
+        for step, result in zip(self.steps, self.prefix(trial.number), strict=False):
+            if isinstance(result, FoldFailure):
+                place = "short training" if step == RUNG else f"fold {step}"
+                failed = replace(
+                    trial, state="failed", reason=f"{place}: {result.reason}", failure=result.kind
+                )
+                return self._summary(failed, records)
+            if step == RUNG:
+                trial = replace(trial, rung=result.key, rung_score=self._score(result))
+            else:
+                records.append(result)
+            reason = self._stops(trial, [self._score(record) for record in records])
+            if reason:
+                return self._summary(replace(trial, state="stopped", reason=reason), records)
+        done = len(records) == self.num_folds
+        return self._summary(replace(trial, state="complete" if done else "running"), records)
+
+    def _score(self, record: FoldRecord) -> float:
+        return record.metrics[self.driver.study.objective]
+
+    def _stops(self, trial: TrialRecord, scores: Sequence[float]) -> str:
+        """Why the trial should stop, judged by the trials before it alone."""
+        earlier = self.driver.trials[: trial.number]
+        best = best_of(earlier, self.driver.study.direction)
+        if best is None or len(scores) == self.num_folds:
+            return ""
+        raced = [other for other in earlier if other.scores]
+        rungs = [other.rung_score for other in raced if other.rung_score is not None]
+        field = Field(
+            self._signed(best.scores), [self._signed(other.scores) for other in raced], self._signed(rungs)
+        )
+        if scores:
+            return self.rule.stops(self._signed(scores), field)
+        return "" if trial.rung_score is None else stops_at_rung(self.sign * trial.rung_score, field)
+
+    def _signed(self, scores: Sequence[float]) -> list[float]:
+        return [self.sign * score for score in scores]
+
+    def _may_go_on(self, number: int) -> bool:
+        """Whether a trial that is not yet its turn would be stopped by what is known now."""
+        return self._decide(self.driver.trials[number]).state == "running"
+
+    def _summary(self, trial: TrialRecord, records: list[FoldRecord]) -> TrialRecord:
+        error, scores = None, [self._score(record) for record in records]
+        if len(scores) > 1:
+            error = corrected_standard_error(scores, test_fraction=1 / (self.num_folds - 1))
+        return replace(
+            trial,
+            folds=tuple(record.key for record in records),
+            scores=tuple(scores),
+            mean=sum(scores) / len(scores) if scores else None,
+            standard_error=error,
+            seconds=sum(record.seconds for record in records),
+            started=min((record.started for record in records), default=0.0),
+        )

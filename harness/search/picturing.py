@@ -1,0 +1,126 @@
+"""A picture of what training sees: images as stored, as a study's trial 0 changes them, as each option would."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.config import search_space
+from harness.config.study_file import Study
+from harness.data.images import Images
+from harness.errors import UsageError
+
+NUM_IMAGES = 10
+NUM_EPOCHS = 4
+MEASURED_IMAGES = 1000
+
+
+def draw_pictures(study: Study, images: Images, path: Path) -> None:
+    """Write the picture as a PNG file. Raises UsageError where it cannot be written."""
+    from harness import plots, training
+
+    values = search_space.resolve(study, search_space.defaults(study))
+    options = training.options_from(search_space.section(values, "train")).augment
+    seen = _Seen(images)
+    epochs = range(1, NUM_EPOCHS + 1) if options.changes_images else (1,)
+    own = {"as stored": seen.stored()} | {
+        f"epoch {epoch}": seen.trained_on(options, epoch) for epoch in epochs
+    }
+    nothing = training.options_from({"crop_padding": 0, "flip": "none"}).augment
+    others = {
+        f"{name}: {_spelt(value)}": seen.trained_on(replace(nothing, **{name: value}), epoch=1)
+        for name, value in _examples(*images.pixels.shape[1:])
+    }
+    figure = plots.pictures(
+        f"What {study.name} trains on",
+        [
+            (f"trial 0: {_in_words(options, *images.pixels.shape[2:])}", own),
+            ("each kind of augmentation by itself, at a moderate strength", others),
+        ],
+    )
+    try:
+        plots.save(figure, path)
+    except OSError as error:
+        raise UsageError(f"--images {path}: {error.strerror}") from None
+
+
+class _Seen:
+    """A handful of images, of as many classes as possible, on their way into a network."""
+
+    def __init__(self, images: Images):
+        from harness.training.compute import Compute
+        from harness.training.pixels import Pixels, measure
+
+        turns = np.empty(len(images), np.int64)  # 0 for the first image of each class, 1 for the second, …
+        for label in range(len(images.classes)):
+            turns[images.labels == label] = np.arange((images.labels == label).sum())
+        self.few = images.take(np.lexsort((images.labels, turns))[:NUM_IMAGES])
+        step = -(-len(images) // MEASURED_IMAGES)
+        self.statistics = measure(images.pixels, np.arange(0, len(images), step))
+        self.pixels = Pixels(self.few.pixels, self.statistics, Compute("cpu", "fp32", False, 1))
+
+    def stored(self) -> np.ndarray:
+        return _coloured(self.few.pixels / 255)
+
+    def trained_on(self, options: Any, epoch: int) -> np.ndarray:
+        """What one epoch makes of the images, not normalised: (n, H, W, 3) in 0..1."""
+        import torch
+
+        from harness.training.augment import draw
+        from harness.training.mixing import mixer
+
+        indices, (_, _, height, width) = np.arange(len(self.few)), self.few.pixels.shape
+        draws = draw(options, indices, height, width, seed=0, epoch=epoch)
+        bounds = sorted(
+            {0, len(indices) // 2, len(indices)}
+        )  # two batches, since each is mixed in its own way
+        labels = torch.from_numpy(self.few.labels)
+        mix = mixer(options, len(self.few.classes))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(epoch)
+            batches = self.pixels.batches(indices, draws, bounds)
+            mixed = torch.cat([mix(batch, labels[: len(batch)])[0] for batch in batches])
+        mean, std = (np.array(part)[:, None, None] for part in (self.statistics.mean, self.statistics.std))
+        return _coloured(np.clip(mixed.numpy() * std + mean, 0, 1))
+
+
+def _coloured(images: np.ndarray) -> np.ndarray:
+    """(n, C, H, W) as (n, H, W, 3): colours, or the mean of the channels as grey."""
+    if images.shape[1] != 3:
+        images = images.mean(1, keepdims=True).repeat(3, axis=1)
+    return images.transpose(0, 2, 3, 1)
+
+
+def _in_words(options: Any, height: int, width: int) -> str:
+    """The options that do something, as a study file has them."""
+    values = asdict(replace(options, crop_padding=options.padding(height, width)))
+    if not options.randaugment:
+        del values["randaugment_magnitude"]
+    if options.mix == "none":
+        del values["mix_alpha"]
+    if options.augment == "none":
+        values = {name: value for name, value in values.items() if name.startswith("mix")}
+    done = [f"{name}: {_spelt(value)}" for name, value in values.items() if value not in (0, "none")]
+    return ", ".join(done) or "augment: none"
+
+
+def _spelt(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _examples(channels: int, height: int, width: int) -> list[tuple[str, Any]]:
+    """Each option of augmentation at a moderate strength; those of colour only where there is colour."""
+    colour = [("saturation", 0.4), ("hue", 0.1)] if channels == 3 else []
+    return [
+        ("crop_padding", max(min(height, width) // 8, 1)),
+        ("flip", "random"),
+        ("rotation", 15.0),
+        ("brightness", 0.4),
+        ("contrast", 0.4),
+        *colour,
+        ("randaugment", 2),
+        ("cutout", 0.5),
+        ("mix", "mixup"),
+        ("mix", "cutmix"),
+    ]

@@ -1,0 +1,149 @@
+"""How large a study's models are and how long it will train, before it is begun.
+
+`harness check` runs this in a process of its own, so that the check itself never waits for torch:
+`python -m harness.search.preflight` reads a request from stdin and answers on stdout, both JSON.
+"""
+
+import itertools
+import json
+import sys
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.config import search_space
+from harness.config.settings import Choice, Range, Setting
+from harness.config.study_file import Study, load_study_file
+from harness.data.images import Images
+from harness.errors import HarnessError
+from harness.records import Scalar, Values
+from harness.search import picturing
+
+MOST_CORNERS = 64  # of the model's space; more are thinned out evenly
+MEASURED_IMAGES = 1024
+MEASURED_SECONDS = 3.0
+FOR_EVER, LEAST_LR = 10**6, 1e-6  # epochs; a learning rate
+
+
+def model_sizes(
+    study: Study, *, in_channels: int, image_size: int, classes: Sequence[str]
+) -> list[tuple[int, Values]]:
+    """(parameters, model options) of the smallest and the largest model at the corners of the space."""
+    from harness import models
+
+    found = []
+    for options in _corners(study):
+        arguments = {key: value for key, value in options.items() if key != "name"}
+        try:
+            model = models.build(str(options["name"]), in_channels, image_size, classes, arguments)
+        except (HarnessError, ValueError):
+            continue  # a combination that cannot be built fails its trial with the reason
+        found.append((sum(parameter.numel() for parameter in model.parameters()), options))
+    found.sort(key=lambda pair: pair[0])
+    return [found[0], found[-1]] if found else []
+
+
+def images_per_second(study: Study, images: Images, params: Values, compute: Any) -> float:
+    """Training speed of one trial's model on this machine, from a few real steps.
+
+    Of a head on a frozen encoder whose embeddings are kept, it is the head's speed alone.
+    """
+    clock, speeds = time.monotonic(), []
+    for speed in speeds_of(study, images, params, compute, num_images=MEASURED_IMAGES):
+        speeds.append(speed)
+        if time.monotonic() - clock >= MEASURED_SECONDS and len(speeds) >= 2:
+            break
+    return max(speeds)
+
+
+def speeds_of(
+    study: Study, images: Images, params: Values, compute: Any, *, num_images: int
+) -> Generator[float, None, None]:
+    """Images/s of short epochs of one trial's model, for as long as they are asked for."""
+    import numpy as np
+    import torch
+
+    from harness import models, training
+
+    values = {**search_space.resolve(study, params), "train.epochs": FOR_EVER, "train.patience": None}
+    values |= {"train.lr": LEAST_LR, "train.rest_lr": None}  # as fast as any, and it cannot diverge
+    settings = training.options_from(search_space.section(values, "train"))
+    chosen = np.arange(min(len(images.labels), num_images))
+    few = images.take(chosen)
+    options = search_space.section(values, "model")
+    _, channels, height, _ = images.pixels.shape
+    with training.session(compute):
+        model: Any = models.build(str(options.pop("name")), channels, height, images.classes, options)
+        inputs = few.pixels
+        if hasattr(model, "encoder") and not settings.augment.changes_images:
+            rows = torch.randn(len(few), model.encoder.size)
+            inputs = model.inputs(rows, torch.from_numpy(few.labels)).numpy()
+        data = training.FoldData(
+            pixels=inputs,
+            labels=few.labels,
+            train=chosen,
+            held_out=chosen[:1],
+            num_classes=len(images.classes),
+        )
+        for epoch in training.fit(model, data, options=settings, compute=compute, seed=0):
+            yield epoch.images_per_second
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """{"study", "overrides", "measure", "images"} -> what the images and models are like.
+
+    With `measure` also the images/s of trial 0 and of the largest model. images: where to draw what the training
+    sees, or None.
+    """
+    from harness import training
+    from harness.data import load_training
+    from harness.data.census import census
+
+    study = load_study_file(request["study"], request["overrides"])
+    images = load_training(study.data)
+    if request["images"]:
+        picturing.draw_pictures(study, images, Path(request["images"]))
+    _, channels, height, _ = images.pixels.shape
+    sizes = model_sizes(study, in_channels=channels, image_size=height, classes=images.classes)
+    reply: dict[str, Any] = {
+        "num_images": len(images.labels),
+        "balance": asdict(census(images)),
+        "sizes": sizes,
+    }
+    if request["measure"]:
+        compute = training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
+        first = search_space.defaults(study)
+        largest = first | {
+            f"model.{key}": value for key, value in sizes[-1][1].items() if f"model.{key}" in first
+        }
+        reply["images_per_second"] = [
+            images_per_second(study, images, params, compute) for params in (first, largest)
+        ]
+    return reply
+
+
+def _corners(study: Study) -> Sequence[Values]:
+    """The model's options at the ends of every range and of numbers to choose from, and at every other choice."""
+    names = list(study.model)
+    columns = [_ends(study.model[name]) for name in names]
+    corners = [dict(zip(names, row, strict=True)) for row in itertools.product(*columns)]
+    return [*corners[:: -(-len(corners) // MOST_CORNERS)], corners[-1]]
+
+
+def _ends(setting: Setting) -> tuple[Scalar, ...]:
+    if isinstance(setting, Range):
+        kind = int if setting.kind == "int" else float
+        return tuple(dict.fromkeys((kind(setting.low), kind(setting.high))))
+    if isinstance(setting, Choice):
+        numbers = [value for value in setting.values if isinstance(value, int | float)]
+        return (min(numbers), max(numbers)) if len(numbers) == len(setting.values) else setting.values
+    return (setting,)
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(answer(json.loads(sys.stdin.read()))))
+    except HarnessError as error:
+        print(json.dumps({"error": str(error)}))

@@ -1,0 +1,1 @@
+"""The records on disk: written whole, sealed, content-addressed."""

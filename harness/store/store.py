@@ -1,0 +1,293 @@
+"""The store on disk: fold records by the hash of their inputs, studies and trials by name and number.
+
+    HOME/folds/<key>/result.json, oof.npz, weights.safetensors     a finished fold
+    HOME/folds/<key>.checkpoint                                    an unfinished one
+    HOME/studies/<name>/study.json, split.npz, trials/00003.json   a study and its trials
+    HOME/studies/<name>/audit.json, confirm.json, …                what was found out about it
+    HOME/data/<hash>/                                              images as workers map them into memory
+
+Finished records are never changed; whoever finds one damaged treats it as missing and makes it again.
+"""
+
+import io
+import logging
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from harness.config.settings import expanded
+from harness.data.images import Images
+from harness.errors import DataError, NewerRecord, RecordError, StoreError, UsageError, did_you_mean
+from harness.files import digest, digest_of, read_json, sealed_json, write_file, write_folder, write_json
+from harness.records import (
+    SCHEMA,
+    FoldRecord,
+    StudyRecord,
+    TrialRecord,
+    fold_from_json,
+    require_known,
+    study_from_json,
+    to_json,
+    trial_from_json,
+)
+
+logger = logging.getLogger(__name__)
+WEIGHTS = "weights.safetensors"
+PREDICTIONS = "oof.npz"
+KEY = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
+PLACE_ATTEMPTS = 5
+LOOK_SECONDS = 0.5  # for which somebody may hold a study's lock, only to see whether it is free
+Finding = Literal["honest", "audit", "confirm", "final"]
+
+
+class Store:
+    """Everything below one home folder, made when it is first written to."""
+
+    def __init__(self, home: Path):
+        self.home = expanded(home).absolute()
+
+    def study_folder(self, name: str) -> Path:
+        return self.home / "studies" / name
+
+    def studies(self) -> list[str]:
+        """The names of all studies that have been started here."""
+        return sorted(path.parent.name for path in (self.home / "studies").glob("*/study.json"))
+
+    # Folds
+
+    def fold_folder(self, key: str) -> Path:
+        """Raises RecordError for what is no key: a record that came from elsewhere may hold `../..`."""
+        if not KEY.fullmatch(key):
+            raise RecordError(f"{self.home / 'folds'}: {key[:80]!r} is no fold's key")
+        return self.home / "folds" / key
+
+    def checkpoint(self, key: str) -> Path:
+        return self.fold_folder(key).with_name(f"{key}.checkpoint")
+
+    def write_fold(
+        self, record: FoldRecord, predictions: Mapping[str, np.ndarray], weights: Mapping[str, np.ndarray]
+    ) -> FoldRecord:
+        """Keep a finished fold, and drop its checkpoint. The returned record knows its folder and hashes.
+
+        predictions: `indices` int64 (n,), `labels` int64 (n,), `probabilities` float32 (n, classes).
+        """
+        from safetensors.numpy import save
+
+        files = {PREDICTIONS: _npz(predictions), WEIGHTS: save(dict(weights))}
+        folder = self.fold_folder(record.key)
+        record = replace(
+            record, hashes={name: digest(content) for name, content in files.items()}, folder=folder
+        )
+        known = self._place(record, {**files, "result.json": sealed_json(to_json(record))})
+        self.checkpoint(record.key).unlink(missing_ok=True)
+        return known
+
+    def _place(self, record: FoldRecord, content: dict[str, bytes]) -> FoldRecord:
+        """The fold's record in the store: this one, or that of a process that was quicker with the same fold."""
+        for _ in range(PLACE_ATTEMPTS):
+            try:
+                write_folder(record.folder, content)
+            except FileExistsError:
+                known = self.read_fold(record.key)
+                if known is None:  # damaged
+                    shutil.rmtree(record.folder, ignore_errors=True)
+                    continue
+                if known.hashes == record.hashes:  # theirs may have lost its weights
+                    write_file(record.folder / WEIGHTS, content[WEIGHTS])
+                return known
+            return record
+        raise StoreError(
+            f"{record.folder}: damaged, and cannot be replaced; delete it and run the same command again"
+        )
+
+    def read_fold(self, key: str) -> FoldRecord | None:
+        """The fold of that key, or None if it has not been trained or its record is damaged.
+
+        Weights may be gone (retention); everything that is there must match its hash. Raises NewerRecord.
+        """
+        try:
+            folder = self.fold_folder(key)
+            record = fold_from_json(read_json(folder / "result.json"), folder=folder)
+            if record.key != key or not record.hashes.keys() <= {PREDICTIONS, WEIGHTS}:
+                raise RecordError(f"{folder}: damaged: it is not the record of this fold")
+            for name, expected in record.hashes.items():
+                if name == WEIGHTS and not (folder / name).exists():
+                    continue
+                if digest_of(folder / name) != expected:
+                    raise RecordError(f"{folder / name}: damaged: its content does not match its hash")
+        except FileNotFoundError:
+            return None
+        except NewerRecord as error:
+            raise NewerRecord(f"{folder}: {error}") from None
+        except (RecordError, OSError, ValueError) as error:
+            logger.warning("fold %s: %s; it is trained again", key, error)
+            return None
+        return record
+
+    def read_predictions(self, record: FoldRecord) -> dict[str, np.ndarray]:
+        """What `write_fold` was given. Raises RecordError where they are gone or damaged."""
+        path = record.folder / PREDICTIONS
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+                found = {name: arrays[name] for name in ("indices", "labels", "probabilities")}
+        except Exception as error:  # zipfile, zlib and numpy each have their own
+            raise RecordError(f"{path}: damaged predictions: {error}") from None
+        return found
+
+    def drop_weights(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            (self.fold_folder(key) / WEIGHTS).unlink(missing_ok=True)
+
+    # Images
+
+    def keep_images(self, images: Images) -> Path:
+        """A folder that other processes can map the images from; written unless they lie in one already."""
+        if images.path is not None:
+            return images.path
+        folder = self.home / "data" / images.content_hash
+        if not folder.exists():
+            images.save(folder)
+        return folder
+
+    def kept_images(self, content_hash: str) -> Images | None:
+        """Images that lie in the store itself, e.g. because they came with a bundle; None if they do not."""
+        try:
+            images = Images.open(self.home / "data" / content_hash)
+        except (DataError, OSError):
+            return None
+        return images if images.content_hash == content_hash else None
+
+    # Studies and trials
+
+    def write_study(self, record: StudyRecord) -> None:
+        write_json(self.study_folder(record.name) / "study.json", to_json(record))
+
+    def read_study(self, name: str) -> StudyRecord | None:
+        """The study of that name, or None if there is none. Raises RecordError for a damaged or newer one."""
+        path = self.study_folder(name) / "study.json"
+        try:
+            document = read_json(path)
+        except FileNotFoundError:
+            return None
+        try:
+            return study_from_json(document)
+        except NewerRecord as error:
+            raise NewerRecord(f"{path}: {error}") from None
+        except RecordError as error:
+            raise RecordError(f"{path}: damaged: {error}") from None
+
+    def write_trial(self, study: str, record: TrialRecord) -> None:
+        write_json(self.study_folder(study) / "trials" / f"{record.number:05d}.json", to_json(record))
+
+    def read_trials(self, study: str) -> list[TrialRecord]:
+        """All trials of a study, by number; a damaged one and all after it are left out and made again."""
+        trials: list[TrialRecord] = []
+        for path in sorted((self.study_folder(study) / "trials").glob("*.json")):
+            try:
+                trials.append(trial_from_json(read_json(path)))
+            except NewerRecord as error:
+                raise NewerRecord(f"{path}: {error}") from None
+            except RecordError as error:
+                logger.warning("%s: %s; the trial is made again from its folds", path, error)
+                break
+        return [trial for number, trial in enumerate(trials) if trial.number == number]
+
+    def reopen_failed(self, study: str) -> None:
+        """Have failed trials tried again: as if they had been asked for and not begun."""
+        for trial in self.read_trials(study):
+            if trial.state == "failed":
+                fresh = TrialRecord(trial.number, "running", trial.params, trial.values)
+                self.write_trial(study, fresh)
+
+    # What was found out about a study as a whole
+
+    def write_finding(self, study: str, kind: Finding, document: Mapping[str, Any]) -> None:
+        write_json(self.study_folder(study) / f"{kind}.json", {"schema": SCHEMA, **document})
+
+    def read_finding(self, study: str, kind: Finding) -> dict[str, Any] | None:
+        """The last finding of that kind, or None. Raises RecordError for a damaged or newer one."""
+        path = self.study_folder(study) / f"{kind}.json"
+        try:
+            document = read_json(path)
+            require_known(document)
+        except FileNotFoundError:
+            return None
+        except NewerRecord as error:
+            raise NewerRecord(f"{path}: {error}") from None
+        return document
+
+    @contextmanager
+    def driving(self, study: str) -> Iterator[None]:
+        """Hold the study: there is one driver at a time. Raises StoreError that names the holder."""
+        folder = self.study_folder(study)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock, holder = FileLock(folder / "lock"), folder / "holder.json"
+        try:
+            lock.acquire(timeout=LOOK_SECONDS)
+        except Timeout:
+            raise StoreError(f"study {study} is already being driven by {_holder(holder)}") from None
+        try:
+            write_json(holder, _this_process())
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def is_driven(self, study: str) -> bool:
+        """Whether a process is working on the study right now."""
+        folder = self.study_folder(study)
+        if not (folder / "lock").exists():
+            return False
+        lock = FileLock(folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+
+def started_study(store: Store, name: str) -> StudyRecord:
+    """The study's record. Raises UsageError if no study of that name has been started."""
+    record = store.read_study(name) if valid_name(name) else None
+    if record is None:
+        known = store.studies()
+        hint = did_you_mean(name, known) if known else "; nothing has been started there yet"
+        raise UsageError(f"no study {name!r} in {store.home}{hint}")
+    return record
+
+
+def valid_name(name: str) -> bool:
+    """Whether a study may be called so: it becomes a folder's name."""
+    is_plain = re.fullmatch(r"[\w][\w .+-]{0,99}", name) is not None and not name.endswith((".", " "))
+    return is_plain and len(name.encode()) <= 200
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    contiguous: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    np.savez(buffer, **contiguous)
+    return buffer.getvalue()
+
+
+def _this_process() -> dict[str, Any]:
+    import os
+    import platform
+    import time
+
+    return {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = read_json(path)
+    except (OSError, RecordError):
+        return "another process"
+    return f"process {holder['pid']} on {holder['host']} since {holder['since']}"

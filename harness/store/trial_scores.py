@@ -1,0 +1,51 @@
+"""The figures of a whole trial: means over its folds, and pooled over all images that it has predicted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.records import FoldRecord, StudyRecord, TrialRecord
+from harness.scoring import corrected_standard_error, score
+from harness.scoring.calibration import fit_temperature
+from harness.scoring.standard_errors import epoch_choice
+
+PREDICTIONS = "oof.npz"
+
+
+def summary(study: StudyRecord, trial: TrialRecord, folds: Sequence[FoldRecord]) -> dict[str, float]:
+    """Means over the folds with their corrected standard errors, what choosing epochs would add, pooled metrics."""
+    found: dict[str, float] = {"trial.seconds": trial.seconds}
+    if not folds:
+        return found
+    found["num_parameters"] = float(folds[0].num_parameters)
+    for name in folds[0].metrics:
+        scores = [fold.metrics[name] for fold in folds]
+        found[name] = float(np.mean(scores))
+        if len(scores) > 1 and np.isfinite(scores).all():
+            error = corrected_standard_error(scores, test_fraction=1 / (study.num_folds - 1))
+            found[f"{name}.standard_error"] = error
+    curves = [[epoch.validation_accuracy for epoch in fold.epochs] for fold in folds]
+    epochs = epoch_choice(curves, [fold.chosen_epoch for fold in folds])
+    found |= {"accuracy.best_epochs": epochs.oracle, "accuracy.best_epochs_inflation": epochs.inflation}
+    if trial.state == "complete" and (predicted := pooled(folds)) is not None:
+        found |= {f"{name}.pooled": value for name, value in score(*predicted).items()}
+    return found
+
+
+def pooled(folds: Sequence[FoldRecord]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Labels int64 (N,) and probabilities (N, classes) of all folds; None if predictions are gone."""
+    labels, probabilities = [], []
+    for fold in folds:
+        try:
+            with np.load(fold.folder / PREDICTIONS, allow_pickle=False) as arrays:
+                labels.append(arrays["labels"])
+                probabilities.append(arrays["probabilities"])
+        except FileNotFoundError:
+            return None
+    return np.concatenate(labels), np.concatenate(probabilities)
+
+
+def temperature_of(folds: Sequence[FoldRecord]) -> float | None:
+    """What makes the probabilities of these folds' networks calibrated; None if their predictions are gone."""
+    predicted = pooled(folds) if folds else None
+    return None if predicted is None or not len(predicted[0]) else fit_temperature(*predicted)

@@ -1,0 +1,156 @@
+"""The words, tables and pictures that the runs of a study, a trial and a fold carry."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
+from harness.scoring.calibration import calibration_curve
+from harness.scoring.per_class import per_class
+from harness.store.trial_scores import pooled
+from harness.tracking.findings import Findings
+
+Writer = Callable[[Path], None]  # fills a folder
+
+
+def note(study: StudyRecord, trials: Sequence[TrialRecord], findings: Findings) -> str:
+    """Markdown: the question, the answer so far and what it is worth, how to get it again."""
+    question = f"**Question.** {study.question or '(the study file has no comment at its top)'}"
+    words = findings.words(study.objective)
+    failed = findings.audit is not None and findings.audit["verdict"] == "failed"
+    parts = [words.pop(0), question] if failed else [question]
+    best = best_of(trials, study.direction)
+    ended = sum(trial.state != "running" for trial in trials)
+    if best is None:
+        parts.append(f"**Answer.** None yet: {ended} of {study.num_trials} trials have ended.")
+    else:
+        parts.append(_answer(study, best, ended))
+    parts += words
+    parts.append(f"**Again.** `harness reproduce {_quoted(study.name)}`  \n{_origin(study)}")
+    return "\n\n".join(parts)
+
+
+def writer(
+    study: StudyRecord,
+    trials: Sequence[TrialRecord],
+    importances: Mapping[str, float],
+    findings: Findings,
+    *,
+    with_pictures: bool,
+) -> Writer:
+    """Writes study.yaml, environment.json, uncommitted.diff if there is one, history.png, importances.png.
+
+    What was found out is written as audit.json and the like, with the files that belong to it.
+    """
+
+    def write(folder: Path) -> None:
+        (folder / "study.yaml").write_text(study.text, encoding="utf-8")
+        origin = {key: value for key, value in study.provenance.items() if key != "diff"}
+        _write_json(folder / "environment.json", origin)
+        if study.provenance.get("diff"):
+            (folder / "uncommitted.diff").write_text(study.provenance["diff"], encoding="utf-8")
+        if with_pictures and trials:
+            from harness import plots
+
+            plots.save(plots.history(trials, study.objective, study.direction), folder / "history.png")
+        for kind in ("honest", "audit", "confirm", "final"):
+            if finding := getattr(findings, kind):
+                _write_json(folder / f"{kind}.json", finding)
+        for path in findings.files:
+            shutil.copyfile(path, folder / path.name)
+        if importances:
+            from harness import plots
+
+            _write_json(folder / "importances.json", dict(importances))
+            plots.save(plots.importances(importances), folder / "importances.png")
+
+    return write
+
+
+def trial_writer(study: StudyRecord, folds: Sequence[FoldRecord]) -> Writer | None:
+    """Writes confusion.json and .csv, pooled over the folds.
+
+    Once all folds are there, also confusion.png, learning_curves.png, and of the pooled predictions per_class.csv and
+    calibration.png: drawing takes longer than all the rest of a trial's delivery, and most trials are stopped.
+    """
+    if not folds:
+        return None
+
+    def write(folder: Path) -> None:
+        classes = study.data["classes"]
+        matrix: np.ndarray = np.asarray([fold.confusion for fold in folds], dtype=np.int64).sum(0)
+        _write_confusion(folder, matrix, classes)
+        with (folder / "confusion.csv").open("w", newline="", encoding="utf-8") as file:
+            rows = [[name, *counts] for name, counts in zip(classes, matrix.tolist(), strict=True)]
+            csv.writer(file).writerows([["true \\ predicted", *classes], *rows])
+        if len(folds) < study.num_folds:
+            return
+        from harness import plots
+
+        plots.save(plots.confusion(matrix, classes), folder / "confusion.png")
+        plots.save(plots.learning_curves([fold.epochs for fold in folds]), folder / "learning_curves.png")
+        if (predicted := pooled(folds)) is not None:
+            _write_per_class(folder / "per_class.csv", classes, *predicted)
+            curve = calibration_curve(*predicted)
+            plots.save(plots.calibration(curve), folder / "calibration.png")
+
+    return write
+
+
+def fold_writer(study: StudyRecord, fold: FoldRecord) -> Writer:
+    """Writes confusion.json."""
+    return lambda folder: _write_confusion(folder, np.asarray(fold.confusion), study.data["classes"])
+
+
+def _write_per_class(
+    path: Path, classes: Sequence[str], labels: np.ndarray, probabilities: np.ndarray
+) -> None:
+    rows = [asdict(scores) for scores in per_class(labels, probabilities)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["class", *rows[0]])
+        table.writerows([name, *row.values()] for name, row in zip(classes, rows, strict=True))
+
+
+def _answer(study: StudyRecord, best: TrialRecord, ended: int) -> str:
+    error = f" ± {best.standard_error:.4f}" if best.standard_error is not None else ""
+    lines = [
+        f"**Answer so far.** Trial {best.number}: {study.objective} **{best.mean:.4f}**{error} "
+        f"(mean of {len(best.scores)} folds ± corrected standard error), "
+        f"the best of {ended} of {study.num_trials} trials. The best of many scores is a little too good.",
+        "",
+        "| option | value |",
+        "|---|---|",
+    ]
+    return "\n".join([*lines, *(f"| {path} | {_cell(value)} |" for path, value in best.params.items())])
+
+
+def _origin(study: StudyRecord) -> str:
+    commit = str(study.provenance.get("commit") or "")
+    code = f"commit `{commit[:10]}`" if commit else "no commit"
+    dirty = " with uncommitted changes (`uncommitted.diff`)" if study.provenance.get("dirty") else ""
+    name, num_images = study.data["settings"]["name"], study.data["num_images"]
+    return f"Code: {code}{dirty}. Data: {name}, {num_images:,} images, `{study.data['hash'][:12]}`."
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if " " in name else name
+
+
+def _write_confusion(folder: Path, matrix: np.ndarray, classes: Sequence[str]) -> None:
+    axes = {"classes": list(classes), "rows": "true class", "columns": "predicted class"}
+    _write_json(folder / "confusion.json", {**axes, "counts": matrix.tolist()})
+
+
+def _write_json(path: Path, document: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

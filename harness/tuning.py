@@ -1,0 +1,296 @@
+"""`tune`: puts a study's parts together, runs it, and goes on where an earlier run was stopped."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import __version__
+from harness.config import search_space
+from harness.config.study_file import Study
+from harness.data.census import census
+from harness.data.images import Images
+from harness.data.split import Manifest
+from harness.data.splitting import make_split
+from harness.errors import DataError, UsageError
+from harness.folds import guards
+from harness.folds.executor import Kind, assemble, num_processors
+from harness.folds.mending import mend
+from harness.folds.processes import begin_imports
+from harness.folds.tasks import make_tasks
+from harness.folds.worker import Workplace
+from harness.records import StudyRecord, TrialRecord, best_of
+from harness.search.autotune import Choice, choose
+from harness.search.driver import Driver, Event, FoldEnded, TrialEnded
+from harness.search.profiling import Profiling
+from harness.store.store import Store, valid_name
+from harness.store.study_lock import driving_alone
+from harness.tracking.deliver import Recorder, default_storage_url, default_tracking_uri, with_driver
+
+logger = logging.getLogger(__name__)
+IMBALANCE = 10.0  # times as many images, from which on a study by accuracy is warned
+
+
+@dataclass(frozen=True)
+class StudyBegan:
+    """workers: processes that train; 1 is this one."""
+
+    record: StudyRecord
+    workers: int
+    trials: tuple[TrialRecord, ...]
+
+
+@dataclass(frozen=True)
+class StudyEnded:
+    """pending: what MLflow has not taken, or "".   profile: where the time went, if that was asked for."""
+
+    record: StudyRecord
+    trials: tuple[TrialRecord, ...]
+    best: TrialRecord | None
+    state: Literal["finished", "interrupted"]
+    pending: str
+    profile: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and how a study is run; nothing here changes its result.
+
+    workers: processes, or None for as many as the processors allow.   timeout_minutes: begin no trial after it.
+    num_trials: a total that replaces the study file's.   name: another name than the study file's.
+    offline: use the stores in `home`, whatever the environment names.   profile: time where the time goes.
+    retry_failed: try failed trials again.
+    executor, address, slurm: who trains; the Ray cluster's address; options of sbatch.   gpus: part of one, per worker.
+    """
+
+    home: Path
+    workers: int | None = None
+    num_trials: int | None = None
+    timeout_minutes: float | None = None
+    name: str | None = None
+    offline: bool = False
+    profile: bool = False
+    retry_failed: bool = False
+    executor: Kind = "process"
+    address: str = ""
+    gpus: float = 0.0
+    slurm: Sequence[str] = ()
+
+    @property
+    def tracking_uri(self) -> str:
+        named = "" if self.offline else os.environ.get("MLFLOW_TRACKING_URI")
+        return with_driver(named) if named else default_tracking_uri(self.home)
+
+    @property
+    def storage_url(self) -> str:
+        named = "" if self.offline else os.environ.get("HARNESS_STORAGE")
+        return with_driver(named) if named else default_storage_url(self.home)
+
+
+def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | StudyEnded, None, None]:
+    """Run the study until its trials are done, yielding what happens. Close the generator to stop it.
+
+    Raises StudyError or UsageError for what cannot be run, StoreError if somebody else runs it.
+    """
+    started = time.monotonic()
+    if settings.num_trials is not None:
+        search = study.search.model_copy(update={"trials": settings.num_trials})
+        study = study.model_copy(update={"search": search})
+    name = settings.name or study.name
+    if not valid_name(name):
+        raise UsageError(f"a study cannot be called {name!r}: letters, digits, space and _ . + - only")
+    store = Store(settings.home)
+    with store.driving(name), driving_alone(settings.storage_url, name):
+        if settings.executor == "process" and settings.workers != 1 and num_processors() > 1:
+            begin_imports()
+        profiling = Profiling(store.study_folder(name)) if settings.profile else None
+        record, workplace = _prepare(study, store, name)
+        mend(store, record, workplace)
+        if settings.retry_failed:
+            store.reopen_failed(name)
+        if profiling is not None:
+            workplace = replace(workplace, profile=profiling.parts)
+        executor = assemble(
+            settings.executor,
+            workplace,
+            record.compute,
+            workers=settings.workers,
+            most_useful=study.cv.folds * min(study.search.batch, record.num_trials),
+            address=settings.address,
+            gpus=settings.gpus,
+            slurm=settings.slurm,
+        )
+        recorder = Recorder(
+            study, record, store, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
+        )
+        tasks = make_tasks(
+            study, data_hash=record.data["hash"], split_hash=record.split_hash, compute=record.compute
+        )
+        deadline = _deadline(started, settings.timeout_minutes, study.search.timeout_minutes)
+        driver = Driver(study, store, name, executor, tasks, record.num_trials, deadline)
+        patience = 3.0  # seconds to deliver what is left when the user wants to leave
+        try:
+            with executor:
+                yield StudyBegan(record, executor.num_slots, tuple(store.read_trials(name)))
+                yield from _watched(driver, recorder, store, record.data["num_images"])
+            patience = 600.0
+        finally:
+            recorder.update(driver.trials)
+            recorder.close(timeout_seconds=patience)
+            profile = profiling.end(executor.num_slots) if profiling else None
+        done = [trial for trial in driver.trials if trial.state != "running"]
+        missing = len(done) < record.num_trials
+        state: Literal["finished", "interrupted"] = "interrupted" if missing else "finished"
+        yield StudyEnded(record, tuple(driver.trials), driver.best, state, recorder.problem, profile)
+
+
+def _watched(driver: Driver, recorder: Recorder, store: Store, num_images: int) -> Iterator[Event]:
+    """The driver's events, after guarding, telling the recorder and clearing away what need not be kept."""
+    pinned = _folds_needed_elsewhere(store, driver.name)
+    leader = best_of(store.read_trials(driver.name), driver.study.direction)
+    for event in driver.run():
+        if isinstance(event, TrialEnded):
+            if event.trial.state == "complete":
+                _guard(event.trial, store, num_images)
+            kept = pinned | _folds_needed_elsewhere(store, driver.name, only_driven=True)
+            _drop_losers([event.trial, *([leader] if leader else [])], event.best, store, kept)
+            leader = event.best
+        if isinstance(event, TrialEnded | FoldEnded):
+            recorder.update(driver.trials)
+        yield event
+    _drop_losers(driver.trials, driver.best, store, pinned)  # also what a kill has left
+
+
+def _guard(trial: TrialRecord, store: Store, num_images: int) -> None:
+    folds = filter(None, map(store.read_fold, trial.folds))
+    guards.covered_once(trial.number, [store.read_predictions(fold)["indices"] for fold in folds], num_images)
+
+
+def _drop_losers(
+    trials: Sequence[TrialRecord], best: TrialRecord | None, store: Store, pinned: set[str]
+) -> None:
+    """Keep those trials' models that `train.keep_models` asks for, and those that other studies need."""
+    kept = pinned | set(best.folds if best and best.values["train.keep_models"] != "none" else ())
+    for trial in trials:
+        if trial.values["train.keep_models"] != "all":
+            store.drop_weights([key for key in (*trial.folds, trial.rung) if key and key not in kept])
+
+
+def _folds_needed_elsewhere(store: Store, name: str, *, only_driven: bool = False) -> set[str]:
+    """The keys of the best and the running trials' folds of other studies, or of those that are run right now."""
+    keys: set[str] = set()
+    for other in store.studies():
+        record = store.read_study(other) if other != name else None
+        if record is None or (only_driven and not store.is_driven(other)):
+            continue
+        trials = store.read_trials(other)
+        best = best_of(trials, record.direction)
+        for trial in trials:
+            if trial is best or trial.state == "running":
+                keys |= set(trial.folds)
+    return keys
+
+
+def _prepare(study: Study, store: Store, name: str) -> tuple[StudyRecord, Workplace]:
+    """The study's record, new or checked against what the study was when it began, and its workplace."""
+    from harness.data import load_training
+
+    images = load_training(study.data)
+    kept = store.keep_images(images)
+    _warn_of_imbalance(study, images)
+    split_path = store.study_folder(name) / "split.npz"
+    known = store.read_study(name)
+    if known is not None:
+        split = Manifest.load(split_path)
+        _refuse_changes(known, study, images, split)
+        if split.hash != known.split_hash:
+            raise DataError(f"{split_path}: damaged: it is not the split that the study began with")
+        record = replace(known, num_trials=search_space.num_trials(study))
+    else:
+        split = make_split(study, images, store.home)
+        split.save(split_path)
+        record = _new_record(
+            study, name, images, split, choose(study, images, kept, store.home, num_processors())
+        )
+    store.write_study(record)
+    return record, Workplace(kept, split_path, store.home)
+
+
+def _warn_of_imbalance(study: Study, images: Images) -> None:
+    """Accuracy can be high where a rare class is never recognised."""
+    counted = census(images)
+    if study.objective == "accuracy" and counted.ratio > IMBALANCE:
+        (small, fewest), (large, most) = counted.smallest, counted.largest
+        logger.warning(
+            "%s has %s images and %s has %s, which accuracy hardly sees; consider objective: balanced_accuracy, and "
+            "train.sampling: balanced",
+            large, f"{most:,}", small, f"{fewest:,}",
+        )  # fmt: skip
+
+
+def _new_record(study: Study, name: str, images: Images, split: Manifest, choice: Choice) -> StudyRecord:
+    from harness import provenance, training
+
+    return StudyRecord(
+        name=name,
+        question=study.question,
+        text=study.text,
+        definition=study.definition(),
+        objective=study.objective,
+        direction=study.direction,
+        num_folds=study.cv.folds,
+        num_trials=search_space.num_trials(study),
+        seed=study.search.seed,
+        data={
+            "settings": study.data,
+            "hash": images.content_hash,
+            "classes": list(images.classes),
+            "num_images": len(images.labels),
+            "image_shape": list(images.pixels.shape[1:]),
+        },
+        split_hash=split.hash,
+        compute=training.recorded(choice.compute),
+        provenance={
+            **provenance.collect(), "harness": __version__, "overrides": list(study.overrides),
+            "definition_hash": study.definition_hash(),
+            **({"compute_measured": choice.measured} if choice.measured else {}),
+        },
+        created=time.time(),
+    )  # fmt: skip
+
+
+def _refuse_changes(known: StudyRecord, study: Study, images: Images, split: Manifest) -> None:
+    """A study that has begun stays what it is; anything else would mix two experiments."""
+    changes = [
+        f"  {path}   {json.dumps(old)} -> {json.dumps(new)}"
+        for path, old, new in differences(known.definition, study.definition())
+    ]
+    if not changes:
+        split.verify_images(images)
+    if known.data["hash"] != images.content_hash:
+        changes.append(f"  images   {known.data['hash'][:12]} -> {images.content_hash[:12]}")
+    if changes:
+        raise UsageError(
+            f"study {known.name} has changed since it began:\n" + "\n".join(changes) + "\n"
+            "put it back to go on, or run it as a new study with --as NAME"
+        )
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every dotted path at which two JSON documents differ, with both values ("-" for none)."""
+    is_range = any(isinstance(side, dict) and "low" in side for side in (old, new))
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and not is_range:
+        for key in sorted({*old, *new}):
+            yield from differences(old.get(key, "-"), new.get(key, "-"), f"{path}.{key}".lstrip("."))
+    elif old != new:
+        yield path, old, new
+
+
+def _deadline(started: float, *minutes: float | None) -> float | None:
+    """On the monotonic clock, by the first of these that is not None."""
+    chosen = next((limit for limit in minutes if limit is not None), None)
+    return None if chosen is None else started + 60 * chosen

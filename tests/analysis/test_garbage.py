@@ -1,0 +1,148 @@
+"""What gc finds can go, and what it must never find."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.analysis.garbage import leftovers, remove
+from harness.errors import StoreError, UsageError
+from harness.folds.tasks import fold_tasks
+from harness.inference import index
+from harness.inference.embedding import Embedder
+from harness.inference.export import save_model
+from harness.store.store import WEIGHTS, Store
+from tests.inference.made_up_models import made
+
+OTHER = "f" * 40
+
+
+def found(store: Store, *removed: str) -> dict[str, str]:
+    """path below the store -> what it is."""
+    return {str(one.path.relative_to(store.home)): one.what for one in leftovers(store, removed)}
+
+
+def add_fold(store: Store, key: str) -> None:
+    store.fold_folder(key).mkdir(parents=True)
+    (store.fold_folder(key) / "result.json").write_text("{}")
+
+
+def test_a_finished_study_needs_all_it_has(tuned: Store) -> None:
+    assert found(tuned) == {}
+
+
+def test_folds_that_no_record_names_can_go(tuned: Store) -> None:
+    add_fold(tuned, OTHER)
+    assert found(tuned) == {f"folds/{OTHER}": "fold that no study needs"}
+    remove(tuned, leftovers(tuned))
+    assert not tuned.fold_folder(OTHER).exists() and found(tuned) == {}
+    assert all(tuned.read_fold(key) for trial in tuned.read_trials("small") for key in trial.folds)
+
+
+def test_folds_of_findings_stay(tuned: Store) -> None:
+    add_fold(tuned, OTHER)
+    tuned.write_finding("small", "final", {"refit": OTHER})
+    assert found(tuned) == {}
+
+
+def test_an_interrupted_trial_keeps_what_it_may_still_need(tuned: Store) -> None:
+    record, trial = tuned.read_study("small"), tuned.read_trials("small")[1]
+    assert record is not None
+    tuned.write_trial("small", replace(trial, state="running", folds=(), scores=()))
+    key = fold_tasks(record, trial)[1].key()
+    assert key == trial.folds[1]
+    tuned.checkpoint(OTHER).write_bytes(b"x")
+    assert found(tuned) == {f"folds/{OTHER}.checkpoint": "checkpoint of a fold that nothing waits for"}
+    tuned.fold_folder(key).rename(tuned.home / "elsewhere")
+    tuned.checkpoint(key).write_bytes(b"half way")
+    assert f"folds/{key}.checkpoint" not in found(tuned)
+
+
+def test_a_study_goes_with_what_only_it_needs(tuned: Store) -> None:
+    record = tuned.read_study("small")
+    assert record is not None
+    first, second = tuned.read_trials("small")
+    tuned.write_study(replace(record, name="other"))
+    tuned.write_trial("other", first)
+    going = found(tuned, "small")
+    assert going["studies/small"] == "study small"
+    assert {path.partition("/")[2] for path in going if path.startswith("folds/")} == set(second.folds)
+    remove(tuned, leftovers(tuned, ["small"]))
+    assert tuned.studies() == ["other"] and all(tuned.read_fold(key) for key in first.folds)
+
+
+def test_a_study_with_a_final_model_stays(tuned: Store) -> None:
+    tuned.write_finding("small", "final", {"refit": OTHER})
+    with pytest.raises(UsageError, match="champion"):
+        leftovers(tuned, ["small"])
+    with pytest.raises(UsageError, match="no study 'smal'"):
+        leftovers(tuned, ["smal"])
+
+
+def test_nothing_is_deleted_while_a_study_runs(tuned: Store) -> None:
+    add_fold(tuned, OTHER)
+    with tuned.driving("small"), pytest.raises(StoreError, match="clean up when it has ended"):
+        remove(Store(tuned.home), leftovers(tuned))
+    assert tuned.fold_folder(OTHER).exists()
+
+
+def test_files_of_killed_processes_can_go_once_they_are_old(tuned: Store) -> None:
+    old, new = tuned.home / "folds" / ".a.tmp", tuned.home / "folds" / ".b.tmp"
+    for path in (old, new):
+        path.write_bytes(b"x")
+    os.utime(old, (0, 0))
+    assert found(tuned) == {"folds/.a.tmp": "left by a process that was killed"}
+
+
+def test_images_of_no_study_can_go(tuned: Store) -> None:
+    stray = tuned.home / "data" / ("0" * 64)
+    stray.mkdir(parents=True)
+    assert found(tuned) == {str(stray.relative_to(tuned.home)): "images of no study"}
+
+
+def indexed(store: Store, folder: Path, *origins: str) -> str:
+    """An index of one image, made by models of these origins; its place in the store."""
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(np.full((8, 8, 3), 100, np.uint8)).save(folder / "one.png")
+    embedder = Embedder(made("resnet"))
+    for origin in origins:
+        index.update(store.home, embedder, folder, model=origin)
+    return str(index._place(store.home, embedder, folder).relative_to(store.home))
+
+
+def test_an_index_stays_with_its_folder_and_one_of_its_models(tuned: Store, tmp_path: Path) -> None:
+    key = tuned.read_trials("small")[0].folds[0]
+    (tuned.fold_folder(key) / WEIGHTS).write_bytes(b"x")
+    exported, photos = tmp_path / "exported", tmp_path / "my photos"
+    save_model(exported, made("resnet"), study="small", trial=0)
+    place = indexed(tuned, photos, f"folder {exported}", f"folds {key}", f"folds {key} {OTHER}")
+    assert found(tuned) == {}
+    assert found(tuned, "small").get(place) is None
+    shutil.rmtree(exported)
+    assert found(tuned) == {}
+    assert found(tuned, "small")[place] == "index by a model that is gone"
+    (tuned.fold_folder(key) / WEIGHTS).unlink()
+    assert found(tuned) == {place: "index by a model that is gone"}
+    indexed(tuned, photos, "models:/small@champion")
+    assert found(tuned) == {}
+    shutil.rmtree(photos)
+    assert found(tuned) == {place: "index of a folder that is gone"}
+    remove(tuned, leftovers(tuned))
+    assert list((tuned.home / "similar").iterdir()) == [] and found(tuned) == {}
+
+
+def test_an_index_that_cannot_be_read_or_names_no_model_stays(tuned: Store, tmp_path: Path) -> None:
+    place = indexed(tuned, tmp_path / "photos", "")
+    assert found(tuned) == {}
+    (tuned.home / place / index.DOCUMENT).write_text("{")
+    assert found(tuned) == {}
+
+
+def test_the_sizes_are_those_on_disk(tuned: Store, tmp_path: Path) -> None:
+    add_fold(tuned, OTHER)
+    (leftover,) = leftovers(tuned)
+    assert leftover.bytes == 2

@@ -1,0 +1,119 @@
+"""Several studies side by side, from records made for it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.analysis.leaderboard import compare
+from harness.cli import run
+from harness.errors import UsageError
+from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
+from harness.scoring import corrected_standard_error
+from harness.store.store import Store
+
+STUDY = StudyRecord(
+    name="plain", question="", text="", definition={}, objective="accuracy", direction="maximize", num_folds=3,
+    num_trials=2, seed=0, data={"hash": "a", "num_images": 40_000}, split_hash="b", compute={}, provenance={},
+    created=0.0,
+)  # fmt: skip
+PLAIN, BETTER = (0.70, 0.72, 0.74), (0.80, 0.80, 0.86)
+
+
+def trial(*scores: float, number: int = 0, folds: tuple[str, ...] = ()) -> TrialRecord:
+    mean, values = float(np.mean(scores)), {"train.epochs": 10}
+    return TrialRecord(
+        number, "complete", {}, values, folds=folds, scores=scores, mean=mean, standard_error=0.01, seconds=90.0
+    )  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Two studies of the same data and splits, `plain` with two trials and `better` with one."""
+    store = Store(tmp_path)
+    for name, trials in {
+        "plain": [trial(*PLAIN), trial(0.1, 0.2, 0.3, number=1)],
+        "better": [trial(*BETTER)],
+    }.items():
+        store.write_study(replace(STUDY, name=name))
+        for record in trials:
+            store.write_trial(name, record)
+    return store
+
+
+def test_the_gain_is_that_of_the_best_trials_with_the_error_of_their_differences(store: Store) -> None:
+    plain, better = compare(store, ["plain", "better"])["compared"]
+    assert (plain["trial"], plain["mean"], plain["gain"]) == (0, pytest.approx(0.72), None)
+    assert better["gain"] == pytest.approx(0.10)
+    error = corrected_standard_error(np.subtract(BETTER, PLAIN).tolist(), test_fraction=0.5)
+    assert better["gain_standard_error"] == pytest.approx(error)
+    assert (plain["trials_done"], better["trials_done"], better["num_trials"]) == (2, 1, 2)
+
+
+def test_a_lower_loss_is_a_positive_gain(store: Store) -> None:
+    for name in ("plain", "better"):
+        store.write_study(replace(STUDY, name=name, objective="log_loss", direction="minimize"))
+    gain = compare(store, ["better", "plain"])["compared"][1]["gain"]
+    assert gain == pytest.approx(
+        np.mean(BETTER) - 0.2
+    )  # the best of `plain` is now the trial of the low scores
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"data": {"hash": "z", "num_images": 9}, "split_hash": "z"}, "data, splits"),
+        ({"split_hash": "z"}, "splits"),
+        ({"objective": "balanced_accuracy"}, "objectives"),
+    ],
+)
+def test_studies_of_different_kinds_are_not_compared_silently(
+    store: Store, change: dict[str, object], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.write_study(replace(STUDY, name="better", **change))  # type: ignore[arg-type]
+    row = compare(store, ["plain", "better"])["compared"][1]
+    assert (row["gain"], row["gain_standard_error"], row["no_gain"]) == (None, None, expected)
+    assert run(["status", "plain", "better", "--home", str(store.home)]) == 0
+    assert f"no gain: plain and better are of different {expected}\n" in capsys.readouterr().out
+
+
+def test_a_study_without_a_complete_trial_has_no_gain(store: Store) -> None:
+    store.write_study(replace(STUDY, name="begun"))
+    row = compare(store, ["plain", "begun"])["compared"][1]
+    assert (row["mean"], row["gain"], row["no_gain"]) == (None, None, "")
+
+
+def test_the_speed_is_the_mean_over_the_epochs_of_the_folds(store: Store) -> None:
+    speeds = (100.0, 300.0)
+    epochs = tuple(Epoch(1, 0.1, 0.9, 0.1, 0.9, 0.1, speed, 1.0) for speed in speeds)
+    fold = FoldRecord("k", 0, {}, epochs, 2, {}, ((1,),), 1, 1.0, 0.0, {}, {})
+    store.write_fold(fold, {}, {})
+    store.write_trial("better", trial(*BETTER, folds=("k", "gone")))
+    plain, better = compare(store, ["plain", "better"])["compared"]
+    assert (plain["images_per_second"], better["images_per_second"]) == (None, 200.0)
+
+
+def test_several_names_print_one_table_and_one_document(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["status", "plain", "better", "--home", str(store.home)]) == 0
+    header, first, second = capsys.readouterr().out.splitlines()
+    assert header.split()[:2] == ["study", "best"]
+    assert first.split()[0] == "plain" and "0.7200 ± 0.0100" in first and first.rstrip().endswith(" -")
+    assert second.split()[0] == "better" and "+0.1000 ± " in second and "40,000" in second
+    assert run(["status", "plain", "better", "--home", str(store.home), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == compare(store, ["plain", "better"])
+    assert document["schema"] == 1
+
+
+def test_one_name_still_prints_its_leaderboard(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "plain", "--home", str(store.home), "--json"]) == 0
+    assert [row["number"] for row in json.loads(capsys.readouterr().out)["trials"]] == [0, 1]
+
+
+def test_a_study_that_was_never_started_is_named(store: Store) -> None:
+    with pytest.raises(UsageError, match="did you mean 'better'"):
+        compare(store, ["plain", "beter"])

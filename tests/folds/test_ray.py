@@ -1,0 +1,103 @@
+"""A study on a Ray cluster of this machine: the same bits, and a lost node costs the folds it was training."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import tuning
+from harness.config import search_space
+from harness.config.study_file import load_study_file
+from harness.folds.ray import RayExecutor
+from harness.folds.tasks import make_tasks
+from harness.records import FoldRecord, TrialRecord
+from harness.search.driver import EpochEnded, FoldEnded
+from harness.store.store import Store
+from harness.tuning import Settings, StudyEnded, tune
+
+ray = pytest.importorskip("ray")
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+CHANGES = [
+    "search.trials=2", "train.epochs=3", "cv.folds=3", "model.depth=1", "model.blocks=1", "model.width=4",
+    "search.racing=none", "search.sampler=random",
+]  # fmt: skip
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Two nodes of one processor each; the driver joins the first, which stays."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    found.add_node(num_cpus=1)
+    found.wait_for_nodes()
+    yield found
+    ray.shutdown()
+    found.shutdown()
+
+
+def hashes(home: Path) -> list[dict[str, str]]:
+    store = Store(home)
+    keys = [key for trial in store.read_trials("quickstart") for key in trial.folds]
+    return [fold.hashes for key in keys if (fold := store.read_fold(key))]
+
+
+@pytest.fixture(scope="module")
+def inline(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
+    home = tmp_path_factory.mktemp("inline")
+    for _ in tune(load_study_file("quickstart", CHANGES), Settings(home, workers=1, offline=True)):
+        pass
+    return hashes(home)
+
+
+def test_two_nodes_of_which_one_dies_end_with_the_bits_of_one_process(
+    cluster: Any, inline: list[dict[str, str]], tmp_path: Path
+) -> None:
+    settings = Settings(tmp_path, offline=True, executor="ray", address=cluster.address)
+    began: list[tuple[int, int]] = []
+    lost = False
+    for event in tune(load_study_file("quickstart", CHANGES), settings):
+        if isinstance(event, EpochEnded) and not lost:
+            lost = True  # in the middle of the first folds
+            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+        if isinstance(event, FoldEnded):
+            began.append((event.number, event.fold))
+        if isinstance(event, StudyEnded):
+            assert event.state == "finished"
+    assert lost and sorted(began) == [(trial, fold) for trial in range(2) for fold in range(3)]
+    assert hashes(tmp_path) == inline and len(inline) == 6
+
+
+def test_without_an_address_a_cluster_is_started_and_ended(
+    inline: list[dict[str, str]], tmp_path: Path
+) -> None:
+    settings = Settings(tmp_path, workers=2, offline=True, executor="ray")
+    for _ in tune(load_study_file("quickstart", CHANGES), settings):
+        pass
+    assert hashes(tmp_path) == inline
+    assert not ray.is_initialized()
+
+
+def test_a_fold_whose_actor_finds_no_place_is_trained_by_one_that_has_it(
+    inline: list[dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after the loss of a node: two folds were begun, and there is room for one."""
+    ray.init("local", num_cpus=1, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
+    study = load_study_file("quickstart", CHANGES)
+    record, workplace = tuning._prepare(study, Store(tmp_path), study.name)
+    make = make_tasks(
+        study, data_hash=record.data["hash"], split_hash=record.split_hash, compute=record.compute
+    )
+    trial = TrialRecord(0, "running", {}, search_space.resolve(study, search_space.defaults(study)))
+    tasks = [make(trial, fold) for fold in range(2)]
+    with RayExecutor(workplace, workers=2) as executor:
+        for task in tasks:
+            executor.submit(task)
+        finished = set[str]()
+        while len(finished) < 2:
+            key, report = executor.next()
+            if isinstance(report, FoldRecord):
+                finished.add(key)
+    assert finished == {task.key() for task in tasks}

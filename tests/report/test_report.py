@@ -1,0 +1,380 @@
+"""The report: what it says is what is recorded, it needs nothing but itself, and no name can break it."""
+
+import base64
+import hashlib
+import json
+import math
+import re
+import shutil
+import time
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.analysis import leaderboard
+from harness.analysis.compare import compare
+from harness.cli import run
+from harness.errors import UsageError
+from harness.report.document import collect
+from harness.report.html import page, safe_json
+from harness.report.markdown import code, markdown, plain
+from harness.report.svg import Axis
+from harness.store.store import Store
+from harness.tracking.deliver import findings_of
+from tests.analysis.made_up import Shape, made_up
+from tests.tracking.test_ui import CHROMIUM, FLAGS
+
+HOSTILE = (
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' onload='x' & <!-- \u2028 ]]> |`_@you_`"
+)
+CLASSES = (HOSTILE, *(f"<b>{number}</b>" for number in range(1, 10)))
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes, and the text of its scripts."""
+
+    def __init__(self, content: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.feed(content)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem == "script":
+            self.scripts[-1] += data
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the studies `one` and `two`, which can be compared, and `evil`, whose every word is hostile."""
+    store = Store(tmp_path_factory.mktemp("made"))
+    made_up(store, "one")
+    made_up(store, "two", seed=1)
+    evil = Shape(num_trials=7, num_folds=2, num_epochs=2, failed=0.4)
+    made_up(store, "evil", evil, question=HOSTILE, classes=CLASSES, reason=HOSTILE)
+    return store.home
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path) -> Store:
+    return Store(Path(shutil.copytree(made, tmp_path / "home")))
+
+
+def _audit(store: Store, name: str, sentence: str) -> None:
+    finding = {
+        "probe": "permuted labels",
+        "verdict": "failed",
+        "figure": 1.0,
+        "bound": 0.1,
+        "sentence": sentence,
+    }
+    found = {"study": name, "trial": 0, "verdict": "failed", "sentence": sentence, "findings": [finding]}
+    store.write_finding(name, "audit", {**found, "stopped": None})
+
+
+def test_the_page_says_what_the_records_say(tuned: Store) -> None:
+    report = collect(tuned, ["small"])
+    content = page(report)
+    stands = leaderboard.status(tuned, "small")
+    best, honest = stands["best"], stands["honest"]
+    assert f"{best['mean']:.4f} ± {best['standard_error']:.4f}" in content
+    assert f"{honest['corrected']:.4f} (95 % {honest['low']:.4f} to {honest['high']:.4f})" in content
+    assert f"harness reproduce small --trial {best['number']}" in content
+    record = tuned.read_study("small")
+    assert record is not None
+    assert all(value in content for value in (record.data["hash"], record.split_hash, "Does it work?"))
+    counts = report.document["studies"][0]["best_trial"]["confusion"]
+    trial = tuned.read_trials("small")[best["number"]]
+    folds = [fold for key in trial.folds if (fold := tuned.read_fold(key))]
+    assert counts == np.sum([fold.confusion for fold in folds], axis=0).tolist()
+    shown = report.document["studies"][0]["gallery"]["images"]
+    assert content.count("<img") == sum(len(rows) for kind in shown.values() for rows in kind.values()) > 0
+
+
+def test_the_page_asks_for_nothing_and_runs_one_script_only(store: Store) -> None:
+    content = page(collect(store, ["one", "two"], images=0))
+    found = Page(content)
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|https?://(?!www\.w3\.org/2000/svg)", content)
+    assert {tag for tag, _ in found.elements}.isdisjoint(
+        {"link", "iframe", "object", "embed", "base", "form"}
+    )
+    assert all(attributes["href"].startswith("#") for tag, attributes in found.elements if tag == "a")
+    allowed = base64.b64encode(hashlib.sha256(found.scripts[-1].encode()).digest()).decode()
+    assert (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
+        in content
+    )
+    ids = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {attributes["href"][1:] for tag, attributes in found.elements if tag == "a"} <= set(ids)
+
+
+def test_no_name_breaks_the_page(store: Store) -> None:
+    _audit(store, "evil", HOSTILE)
+    report = collect(store, ["evil"], images=0)
+    study = report.document["studies"][0]
+    study["gallery"] = {"trials": [0], "found": {"wrong": 1, "suspicious": 0}, "images": {
+        "wrong": {HOSTILE: [{
+            "index": 0, "name": HOSTILE, "label": HOSTILE, "predicted": HOSTILE, "confidence": 0.9,
+            "label_probability": 0.1,
+        }]}, "suspicious": {},
+    }}  # fmt: skip
+    report.pixels["evil"] = {0: np.zeros((1, 8, 8), np.uint8)}
+    found = Page(page(report))
+    assert [attributes.get("type") for tag, attributes in found.elements if tag == "script"] == [
+        "application/json",
+        None,
+    ]
+    assert not [name for _, attributes in found.elements for name in attributes if name.startswith("on")]
+    sources = [attributes["src"] for tag, attributes in found.elements if tag == "img"]
+    assert len(sources) == 1 and sources[0].startswith("data:image/png;base64,")
+    assert not {"b"} & {tag for tag, attributes in found.elements if "data-tip" in attributes}
+    words = json.loads(found.scripts[0])["trials"]["6"]["words"]
+    assert HOSTILE in words
+    tips = [attributes["data-tip"] for _, attributes in found.elements if "data-tip" in attributes]
+    assert any(HOSTILE in tip for tip in tips)
+
+
+@given(st.text())
+def test_json_in_a_script_can_hold_any_text(text: str) -> None:
+    said = safe_json({text: [text, 1.5, None]})
+    assert not set("<>&\u2028\u2029") & set(said)
+    assert json.loads(said) == {text: [text, 1.5, None]}
+
+
+def test_warnings_come_first(store: Store) -> None:
+    _audit(store, "one", "The label is given away.")
+    record = store.read_study("one")
+    assert record is not None
+    store.write_study(replace(record, num_trials=9))
+    report = collect(store, ["one"], images=0)
+    levels = [warning["level"] for warning in report.document["studies"][0]["warnings"]]
+    assert levels[0] == "failed" and len(levels) >= 2
+    content = page(report).partition("<main>")[2]
+    first = content.index("The label is given away.")
+    assert first < content.index("4 of 9 trials ended") < content.index("Question and answer")
+    said = markdown(report.document)
+    assert said.index("The label is given away.") < said.index("The best of")
+
+
+def test_the_answer_ends_with_the_sealed_test(store: Store) -> None:
+    row = {"number": 3, "confirmed": 0.871, "confirmed_standard_error": 0.02}
+    store.write_finding("one", "confirm", {"trials": [row], "winner": 3, "winner_held": False})
+    found = {"trial": 3, "scores": {"accuracy": 0.8512}, "intervals": {"accuracy": [0.8, 0.9]}}
+    store.write_finding("one", "final", {**found, "looks": 2, "reason": "a typo", "checked": ""})
+    report = collect(store, ["one"], images=0)
+    (study,) = report.document["studies"]
+    assert study["answer"][0].endswith(
+        "on the sealed test images trial 3 scores 0.8512 (95 % 0.8000 to 0.9000)."
+    )
+    assert any("0.8710 ± 0.0200; the winner is now trial 3" in said for said in study["answer"])
+    said = [warning["text"] for warning in study["warnings"]]
+    assert "These test images have been looked at 2 times (reason: a typo)." in said
+    assert any("did not hold" in warning for warning in said)
+    assert "test, trial 3" in page(report)
+
+
+def test_markdown_is_short_and_a_cell_stays_a_cell(store: Store) -> None:
+    said = markdown(collect(store, ["evil"], images=0).document)
+    rows = [line for line in said.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert len(rows) == 7 and len(said) < 4000
+    assert "<script" not in said.replace("\\<", "") and "@you" not in said
+    assert "harness reproduce evil" in said
+
+
+def test_text_is_quoted_for_markdown() -> None:
+    assert plain("a|b\n<i>*x*") == "a\\|b \\<i\\>\\*x\\*"
+    assert code("tune ``x``") == "``` tune ``x`` ```" and code("tune x") == "`tune x`"
+
+
+def test_several_studies_are_compared_as_elsewhere(store: Store) -> None:
+    report = collect(store, ["one", "two", "one", "evil"], images=0)
+    found = report.document["comparison"]
+    assert [row["study"] for row in found["compared"]] == ["one", "two", "evil"]
+    rows = leaderboard.compare(store, ["one", "two", "evil"])["compared"]
+    assert [row["gain"] for row in found["compared"]] == [row["gain"] for row in rows]
+    assert found["compared"][1]["gain"] is not None and found["compared"][2]["no_gain"] == "data, splits"
+    (paired,) = found["paired"]
+    expected = json.loads(json.dumps(compare(store, ["one", "two"])))
+    assert paired["trials"] == expected["trials"]
+    content = page(report)
+    assert f"{rows[1]['gain']:+.4f} ± {rows[1]['gain_standard_error']:.4f}" in content
+    assert "two and evil are of different data and splits" in content
+    assert content.count('<details class="study"') == 3
+    assert content.index("Comparison</h2>") < content.index('<details class="study"')
+    assert markdown(report.document).startswith("| study |")
+
+
+def test_what_is_gone_is_said_to_be_gone(store: Store) -> None:
+    best = leaderboard.status(store, "one")["best"]
+    for key in store.read_trials("one")[best["number"]].folds:
+        shutil.rmtree(store.fold_folder(key))
+    report = collect(store, ["one"])
+    assert {"best_trial", "gallery"} <= set(report.document["studies"][0]["absent"])
+    content = page(report)
+    assert "records of its folds are gone or damaged" in content and f"{best['mean']:.4f}" in content
+
+
+def test_a_study_without_an_answer_has_a_page(store: Store) -> None:
+    for path in (store.study_folder("one") / "trials").iterdir():
+        path.unlink()
+    report = collect(store, ["one", "two"])
+    assert "There is no answer yet: 0 of 4 trials have ended" in page(report)
+    assert "no answer yet" in markdown(report.document)
+    with pytest.raises(UsageError, match="no study 'nothing'"):
+        collect(store, ["one", "nothing"])
+
+
+def test_a_loss_that_is_not_finite_is_left_out(store: Store) -> None:
+    best = leaderboard.status(store, "two")["best"]["number"]
+    trial = store.read_trials("two")[best]
+    fold = store.read_fold(trial.folds[0])
+    assert fold is not None
+    epochs = (replace(fold.epochs[0], train_loss=math.nan), *fold.epochs[1:])
+    broken = replace(fold, epochs=epochs, key=f"{fold.key}x")
+    store.write_fold(broken, store.read_predictions(fold), {"w": np.zeros(1, np.float32)})
+    store.write_trial("two", replace(trial, folds=(broken.key, *trial.folds[1:])))
+    report = collect(store, ["two"], images=0)
+    json.dumps(report.document, allow_nan=False)
+    assert report.document["studies"][0]["best_trial"]["curves"]["train_loss"]["mean"][0] is None
+    assert not re.search(r"\bnan\b", page(report), re.IGNORECASE)
+
+
+def test_the_command_writes_where_it_is_told(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    target, home = tmp_path / "a b.html", ["--home", str(store.home)]
+    assert run(["report", "one", "--images", "0", "-o", str(target), *home]) == 0
+    said = capsys.readouterr()
+    kept = store.study_folder("one") / "report.html"
+    assert said.out.strip() == str(target) and target.read_bytes() == kept.read_bytes()
+    assert kept in findings_of(store, "one").files
+    assert run(["report", "one", "two", "--format", "md", *home]) == 0
+    assert "### two" in capsys.readouterr().out
+    assert run(["report", "one", "--json", "--images", "0", *home]) == 0
+    assert json.loads(capsys.readouterr().out)["studies"][0]["study"] == "one"
+    assert run(["report", "one", "-o", str(tmp_path / "no" / "x.html"), *home]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-9, 1e6), st.integers(1, 12))
+def test_ticks_lie_on_their_axis(low: float, span: float, most: int) -> None:
+    axis = Axis(low, low + span, 10, 200)
+    places = [axis.place(value) for value, _ in axis.ticks(most)]
+    assert places == sorted(places) and len(places) <= most + 1
+    assert all(10 - 1e-6 <= place <= 200 + 1e-6 for place in places)
+
+
+def test_an_axis_may_be_logarithmic() -> None:
+    axis = Axis(0.001, 1.0, 0, 300, log=True)
+    assert [label for _, label in axis.ticks()] == ["0.001", "0.01", "0.1", "1"]
+    assert axis.place(0.01) == pytest.approx(100)
+    assert [label for _, label in Axis(0.02, 0.05, 0, 1, log=True).ticks()] == ["0.02", "0.032", "0.05"]
+
+
+@pytest.mark.slow
+def test_mlflow_shows_the_page(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", "one", "--images", "0", "--home", str(store.home)]) == 0
+    assert "harness sync" not in capsys.readouterr().err
+    kept = store.study_folder("one") / "report.html"
+    shown = list((store.home / "artifacts").rglob("report.html"))
+    assert [path.read_bytes() for path in shown] == [kept.read_bytes()]
+
+
+@pytest.mark.slow
+def test_a_large_study_makes_a_small_page_soon(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made_up(store, "large", Shape(num_trials=100, num_folds=5, num_epochs=20, stopped=0.4))
+    began = time.process_time()
+    content = page(collect(store, ["large"]))
+    assert time.process_time() - began < 10
+    assert len(content.encode()) < 3e6
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(None in CHROMIUM, reason="needs chromium and chromedriver")
+def test_a_browser_shows_it_and_reacts(store: Store, tmp_path: Path) -> None:
+    target = tmp_path / "page.html"
+    _audit(store, "evil", HOSTILE)
+    target.write_text(page(collect(store, ["one", "evil"], images=2)), encoding="utf-8")
+    browser = _browser(tmp_path)
+    try:
+        browser.get(target.as_uri())
+        _reacts(browser)
+        assert browser.execute_script("return document.querySelectorAll('details.study[open]').length") == 1
+        browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+        assert browser.execute_script("return document.querySelectorAll('details.study[open]').length") == 2
+        assert browser.get_log("browser") == []
+        assert _requests(browser) == [target.as_uri()]
+    finally:
+        browser.quit()
+
+
+def _browser(folder: Path) -> Any:
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    for flag in [*FLAGS.split(), f"--user-data-dir={folder / 'profile'}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMIUM[1]))
+
+
+def _reacts(browser: Any) -> None:
+    """The parts of the first study: pointing, brushing an axis, the controls, the matrix's switch."""
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    study = browser.find_element(By.CSS_SELECTOR, ".study")
+
+    def count(selector: str) -> int:
+        return len(study.find_elements(By.CSS_SELECTOR, selector))
+
+    def at(element: Any, down: int) -> ActionChains:
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        return ActionChains(browser).move_to_element_with_offset(element, 0, down)
+
+    best = study.find_element(By.CSS_SELECTOR, "circle.best[data-trial]")
+    at(best, 0).perform()
+    assert count(".hot") > 3 and {mark.get_attribute("data-trial") for mark in study.find_elements(
+        By.CSS_SELECTOR, ".hot"
+    )} == {best.get_attribute("data-trial")}  # fmt: skip
+    assert browser.find_element(By.ID, "tip").text.startswith(f"trial {best.get_attribute('data-trial')}")
+    zone = study.find_elements(By.CSS_SELECTOR, ".brush-zone")[-1]
+    at(zone, -136).click_and_hold().move_by_offset(0, 180).release().perform()
+    assert count(".brush:not([display])") == 1 and 0 < count("tr.off") < 4
+    kept = study.find_element(By.CSS_SELECTOR, "output.kept").text
+    assert re.match(r"[123] of 4 trials; best of them: trial \d accuracy 0\.\d{4}", kept)
+    study.find_element(By.CSS_SELECTOR, ".controls button").click()
+    assert count(".off") == 0 and count(".brush:not([display])") == 0
+    study.find_element(By.CSS_SELECTOR, ".controls input[value=stopped]").click()
+    assert count("tr.off") == 2
+    switch = study.find_elements(By.CSS_SELECTOR, ".toggle label")[1]
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", switch)
+    cells = [study.find_element(By.CSS_SELECTOR, f"svg text.{kind}") for kind in ("counts", "rates")]
+    assert [cell.is_displayed() for cell in cells] == [True, False]
+    switch.click()
+    assert [cell.is_displayed() for cell in cells] == [False, True]
+
+
+def _requests(browser: Any) -> list[str]:
+    """What the page has asked for, but for images that lie in the page itself."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
+    asked = [one["request"]["url"] for one in sent if one["documentURL"] == browser.current_url]
+    return [url for url in asked if not url.startswith("data:")]

@@ -1,0 +1,152 @@
+"""The racing rules against cases made by hand, and properties that every rule has."""
+
+import typing
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.config.sections import Search, least_trials
+from harness.search.racing import RULES, Field, stops_at_rung
+
+SCORES = st.floats(0.1, 0.9)
+FOLDS = 5
+TRIALS = st.lists(st.lists(SCORES, min_size=FOLDS, max_size=FOLDS), min_size=1, max_size=12)
+
+
+def stopped(rule: str, scores: list[float], incumbent: list[float], *earlier: list[float]) -> bool:
+    return bool(RULES[rule]().stops(scores, Field(incumbent, [incumbent, *earlier])))
+
+
+def test_a_study_may_name_every_rule() -> None:
+    assert set(RULES) == set(typing.get_args(Search.model_fields["racing"].annotation))
+
+
+def test_forgiving_compares_with_the_worst_fold() -> None:
+    assert not stopped("forgiving", [0.70], [0.9, 0.7, 0.8])
+    assert stopped("forgiving", [0.69], [0.9, 0.7, 0.8])
+    assert not stopped("forgiving", [0.60, 0.82], [0.9, 0.7, 0.8])
+
+
+def test_paired_sees_through_folds_that_differ() -> None:
+    """Folds differ by 0.2, the trials by 0.02 in every fold: only the paired rule can tell."""
+    incumbent = [0.9, 0.7, 0.8, 0.75, 0.85]
+    other = [score - 0.01 + 0.001 * (-1) ** fold for fold, score in enumerate(incumbent)]
+    behind = [score - 0.02 for score in incumbent]
+    assert stopped("paired", behind[:1], incumbent, other)
+    assert not stopped("forgiving", behind[:1], incumbent, other)
+
+
+def test_paired_equals_its_formula() -> None:
+    from scipy.stats import t
+
+    incumbent, other = [0.8, 0.7, 0.9, 0.6, 0.7], [0.7, 0.72, 0.8, 0.62, 0.66]
+    for gap in np.linspace(0, 0.2, 21):
+        scores = [0.8 - gap, 0.71 - gap]
+        pools = [np.subtract(other, incumbent), np.subtract(scores, incumbent[:2])]
+        freedom = 4 + 1
+        variance = sum(((pool - pool.mean()) ** 2).sum() for pool in pools) / freedom
+        margin = t.ppf(0.95, freedom) * np.sqrt(variance * (1 / 2 - 1 / 5))
+        assert stopped("paired", scores, incumbent, other) == (pools[1].mean() + margin < 0)
+
+
+def test_paired_keeps_still_without_a_variance() -> None:
+    assert not stopped("paired", [0.1], [0.9, 0.9, 0.9])
+    assert not stopped("paired", [0.1], [0.9, 0.9, 0.9], [0.8, 0.7, 0.8])  # two degrees of freedom
+
+
+def test_paired_loses_few_that_would_have_won() -> None:
+    """Trials equal to the incumbent in the mean: the final mean is better half the time, stopped are few."""
+    random = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(1000):
+        hard = random.normal(0, 0.05, FOLDS)
+        incumbent, others = hard + random.normal(0, 0.01, FOLDS), hard + random.normal(0, 0.01, (6, FOLDS))
+        trial = hard + random.normal(0, 0.01, FOLDS)
+        stops = stopped("paired", trial[:1].tolist(), incumbent.tolist(), *others.tolist())
+        wrong += stops and trial.mean() > incumbent.mean()
+    assert 0 < wrong < 60
+
+
+def test_median_waits_for_five_trials_and_takes_the_lower_half() -> None:
+    earlier = [[0.5, 0.5], [0.6, 0.5], [0.7, 0.5], [0.8, 0.5]]
+    assert not stopped("median", [0.1], [0.9, 0.5], *earlier[:3])
+    assert stopped("median", [0.69], [0.9, 0.5], *earlier)
+    assert not stopped("median", [0.70], [0.9, 0.5], *earlier)
+
+
+def test_median_compares_over_the_same_folds() -> None:
+    """Trials that stopped after one fold say nothing of two folds."""
+    earlier = [[0.9], [0.9], [0.9], [0.9, 0.1], [0.9, 0.1], [0.9, 0.1]]
+    assert not stopped("median", [0.3, 0.3], [0.9, 0.1], *earlier)
+
+
+@given(TRIALS, st.integers(1, FOLDS - 1))
+def test_the_trial_that_is_ahead_in_every_fold_is_never_stopped_by_paired_or_forgiving(
+    trials: list[list[float]], num_folds: int
+) -> None:
+    incumbent = trials[0]
+    ahead = [score + 0.01 for score in incumbent][:num_folds]
+    for rule in ("paired", "forgiving", "none"):
+        assert not RULES[rule]().stops(ahead, Field(incumbent, trials))
+
+
+@given(TRIALS, st.integers(1, FOLDS - 1))
+def test_none_never_stops(trials: list[list[float]], num_folds: int) -> None:
+    assert not RULES["none"]().stops([0.0] * num_folds, Field(trials[0], trials))
+
+
+def rung_field(random: np.random.Generator, *, noise: float, trials: int = 12) -> Field:
+    """Trials whose fold 0 is their short training's score plus 0.2, up to that much noise."""
+    rungs = random.uniform(0.2, 0.6, trials)
+    scores = rungs[:, None] + 0.2 + random.normal(0, 0.01, (trials, FOLDS))
+    scores[:, 0] += random.normal(0, noise, trials)
+    return Field(scores[rungs.argmax()].tolist(), scores.tolist(), rungs.tolist())
+
+
+def test_a_short_training_counts_as_far_as_it_has_foretold_the_long_one() -> None:
+    telling, noisy = (rung_field(np.random.default_rng(0), noise=noise) for noise in (0.005, 0.3))
+    score = max(telling.rungs) - 0.1
+    assert "behind the best trial's" in stops_at_rung(score, telling)
+    assert not stops_at_rung(score, noisy)
+    assert not stops_at_rung(max(telling.rungs), telling)
+
+
+def test_a_short_training_counts_only_after_six_others() -> None:
+    field = rung_field(np.random.default_rng(0), noise=0.005, trials=6)
+    assert stops_at_rung(0.0, field)
+    assert not stops_at_rung(0.0, Field(field.incumbent, field.earlier[:5], field.rungs[:5]))
+
+
+def test_equal_short_trainings_foretell_nothing() -> None:
+    field = rung_field(np.random.default_rng(0), noise=0.005)
+    assert not stops_at_rung(0.0, Field(field.incumbent, field.earlier, [0.3] * 12))
+
+
+def test_the_rung_equals_the_prediction_interval_of_a_regression() -> None:
+    from scipy.stats import linregress, t
+
+    field = rung_field(np.random.default_rng(1), noise=0.02)
+    x, y = np.array(field.rungs), np.array(field.earlier)[:, 0]
+    fit, n = linregress(x, y), len(x)
+    pools = [np.subtract(trial, field.incumbent) for trial in field.earlier]
+    paired = sum(((pool - pool.mean()) ** 2).sum() for pool in pools) / (4 * (n - 1))
+    residual = ((y - fit.intercept - fit.slope * x) ** 2).sum() / (n - 2)
+    for score in np.linspace(0.2, 0.6, 41):
+        far = 1 + 1 / n + (score - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()
+        margin = t.ppf(0.975, n - 2) * np.sqrt(residual * far + paired * 4 / 5)
+        expected = fit.intercept + fit.slope * score + margin < field.incumbent[0]
+        assert bool(stops_at_rung(score, field)) == expected
+
+
+@pytest.mark.parametrize(("rule", "folds"), [("median", 5), ("paired", 2), ("paired", 3), ("paired", 5)])
+def test_least_trials_is_where_a_rule_can_first_act(rule: str, folds: int) -> None:
+    """With one trial fewer not even a hopeless trial is stopped."""
+    random = np.random.default_rng(3)
+    least = least_trials(rule, folds)
+    trials = random.uniform(0.6, 0.8, (least - 1, folds)).tolist()
+    best = max(trials, key=sum)
+    assert RULES[rule]().stops([-1.0], Field(best, trials))
+    fewer = trials[:-1]
+    assert not RULES[rule]().stops([-1.0], Field(max(fewer, key=sum), fewer))
