@@ -12,10 +12,9 @@ from typing import Any, Literal
 from harness import __version__
 from harness.config import search_space
 from harness.config.study_file import Study
-from harness.data.census import census
+from harness.data.class_counts import count_classes
 from harness.data.images import Images
-from harness.data.split import Manifest
-from harness.data.splitting import make_split
+from harness.data.split import Manifest, make_split
 from harness.errors import DataError, UsageError
 from harness.folds import guards
 from harness.folds.executor import Kind, assemble, num_processors
@@ -222,7 +221,7 @@ def _prepare(study: Study, store: Store, name: str) -> tuple[StudyRecord, Workpl
 
 def _warn_of_imbalance(study: Study, images: Images) -> None:
     """Accuracy can be high where a rare class is never recognised."""
-    counted = census(images)
+    counted = count_classes(images)
     if study.objective == "accuracy" and counted.ratio > IMBALANCE:
         (small, fewest), (large, most) = counted.smallest, counted.largest
         logger.warning(

@@ -7,7 +7,7 @@ from typing import Any
 from harness.analysis import duplicate_leakage, shortcut_features
 from harness.analysis.leak_probes import TRAINED, Bench, Finding
 from harness.analysis.stopped import false_stops
-from harness.data.census import census
+from harness.data.class_counts import count_classes
 from harness.errors import CheckFailed, HarnessError, UsageError
 from harness.folds.train_folds import workplace_of
 from harness.records import StudyRecord, TrialRecord, best_of
@@ -66,7 +66,7 @@ def audit(
         "trial": audited.number,
         **_verdict(findings),
         "findings": [asdict(finding) for finding in findings],
-        "data": asdict(census(images)),
+        "data": asdict(count_classes(images)),
         "duplicates": duplicates.document,
         "stopped": (yield from _stopped(store, record, trials, stopped, workers)),
     }

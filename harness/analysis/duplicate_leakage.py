@@ -10,7 +10,7 @@ from harness.analysis.leak_probes import Bench, Finding
 from harness.data import near_duplicates
 from harness.data.folds import make_folds
 from harness.data.near_duplicates import Duplicates
-from harness.data.splitting import duplicates_of
+from harness.data.split import duplicates_of
 from harness.errors import DataError
 from harness.seeds import seed_for
 from harness.store.predictions import out_of_fold

@@ -57,7 +57,7 @@ def predict(
     """
     to_stderr()
     from harness.cli.rows import Columns, run
-    from harness.data.walking import image_files
+    from harness.data.image_files import image_files
     from harness.inference.predict import predict_files
 
     if output is not None:

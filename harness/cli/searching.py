@@ -92,8 +92,7 @@ def _asked(
     embedder: "Embedder", queries: list[str], texts: list[str]
 ) -> list[tuple[str, "np.ndarray", str | None]]:
     """Each query: its words, its vector, and its path if it has one. Raises DataError for an unreadable file."""
-    from harness.data.image_files import printable
-    from harness.data.walking import Candidate
+    from harness.data.image_files import Candidate, printable
     from harness.errors import DataError
     from harness.inference.predict import decoded_batches
 

@@ -1,19 +1,24 @@
 """Data sets: one file each, found by its name. What they all return is `images.Images`.
 
-Only training images come from here; `sealed.py` alone gives out the test part.
+Only training images come from here; `test_set.py` alone gives out the test part.
 """
 
 import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
+
+from harness.config import catalog
 from harness.config.settings import expanded
 from harness.data.images import Images
-from harness.data.parts import load_part
+from harness.errors import DataError, did_you_mean
 from harness.records import Map, Scalar
 
-__all__ = ["Images", "data_home", "is_here", "load_training"]
+__all__ = ["Images", "data_home", "is_here", "load_part", "load_training"]
+Part = Literal["train", "test"]
 
 
 def load_training(settings: Mapping[str, Scalar | Map]) -> Images:
@@ -38,3 +43,30 @@ def data_home() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("harness", appauthor=False) / "data"
+
+
+def load_part(home: Path, settings: Mapping[str, Scalar | Map], part: Part) -> Images:
+    """The images of one part of the data set that `settings` describes, checked.
+
+    home: where data sets lie that have no `root` of their own, and decoded copies of all.
+    """
+    options = dict(settings)
+    name = str(options.pop("name", ""))
+    known = catalog.datasets()
+    if name not in known:
+        raise DataError(f"unknown data set {name!r}{did_you_mean(name, list(known))}")
+    images: Images = import_module(f"harness.data.{name}").load(home, part, **options)
+    _check(images, name, part)
+    return images
+
+
+def _check(images: Images, name: str, part: Part) -> None:
+    if len(images.classes) < 2:
+        got = ", ".join(images.classes) or "none"
+        raise DataError(f"{name}: a classifier needs at least 2 classes (got {got})")
+    counts = np.bincount(images.labels, minlength=len(images.classes))
+    if part == "train" and not counts.all():
+        missing = ", ".join(images.classes[i] for i in np.flatnonzero(counts == 0)[:5])
+        raise DataError(f"{name}: no training image of class {missing}")
+    if not len(images.labels):
+        raise DataError(f"{name}: the {part} part has no image")

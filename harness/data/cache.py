@@ -1,14 +1,19 @@
-"""Decoded copies of data sets, so that a second start neither decodes nor imports what does."""
+"""Published archives fetched, and decoded copies kept, so that a second start neither downloads nor decodes."""
 
 import logging
+import socket
+import sys
+import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from http.client import HTTPException
 from pathlib import Path
 
 from harness.data.images import Images
 from harness.errors import DataError, StoreError
 
 logger = logging.getLogger(__name__)
+TIMEOUT_SECONDS = 30.0  # for a server to go on
 
 
 def cached(folder: Path, make: Callable[[Path], None], *, lock: str) -> Images:
@@ -54,3 +59,24 @@ def _alone(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def fetching(name: str, files: str, folder: Path, url: str) -> Iterator[None]:
+    """Around a download: no endless wait, nothing on stdout, and one clear line where it fails.
+
+    files: what a user without a network has to put into `folder`.   url: where it is published.
+    """
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT_SECONDS)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except (OSError, RuntimeError, EOFError, tarfile.TarError, HTTPException) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"{name}: no intact {files} in {folder}, and it cannot be downloaded ({reason}): "
+            f"put it there, from {url}"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(timeout)

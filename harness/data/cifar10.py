@@ -8,8 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from harness.data.archives import fetching
-from harness.data.cache import cached
+from harness.data.cache import cached, fetching
 from harness.data.images import Images
 
 ARCHIVE = "cifar-10-python.tar.gz"

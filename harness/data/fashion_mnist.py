@@ -9,8 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from harness.data.archives import fetching
-from harness.data.cache import cached
+from harness.data.cache import cached, fetching
 from harness.data.images import Images
 
 RAW = Path("FashionMNIST", "raw")  # torchvision's layout

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from harness.data.shares import whole_groups
+from harness.data.grouping import whole_groups
 from harness.errors import DataError
 
 

@@ -4,8 +4,11 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Literal, TypedDict, TypeVar
+
+import numpy as np
 
 from harness.data.image_files import printable
 from harness.errors import DataError
@@ -113,3 +116,40 @@ def _read_table(path: Path) -> dict[str, str]:
         if table.setdefault(name, group) != group:
             raise DataError(f"{path}: {name} is in two groups: {table[name]} and {group}")
     return table
+
+
+def whole_groups(
+    labels: np.ndarray, groups: np.ndarray, *, order: Sequence[int], room: np.ndarray
+) -> np.ndarray:
+    """Which images are taken, together with all of their group: bool (N,).
+
+    labels: int (N,).   groups: int (N,), values 0..G-1.   order: (G,), in which groups are tried.
+    room: (classes,), images to take of each class.
+    A group that does not fit is left out. A class of which none fits gives its smallest group of those that leave
+    an image of every class behind, if there is one.
+    """
+    needs: list[Counter[int]] = [Counter() for _ in order]
+    for label, group in zip(labels.tolist(), groups.tolist(), strict=True):
+        needs[group][label] += 1
+    taken: Counter[int] = Counter()
+    chosen = np.zeros(len(order), dtype=bool)
+
+    def fits(group: int, most: Sequence[int]) -> bool:
+        return all(taken[label] + count <= most[label] for label, count in needs[group].items())
+
+    def take(group: int) -> None:
+        chosen[group] = True
+        taken.update(needs[group])
+
+    shares, all_but_one = room.tolist(), (np.bincount(labels) - 1).tolist()
+    for group in order:
+        if fits(group, shares):
+            take(group)
+    smallest_first = sorted(order, key=lambda group: needs[group].total())
+    for label in np.unique(labels).tolist():
+        if not taken[label]:
+            able = (group for group in smallest_first if label in needs[group] and fits(group, all_but_one))
+            for group in islice(able, 1):
+                take(group)
+    mask: np.ndarray = chosen[groups]
+    return mask

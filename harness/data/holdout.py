@@ -12,9 +12,8 @@ from typing import Literal
 import numpy as np
 
 from harness.data import near_duplicates
-from harness.data.grouping import merged
+from harness.data.grouping import merged, whole_groups
 from harness.data.images import Images
-from harness.data.shares import whole_groups
 from harness.errors import DataError
 
 

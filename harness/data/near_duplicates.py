@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from harness.data.agreement import SAME, SMALLEST, agreement, luminance
 from harness.data.grouping import merged
+from harness.data.image_similarity import SAME, SMALLEST, luminance, similarity
 from harness.data.images import hash_images
 from harness.files import write_file
 
@@ -92,7 +92,7 @@ def find(pixels: Pixels, other: Pixels | None = None) -> Duplicates:
         near = np.unique(np.column_stack([np.sort(near, axis=1), mirrored]), axis=0)
         near = near[near[:, 0] < near[:, 1]]
         near, mirrored = near[:, :2], near[:, 2] == 1
-    for (one, two), score in zip(near.tolist(), _agreements(pixels, there, near, mirrored), strict=True):
+    for (one, two), score in zip(near.tolist(), _similarities(pixels, there, near, mirrored), strict=True):
         if score >= SAME:
             ones, twos = (
                 ([one], [two]) if other is None else (equals[hashes[one]], other_equals[other_hashes[two]])
@@ -210,14 +210,14 @@ def _code(described: np.ndarray, order: np.ndarray) -> np.ndarray:
     return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
-def _agreements(ours: Pixels, theirs: Pixels, pairs: np.ndarray, mirrored: np.ndarray) -> Iterator[float]:
+def _similarities(ours: Pixels, theirs: Pixels, pairs: np.ndarray, mirrored: np.ndarray) -> Iterator[float]:
     """How well the pixels of each pair agree, -1..1; a few pairs are read at a time."""
     step = max(1, CHUNK_BYTES // 16 // int(np.prod(ours.shape[1:])))
     for start in range(0, len(pairs), step):
         part = slice(start, start + step)
         one, two = ours[pairs[part, 0]], theirs[pairs[part, 1]]
         two = np.where(mirrored[part, None, None, None], two[..., ::-1], two)
-        yield from agreement(one, two).tolist()
+        yield from similarity(one, two).tolist()
 
 
 def _frequencies(images: np.ndarray, count: int) -> np.ndarray:

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from harness.data import data_home
+from harness.data import data_home, load_part
 from harness.data.images import Images
-from harness.data.parts import load_part
 from harness.records import Map, Scalar
 
 opened = False  # in this process: from then on nothing may be trained

@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.image_files import printable
-from harness.data.walking import Candidate, image_files
+from harness.data.image_files import Candidate, image_files, printable
 from harness.errors import DataError, RecordError, UsageError
 from harness.files import read_json, telling_disk_trouble, write_file, write_json
 from harness.inference.embedding import Embedder

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from harness.data.decoding import UnreadableError, decode
-from harness.data.walking import read
+from harness.data.image_files import read
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -15,7 +15,7 @@ from itertools import islice
 import numpy as np
 
 from harness.data.decoding import UnreadableError, decode
-from harness.data.walking import Candidate, read
+from harness.data.image_files import Candidate, read
 from harness.errors import DataError
 from harness.inference.model import TrialModel
 

@@ -99,7 +99,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """
     from harness import training
     from harness.data import load_training
-    from harness.data.census import census
+    from harness.data.class_counts import count_classes
 
     study = load_study_file(request["study"], request["overrides"])
     images = load_training(study.data)
@@ -109,7 +109,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     sizes = model_sizes(study, in_channels=channels, image_size=height, classes=images.classes)
     reply: dict[str, Any] = {
         "num_images": len(images.labels),
-        "balance": asdict(census(images)),
+        "balance": asdict(count_classes(images)),
         "sizes": sizes,
     }
     if request["measure"]:

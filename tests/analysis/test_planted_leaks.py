@@ -28,8 +28,7 @@ from harness.analysis import duplicate_leakage, leak_probes, shortcut_features
 from harness.data import near_duplicates, test_set
 from harness.data.folds import make_folds
 from harness.data.images import Images
-from harness.data.split import Manifest
-from harness.data.splitting import together
+from harness.data.split import Manifest, together
 from harness.errors import CheckFailed
 from harness.folds import guards
 from harness.folds.fold import train_fold

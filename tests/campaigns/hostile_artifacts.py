@@ -20,9 +20,9 @@ import torch
 from harness.analysis.leaderboard import status as leaderboard_status
 from harness.analysis.test_set_ledger import Ledger
 from harness.config.study_file import parse_study_file
+from harness.data import load_part
 from harness.data.decoding import UnreadableError, decode
 from harness.data.images import Images
-from harness.data.parts import load_part
 from harness.data.split import Manifest
 from harness.errors import HarnessError
 from harness.files import digest, sealed_json, write_json

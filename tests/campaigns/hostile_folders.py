@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.data.parts import load_part
+from harness.data import load_part
 from harness.errors import HarnessError
 from tests.campaigns.hostile_inputs import IMAGE_SIZE, silent, small_images, trouble
 

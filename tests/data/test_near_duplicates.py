@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from harness.data import near_duplicates
-from harness.data.agreement import agreement
+from harness.data.image_similarity import similarity
 from harness.data.near_duplicates import Duplicates, descriptors, find, remembered
 from tests.data.photographs import brighter, flipped, jpeg, more_contrast, shifted, views
 
@@ -85,7 +85,7 @@ def test_different_pictures_in_one_frame_or_before_one_sky_are_no_duplicates(pho
     sky = np.broadcast_to(np.linspace(220, 120, 32).astype(np.uint8)[:, None], (2, 3, 32, 32)).copy()
     sky[0, :, 12:16, 10:20], sky[1, :, 10:20, 12:16] = 90, 90  # a plane, and a balloon
     assert np.corrcoef(sky.reshape(2, -1))[0, 1] > 0.8
-    assert agreement(sky[:1], sky[1:])[0] < 0.8
+    assert similarity(sky[:1], sky[1:])[0] < 0.8
 
 
 def test_another_colour_is_another_picture() -> None:
@@ -101,12 +101,12 @@ def test_another_colour_is_another_picture() -> None:
         :, :, None, None
     ]  # equally bright
     for one, two in (squares, grounds, before_blue):
-        assert agreement(one[None], two[None])[0] < 0.8
+        assert similarity(one[None], two[None])[0] < 0.8
 
 
 def test_a_faint_image_is_not_the_strong_one(photographs: np.ndarray) -> None:
     faint = np.stack([more_contrast(image, 0.5) for image in photographs])
-    assert not agreement(photographs, faint).any()
+    assert not similarity(photographs, faint).any()
 
 
 def test_scans_of_the_same_digit_are_no_duplicates_and_equal_ones_are() -> None:
@@ -165,9 +165,9 @@ def test_images_that_all_look_alike_are_compared_a_few_times_each(monkeypatch: p
 
     def counting(one: np.ndarray, two: np.ndarray) -> np.ndarray:
         compared[0] += len(one)
-        return agreement(one, two)
+        return similarity(one, two)
 
-    monkeypatch.setattr(near_duplicates, "agreement", counting)
+    monkeypatch.setattr(near_duplicates, "similarity", counting)
     find(images)
     assert 400 < compared[0] <= near_duplicates.CLOSEST * 400  # there are 79,800 pairs
 

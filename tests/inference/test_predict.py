@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data.walking import Candidate, image_files
+from harness.data.image_files import Candidate, image_files
 from harness.errors import DataError
 from harness.inference import predict
 from harness.inference.find_model import find_model

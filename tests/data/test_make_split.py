@@ -9,8 +9,7 @@ from harness.config.study_file import load_study_file
 from harness.data import near_duplicates
 from harness.data.folds import make_folds
 from harness.data.images import Images
-from harness.data.split import Manifest
-from harness.data.splitting import make_split
+from harness.data.split import Manifest, make_split
 from harness.seeds import seed_for
 from tests.data.photographs import brighter, flipped, jpeg, views
 

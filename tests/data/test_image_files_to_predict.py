@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.data.decoding import UnreadableError
-from harness.data.walking import Candidate, image_files, read
+from harness.data.image_files import Candidate, image_files, read
 
 
 def made(root: Path, *names: str) -> None:
@@ -64,7 +64,7 @@ def test_only_whole_regular_files_are_read(tmp_path: Path, monkeypatch: pytest.M
     made(tmp_path, "1.png")
     os.mkfifo(tmp_path / "pipe.png")
     assert read(str(tmp_path / "1.png")) == b"x"
-    monkeypatch.setattr("harness.data.walking.MAX_FILE_BYTES", 0)
+    monkeypatch.setattr("harness.data.image_files.MAX_FILE_BYTES", 0)
     for path, why in (
         (tmp_path / "pipe.png", "not a regular file"),
         (tmp_path, "not a regular file|Is a directory"),

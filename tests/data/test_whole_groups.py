@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.data.shares import whole_groups
+from harness.data.grouping import whole_groups
 
 
 @st.composite

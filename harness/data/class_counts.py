@@ -8,7 +8,7 @@ from harness.data.images import Images
 
 
 @dataclass(frozen=True)
-class Census:
+class ClassCounts:
     """smallest, largest: a class and its number of images.   ratio: of these numbers, >= 1.
 
     num_groups, and largest_group in images: None where nothing is grouped.
@@ -22,12 +22,12 @@ class Census:
     largest_group: int | None
 
 
-def census(images: Images) -> Census:
+def count_classes(images: Images) -> ClassCounts:
     """Counts training images, of which every class has at least one."""
     counts = np.bincount(images.labels, minlength=len(images.classes))
     small, large = int(counts.argmin()), int(counts.argmax())
     sizes = None if images.groups is None else np.unique(images.groups, return_counts=True)[1]
-    return Census(
+    return ClassCounts(
         num_classes=len(images.classes),
         smallest=(images.classes[small], int(counts[small])),
         largest=(images.classes[large], int(counts[large])),

@@ -14,7 +14,7 @@ NOISE = 8.0  # grey levels: a deviation of this size is JPEG's
 CONTRAST = 32.0  # grey levels: in parts of more, differences weigh as in parts of this much
 
 
-def agreement(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+def similarity(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """How well the images of each pair agree, -1..1: (n,). One may lie a pixel beside the other.
 
     one, two: uint8 (n, C, H, W). Images smaller than 16 pixels agree only if they are equal up to rounding.
