@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness.errors import RecordError, StoreError
+from harness.os_errors import NOT_THE_FILE, ROOM, explained, explaining
 
 SEAL = "seal"
-DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -62,7 +62,10 @@ def sealed_json(document: dict[str, Any]) -> bytes:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A sealed document. Raises FileNotFoundError, or RecordError where it is not what was written."""
+    """A sealed document. Raises FileNotFoundError, RecordError where it is not what was written.
+
+    Raises StoreError where there is no telling, because it may not be read say.
+    """
     try:
         document = json.loads(path.read_bytes())
         if document.pop(SEAL) != _seal(document):
@@ -72,8 +75,19 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise
+        if error.errno in NOT_THE_FILE and (trouble := explained(error, path)):
+            raise trouble from None
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
     return dict(document)
+
+
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted; nothing where there is none. Raises StoreError where it may not be read."""
+    with explaining(folder):
+        try:
+            return sorted(folder.iterdir())
+        except FileNotFoundError:
+            return []
 
 
 def digest(content: bytes) -> str:
@@ -98,21 +112,17 @@ def sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def telling_disk_trouble(
-    path: Path, num_bytes: int, *, advice: str = "make room and run the same command again"
-) -> Iterator[None]:
-    """Turn "no space left", "read-only" and the like into one line that says where and how much."""
-    existing = next(folder for folder in path.absolute().parents if folder.is_dir())
-    free = shutil.disk_usage(existing).free
-    if free < num_bytes:
-        raise StoreError(f"{path}: {num_bytes:,} bytes needed, {free:,} free; {advice}")
-    try:
+def telling_disk_trouble(path: Path, num_bytes: int, *, advice: str = ROOM) -> Iterator[None]:
+    """Turn what keeps `path` from being written into one line that says where, how much, and what to do.
+
+    advice: what to do where there is no room.   Raises StoreError, or UsageError for an impossible path.
+    """
+    with explaining(path, needed=num_bytes, room=advice):
+        existing = next(folder for folder in path.absolute().parents if folder.is_dir())
+        free = shutil.disk_usage(existing).free
+        if free < num_bytes:
+            raise StoreError(f"{path}: {num_bytes:,} bytes needed, {free:,} free; {advice}")
         yield
-    except OSError as error:
-        if error.errno not in DISK_TROUBLE:
-            raise
-        needed = f"about {num_bytes:,} bytes needed, {free:,} were free"
-        raise StoreError(f"{path}: {error.strerror}: {needed}; {advice}") from None
 
 
 def sync(file: BinaryIO) -> None:

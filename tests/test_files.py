@@ -43,7 +43,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(StoreError, match=r"a\.json: No space left on device: .* bytes needed, .* were free"):
+    with pytest.raises(
+        StoreError, match=r"a\.json: No space left on device: .* bytes needed, .* free; make room"
+    ):
         files.write_json(path, {"new": True})
     with pytest.raises(StoreError, match="No space left"):
         files.write_folder(tmp_path / "folder", {"x": b"123"})

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn
@@ -29,6 +30,7 @@ from harness.cli import (
 )
 from harness.errors import INTERRUPTED, TERMINATED, HarnessError, Terminated
 from harness.messages import redact_tracebacks
+from harness.os_errors import explained_to_user
 from harness.redaction import redacted
 
 app = typer.Typer(
@@ -82,6 +84,8 @@ def run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(args=list(arguments), prog_name="harness", standalone_mode=False)
+        if sys.stdout is not None:  # as where a shell has closed it
+            sys.stdout.flush()
         if code == INTERRUPTED:  # what typer makes of Ctrl-C
             _tell("interrupted; the same command goes on where it stopped")
         return code if isinstance(code, int) else 0
@@ -94,8 +98,16 @@ def run(arguments: Sequence[str]) -> int:
         _tell("terminated; the same command goes on where it stopped")
         return TERMINATED
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:
+        known = explained_to_user(error, [*arguments, *_places()])
+        if known is None:
+            raise
+        if error.filename is None:  # stdout's disk may be full, and would be told again at the end
+            _drop_output()
+        _tell(str(known))
+        return known.exit_code
     except Exception as error:
         if not hasattr(error, "format_message"):  # not one of the command line parser's own
             raise
@@ -108,6 +120,17 @@ def _print_everything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Have nothing more written to stdout, which would fail again when the process ends."""
+    with suppress(OSError, ValueError):  # where it is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _places() -> list[str]:
+    """Folders that the user has named in the environment, or takes as they are."""
+    return [os.environ.get("HARNESS_HOME") or "mlruns", *filter(None, [os.environ.get("HARNESS_DATA")])]
 
 
 def _on_sigterm(_number: int, _frame: FrameType | None) -> None:

@@ -8,14 +8,17 @@ import typer
 
 from harness.cli.completion import started_studies
 from harness.config.settings import expanded
+from harness.errors import UsageError
+from harness.os_errors import explaining
 
 
 def _absolute(home: Path) -> Path:
+    """The store's place. Raises UsageError for one that can be none, StoreError where that may not be looked at."""
     home = expanded(home).absolute()
-    try:
-        home.exists()
-    except OSError as error:  # a name that is too long, say
-        raise typer.BadParameter(f"--home {str(home)[:80]}: {error.strerror}") from None
+    with explaining(Path(f"--home {str(home)[:80]}")):
+        existing = next(folder for folder in (home, *home.parents) if folder.exists())
+        if not existing.is_dir():
+            raise UsageError(f"--home {home}: {existing} is a file, not a folder")
     return home
 
 
@@ -57,8 +60,6 @@ def num_workers(text: str) -> int | None:
 
 def require_folder(option: str, path: Path) -> None:
     """Raises UsageError unless the folder that the file is to lie in is there."""
-    from harness.errors import UsageError
-
     try:
         there = path.absolute().parent.is_dir()
     except OSError:  # a name that is too long

@@ -16,16 +16,26 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from harness.config.settings import expanded
 from harness.data.images import Images
 from harness.errors import DataError, NewerRecord, RecordError, StoreError, UsageError, did_you_mean
-from harness.files import digest, digest_of, read_json, sealed_json, write_file, write_folder, write_json
+from harness.files import (
+    digest,
+    digest_of,
+    entries,
+    read_json,
+    sealed_json,
+    write_file,
+    write_folder,
+    write_json,
+)
+from harness.os_errors import NOT_THE_FILE, explained, explaining
 from harness.records import (
     SCHEMA,
     FoldRecord,
@@ -37,13 +47,13 @@ from harness.records import (
     to_json,
     trial_from_json,
 )
+from harness.store import driver_lock
 
 logger = logging.getLogger(__name__)
 WEIGHTS = "weights.safetensors"
 PREDICTIONS = "oof.npz"
 KEY = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 PLACE_ATTEMPTS = 5
-LOOK_SECONDS = 0.5  # for which somebody may hold a study's lock, only to see whether it is free
 Finding = Literal["honest", "audit", "confirm", "final"]
 
 
@@ -57,8 +67,10 @@ class Store:
         return self.home / "studies" / name
 
     def studies(self) -> list[str]:
-        """The names of all studies that have been started here."""
-        return sorted(path.parent.name for path in (self.home / "studies").glob("*/study.json"))
+        """The names of all studies that have been started here. Raises StoreError where that may not be read."""
+        folders = entries(self.home / "studies")
+        with explaining(self.home / "studies"):
+            return [folder.name for folder in folders if (folder / "study.json").exists()]
 
     # Folds
 
@@ -110,7 +122,8 @@ class Store:
     def read_fold(self, key: str) -> FoldRecord | None:
         """The fold of that key, or None if it has not been trained or its record is damaged.
 
-        Weights may be gone (retention); everything that is there must match its hash. Raises NewerRecord.
+        Weights may be gone (retention); everything that is there must match its hash. Raises NewerRecord, and
+        StoreError where the record may not be read, which says nothing about it.
         """
         try:
             folder = self.fold_folder(key)
@@ -127,6 +140,8 @@ class Store:
         except NewerRecord as error:
             raise NewerRecord(f"{folder}: {error}") from None
         except (RecordError, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in NOT_THE_FILE:
+                raise explained(error, folder) or error from None
             logger.warning("fold %s: %s; it is trained again", key, error)
             return None
         return record
@@ -138,6 +153,8 @@ class Store:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in ("indices", "labels", "probabilities")}
         except Exception as error:  # zipfile, zlib and numpy each have their own
+            if isinstance(error, OSError) and error.errno in NOT_THE_FILE:
+                raise explained(error, path) or error from None
             raise RecordError(f"{path}: damaged predictions: {error}") from None
         return found
 
@@ -189,7 +206,8 @@ class Store:
     def read_trials(self, study: str) -> list[TrialRecord]:
         """All trials of a study, by number; a damaged one and all after it are left out and made again."""
         trials: list[TrialRecord] = []
-        for path in sorted((self.study_folder(study) / "trials").glob("*.json")):
+        paths = entries(self.study_folder(study) / "trials")
+        for path in (path for path in paths if path.match("[!.]*.json")):
             try:
                 trials.append(trial_from_json(read_json(path)))
             except NewerRecord as error:
@@ -226,32 +244,12 @@ class Store:
     @contextmanager
     def driving(self, study: str) -> Iterator[None]:
         """Hold the study: there is one driver at a time. Raises StoreError that names the holder."""
-        folder = self.study_folder(study)
-        folder.mkdir(parents=True, exist_ok=True)
-        lock, holder = FileLock(folder / "lock"), folder / "holder.json"
-        try:
-            lock.acquire(timeout=LOOK_SECONDS)
-        except Timeout:
-            raise StoreError(f"study {study} is already being driven by {_holder(holder)}") from None
-        try:
-            write_json(holder, _this_process())
+        with driver_lock.driving(self.study_folder(study)):
             yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
 
     def is_driven(self, study: str) -> bool:
         """Whether a process is working on the study right now."""
-        folder = self.study_folder(study)
-        if not (folder / "lock").exists():
-            return False
-        lock = FileLock(folder / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        lock.release()
-        return False
+        return driver_lock.is_driven(self.study_folder(study))
 
 
 def started_study(store: Store, name: str) -> StudyRecord:
@@ -259,9 +257,20 @@ def started_study(store: Store, name: str) -> StudyRecord:
     record = store.read_study(name) if valid_name(name) else None
     if record is None:
         known = store.studies()
-        hint = did_you_mean(name, known) if known else "; nothing has been started there yet"
+        hint = did_you_mean(name, known) if known else f"; {nothing_started(store.home)}"
         raise UsageError(f"no study {name!r} in {store.home}{hint}")
     return record
+
+
+def nothing_started(home: Path) -> str:
+    """That a store has no study, in words, with the nearest guess where there is not even a folder."""
+    if home.exists():
+        return "nothing has been started there yet"
+    beside = [path.parent for path in home.parent.glob("*/studies")]
+    close = get_close_matches(home.name, [path.name for path in beside], n=1, cutoff=0.5)
+    found = [path for path in beside if path.name in close]
+    guess = f"; did you mean --home {found[0]}?" if found else ""
+    return f"nothing has been started there: there is no such folder{guess}"
 
 
 def valid_name(name: str) -> bool:
@@ -275,19 +284,3 @@ def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     contiguous: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     np.savez(buffer, **contiguous)
     return buffer.getvalue()
-
-
-def _this_process() -> dict[str, Any]:
-    import os
-    import platform
-    import time
-
-    return {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-
-
-def _holder(path: Path) -> str:
-    try:
-        holder = read_json(path)
-    except (OSError, RecordError):
-        return "another process"
-    return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
