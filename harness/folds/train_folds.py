@@ -1,8 +1,13 @@
-"""Trains folds beside a study: to confirm, to probe, to reproduce. Nothing of the study changes."""
+"""The scheduler: whoever needs folds says which is next, it keeps the executor busy and hands on what it reports.
 
-from collections.abc import Iterator, Mapping
+The driver of a study asks for folds in the order of its race; `train_tasks` takes some in their order, to confirm, to
+probe, to reproduce, to repair, and changes nothing of the study.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from harness.data.images import Images
 from harness.data.split import Manifest
@@ -10,11 +15,44 @@ from harness.errors import DataError, HarnessError, RecordError
 from harness.folds.fold import FoldTask
 from harness.folds.gpus import gpus_here
 from harness.folds.processes import Executor, InlineExecutor, ProcessExecutor
-from harness.folds.worker import FoldFailure, Workplace
+from harness.folds.worker import FoldFailure, Report, Workplace
 from harness.records import Epoch, FoldRecord, Scalar, StudyRecord
 from harness.store.store import Store
 
 Label = TypeVar("Label")
+
+
+@dataclass
+class Scheduler(Generic[Label]):
+    """Trains on an executor what it is asked for, as many folds at a time as that has slots.
+
+    under_way: the folds that are being trained, by key, each with the label that it was asked for by.
+    """
+
+    executor: Executor
+    under_way: dict[str, tuple[Label, FoldTask]] = field(default_factory=dict)
+
+    def train(
+        self, next_task: Callable[[], tuple[Label, FoldTask] | None]
+    ) -> Iterator[tuple[Label, FoldTask, Report | None]]:
+        """Yields None when a fold begins, and then all that is reported of it, until nothing is left to do.
+
+        next_task: asked whenever there is room; None for nothing at present. It never names what is under way.
+        A caller may leave at any time: what is under way goes on, and the next call reports it.
+        """
+        while True:
+            while len(self.under_way) < self.executor.num_slots and (chosen := next_task()) is not None:
+                label, task = chosen
+                self.executor.submit(task)
+                self.under_way[task.key()] = chosen
+                yield label, task, None
+            if not self.under_way:
+                return
+            key, report = self.executor.next()
+            label, task = self.under_way[key]
+            if not isinstance(report, Epoch):
+                del self.under_way[key]
+            yield label, task, report
 
 
 def workplace_of(store: Store, record: StudyRecord, *, home: Path | None = None) -> Workplace:
@@ -59,37 +97,22 @@ def train_tasks(
     Raises HarnessError if a fold cannot be trained.
     """
     store = Store(workplace.home)
-    labels: dict[str, list[Label]] = {}  # equal tasks are trained once
+    missing: dict[str, list[Label]] = {}  # by key, for equal tasks are trained once
     for label, task in tasks.items():
-        labels.setdefault(task.key(), []).append(label)
-    waiting: list[FoldTask] = []
-    for key, equal in labels.items():
-        known = store.read_fold(key)
-        if known is None:
-            waiting.append(tasks[equal[0]])
-        else:
-            yield from ((label, known) for label in equal)
-    if not waiting:
+        missing.setdefault(task.key(), []).append(label)
+    for key in list(missing):
+        if known := store.read_fold(key):
+            yield from ((label, known) for label in missing.pop(key))
+    if not missing:
         return
-    with _executor(workplace, min(workers, len(waiting)), waiting[0].compute["device"]) as executor:
-        for key, report in _train(executor, waiting):
-            yield from ((label, report) for label in labels[key])
-
-
-def _train(executor: Executor, waiting: list[FoldTask]) -> Iterator[tuple[str, Epoch | FoldRecord]]:
-    """Reports by the key of their task, until all of these tasks are done."""
-    under_way: dict[str, FoldTask] = {}
-    while waiting or under_way:
-        while waiting and len(under_way) < executor.num_slots:
-            task = waiting.pop(0)
-            under_way[task.key()] = task
-            executor.submit(task)
-        key, report = executor.next()
-        if isinstance(report, FoldFailure):
-            raise HarnessError(f"fold {under_way[key].fold} cannot be trained: {report.reason}")
-        if isinstance(report, FoldRecord):
-            del under_way[key]
-        yield key, report
+    device = next(iter(tasks.values())).compute["device"]
+    coming = iter([(key, tasks[equal[0]]) for key, equal in missing.items()])
+    with _executor(workplace, min(workers, len(missing)), device) as executor:
+        for key, task, report in Scheduler[str](executor).train(lambda: next(coming, None)):
+            if isinstance(report, FoldFailure):
+                raise HarnessError(f"fold {task.fold} cannot be trained: {report.reason}")
+            if report is not None:
+                yield from ((label, report) for label in missing[key])
 
 
 def _executor(workplace: Workplace, workers: int, device: Scalar) -> Executor:

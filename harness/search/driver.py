@@ -15,6 +15,7 @@ from harness.errors import HarnessError
 from harness.folds.fold import FoldTask
 from harness.folds.processes import Executor
 from harness.folds.tasks import RUNG
+from harness.folds.train_folds import Scheduler
 from harness.folds.worker import FoldFailure
 from harness.records import Epoch, FoldRecord, TrialRecord, best_of
 from harness.scoring.standard_errors import corrected_standard_error
@@ -22,6 +23,7 @@ from harness.search.racing import RULES, Field, Rule, stops_at_rung
 from harness.search.sampling import Asker
 from harness.store.store import Store
 
+Place = tuple[int, int]  # trial, step: a fold's number, or RUNG
 LEAST_FAILURES, MOST_FAILED = 4, 0.5  # failed trials, and their share, beyond which a study ends
 
 
@@ -76,11 +78,11 @@ class Driver:
     deadline: float | None = None
     trials: list[TrialRecord] = field(default_factory=list)
     asker: Asker = field(init=False)
-    under_way: dict[str, tuple[int, int]] = field(default_factory=dict)  # fold key -> (trial, step)
+    scheduler: Scheduler[Place] = field(init=False)
 
     def run(self) -> Iterator[Event]:
         """Finish all that is missing, batch after batch."""
-        self.asker = Asker(self.study)
+        self.asker, self.scheduler = Asker(self.study), Scheduler(self.executor)
         self.trials = self.store.read_trials(self.name)
         size = self.study.search.batch
         for first in range(0, self.num_trials, size):
@@ -130,27 +132,30 @@ class Driver:
         """Train and race a batch of trials until each has ended, or the deadline is over."""
         heat = _Heat(batch, self)
         yield from heat.settle()
-        while heat.open_trials and not self._is_late_between(heat):
-            while len(self.under_way) < self.executor.num_slots and (place := heat.next_place()):
-                self.under_way[heat.keys[place]] = place
+        if self._is_over(heat):
+            return
+        for place, task, report in self.scheduler.train(heat.next_task):
+            if report is None:
                 yield FoldBegan(*place)
-                self.executor.submit(heat.tasks[place])
-            key, report = self.executor.next()
-            number, fold = self.under_way[key]
-            if isinstance(report, Epoch):
-                yield EpochEnded(number, fold, report)
                 continue
-            del self.under_way[key]
-            heat.results[key] = report  # of an earlier batch too: trained ahead, and then not needed
-            if isinstance(report, FoldRecord):
-                yield FoldEnded(number, fold, report.metrics[self.study.objective], report)
-            yield from heat.settle()
+            if isinstance(report, Epoch):
+                yield EpochEnded(*place, report)
+            else:
+                # Also of an earlier batch: trained ahead, and then not needed.
+                heat.results[task.key()] = report
+                if isinstance(report, FoldRecord):
+                    yield FoldEnded(*place, report.metrics[self.study.objective], report)
+                yield from heat.settle()
+            if self._is_over(heat):
+                return
 
-    def _is_late_between(self, heat: "_Heat") -> bool:
-        """Late, and the trial whose turn it is has not begun."""
+    def _is_over(self, heat: "_Heat") -> bool:
+        """All its trials have ended, or it is late and the trial whose turn it is has not begun."""
+        if not heat.open_trials or not self._is_late():
+            return not heat.open_trials
         number = heat.open_trials[0].number
-        begun = any(place[0] == number for place in self.under_way.values()) or heat.prefix(number)
-        return self._is_late() and not begun
+        under_way = any(trial == number for (trial, _), _ in self.scheduler.under_way.values())
+        return not under_way and not heat.prefix(number)
 
     def end(self, trial: TrialRecord) -> TrialEnded:
         """Write down a trial that has ended."""
@@ -188,7 +193,7 @@ class _Heat:
             results.append(result)
         return results
 
-    def next_place(self) -> tuple[int, int] | None:
+    def next_task(self) -> tuple[Place, FoldTask] | None:
         """The missing step to train next: first what is needed for certain, then what may be.
 
         The first step of every trial is needed, whatever happens; of later ones, those of earlier trials first.
@@ -201,8 +206,8 @@ class _Heat:
         order += [(number, step) for number in later for step in self.steps if self._may_go_on(number)]
         for place in order:
             key = self.keys[place]
-            if key not in self.results and key not in self.driver.under_way:
-                return place
+            if key not in self.results and key not in self.driver.scheduler.under_way:
+                return place, self.tasks[place]
         return None
 
     def settle(self) -> Iterator[Event]:
