@@ -175,8 +175,13 @@ def _drop_losers(
     """Keep those trials' models that `train.keep_models` asks for, and those that other studies need."""
     kept = pinned | set(best.folds if best and best.values["train.keep_models"] != "none" else ())
     for trial in trials:
-        if trial.values["train.keep_models"] != "all":
-            store.drop_weights([key for key in (*trial.folds, trial.rung) if key and key not in kept])
+        match trial.values["train.keep_models"]:
+            case "all":
+                pass
+            case "best" | "none":
+                store.drop_weights([key for key in (*trial.folds, trial.rung) if key and key not in kept])
+            case other:
+                raise ValueError(f"unknown train.keep_models {other!r}")
 
 
 def _folds_needed_elsewhere(store: Store, name: str, *, only_driven: bool = False) -> set[str]:

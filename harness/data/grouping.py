@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TypedDict, TypeVar
+from typing import Literal, TypedDict, TypeVar, assert_never
 
 import numpy as np
 
@@ -33,9 +33,11 @@ def group_names(groups: Groups, names: Sequence[str], part: Literal["train", "te
     elif "regex" in groups:
         found = list(_from_pattern(groups["regex"], names))
         wrong = f"do not match data.groups.regex {groups['regex']!r}"
-    else:
+    elif groups["from"] == "parent":
         found = ["/".join(name.split("/")[1:-1]) for name in names]
         wrong = "lie directly in the folder of their class, and data.groups.from: parent needs one between"
+    else:
+        assert_never(groups["from"])
     without = [name for name, group in zip(names, found, strict=True) if not group]
     if without:
         more = ", …" if len(without) > NUM_NAMED else ""

@@ -5,7 +5,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, assert_never
 
 import numpy as np
 
@@ -181,20 +181,27 @@ def make_split(study: Study, images: Images, home: Path) -> Manifest:
     return Manifest.make(images, fold_of, groups, num_folds=study.cv.folds, seed=study.search.seed)
 
 
-def together(images: Images, kind: str, home: Path) -> np.ndarray:
+def together(images: Images, kind: Literal["near", "exact", "ignore"], home: Path) -> np.ndarray:
     """The images that are held out together: int64 (N,), groups numbered by first appearance.
 
     kind: near, exact or ignore: which duplicates are joined with the groups that the images have.
     """
     own = np.arange(len(images)) if images.groups is None else images.groups
-    if kind == "ignore":
-        joined = own
-    else:
-        found = duplicates_of(images, home)
-        chosen = found.only_exact() if kind == "exact" else found
-        joined = np.asarray(merged(own.tolist(), chosen.groups(len(images)).tolist()))
+    match kind:
+        case "ignore":
+            joined = own
+        case "exact":
+            joined = _joined(own, duplicates_of(images, home).only_exact())
+        case "near":
+            joined = _joined(own, duplicates_of(images, home))
+        case _:
+            assert_never(kind)
     _, first, codes = np.unique(joined, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[codes].astype(np.int64)
+
+
+def _joined(groups: np.ndarray, duplicates: Duplicates) -> np.ndarray:
+    return np.asarray(merged(groups.tolist(), duplicates.groups(len(groups)).tolist()))
 
 
 def duplicates_of(images: Images, home: Path) -> Duplicates:

@@ -7,7 +7,7 @@ Parameters: 1
 import json
 from collections.abc import Sequence
 from math import log
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 import torch
 from torch import nn
@@ -52,15 +52,19 @@ def build(
             "model.head zero_shot compares the prompts of all classes, and with text: label_prompt there is "
             "one; set model.head=fusion"
         )
+    leaking = {"class_prompts": False, "label_prompt": True}[text]
     clip = clip_encoders.find(architecture, weights)
     size, num_classes = clip.embedding_size, len(classes)
-    if head == "zero_shot":
-        layer: nn.Module = ZeroShot(num_classes)
-    else:
-        inputs = size + (num_classes if text == "class_prompts" else size)
-        layer = _fusion(inputs, num_classes, layers, width, dropout)
+    layer: nn.Module
+    match head:
+        case "zero_shot":
+            layer = ZeroShot(num_classes)
+        case "fusion":
+            layer = _fusion(size + (size if leaking else num_classes), num_classes, layers, width, dropout)
+        case _:
+            assert_never(head)
     prompts = [prompt.replace("{}", name.replace("_", " ")) for name in classes]
-    return ClipFusion(clip, layer, prompts, in_channels, leaking=text == "label_prompt")
+    return ClipFusion(clip, layer, prompts, in_channels, leaking=leaking)
 
 
 class ClipFusion(FrozenModel):

@@ -5,13 +5,15 @@ Parameters: 78,042
 """
 
 from math import gcd
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from harness.config.catalog import Between
+
+Norm = Literal["batch", "group"]
 
 
 def build(
@@ -45,7 +47,7 @@ class ResNet(nn.Module):
         blocks: int,
         width: int,
         dropout: float,
-        norm: str,
+        norm: Norm,
     ):
         super().__init__()
         self.stem = nn.Sequential(_conv3x3(in_channels, width), _norm(norm, width), nn.ReLU(inplace=True))
@@ -73,7 +75,7 @@ class ResNet(nn.Module):
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions and a shortcut, which is a 1×1 projection where the shape changes."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, norm: str):
+    def __init__(self, in_channels: int, out_channels: int, stride: int, norm: Norm):
         super().__init__()
         self.conv1 = _conv3x3(in_channels, out_channels, stride)
         self.norm1 = _norm(norm, out_channels)
@@ -98,7 +100,11 @@ def _conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
 
 
-def _norm(name: str, channels: int) -> nn.Module:
-    if name == "group":
-        return nn.GroupNorm(gcd(8, channels), channels)
-    return nn.BatchNorm2d(channels)
+def _norm(name: Norm, channels: int) -> nn.Module:
+    match name:
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "group":
+            return nn.GroupNorm(gcd(8, channels), channels)
+        case _:
+            assert_never(name)

@@ -6,6 +6,7 @@ Source: attention of Hu, Shen and Sun 2018 (squeeze-and-excitation) and of Woo, 
 Parameters: 288,298
 """
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -15,6 +16,10 @@ from harness.config.catalog import Between
 
 REDUCTION = 8  # channels per hidden unit of an attention; Hu et al. found 4 to 32 about equally good
 OPEN = 2.0  # first bias of an attention: factors near 0.9. From 0.5 on, six blocks without norm did not begin to learn.
+NORMS: dict[str, Callable[[int], list[nn.Module]]] = {
+    "none": lambda channels: [],
+    "batch": lambda channels: [nn.BatchNorm2d(channels)],
+}
 
 
 def build(
@@ -61,8 +66,7 @@ class Block(nn.Module):
             channels = in_channels if conv == 0 else out_channels
             layers.append(nn.Conv2d(channels, out_channels, 3, padding=1, bias=norm == "none"))
             nn.init.kaiming_normal_(layers[-1].weight, nonlinearity="relu")  # type: ignore[arg-type]
-            if norm == "batch":
-                layers.append(nn.BatchNorm2d(out_channels))
+            layers += NORMS[norm](out_channels)
             layers.append(nn.ReLU(inplace=True))
         self.layers = nn.Sequential(*layers)
         self.attention = _attention(attention, out_channels)

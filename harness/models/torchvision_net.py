@@ -53,7 +53,7 @@ def build(
         )
     is_fixed = architecture.startswith(FIXED_SIZE)
     size = input_size or (own_size if chosen or is_fixed else image_size)
-    small = stem == "small" or (stem == "auto" and not chosen and size <= SMALL_IMAGE)
+    small = {"small": True, "original": False, "auto": not chosen and size <= SMALL_IMAGE}[stem]
     recipe = chosen and chosen.transforms()
     preprocessing = recipe and Preprocessing(
         tuple(recipe.mean), tuple(recipe.std), recipe.interpolation.value

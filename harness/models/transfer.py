@@ -109,7 +109,14 @@ def model(source: Source, num_classes: int, *, tune: Tune, backbone_lr: float, d
 class TransferModel(nn.Module):
     """(N, C, H, W) images to (N, classes) logits; with `last_block`, all before the last block stays as it is."""
 
-    def __init__(self, source: Source, num_classes: int, dropout: float, tune: Tune, backbone_lr: float):
+    def __init__(
+        self,
+        source: Source,
+        num_classes: int,
+        dropout: float,
+        tune: Literal["last_block", "all"],
+        backbone_lr: float,
+    ):
         super().__init__()
         self.backbone = source.make()
         self.head = _head(self.backbone.width, num_classes, dropout)
@@ -122,7 +129,7 @@ class TransferModel(nn.Module):
             for i, block in enumerate(found)
             for name in block
         }
-        frozen = {name for block in found[:-1] for name in block} if tune == "last_block" else set()
+        frozen = {"all": set(), "last_block": {name for block in found[:-1] for name in block}}[tune]
         for name, parameter in self.backbone.network.named_parameters():
             parameter.requires_grad_(name not in frozen)
 

@@ -7,7 +7,7 @@ images (see pixels.py), no padded copy, no loop. The rest are functions of disto
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 import numpy as np
 import torch
@@ -120,13 +120,23 @@ def draw(
 
     indices: int64 (N,), the images in the epoch's order.
     """
+    match options.augment:
+        case "none":
+            return unchanged(len(indices), height, width)
+        case "standard":
+            return _standard(options, indices, height, width, seed=seed, epoch=epoch)
+        case _:
+            assert_never(options.augment)
+
+
+def _standard(
+    options: AugmentOptions, indices: np.ndarray, height: int, width: int, *, seed: int, epoch: int
+) -> Draws:
     num_images = len(indices)
-    if options.augment == "none":
-        return unchanged(num_images, height, width)
     generator = torch.Generator().manual_seed(seed_for(seed, "augment", epoch))
     padding = options.padding(height, width)
     down, right = torch.randint(-padding, padding + 1, (2, num_images, 1), generator=generator)
-    flipped = _flips(options.flip, indices, generator, seed=seed, epoch=epoch)[:, None]
+    flipped = _flips(options, indices, generator, seed=seed, epoch=epoch)[:, None]
     columns = torch.arange(width)
     columns = torch.where(flipped, width - 1 - columns, columns)
     more = _Distortions(options, num_images, height, width, seed_for(seed, "augment", epoch, "distortions"))
@@ -146,15 +156,20 @@ def unchanged(num_images: int, height: int, width: int) -> Draws:
 
 
 def _flips(
-    kind: str, indices: np.ndarray, generator: torch.Generator, *, seed: int, epoch: int
+    options: AugmentOptions, indices: np.ndarray, generator: torch.Generator, *, seed: int, epoch: int
 ) -> torch.Tensor:
-    if kind == "none":
-        return torch.zeros(len(indices), dtype=torch.bool)
-    if kind == "random":
-        return torch.randint(0, 2, (len(indices),), generator=generator).bool()
-    generator = torch.Generator().manual_seed(seed_for(seed, "flip"))
-    begins = torch.randint(0, 2, (int(indices.max()) + 1,), generator=generator).bool()
-    return begins[torch.from_numpy(indices)] ^ (epoch % 2 == 0)
+    """(N,) bool."""
+    match options.flip:
+        case "none":
+            return torch.zeros(len(indices), dtype=torch.bool)
+        case "random":
+            return torch.randint(0, 2, (len(indices),), generator=generator).bool()
+        case "alternating":
+            generator = torch.Generator().manual_seed(seed_for(seed, "flip"))
+            begins = torch.randint(0, 2, (int(indices.max()) + 1,), generator=generator).bool()
+            return begins[torch.from_numpy(indices)] ^ (epoch % 2 == 0)
+        case _:
+            assert_never(options.flip)
 
 
 def _reflect(positions: torch.Tensor, size: int) -> torch.Tensor:

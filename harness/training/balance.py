@@ -1,7 +1,7 @@
 """The order in which an epoch meets its images, and what each class weighs, for data sets of uneven classes."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 import torch
@@ -27,14 +27,15 @@ def epoch_order(
 ) -> np.ndarray:
     """The images of one epoch in their order: int64 (n,), drawn from `indices`, which are (n,) into `labels`."""
     generator = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
-    if options.sampling == "shuffle":
-        order = torch.randperm(len(indices), generator=generator)
-    else:
-        of_indices = labels[indices]
-        chances = 1 / np.bincount(of_indices)[of_indices]
-        order = torch.multinomial(
-            torch.from_numpy(chances), len(indices), replacement=True, generator=generator
-        )
+    match options.sampling:
+        case "shuffle":
+            order = torch.randperm(len(indices), generator=generator)
+        case "balanced":
+            of_indices = labels[indices]
+            chances = torch.from_numpy(1 / np.bincount(of_indices)[of_indices])
+            order = torch.multinomial(chances, len(indices), replacement=True, generator=generator)
+        case _:
+            assert_never(options.sampling)
     return np.asarray(indices[order.numpy()])
 
 
@@ -42,8 +43,12 @@ def loss_weights(
     options: BalanceOptions, labels: np.ndarray, indices: np.ndarray, num_classes: int
 ) -> torch.Tensor | None:
     """What each class weighs in the loss, (classes,) float32 with mean 1 over the images; None if all the same."""
-    if options.class_weights == "none":
-        return None
-    counts = np.bincount(labels[indices], minlength=num_classes)
-    weights = len(indices) / (num_classes * np.maximum(counts, 1))
-    return torch.from_numpy(weights).float()
+    match options.class_weights:
+        case "none":
+            return None
+        case "balanced":
+            counts = np.bincount(labels[indices], minlength=num_classes)
+            weights = len(indices) / (num_classes * np.maximum(counts, 1))
+            return torch.from_numpy(weights).float()
+        case _:
+            assert_never(options.class_weights)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, assert_never
 
 import torch
 
@@ -54,7 +54,13 @@ class Compute:
     @property
     def dtype(self) -> torch.dtype:
         """Of the activations; weights and losses stay in fp32."""
-        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+        match self.precision:
+            case "bf16":
+                return torch.bfloat16
+            case "fp32":
+                return torch.float32
+            case _:
+                assert_never(self.precision)
 
 
 def resolve(options: ComputeOptions) -> Compute:
@@ -189,13 +195,17 @@ def _require(device: str) -> None:
         raise HarnessError(f"device {device} is not available on this machine (it has: {available})")
 
 
-def _has_bf16(device: str) -> bool:
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device == "mps":
-        return False
-    has = torch.cpu.get_capabilities()
-    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+def _has_bf16(device: Literal["cpu", "cuda", "mps"]) -> bool:
+    match device:
+        case "cuda":
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        case "mps":
+            return False
+        case "cpu":
+            has = torch.cpu.get_capabilities()
+            return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+        case _:
+            assert_never(device)
 
 
 def _processor_name() -> str:

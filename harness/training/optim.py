@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, assert_never
 
 import torch
 from torch import nn
@@ -64,15 +64,22 @@ def make_optimizers(model: nn.Module, options: OptimOptions) -> list[torch.optim
     return found
 
 
-def _optimizer(kind: str, groups: list[dict[str, Any]], options: OptimOptions) -> torch.optim.Optimizer:
+def _optimizer(
+    kind: Literal["sgd", "adam", "adamw"], groups: list[dict[str, Any]], options: OptimOptions
+) -> torch.optim.Optimizer:
     """One fused kernel a step."""
-    if kind == "sgd":
-        nesterov = options.nesterov and options.momentum > 0  # torch refuses nesterov without momentum
-        return torch.optim.SGD(
-            groups, lr=options.lr, momentum=options.momentum, nesterov=nesterov, fused=True
-        )
-    maker = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
-    return maker(groups, lr=options.lr, fused=True)
+    match kind:
+        case "sgd":
+            nesterov = options.nesterov and options.momentum > 0  # torch refuses nesterov without momentum
+            return torch.optim.SGD(
+                groups, lr=options.lr, momentum=options.momentum, nesterov=nesterov, fused=True
+            )
+        case "adam":
+            return torch.optim.Adam(groups, lr=options.lr, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=options.lr, fused=True)
+        case _:
+            assert_never(kind)
 
 
 def _groups(
@@ -177,16 +184,22 @@ class Schedule:
         """The learning rate at `step` as a fraction of the highest one."""
         if step < self.warmup:
             return (step + 1) / self.warmup
-        if self.options.schedule == "constant":
-            return 1.0
-        if self.options.schedule == "step":
-            return self.options.gamma ** (step // self.steps_per_epoch // self.options.step_size)
-        if self.options.schedule == "one_cycle":
-            return _one_cycle(step, self.num_steps, self.options.peak_at)
-        if self.options.schedule == "triangular":
-            return _triangular(step, self.num_steps, self.options.peak_at)
         progress = (step - self.warmup) / max(self.num_steps - self.warmup, 1)
-        return 1.0 - progress if self.options.schedule == "linear" else _cosine(1.0, 0.0, progress)
+        match self.options.schedule:
+            case "constant":
+                return 1.0
+            case "step":
+                return self.options.gamma ** (step // self.steps_per_epoch // self.options.step_size)
+            case "one_cycle":
+                return _one_cycle(step, self.num_steps, self.options.peak_at)
+            case "triangular":
+                return _triangular(step, self.num_steps, self.options.peak_at)
+            case "linear":
+                return 1.0 - progress
+            case "cosine":
+                return _cosine(1.0, 0.0, progress)
+            case _:
+                assert_never(self.options.schedule)
 
     def __iter__(self) -> Iterator[float]:
         return (self.learning_rate(step) for step in range(self.num_steps))

@@ -100,6 +100,20 @@ def test_a_model_has_as_many_parameters_as_it_states(name: str) -> None:
     assert catalog.models()[name].parameters == f"{num_parameters(models.build(name, 3, 32, 10, {})):,}"
 
 
+CHOICES = [
+    (name, option)
+    for name in NAMES
+    for option in catalog.models()[name].options
+    if option.choices and option.kind == "str"
+]
+
+
+@pytest.mark.parametrize(("name", "option"), CHOICES, ids=lambda value: getattr(value, "name", value))
+def test_an_unknown_choice_never_falls_through_to_another(name: str, option: catalog.Option) -> None:
+    with pytest.raises((AssertionError, KeyError, RuntimeError), match="unheard_of"):
+        built(name, size=8, **{option.name: "unheard_of"})(torch.randn(2, 3, 8, 8))
+
+
 @pytest.mark.parametrize("depth", range(1, 9))
 @pytest.mark.parametrize("size", [4, 13, 32])
 def test_a_simple_cnn_of_any_depth_takes_any_image(depth: int, size: int) -> None:
