@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from harness.profiler import phase
+from harness.training.augment import as_labels
 from harness.training.compute import Compute
-from harness.training.mixing import as_labels
 from harness.training.pixels import autocast
 
 log = logging.getLogger(__name__)

@@ -17,20 +17,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from harness.data.folds import inner_split
 from harness.errors import TrialError
 from harness.profiler import phase, timed
 from harness.records import Epoch
 from harness.seeds import seed_for
 from harness.training import checkpoint as checkpoints
-from harness.training.augment import draw, unchanged
-from harness.training.averaging import averaged
+from harness.training.augment import draw, mixer, unchanged
 from harness.training.balance import epoch_order, loss_weights
 from harness.training.checkpoint import Progress
 from harness.training.compute import Compute, memory_errors, recorded
 from harness.training.features import inputs_for, statistics_for
 from harness.training.gradients import GraphedGradients, PlainGradients
-from harness.training.mixing import mixer
-from harness.training.optim import Schedule, make_optimizers, take_step
+from harness.training.optim import Schedule, averaged, make_optimizers
 from harness.training.options import Settings
 from harness.training.pixels import Statistics, evaluate
 
@@ -204,8 +203,9 @@ class _Training:
             if options.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
             with phase("optimiser"):
-                for optimizer in self.optimizers:
-                    take_step(optimizer)
+                with torch.no_grad():
+                    for optimizer in self.optimizers:
+                        optimizer.step()
                 if self.average is not None:
                     self.average.update_parameters(self.model)
         return _mean_loss(losses, self.bounds, epoch), correct.item() / len(indices)
@@ -254,8 +254,6 @@ class _Training:
             initialise(next(self.images.batches(chosen, positions, [0, len(chosen)])))
 
     def _inner_split(self) -> tuple[np.ndarray, np.ndarray]:
-        from harness.data.folds import inner_split
-
         fraction, seed = self.options.train.inner_fraction, seed_for(self.seed, "inner")
         train, inner = inner_split(
             self.data.labels, self.data.train, fraction=fraction, seed=seed, groups=self.data.groups

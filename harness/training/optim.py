@@ -1,14 +1,16 @@
-"""Optimisers, and learning-rate schedules as pure functions of the step."""
+"""Optimisers, the moving average of their weights, and learning-rate schedules as pure functions of the step."""
 
 import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import cos, pi
 from typing import Annotated, Any, Literal, assert_never
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from harness.config.catalog import Between
 
@@ -52,7 +54,17 @@ def make_optimizers(model: nn.Module, options: OptimOptions) -> list[torch.optim
     _spare_the_compiler()
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     if options.optimizer != "muon":
-        return [_optimizer(options.optimizer, _groups(model, named, options), options)]
+        found = [_optimizer(options.optimizer, _groups(model, named, options), options)]
+    else:
+        found = _muon_and_rest(model, named, options)
+    for optimizer in found:
+        optimizer.step = _bare_step(optimizer)  # type: ignore[method-assign, assignment]
+    return found
+
+
+def _muon_and_rest(
+    model: nn.Module, named: list[tuple[str, nn.Parameter]], options: OptimOptions
+) -> list[torch.optim.Optimizer]:
     kernels = [(name, parameter) for name, parameter in named if parameter.ndim == 4]
     others = [(name, parameter) for name, parameter in named if parameter.ndim != 4]
     rest = _groups(model, others, options, scale=(options.rest_lr or options.lr) / options.lr)
@@ -143,13 +155,12 @@ def _is_channels_last(kernel: torch.Tensor) -> bool:
     return not kernel.is_contiguous() and kernel.is_contiguous(memory_format=torch.channels_last)
 
 
-def take_step(optimizer: torch.optim.Optimizer) -> None:
-    """One step of the optimiser, without what torch wraps around it for hooks and torch.compile.
+def _bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
+    """The optimiser's step without what torch wraps around it for hooks and torch.compile; call it under no_grad.
 
     Nothing of that is used here, and its first call imports torch.compile's 900 modules: 5 s in every process.
     """
-    with torch.no_grad():
-        inspect.unwrap(type(optimizer).step)(optimizer)
+    return partial(inspect.unwrap(type(optimizer).step), optimizer)
 
 
 def _spare_the_compiler() -> None:
@@ -226,3 +237,24 @@ def _triangular(step: int, num_steps: int, peak_at: float) -> float:
 
 def _cosine(start: float, end: float, progress: float) -> float:
     return end + (start - end) * (1 + cos(pi * progress)) / 2
+
+
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
+
+
+def averaged(model: nn.Module, decay: float) -> AveragedModel:
+    """A copy of `model` that `update_parameters(model)` moves towards it, by 1 - decay of the way.
+
+    The first steps go further, (1 + n) / (10 + n) being the decay of step n, so that the initial weights are soon
+    forgotten. Floating-point buffers, such as the statistics of batch norms, are averaged like weights.
+    """
+
+    def move(averages: Tensors, weights: Tensors, num_averaged: torch.Tensor | int) -> None:
+        steps = int(num_averaged)
+        for average, weight in zip(averages, weights, strict=True):
+            if average.is_floating_point():
+                average.lerp_(weight, 1 - min(decay, (1 + steps) / (10 + steps)))
+            else:
+                average.copy_(weight)
+
+    return AveragedModel(model, multi_avg_fn=move, use_buffers=True)

@@ -2,7 +2,7 @@ import torch
 from torch import nn
 
 from harness.training import Compute, FoldData
-from harness.training.averaging import averaged
+from harness.training.optim import averaged
 from tests.training.conftest import equal, make_model, train, weights
 
 

@@ -9,11 +9,10 @@ import torch
 from torch import nn
 
 from harness.config import catalog
-from harness.training.augment import AugmentOptions, draw
+from harness.training.augment import AugmentOptions, draw, mixer
 from harness.training.balance import BalanceOptions, epoch_order, loss_weights
 from harness.training.compute import Compute
-from harness.training.mixing import mixer
-from harness.training.optim import OptimOptions, Schedule, make_optimizers, take_step
+from harness.training.optim import OptimOptions, Schedule, make_optimizers
 
 LABELS = np.repeat([0, 1], [30, 10])
 INDICES = np.arange(len(LABELS))
@@ -27,7 +26,8 @@ def weights_after_steps(**options: Any) -> list[float]:
     for _ in range(3):
         network(torch.ones(2, 1, 3, 3)).square().sum().backward()
         for optimizer in optimizers:
-            take_step(optimizer)
+            with torch.no_grad():
+                optimizer.step()
             optimizer.zero_grad()
     return torch.cat([parameter.flatten() for parameter in network.parameters()]).tolist()
 

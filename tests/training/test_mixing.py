@@ -5,8 +5,7 @@ import torch
 from torchvision.transforms import v2
 
 from harness.training import Compute, FoldData
-from harness.training.augment import AugmentOptions
-from harness.training.mixing import as_labels, mixer
+from harness.training.augment import AugmentOptions, as_labels, mixer
 from tests.training.conftest import PLAIN, equal, make_model, train, weights
 
 
