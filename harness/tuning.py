@@ -17,7 +17,8 @@ from harness.data.images import Images
 from harness.data.split import Manifest, make_split
 from harness.errors import DataError, UsageError
 from harness.folds import guards
-from harness.folds.executor import Kind, assemble, num_processors
+from harness.folds.cluster import THIS_PROCESS, connect
+from harness.folds.executor import Cluster, ExecutorOptions, num_processors
 from harness.folds.mending import mend
 from harness.folds.processes import begin_imports
 from harness.folds.tasks import make_tasks
@@ -56,28 +57,21 @@ class StudyEnded:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(ExecutorOptions):
     """Where and how a study is run; nothing here changes its result.
 
-    workers: processes, or None for as many as the processors allow.   timeout_minutes: begin no trial after it.
+    timeout_minutes: begin no trial after it.   offline: use the stores in `home`, whatever the environment names.
     num_trials: a total that replaces the study file's.   name: another name than the study file's.
-    offline: use the stores in `home`, whatever the environment names.   profile: time where the time goes.
-    retry_failed: try failed trials again.
-    executor, address, slurm: who trains; the Ray cluster's address; options of sbatch.   gpus: part of one, per worker.
+    profile: time where the time goes.   retry_failed: try failed trials again.
     """
 
     home: Path
-    workers: int | None = None
     num_trials: int | None = None
     timeout_minutes: float | None = None
     name: str | None = None
     offline: bool = False
     profile: bool = False
     retry_failed: bool = False
-    executor: Kind = "process"
-    address: str = ""
-    gpus: float = 0.0
-    slurm: Sequence[str] = ()
 
     @property
     def tracking_uri(self) -> str:
@@ -103,26 +97,22 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
     if not valid_name(name):
         raise UsageError(f"a study cannot be called {name!r}: letters, digits, space and _ . + - only")
     store = Store(settings.home)
-    with store.driving(name), driving_alone(settings.storage_url, name):
+    with (
+        store.driving(name),
+        driving_alone(settings.storage_url, name),
+        connect(settings, store.home) as cluster,
+    ):
         if settings.executor == "process" and settings.workers != 1 and num_processors() > 1:
             begin_imports()
         profiling = Profiling(store.study_folder(name)) if settings.profile else None
-        record, workplace = _prepare(study, store, name)
-        mend(store, record, workplace)
+        record, workplace = _prepare(study, store, name, cluster)
+        mend(store, record, workplace, cluster)
         if settings.retry_failed:
             store.reopen_failed(name)
         if profiling is not None:
             workplace = replace(workplace, profile=profiling.parts)
-        executor = assemble(
-            settings.executor,
-            workplace,
-            record.compute,
-            workers=settings.workers,
-            most_useful=study.cv.folds * min(study.search.batch, record.num_trials),
-            address=settings.address,
-            gpus=settings.gpus,
-            slurm=settings.slurm,
-        )
+        most_useful = study.cv.folds * min(study.search.batch, record.num_trials)
+        executor = cluster.executor(workplace, record.compute, most_useful=most_useful)
         recorder = Recorder(
             study, record, store, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
         )
@@ -199,7 +189,9 @@ def _folds_needed_elsewhere(store: Store, name: str, *, only_driven: bool = Fals
     return keys
 
 
-def _prepare(study: Study, store: Store, name: str) -> tuple[StudyRecord, Workplace]:
+def _prepare(
+    study: Study, store: Store, name: str, cluster: Cluster = THIS_PROCESS
+) -> tuple[StudyRecord, Workplace]:
     """The study's record, new or checked against what the study was when it began, and its workplace."""
     from harness.data import load_training
 
@@ -217,9 +209,9 @@ def _prepare(study: Study, store: Store, name: str) -> tuple[StudyRecord, Workpl
     else:
         split = make_split(study, images, store.home)
         split.save(split_path)
-        record = _new_record(
-            study, name, images, split, choose(study, images, kept, store.home, num_processors())
-        )
+        choice = choose(study, images, kept, store.home, cluster)
+        record = _new_record(study, name, images, split, choice)
+    cluster.options.require_used(record.compute)
     store.write_study(record)
     return record, Workplace(kept, split_path, store.home)
 

@@ -9,6 +9,8 @@ from harness.analysis.leak_probes import TRAINED, Bench, Finding
 from harness.analysis.stopped import false_stops
 from harness.data.class_counts import count_classes
 from harness.errors import CheckFailed, HarnessError, UsageError
+from harness.folds.cluster import THIS_PROCESS
+from harness.folds.executor import Cluster
 from harness.folds.train_folds import workplace_of
 from harness.records import StudyRecord, TrialRecord, best_of
 from harness.scoring.metrics import METRICS
@@ -36,7 +38,7 @@ CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 def audit(
-    store: Store, name: str, *, trial: str = "best", stopped: int = 0, workers: int = 1
+    store: Store, name: str, *, trial: str = "best", stopped: int = 0, cluster: Cluster = THIS_PROCESS
 ) -> Iterator[str | dict[str, Any]]:
     """Probe a study: yields lines of progress, then the document, which is kept as the study's finding "audit".
 
@@ -47,7 +49,7 @@ def audit(
     record, trials = started_study(store, name), store.read_trials(name)
     audited = _complete_trial(record, trials, trial)
     images, split, _ = workplace_of(store, record).open()
-    bench = Bench(store, record, audited, images, split, workers)
+    bench = Bench(store, record, audited, images, split, cluster)
     score = _accuracy(store, record, audited)
     findings = [_guards(store, record, audited)]
     for probe in TRAINED:
@@ -68,7 +70,7 @@ def audit(
         "findings": [asdict(finding) for finding in findings],
         "data": asdict(count_classes(images)),
         "duplicates": duplicates.document,
-        "stopped": (yield from _stopped(store, record, trials, stopped, workers)),
+        "stopped": (yield from _stopped(store, record, trials, stopped, cluster)),
     }
     store.write_finding(name, "audit", document)
     bench.close()
@@ -135,12 +137,12 @@ def _verdict(findings: list[Finding]) -> dict[str, str]:
 
 
 def _stopped(
-    store: Store, record: StudyRecord, trials: list[TrialRecord], sample: int, workers: int
+    store: Store, record: StudyRecord, trials: list[TrialRecord], sample: int, cluster: Cluster
 ) -> Generator[str, None, dict[str, Any] | None]:
     if not sample:
         return None
     document = None
-    for step in false_stops(store, record, trials, sample=sample, workers=workers):
+    for step in false_stops(store, record, trials, sample=sample, cluster=cluster):
         if isinstance(step, dict):
             document = step
         else:

@@ -10,6 +10,8 @@ from harness.data.folds import make_folds
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import UsageError
+from harness.folds.cluster import THIS_PROCESS
+from harness.folds.executor import Cluster
 from harness.folds.fold import FoldTask
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
@@ -22,7 +24,7 @@ Place = tuple[int, int, int, int]  # trial, split, seed, fold
 
 
 def confirm(
-    store: Store, name: str, *, top: int = 3, repeats: int = 1, workers: int = 1
+    store: Store, name: str, *, top: int = 3, repeats: int = 1, cluster: Cluster = THIS_PROCESS
 ) -> Iterator[str | dict[str, Any]]:
     """Train the `top` complete trials on `repeats` new splits: yields a line per fold, then the document.
 
@@ -41,7 +43,7 @@ def confirm(
         path = store.study_folder(name) / "confirm" / f"split{repeat}.npz"
         new.save(path)
         tasks = _tasks(record, chosen, new, repeat, range(repeats if repeat == 0 else 1))
-        trained = train_tasks(replace(workplace, split=path), tasks, workers=workers)
+        trained = train_tasks(replace(workplace, split=path), tasks, cluster=cluster)
         for (trial, _, seed, fold), report in trained:
             if isinstance(report, Epoch):
                 continue

@@ -13,6 +13,8 @@ import numpy as np
 from harness.analysis import confirm as confirming
 from harness.analysis.test_set_ledger import Ledger
 from harness.errors import CheckFailed, RecordError, UsageError
+from harness.folds.cluster import THIS_PROCESS
+from harness.folds.executor import Cluster
 from harness.folds.fold import NO_FOLD, FoldTask
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
 class Request:
     """How `final` is asked for.
 
-    top: trials to confirm.   checked: why a failed audit is no reason not to look, or "".
+    top: trials to confirm.   cluster: what trains.   checked: why a failed audit is no reason not to look, or "".
     again: why the test images are looked at once more, or "".
     """
 
     top: int = 3
-    workers: int = 1
+    cluster: Cluster = THIS_PROCESS
     checked: str = ""
     again: str = ""
 
@@ -60,7 +62,7 @@ def final(store: Store, name: str, request: Request) -> Iterator[str | dict[str,
     winner = trials[confirmed["winner"]]
     task = refit_task(store, record, winner)
     yield f"training trial {winner.number} on all {record.data['num_images']:,} training images"
-    refit = yield from _refit(store, record, task, request.workers)
+    refit = yield from _refit(store, record, task, request.cluster)
     yield "opening the test images"
     document = _look(store, record, winner, refit, ledger, request.again)
     document |= {"confirm": confirmed, "audit": audit, "checked": request.checked}
@@ -103,7 +105,7 @@ def _audited(
         raise UsageError(f"study {record.name} has no complete trial: there is nothing to test")
     document = store.read_finding(record.name, "audit")
     if document is None or document["trial"] != best.number:
-        for step in audit(store, record.name, workers=request.workers):
+        for step in audit(store, record.name, cluster=request.cluster):
             if isinstance(step, dict):
                 document = step
             else:
@@ -124,7 +126,7 @@ def _confirmed(
     document = store.read_finding(record.name, "confirm")
     if document and confirming.is_of(document, confirming.chosen_trials(record, trials, request.top)):
         return document
-    for step in confirming.confirm(store, record.name, top=request.top, workers=request.workers):
+    for step in confirming.confirm(store, record.name, top=request.top, cluster=request.cluster):
         if isinstance(step, dict):
             document = step
         else:
@@ -134,10 +136,10 @@ def _confirmed(
 
 
 def _refit(
-    store: Store, record: StudyRecord, task: FoldTask, workers: int
+    store: Store, record: StudyRecord, task: FoldTask, cluster: Cluster
 ) -> Generator[str, None, FoldRecord]:
     refit: FoldRecord | None = None
-    for _, report in train_tasks(workplace_of(store, record), {NO_FOLD: task}, workers=workers):
+    for _, report in train_tasks(workplace_of(store, record), {NO_FOLD: task}, cluster=cluster):
         if isinstance(report, Epoch):
             yield f"epoch {report.epoch}  training loss {report.train_loss:.4f}"
         else:

@@ -16,6 +16,8 @@ import numpy as np
 from harness.config import search_space
 from harness.data.images import Images
 from harness.data.split import Manifest
+from harness.folds.cluster import THIS_PROCESS
+from harness.folds.executor import Cluster
 from harness.folds.fold import FoldTask
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks
@@ -86,7 +88,7 @@ class Bench:
     trial: TrialRecord
     images: Images
     split: Manifest
-    workers: int = 1
+    cluster: Cluster = THIS_PROCESS
 
     @property
     def home(self) -> Store:
@@ -100,7 +102,8 @@ class Bench:
         path = self.home.home / f"{split.hash[:16]}.npz"
         split.save(path)
         workplace = Workplace(self.home.keep_images(changed), path, self.home.home)
-        for _, report in train_tasks(workplace, {0: self._task(changed, split, whole)}, workers=1):
+        tasks = {0: self._task(changed, split, whole)}
+        for _, report in train_tasks(workplace, tasks, cluster=self.cluster):
             if isinstance(report, FoldRecord):
                 record = report
             elif isinstance(report, Epoch):

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import CheckFailed, RecordError, UsageError
+from harness.folds.cluster import THIS_PROCESS
+from harness.folds.executor import Cluster
 from harness.folds.fold import RECIPE, FoldTask
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
@@ -41,7 +43,7 @@ def reproduce(
     name: str,
     *,
     trial: str = "best",
-    workers: int = 1,
+    cluster: Cluster = THIS_PROCESS,
     compute: Mapping[str, Scalar] | None = None,
 ) -> Iterator[tuple[int, Epoch] | dict[str, Any]]:
     """Train the folds of a trial again: yields (fold, epoch) while it works, then the verdict's document.
@@ -53,11 +55,13 @@ def reproduce(
     record = started_study(store, name)
     chosen = _chosen(store.read_trials(name), trial, record)
     recorded = {fold: _recorded(store, key) for fold, key in enumerate(chosen.folds)}
-    with tempfile.TemporaryDirectory(prefix="harness-reproduce-") as folder:
+    with tempfile.TemporaryDirectory(
+        prefix=".reproduce-", suffix=".tmp", dir=cluster.shared_folder
+    ) as folder:
         workplace = workplace_of(store, record, home=Path(folder))
         tasks = {fold: _task(old, compute or {}) for fold, old in recorded.items()}
         again: dict[int, FoldRecord] = {}
-        for fold, report in train_tasks(workplace, tasks, workers=workers):
+        for fold, report in train_tasks(workplace, tasks, cluster=cluster):
             if isinstance(report, Epoch):
                 yield fold, report
             else:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.folds.cluster import THIS_PROCESS
+from harness.folds.executor import Cluster
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord, best_of
@@ -14,7 +16,12 @@ from harness.store.store import Store
 
 
 def false_stops(
-    store: Store, record: StudyRecord, trials: Sequence[TrialRecord], *, sample: int, workers: int = 1
+    store: Store,
+    record: StudyRecord,
+    trials: Sequence[TrialRecord],
+    *,
+    sample: int,
+    cluster: Cluster = THIS_PROCESS,
 ) -> Iterator[tuple[int, int] | dict[str, Any]]:
     """Train the missing folds of stopped trials: yields (trial, fold) as they end, then what came of it.
 
@@ -30,7 +37,7 @@ def false_stops(
         (trial.number, fold): task for trial in chosen for fold, task in fold_tasks(record, trial).items()
     }
     scores: dict[int, list[float]] = {trial.number: [] for trial in chosen}
-    for (number, fold), report in train_tasks(workplace_of(store, record), tasks, workers=workers):
+    for (number, fold), report in train_tasks(workplace_of(store, record), tasks, cluster=cluster):
         if isinstance(report, Epoch):
             continue
         assert isinstance(report, FoldRecord)

@@ -5,8 +5,21 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.finishing import processes, remake_page, show_in_mlflow, told
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, Study, Workers, print_json
+from harness.cli.finishing import remake_page, show_in_mlflow, told
+from harness.cli.options import (
+    DEFAULT_HOME,
+    Address,
+    AsJson,
+    Executor,
+    Gpus,
+    Home,
+    Kind,
+    Slurm,
+    Study,
+    Workers,
+    connected,
+    print_json,
+)
 from harness.messages import to_stderr
 
 
@@ -18,6 +31,10 @@ def audit(
         typer.Option(min=0, metavar="K", help="Finish K of the stopped trials: were they stopped rightly?"),
     ] = 0,
     workers: Workers = "auto",
+    executor: Executor = Kind.process,
+    address: Address = "",
+    gpus: Gpus = 0.0,
+    slurm: Slurm = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -29,11 +46,11 @@ def audit(
     to_stderr()
     from harness.analysis import audit as auditing
     from harness.cli import verdicts
-    from harness.store.store import Store, started_study
+    from harness.store.store import Store
 
     store = Store(home)
-    num_processes = processes(workers, started_study(store, study))
-    document = told(auditing.audit(store, study, trial=trial, stopped=stopped, workers=num_processes))
+    with connected(home, executor, workers, address, gpus, slurm) as cluster:
+        document = told(auditing.audit(store, study, trial=trial, stopped=stopped, cluster=cluster))
     print_json(document) if as_json else verdicts.audit(document)
     remake_page(store, study)
     show_in_mlflow(store, study)

@@ -2,16 +2,28 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, Study, Workers, num_workers, print_json
+from harness.cli.options import (
+    DEFAULT_HOME,
+    Address,
+    AsJson,
+    Executor,
+    Gpus,
+    Home,
+    Kind,
+    Slurm,
+    Study,
+    Workers,
+    connected,
+    print_json,
+)
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
-    from harness.records import StudyRecord
     from harness.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -25,6 +37,10 @@ def confirm(
         int, typer.Option(min=1, help="New splits; from 2 on, the spread is told apart by its causes.")
     ] = 1,
     workers: Workers = "auto",
+    executor: Executor = Kind.process,
+    address: Address = "",
+    gpus: Gpus = 0.0,
+    slurm: Slurm = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -35,11 +51,11 @@ def confirm(
     to_stderr()
     from harness.analysis.confirm import confirm as confirming
     from harness.cli import verdicts
-    from harness.store.store import Store, started_study
+    from harness.store.store import Store
 
     store = Store(home)
-    num_processes = processes(workers, started_study(store, study))
-    document = told(confirming(store, study, top=top, repeats=repeats, workers=num_processes))
+    with connected(home, executor, workers, address, gpus, slurm) as cluster:
+        document = told(confirming(store, study, top=top, repeats=repeats, cluster=cluster))
     print_json(document) if as_json else verdicts.confirmation(document)
     remake_page(store, study)
     show_in_mlflow(store, study)
@@ -55,6 +71,10 @@ def final(
         str, typer.Option(metavar="REASON", help="Why the test images are opened once more.")
     ] = "",
     workers: Workers = "auto",
+    executor: Executor = Kind.process,
+    address: Address = "",
+    gpus: Gpus = 0.0,
+    slurm: Slurm = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -67,12 +87,12 @@ def final(
     from harness.analysis import final as finishing
     from harness.analysis.champion import publish
     from harness.cli import verdicts
-    from harness.store.store import Store, started_study
+    from harness.store.store import Store
 
     store = Store(home)
-    num_processes = processes(workers, started_study(store, study))
-    request = finishing.Request(top=top, workers=num_processes, checked=i_checked, again=again)
-    document = told(finishing.final(store, study, request))
+    with connected(home, executor, workers, address, gpus, slurm) as cluster:
+        request = finishing.Request(top=top, cluster=cluster, checked=i_checked, again=again)
+        document = told(finishing.final(store, study, request))
     print_json(document) if as_json else verdicts.final(document)
     remake_page(store, study)
     publish(store, study, document)
@@ -108,13 +128,6 @@ def show_in_mlflow(store: "Store", study: str) -> None:
     from harness.tuning import Settings
 
     redeliver(store, study, tracking_uri=Settings(store.home).tracking_uri)
-
-
-def processes(workers: str, record: "StudyRecord", changes: Mapping[str, Any] | None = None) -> int:
-    """The number behind --workers; for auto as many as `tune` would take.   changes: to how the study computes."""
-    from harness.folds.executor import usual_workers
-
-    return num_workers(workers) or usual_workers({**record.compute, **(changes or {})})
 
 
 COMMANDS: list[Callable[..., None]] = [confirm, final]

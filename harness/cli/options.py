@@ -1,8 +1,9 @@
 """Options that several commands share, and what they have in common before they start."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,9 @@ from harness.cli.completion import started_studies
 from harness.config.settings import expanded
 from harness.errors import UsageError
 from harness.os_errors import explaining
+
+if TYPE_CHECKING:
+    from harness.folds.executor import Cluster
 
 
 def _absolute(home: Path) -> Path:
@@ -44,18 +48,66 @@ Sets = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+
+class Kind(StrEnum):
+    process = "process"
+    ray = "ray"
+    slurm = "slurm"
+
+
+# Of every command that trains; `executor_options` reads them.
 Workers = Annotated[
-    str, typer.Option("--workers", metavar="N", help="Processes that train; auto takes all processors.")
+    str,
+    typer.Option(
+        "--workers", metavar="N", help="Folds trained at a time; auto: as many as there is room for."
+    ),
+]
+Executor = Annotated[
+    Kind,
+    typer.Option(
+        "--executor", help="Who trains: processes of this machine, a Ray cluster, or a Slurm cluster's jobs."
+    ),
+]
+Address = Annotated[
+    str,
+    typer.Option("--address", metavar="HOST:PORT", help="The Ray cluster; without it, one on this machine."),
+]
+Gpus = Annotated[
+    float,
+    typer.Option("--gpus", metavar="PART", help="Of a GPU, that each worker takes: 0.5 puts two on one."),
+]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm",
+        metavar="KEY=VALUE",
+        help="An option of sbatch: partition=gpu, time=240 (minutes). Repeatable.",
+    ),
 ]
 
 
-def num_workers(text: str) -> int | None:
-    """The number behind --workers; None for auto."""
-    if text == "auto":
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise typer.BadParameter(f"--workers must be auto or a number >= 1 (got {text!r})")
-    return int(text)
+def executor_options(
+    executor: Kind, workers: str, address: str, gpus: float, slurm: list[str] | None
+) -> dict[str, Any]:
+    """The arguments of `ExecutorOptions`."""
+    if workers != "auto" and not (workers.isdecimal() and int(workers) >= 1):
+        raise typer.BadParameter(f"--workers must be auto or a number >= 1 (got {workers!r})")
+    return {
+        "executor": executor.value,
+        "workers": None if workers == "auto" else int(workers),
+        "address": address,
+        "gpus": gpus,
+        "slurm": tuple(slurm or ()),
+    }
+
+
+def connected(home: Path, *given: Any) -> "Cluster":
+    """What trains folds, by the options of `executor_options`."""
+    from harness.folds.cluster import connect
+    from harness.folds.executor import ExecutorOptions
+
+    return connect(ExecutorOptions(**executor_options(*given)), home)
 
 
 def require_folder(option: str, path: Path) -> None:

@@ -1,46 +1,37 @@
 """tune, status, reproduce: the commands that run a study and look at it."""
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness.cli.completion import started_studies, study_files
-from harness.cli.finishing import processes
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, Sets, Study, Workers, num_workers, print_json
+from harness.cli.options import (
+    DEFAULT_HOME,
+    Address,
+    AsJson,
+    Executor,
+    Gpus,
+    Home,
+    Kind,
+    Sets,
+    Slurm,
+    Study,
+    Workers,
+    connected,
+    executor_options,
+    print_json,
+)
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
     from harness.tuning import Settings, StudyEnded
 
 
-class Executor(StrEnum):
-    process = "process"
-    ray = "ray"
-    slurm = "slurm"
-
-
 StudyFile = Annotated[
     str,
     typer.Option(
         "--study", "-s", help="A study's name (harness list studies) or file.", autocompletion=study_files
-    ),
-]
-Who = Annotated[
-    Executor,
-    typer.Option(help="Who trains: processes of this machine, a Ray cluster, or a Slurm cluster's jobs."),
-]
-Address = Annotated[
-    str, typer.Option(metavar="HOST:PORT", help="The Ray cluster; without it, one on this machine.")
-]
-Gpus = Annotated[
-    float, typer.Option(min=0.0, help="The part of a GPU that each worker takes: 0.5 puts two on one.")
-]
-Slurm = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="KEY=VALUE", help="An option of sbatch: partition=gpu, time=240 (minutes). Repeatable."
     ),
 ]
 
@@ -52,6 +43,10 @@ def tune(
         int | None, typer.Option(min=1, help="Trials in all, instead of the study's own.")
     ] = None,
     workers: Workers = "auto",
+    executor: Executor = Kind.process,
+    address: Address = "",
+    gpus: Gpus = 0.0,
+    slurm: Slurm = None,
     timeout: Annotated[
         float | None, typer.Option(metavar="MINUTES", min=0.0, help="Begin no trial after so many minutes.")
     ] = None,
@@ -63,10 +58,6 @@ def tune(
         typer.Option(metavar="VALUE", help="Exit with 3 if the best mean is worse: a gate for a CI."),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed trials again.")] = False,
-    executor: Who = Executor.process,
-    address: Address = "",
-    gpus: Gpus = 0.0,
-    slurm: Slurm = None,
     profile: Annotated[
         bool,
         typer.Option("--profile", help="Say where the time went; profile.json opens in ui.perfetto.dev."),
@@ -86,16 +77,12 @@ def tune(
 
     settings = tuning.Settings(
         home=home,
-        workers=num_workers(workers),
         num_trials=trials,
         timeout_minutes=timeout,
         name=as_name,
         profile=profile,
         retry_failed=retry_failed,
-        executor=executor.value,
-        address=address,
-        gpus=gpus,
-        slurm=tuple(slurm or ()),
+        **executor_options(executor, workers, address, gpus, slurm),
     )
     events = tuning.tune(load_study_file(study, changes or []), settings)
     try:
@@ -149,6 +136,10 @@ def reproduce(
     trial: Annotated[str, typer.Option(help="Which trial: best, or its number.")] = "best",
     changes: Sets = None,
     workers: Workers = "auto",
+    executor: Executor = Kind.process,
+    address: Address = "",
+    gpus: Gpus = 0.0,
+    slurm: Slurm = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -160,13 +151,13 @@ def reproduce(
     to_stderr()
     from harness.analysis import reproduce as reproducing
     from harness.cli import live, render
-    from harness.store.store import Store, started_study
+    from harness.store.store import Store
 
     store = Store(home)
     compute = _compute_changes(changes or [])
-    num_processes = processes(workers, started_study(store, study), compute)
-    steps = reproducing.reproduce(store, study, trial=trial, workers=num_processes, compute=compute)
-    document = live.show_reproduction(steps)
+    with connected(home, executor, workers, address, gpus, slurm) as cluster:
+        steps = reproducing.reproduce(store, study, trial=trial, cluster=cluster, compute=compute)
+        document = live.show_reproduction(steps)
     print_json(document) if as_json else render.reproduction(document)
     reproducing.require_reproduced(document)
 

@@ -1,17 +1,128 @@
-"""Who trains the folds of a study: this process, worker processes, Ray or Slurm; and how many at a time."""
+"""What trains folds: an executor takes tasks and reports on them; a cluster is where executors have their machines.
 
-import logging
+Where a command is typed need not be where folds are trained, so it is the cluster that is asked what it computes on.
+"""
+
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
 
 from harness.errors import UsageError
-from harness.folds.gpus import gpus_here, num_places
-from harness.folds.processes import Executor, InlineExecutor, ProcessExecutor
-from harness.folds.worker import Workplace
+from harness.folds.fold import FoldTask
+from harness.folds.worker import Report, Workplace
 
-logger = logging.getLogger(__name__)
 Kind = Literal["process", "ray", "slurm"]
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorOptions:
+    """Who trains, as the command line says it. Nothing here changes a result.
+
+    workers: folds at a time, or None for as many as there is room for.   address: of the Ray cluster.
+    gpus: the part of a GPU that each worker takes, 0 for a whole one where the study computes on some.
+    slurm: options of sbatch, like `partition=gpu`.
+    Raises UsageError for a value that cannot be, and for an option of an executor that is not the chosen one.
+    """
+
+    executor: Kind = "process"
+    workers: int | None = None
+    address: str = ""
+    gpus: float = 0.0
+    slurm: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers must be at least 1 (got {self.workers})")
+        for option, given, kind in (("--address", self.address, "ray"), ("--slurm", self.slurm, "slurm")):
+            if given and self.executor != kind:
+                raise UsageError(f"{option} is for --executor {kind}: add that, or leave {option} out")
+        if self.gpus and self.executor == "slurm":
+            raise UsageError(
+                "--gpus is not for --executor slurm: say what a job gets with --slurm gpus-per-node=1, or leave it out"
+            )
+        if not 0 <= self.gpus <= 1:
+            raise UsageError(
+                f"--gpus must be from 0 to 1, a worker's part of a GPU, for no fold uses two (got {self.gpus:g})"
+            )
+
+    def require_used(self, compute: Mapping[str, Any]) -> None:
+        """Raise UsageError where the study computes so that a given option would say nothing."""
+        if self.gpus and compute["device"] != "cuda":
+            raise UsageError(
+                f"--gpus {self.gpus:g}: the study computes on {compute['device']}, not on a GPU; leave --gpus out"
+            )
+
+
+class Executor(ABC):
+    """Trains folds. `num_slots` of them at a time; use it as a context manager.
+
+    Finished folds are in the store before they are reported, so a fold outlives the driver that asked for it.
+    """
+
+    num_slots: int
+
+    @abstractmethod
+    def submit(self, task: FoldTask) -> None:
+        """Begin a fold; call it only while fewer than `num_slots` are under way."""
+
+    @abstractmethod
+    def next(self) -> tuple[str, Report]:
+        """Wait for the next report: the fold's key, and its epoch, its record or its failure."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up what is under way (its checkpoints stay) and leave nothing running."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Cluster(ABC):
+    """Machines that train folds, or this one alone; reached when it is first needed. Use it as a context manager.
+
+    shared_folder: below which files must lie for the machines to find them, or None where files need not.
+    has_files: whether what this machine has on disk can be read there.
+    """
+
+    options: ExecutorOptions
+    shared_folder: Path | None = None
+    has_files = True
+
+    @abstractmethod
+    def executor(self, workplace: Workplace, compute: Mapping[str, Any], *, most_useful: int) -> Executor:
+        """An executor for folds that compute so.   most_useful: folds at a time, beyond which more do not help.
+
+        Raises UsageError for options that do not fit how the study computes, StoreError for a cluster that cannot be
+        reached, HarnessError for one that has no place for such a fold.
+        """
+
+    @abstractmethod
+    def call(self, compute: Mapping[str, Any], function: Callable[..., Answer], *arguments: Any) -> Answer:
+        """What a function answers where a fold that computes so is trained, with the processors and GPU of a fold.
+
+        compute: its device may be "auto".   function: of a module; it and the arguments can be pickled.
+        Raises what the function raises as a HarnessError, and what `executor` does.
+        """
+
+    def num_processors(self, compute: Mapping[str, Any]) -> int:
+        """Processors that such a call may use: a fold has as many as it has threads."""
+        return int(compute["threads"])
+
+    def close(self) -> None:  # noqa: B027 most have nothing to leave
+        """Leave the cluster; one that was started for this command is ended."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def num_processors() -> int:
@@ -19,70 +130,3 @@ def num_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def usual_workers(compute: Mapping[str, Any]) -> int:
-    """Worker processes that this machine has room for, as `tune` takes them where nobody names a number."""
-    return _room(compute, gpus_here() if compute["device"] == "cuda" else ())
-
-
-def assemble(
-    kind: Kind,
-    workplace: Workplace,
-    compute: Mapping[str, Any],
-    *,
-    workers: int | None,
-    most_useful: int,
-    address: str = "",
-    gpus: float = 0.0,
-    slurm: Sequence[str] = (),
-) -> Executor:
-    """The executor of a study.
-
-    workers: folds at a time, or None for as many as there is room for, but no more than are useful.
-    address: of a Ray cluster.   gpus: what part of a GPU each worker takes, or 0 for a whole one where one is used.
-    slurm: options of sbatch, like `partition=gpu`.
-    Raises UsageError for what cannot be, StoreError for a cluster that cannot be reached.
-    """
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers must be at least 1 (got {workers})")
-    threads = int(compute["threads"])
-    if kind == "ray":
-        _require("ray", kind)
-        from harness.folds.ray import RayExecutor
-
-        gpus = gpus or float(compute["device"] == "cuda")
-        return RayExecutor(workplace, min(workers or most_useful, most_useful), address, float(threads), gpus)
-    if kind == "slurm":
-        _require("submitit", kind)
-        from harness.folds.slurm import SlurmExecutor
-
-        return SlurmExecutor(workplace, min(workers or most_useful, most_useful), compute, slurm)
-    return _of_this_machine(workplace, compute, workers, most_useful, gpus)
-
-
-def _of_this_machine(
-    workplace: Workplace, compute: Mapping[str, Any], workers: int | None, most_useful: int, gpus: float
-) -> Executor:
-    """This process, or worker processes: on a CPU as many as there are processors, on GPUs as these have places."""
-    device = compute["device"]
-    found = gpus_here() if device == "cuda" and workers != 1 else ()
-    if gpus and device != "cuda":
-        logger.warning("--gpus %g is ignored, for the study computes on %s", gpus, device)
-    room = _room(compute, found, gpus)
-    workers = workers or min(room, most_useful)
-    return InlineExecutor(workplace) if workers == 1 else ProcessExecutor(workplace, workers, gpus=found)
-
-
-def _room(compute: Mapping[str, Any], found: Sequence[str], gpus: float = 0.0) -> int:
-    """Folds that this machine trains at a time, on these GPUs where the computation is on some."""
-    if compute["device"] == "cuda":
-        return max(1, num_places(len(found), gpus))
-    return max(1, num_processors() // int(compute["threads"])) if compute["device"] == "cpu" else 1
-
-
-def _require(module: str, kind: Kind) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise UsageError(f"--executor {kind} needs the extra: pip install 'harness[{kind}]'")

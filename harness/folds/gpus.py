@@ -4,8 +4,6 @@ import logging
 import os
 from collections.abc import Sequence
 
-from harness.errors import UsageError
-
 logger = logging.getLogger(__name__)
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -45,12 +43,7 @@ def alike(visible: str | None, models: Sequence[str]) -> tuple[str, ...]:
 
 
 def num_places(num_gpus: int, share: float) -> int:
-    """Workers that there is room for, where each takes that share of a GPU: 0 is a whole one, 0.5 half of one.
-
-    Raises UsageError for more than one: no fold would use the second.
-    """
-    if not 0 <= share <= 1:
-        raise UsageError(f"--gpus must be from 0 to 1 for worker processes of this machine (got {share:g})")
+    """Workers that there is room for, where each takes that share of a GPU: 0 is a whole one, 0.5 half of one."""
     return num_gpus * int(1 / (share or 1.0) + 1e-9)
 
 

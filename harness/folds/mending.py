@@ -3,6 +3,8 @@
 import logging
 
 from harness.errors import HarnessError
+from harness.folds.cluster import THIS_PROCESS
+from harness.folds.executor import Cluster
 from harness.folds.fold import FoldTask
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks
@@ -13,7 +15,7 @@ from harness.store.store import Store
 logger = logging.getLogger(__name__)
 
 
-def mend(store: Store, record: StudyRecord, workplace: Workplace) -> int:
+def mend(store: Store, record: StudyRecord, workplace: Workplace, cluster: Cluster = THIS_PROCESS) -> int:
     """How many folds were trained again. The trials stay as they are, for nothing they were decided by has changed.
 
     A fold whose task would have another key today (another recipe, say) is left alone: it could not be the same.
@@ -29,7 +31,7 @@ def mend(store: Store, record: StudyRecord, workplace: Workplace) -> int:
             }
     mended = 0
     try:
-        for (number, fold), report in train_tasks(workplace, tasks):
+        for (number, fold), report in train_tasks(workplace, tasks, cluster=cluster):
             if isinstance(report, FoldRecord):
                 logger.warning("trial %d: fold %d was trained again", number, fold)
                 mended += 1

@@ -1,14 +1,9 @@
-"""Where folds are trained: in this process, or in long-lived worker processes. The same interface at two costs.
-
-An executor takes fold tasks and gives back, one at a time, what happens to them. Finished folds are in the store
-before they are reported, so a fold outlives the driver that asked for it.
-"""
+"""Folds on this machine: in this process, or in long-lived worker processes. The same interface at two costs."""
 
 import logging
 import os
 import signal
 import sys
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.folds.executor import Executor
 from harness.folds.fold import FoldTask
 from harness.folds.gpus import gpu_of
 from harness.folds.worker import SIGN_OF_LIFE, FoldFailure, Report, Workplace, run_fold, work
@@ -28,30 +24,6 @@ from harness.records import Epoch
 
 logger = logging.getLogger(__name__)
 STACK_SECONDS = 1.0  # that a hanging worker has to say where it is
-
-
-class Executor(ABC):
-    """Trains folds. `num_slots` of them at a time; use it as a context manager."""
-
-    num_slots: int
-
-    @abstractmethod
-    def submit(self, task: FoldTask) -> None:
-        """Begin a fold; call it only while fewer than `num_slots` are under way."""
-
-    @abstractmethod
-    def next(self) -> tuple[str, Report]:
-        """Wait for the next report: the fold's key, and its epoch, its record or its failure."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Give up what is under way (its checkpoints stay) and leave nothing running."""
-
-    def __enter__(self) -> "Executor":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class InlineExecutor(Executor):

@@ -10,7 +10,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ import numpy as np
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import HarnessError, StoreError
+from harness.folds.executor import Answer, Cluster, Executor, ExecutorOptions
 from harness.folds.fold import FoldTask
-from harness.folds.processes import Executor
 from harness.folds.worker import SIGN_OF_LIFE, FoldFailure, Report, Workplace, run_fold
 from harness.records import Epoch
 from harness.redaction import redacted
@@ -30,6 +30,7 @@ from harness.store.store import WEIGHTS, Store
 logger = logging.getLogger(__name__)
 MOST_LOSSES = 3  # of one fold with its node or process, before its trial fails
 REFRESH_SECONDS = 2.0  # between two looks at what the cluster has
+NODE_SECONDS = 300.0  # that a cluster which grows by itself has to start a node with room for a fold
 PLACE_SECONDS = 60.0  # after which an actor that has not begun is taken for one without a place
 
 
@@ -94,16 +95,14 @@ class _Running:
 
 @dataclass
 class RayExecutor(Executor):
-    """Long-lived actors on a cluster. `address`: of the cluster, or "" for one on this machine alone.
+    """Long-lived actors on a cluster that this process has joined.
 
     workers: how many folds at a time at most, or None for as many as the cluster's resources allow.
     cpus, gpus: what each takes of a node; parts of a GPU are allowed.
-    Raises StoreError if the cluster cannot be reached.
     """
 
     workplace: Workplace
     workers: int | None
-    address: str = ""
     cpus: float = 1.0
     gpus: float = 0.0
     _idle: list[Any] = field(default_factory=list)
@@ -116,8 +115,6 @@ class RayExecutor(Executor):
 
         images = Images.open(self.workplace.images)
         self._store = Store(self.workplace.home)
-        if not ray.is_initialized():
-            _connect(self.address)
         split = self.workplace.split.read_bytes()
         pixels = np.ascontiguousarray(images.pixels)
         self._shared = ray.put(Shared(pixels, images.labels, images.classes, images.groups, split))
@@ -158,7 +155,6 @@ class RayExecutor(Executor):
         for actor in [*self._idle, *(running.actor for running in self._running)]:
             ray.kill(actor)
         self._idle, self._running = [], []
-        ray.shutdown()
 
     def _make_room(self) -> None:
         """Have idle actors train what waits for a place that they themselves hold, or leave.
@@ -216,6 +212,74 @@ class RayExecutor(Executor):
         logger.warning("a node or process was lost (%s); its fold begins again elsewhere", said)
         self._running.append(self._begin(running.task, losses))
         return None
+
+
+class RayCluster(Cluster):
+    """A Ray cluster by its address, or one of this machine's processors, started and ended with the command."""
+
+    has_files = False
+
+    def __init__(self, options: ExecutorOptions):
+        self.options = options
+        self._joined = False
+
+    def executor(self, workplace: Workplace, compute: Mapping[str, Any], *, most_useful: int) -> RayExecutor:
+        self.options.require_used(compute)
+        cpus, gpus = self._place(compute)
+        return RayExecutor(workplace, min(self.options.workers or most_useful, most_useful), cpus, gpus)
+
+    def call(self, compute: Mapping[str, Any], function: Callable[..., Answer], *arguments: Any) -> Answer:
+        """As a task on a node, which sends its answer; where a study's device is "auto", on one with a GPU if any."""
+        import ray
+
+        cpus, gpus = self._place(compute)
+        try:
+            answer: Answer = ray.get(ray.remote(num_cpus=cpus, num_gpus=gpus)(function).remote(*arguments))
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, HarnessError):
+                raise error.cause from None
+            raise
+        except ray.exceptions.RayError as error:
+            raise StoreError(
+                f"Ray has lost what it was asked: {str(error).strip().splitlines()[0]}"
+            ) from None
+        return answer
+
+    def close(self) -> None:
+        if self._joined:
+            import ray
+
+            ray.shutdown()
+            self._joined = False
+
+    def _place(self, compute: Mapping[str, Any]) -> tuple[float, float]:
+        """The processors and GPUs of a fold, once there is a node that has them."""
+        import ray
+
+        if not ray.is_initialized():
+            _connect(self.options.address)
+            self._joined = True
+        cpus, device = float(compute["threads"]), compute["device"]
+        on_gpu = device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
+        gpus = (self.options.gpus or 1.0) if on_gpu else 0.0
+        began, told = time.monotonic(), False
+        while not any(_has(node, cpus, gpus) for node in ray.nodes()):
+            waited = time.monotonic() - began
+            needed = f"{cpus:g} processors" + (f" and {gpus:g} GPUs" if gpus else "")
+            if waited > NODE_SECONDS or not self.options.address:
+                raise HarnessError(
+                    f"no node of the Ray cluster at {self.options.address or 'this machine'} has the {needed} of a fold"
+                )
+            if not told:
+                logger.warning("no node of the Ray cluster has the %s of a fold yet; waiting for one", needed)
+                told = True
+            time.sleep(REFRESH_SECONDS)
+        return cpus, gpus
+
+
+def _has(node: Mapping[str, Any], cpus: float, gpus: float) -> bool:
+    has = node["Resources"] if node["Alive"] else {}
+    return bool(has.get("CPU", 0) >= cpus and has.get("GPU", 0) >= gpus)
 
 
 def _connect(address: str) -> None:

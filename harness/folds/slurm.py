@@ -8,16 +8,17 @@ that is preempted, or whose time is over, queues itself again. Submitit talks to
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import submitit
 
 from harness import errors
 from harness.errors import HarnessError, StoreError, UsageError
+from harness.folds.executor import Answer, Cluster, Executor, ExecutorOptions
 from harness.folds.fold import FoldTask
-from harness.folds.processes import Executor
 from harness.folds.worker import FoldFailure, Report, Workplace, run_fold
 from harness.store.store import Store
 
@@ -34,10 +35,7 @@ class FoldJob(submitit.helpers.Checkpointable):  # type: ignore[misc]
     workplace: Workplace
 
     def __call__(self) -> Report | HarnessError:
-        try:
-            return list(run_fold(self.task, *self.workplace.open()))[-1]
-        except HarnessError as error:  # for the driver to raise; not every one can be pickled as it is
-            return getattr(errors, type(error).__name__)(str(error))  # type: ignore[no-any-return]
+        return answered(lambda: list(run_fold(self.task, *self.workplace.open()))[-1])
 
 
 @dataclass
@@ -45,7 +43,7 @@ class SlurmExecutor(Executor):
     """One job per fold.   options: of sbatch, like `partition=gpu`; of these, `time` is in minutes (120).
 
     cluster: or "local": processes of this machine, for tests.
-    Raises UsageError where there is no Slurm or an option is wrong, StoreError where it takes no job.
+    Raises UsageError where an option is wrong, StoreError where Slurm takes no job.
     """
 
     workplace: Workplace
@@ -56,16 +54,10 @@ class SlurmExecutor(Executor):
     _jobs: dict[str, tuple[Any, FoldTask, int]] = field(default_factory=dict)  # by key, each with its losses
 
     def __post_init__(self) -> None:
-        if self.cluster == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
-            raise UsageError("--executor slurm: sbatch is not found; run it on a login node of the cluster")
-        self._queue = submitit.AutoExecutor(self.workplace.home / "slurm", cluster=self.cluster)
-        self._queue.update_parameters(**parameters(self.options, self.compute))
+        self._queue = _queue(self.workplace.home, self.cluster, parameters(self.options, self.compute))
 
     def submit(self, task: FoldTask, losses: int = 0) -> None:
-        try:
-            self._jobs[task.key()] = self._queue.submit(FoldJob(task, self.workplace)), task, losses
-        except RuntimeError as error:  # what submitit raises for all that goes wrong
-            raise StoreError(f"Slurm takes no job: {str(error).splitlines()[-1]}") from None
+        self._jobs[task.key()] = _submitted(self._queue, FoldJob(task, self.workplace)), task, losses
 
     def next(self) -> tuple[str, Report]:
         while not (done := [key for key, (job, *_) in self._jobs.items() if job.done()]):
@@ -87,6 +79,77 @@ class SlurmExecutor(Executor):
     def close(self) -> None:
         for job, *_ in self._jobs.values():
             job.cancel(check=False)
+
+
+class SlurmCluster(Cluster):
+    """The Slurm cluster that this machine is a login node of.   queue: "local" for processes of this machine, in tests.
+
+    Raises UsageError where there is no Slurm or an option of sbatch is wrong.
+    """
+
+    def __init__(self, options: ExecutorOptions, home: Path, queue: str = "slurm"):
+        if queue == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
+            raise UsageError("--executor slurm: sbatch is not found; run it on a login node of the cluster")
+        parameters(options.slurm, {"device": "cpu", "threads": 1})
+        self.options, self.shared_folder, self._cluster = options, home, queue
+
+    def executor(
+        self, workplace: Workplace, compute: Mapping[str, Any], *, most_useful: int
+    ) -> SlurmExecutor:
+        slots = min(self.options.workers or most_useful, most_useful)
+        return SlurmExecutor(workplace, slots, compute, self.options.slurm, self._cluster)
+
+    def call(self, compute: Mapping[str, Any], function: Callable[..., Answer], *arguments: Any) -> Answer:
+        """As a job, which may wait for its turn; where a study's device is "auto", with a GPU if Slurm gives one."""
+        job = self._asked(compute, function, *arguments)
+        logger.info("job %s is to say what the cluster computes on; waiting for it", job.job_id)
+        try:
+            while not job.done():
+                time.sleep(POLL_SECONDS)
+        except BaseException:  # Ctrl-C, say: nobody waits for it any more
+            job.cancel(check=False)
+            raise
+        try:
+            answer: Answer | HarnessError = job.result()
+        except RuntimeError:
+            raise StoreError(f"Slurm has lost job {job.job_id}; see {job.paths.stderr}") from None
+        if isinstance(answer, HarnessError):
+            raise answer
+        return answer
+
+    def _asked(self, compute: Mapping[str, Any], function: Callable[..., Any], *arguments: Any) -> Any:
+        devices = ["cuda", "cpu"] if compute["device"] == "auto" else [compute["device"]]
+        for device in devices:
+            asked = parameters(self.options.slurm, {**compute, "device": device})
+            assert self.shared_folder is not None
+            try:
+                queue = _queue(self.shared_folder, self._cluster, asked)
+                return _submitted(queue, answered, function, *arguments)
+            except StoreError:
+                if device == devices[-1]:
+                    raise
+        raise AssertionError("there is a last device")
+
+
+def answered(function: Callable[..., Answer], *arguments: Any) -> Answer | HarnessError:
+    """What the function returns, or the error for whoever asked to raise; not every one can be pickled as it is."""
+    try:
+        return function(*arguments)
+    except HarnessError as error:
+        return getattr(errors, type(error).__name__)(str(error))  # type: ignore[no-any-return]
+
+
+def _queue(home: Path, cluster: str, asked: Mapping[str, Any]) -> Any:
+    queue = submitit.AutoExecutor(home / "slurm", cluster=cluster)
+    queue.update_parameters(**asked)
+    return queue
+
+
+def _submitted(queue: Any, *call: Any) -> Any:
+    try:
+        return queue.submit(*call)
+    except RuntimeError as error:  # what submitit raises for all that goes wrong
+        raise StoreError(f"Slurm takes no job: {str(error).splitlines()[-1]}") from None
 
 
 def parameters(options: Sequence[str], compute: Mapping[str, Any]) -> dict[str, Any]:

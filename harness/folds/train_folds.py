@@ -12,11 +12,11 @@ from typing import Generic, TypeVar
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import DataError, HarnessError, RecordError
+from harness.folds.cluster import THIS_PROCESS
+from harness.folds.executor import Cluster, Executor
 from harness.folds.fold import FoldTask
-from harness.folds.gpus import gpus_here
-from harness.folds.processes import Executor, InlineExecutor, ProcessExecutor
 from harness.folds.worker import FoldFailure, Report, Workplace
-from harness.records import Epoch, FoldRecord, Scalar, StudyRecord
+from harness.records import Epoch, FoldRecord, StudyRecord
 from harness.store.store import Store
 
 Label = TypeVar("Label")
@@ -89,12 +89,12 @@ def _images(store: Store, record: StudyRecord) -> Images:
 
 
 def train_tasks(
-    workplace: Workplace, tasks: Mapping[Label, FoldTask], *, workers: int = 1
+    workplace: Workplace, tasks: Mapping[Label, FoldTask], *, cluster: Cluster = THIS_PROCESS
 ) -> Iterator[tuple[Label, Epoch | FoldRecord]]:
     """Train tasks, in their order: yields epochs as they end, and every task's record once.
 
-    Tasks that the workplace's store has already come first, at once.   workers: processes; 1 is this one.
-    Raises HarnessError if a fold cannot be trained.
+    All compute alike. Those that the workplace's store has already come first, at once.
+    Raises HarnessError if a fold cannot be trained, and what `Cluster.executor` raises.
     """
     store = Store(workplace.home)
     missing: dict[str, list[Label]] = {}  # by key, for equal tasks are trained once
@@ -105,17 +105,11 @@ def train_tasks(
             yield from ((label, known) for label in missing.pop(key))
     if not missing:
         return
-    device = next(iter(tasks.values())).compute["device"]
     coming = iter([(key, tasks[equal[0]]) for key, equal in missing.items()])
-    with _executor(workplace, min(workers, len(missing)), device) as executor:
+    compute = next(iter(tasks.values())).compute
+    with cluster.executor(workplace, compute, most_useful=len(missing)) as executor:
         for key, task, report in Scheduler[str](executor).train(lambda: next(coming, None)):
             if isinstance(report, FoldFailure):
                 raise HarnessError(f"fold {task.fold} cannot be trained: {report.reason}")
             if report is not None:
                 yield from ((label, report) for label in missing[key])
-
-
-def _executor(workplace: Workplace, workers: int, device: Scalar) -> Executor:
-    if workers <= 1:
-        return InlineExecutor(workplace)
-    return ProcessExecutor(workplace, workers, gpus=gpus_here() if device == "cuda" else ())

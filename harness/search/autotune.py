@@ -9,6 +9,7 @@ less exact than the rules' choice, and where that is less exact than fp32, its f
 import json
 import logging
 import statistics
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +22,8 @@ from harness.config.study_file import Study
 from harness.data.images import Images
 from harness.errors import HarnessError, RecordError
 from harness.files import digest, read_json, write_json
+from harness.folds.cluster import THIS_PROCESS
+from harness.folds.executor import Cluster
 from harness.folds.processes import without_main, worker_context
 
 if TYPE_CHECKING:
@@ -43,29 +46,47 @@ class Choice:
     measured: dict[str, float]
 
 
-def choose(study: Study, images: Images, kept: Path, home: Path, num_processors: int) -> Choice:
-    """How to compute a study: by the rules, or where it asks for that by measurement.
+def choose(study: Study, images: Images, kept: Path, home: Path, cluster: Cluster = THIS_PROCESS) -> Choice:
+    """How to compute a study: by the rules, or where it asks for that by measurement; both where folds are trained.
 
-    That is done once per machine and network, and kept in `home`.
+    The measurement is made once per machine and network, and kept in `home`.
     kept: the folder that other processes can map the images from.
+    Raises HarnessError for a device that is not there, and what `Cluster.call` raises.
     """
-    from harness import training
-
-    default = training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
+    default, machine = cluster.call(study.compute, resolved, study.compute)
     if not study.measures:
         return Choice(default, {})
-    path = home / "probes" / f"{_key(study, images, default, num_processors)}.json"
+    num_processors = cluster.num_processors(asdict(default))
+    path = home / "probes" / f"{_key(study, images, machine, num_processors)}.json"
     choice = _read(path)
     if choice is None:
-        if default.precision != "fp32" and not agrees(study, images, default):
-            default = replace(default, precision="fp32")
-        rounds = _measure(study, kept, candidates(default, num_processors), num_processors)
-        measured = {name(one, num_processors): statistics.median(rates) for one, rates in rounds.items()}
-        choice = Choice(decide(rounds, default), measured)
-        write_json(path, {"compute": asdict(choice.compute), "measured": measured})
+        there = kept if cluster.has_files else images
+        choice = cluster.call(asdict(default), measured, study, there, default, num_processors)
+        write_json(path, {"compute": asdict(choice.compute), "measured": choice.measured})
     said = name(choice.compute, num_processors)
-    logger.info("compute: %s, the fastest of %d that were measured here", said, len(choice.measured))
+    logger.info("compute: %s, the fastest of %d that were measured", said, len(choice.measured))
     return choice
+
+
+def resolved(options: Mapping[str, Any]) -> tuple["Compute", dict[str, str]]:
+    """What this machine computes on by a study's `compute`, every "auto" decided; and this machine's fingerprint."""
+    from harness import training
+
+    compute = training.resolve(training.ComputeOptions(**options))
+    return compute, training.fingerprint(compute)
+
+
+def measured(study: Study, images: Images | Path, default: "Compute", num_processors: int) -> Choice:
+    """What trains the study's network fastest on this machine.   images: or the folder that they can be mapped from."""
+    if isinstance(images, Images):
+        with tempfile.TemporaryDirectory(prefix="harness-measure-") as folder:
+            images.save(Path(folder) / "images")
+            return measured(study, Path(folder) / "images", default, num_processors)
+    if default.precision != "fp32" and not agrees(study, Images.open(images), default):
+        default = replace(default, precision="fp32")
+    rounds = _measure(study, images, candidates(default, num_processors), num_processors)
+    rates = {name(one, num_processors): statistics.median(rates) for one, rates in rounds.items()}
+    return Choice(decide(rounds, default), rates)
 
 
 def candidates(default: "Compute", num_processors: int) -> list["Compute"]:
@@ -194,13 +215,11 @@ def first_gradient(study: Study, images: Images, compute: "Compute") -> Any:
         return torch.cat(parts).float().cpu()
 
 
-def _key(study: Study, images: Images, default: "Compute", num_processors: int) -> str:
-    from harness import training
-
+def _key(study: Study, images: Images, machine: Mapping[str, str], num_processors: int) -> str:
     values = search_space.resolve(study, search_space.defaults(study))
     parts = {
         "version": VERSION,
-        "machine": training.fingerprint(default),
+        "machine": machine,
         "processors": num_processors,
         "network": search_space.section(values, "model"),
         "training": [values[f"train.{part}"] for part in ("batch_size", "optimizer", "augment")],

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from harness.config import search_space
 from harness.config.study_file import Study
 from harness.errors import HarnessError
+from harness.folds.executor import Executor
 from harness.folds.fold import FoldTask
-from harness.folds.processes import Executor
 from harness.folds.tasks import RUNG
 from harness.folds.train_folds import Scheduler
 from harness.folds.worker import FoldFailure

@@ -41,7 +41,7 @@ def report(options: argparse.Namespace) -> list[dict[str, Any]]:
             study = load_study_file(
                 "smoke", ["model={}", *changes, "train={batch_size: 128}", "compute=auto"]
             )
-            choice = choose(study, images, Path(folder) / "images", Path(folder), num_processors())
+            choice = choose(study, images, Path(folder) / "images", Path(folder))
             chosen = name(choice.compute, num_processors())
             rows.append({"network": network, "chosen": chosen, "measured": choice.measured})
     return rows

@@ -114,9 +114,9 @@ def crowd(victim: Victim, chance: random.Random, attempt: int) -> str:
 
 
 def _be_impatient() -> None:
-    from harness.folds import executor
+    from harness.folds import cluster
 
-    executor.ProcessExecutor = partial(executor.ProcessExecutor, patience=PATIENCE)  # type: ignore[misc,assignment]
+    cluster.ProcessExecutor = partial(cluster.ProcessExecutor, patience=PATIENCE)  # type: ignore[misc,assignment]
 
 
 def _workers(driver: int) -> set[int]:

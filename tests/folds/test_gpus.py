@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from harness.cli.finishing import processes
 from harness.errors import UsageError
-from harness.folds import executor, train_folds, worker
+from harness.folds import cluster, worker
+from harness.folds.cluster import LocalCluster
+from harness.folds.executor import Executor, ExecutorOptions
 from harness.folds.gpus import alike, gpu_of, num_places
 from harness.folds.processes import InlineExecutor, ProcessExecutor, worker_context
 from harness.folds.worker import FoldFailure, Workplace, work
@@ -60,10 +60,32 @@ def test_a_share_of_a_gpu_says_how_many_workers_there_is_room_for(
     assert num_places(num_gpus, share) == expected
 
 
+def executor_of(compute: dict[str, Any], *, most_useful: int = 20, **options: Any) -> Executor:
+    here = LocalCluster(ExecutorOptions(**options))
+    return here.executor(HERE, compute, most_useful=most_useful)
+
+
 @pytest.mark.parametrize("share", [2.0, -1.0, float("nan")])
 def test_a_share_that_cannot_be_is_refused(share: float) -> None:
     with pytest.raises(UsageError, match="--gpus must be from 0 to 1"):
-        num_places(1, share)
+        ExecutorOptions(gpus=share)
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"address": "head:6379"}, "--address is for --executor ray: add that"),
+        ({"address": "head:6379", "executor": "slurm"}, "--address is for --executor ray: add that"),
+        ({"slurm": ["partition=gpu"]}, "--slurm is for --executor slurm: add that"),
+        ({"slurm": ["partition=gpu"], "executor": "ray"}, "--slurm is for --executor slurm: add that"),
+        ({"gpus": 0.5, "executor": "slurm"}, "--slurm gpus-per-node=1"),
+        ({"workers": 0}, "--workers must be at least 1"),
+    ],
+)
+def test_an_option_of_an_executor_that_is_not_chosen_is_refused(options: Any, advice: str) -> None:
+    with pytest.raises(UsageError, match=advice) as told:
+        ExecutorOptions(**options)
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +101,8 @@ def test_workers_of_a_study_on_gpus(
     found: tuple[str, ...], options: dict[str, Any], expected: tuple[int, tuple[str, ...]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(executor, "gpus_here", lambda: found)
-    made = executor.assemble("process", HERE, CUDA, **{"workers": None, "most_useful": 20, **options})
+    monkeypatch.setattr(cluster, "gpus_here", lambda: found)
+    made = executor_of(CUDA, **options)
     assert isinstance(made, ProcessExecutor)
     assert (made.num_slots, made.gpus) == expected
 
@@ -89,51 +111,47 @@ def test_workers_of_a_study_on_gpus(
 def test_one_worker_is_this_process(
     found: tuple[str, ...], workers: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "gpus_here", lambda: found)
+    monkeypatch.setattr(cluster, "gpus_here", lambda: found)
     monkeypatch.setattr(Workplace, "open", lambda self: (None, None, None))
-    made = executor.assemble("process", HERE, CUDA, workers=workers, most_useful=20)
+    made = executor_of(CUDA, workers=workers)
     assert isinstance(made, InlineExecutor)
 
 
-def test_a_study_on_the_processor_asks_nobody_for_gpus(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(executor, "gpus_here", lambda: 1 / 0)
+def test_a_study_on_the_processor_asks_nobody_for_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "gpus_here", lambda: 1 / 0)
     compute = {"device": "cpu", "threads": 1}
-    made = executor.assemble("process", HERE, compute, workers=3, most_useful=20, gpus=0.5)
+    made = executor_of(compute, workers=3)
     assert isinstance(made, ProcessExecutor) and made.gpus == ()
-    assert "--gpus 0.5 is ignored" in caplog.text
+    with pytest.raises(UsageError, match=r"--gpus 0.5: the study computes on cpu.*leave --gpus out"):
+        executor_of(compute, workers=3, gpus=0.5)
+
+
+def test_parts_of_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "gpus_here", lambda: ())
+    with pytest.raises(UsageError, match=r"--gpus 0.5: this machine has no GPU"):
+        executor_of(CUDA, gpus=0.5)
 
 
 @pytest.mark.parametrize(
-    ("computes", "changes", "found", "expected"),
+    ("computes", "found", "expected"),
     [
-        (CUDA, {}, ("0", "1"), 2),
-        (CUDA, {}, (), 1),
-        (CUDA, {"device": "cpu", "threads": 4}, ("0", "1"), 3),
-        ({"device": "cpu", "threads": 1}, {}, ("0", "1"), 12),
-        ({"device": "cpu", "threads": 16}, {}, (), 1),
-        ({"device": "mps", "threads": 1}, {}, (), 1),
+        (CUDA, ("0", "1"), 2),
+        (CUDA, (), 1),
+        ({"device": "cpu", "threads": 4}, ("0", "1"), 3),
+        ({"device": "cpu", "threads": 1}, ("0", "1"), 12),
+        ({"device": "cpu", "threads": 16}, (), 1),
+        ({"device": "mps", "threads": 1}, (), 1),
     ],
 )
-def test_commands_beside_a_study_take_as_many_workers_as_tune(
-    computes: dict[str, Any], changes: dict[str, Any], found: tuple[str, ...], expected: int,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(executor, "gpus_here", lambda: found)
-    monkeypatch.setattr(executor, "num_processors", lambda: 12)
+def test_a_machine_trains_as_many_folds_as_it_has_room_for(
+    computes: dict[str, Any], found: tuple[str, ...], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "gpus_here", lambda: found)
+    monkeypatch.setattr(cluster, "num_processors", lambda: 12)
     monkeypatch.setattr(Workplace, "open", lambda self: (None, None, None))
-    record: Any = SimpleNamespace(compute=computes)
-    assert processes("auto", record, changes) == expected
-    assert processes("5", record, changes) == 5
-    made = executor.assemble("process", HERE, {**computes, **changes}, workers=None, most_useful=20)
-    assert made.num_slots == expected
-
-
-def test_folds_trained_beside_a_study_are_spread_over_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_folds, "gpus_here", lambda: UUIDS)
-    executor = train_folds._executor(HERE, 2, "cuda")
-    assert isinstance(executor, ProcessExecutor) and executor.gpus == UUIDS
+    assert executor_of(computes).num_slots == expected
+    assert executor_of(computes, workers=5).num_slots == 5
+    assert executor_of(computes, most_useful=1).num_slots == 1
 
 
 @dataclass(frozen=True)

@@ -100,4 +100,5 @@ def test_a_fold_whose_actor_finds_no_place_is_trained_by_one_that_has_it(
             key, report = executor.next()
             if isinstance(report, FoldRecord):
                 finished.add(key)
+    ray.shutdown()
     assert finished == {task.key() for task in tasks}

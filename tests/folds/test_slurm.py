@@ -15,7 +15,8 @@ import pytest
 
 from harness.data.images import Images
 from harness.errors import DataError, HarnessError, StoreError, UsageError
-from harness.folds import executor
+from harness.folds.cluster import connect
+from harness.folds.executor import ExecutorOptions
 from harness.folds.fold import FoldTask
 from harness.folds.processes import InlineExecutor
 from harness.folds.worker import FoldFailure, Report, Workplace
@@ -43,10 +44,9 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def assemble(home: Path, compute: dict[str, Any] = CPU, **options: Any) -> Any:
-    return executor.assemble(
-        "slurm", Workplace(home / "i", home / "s", home), compute, workers=None, most_useful=6, **options
-    )
+def assemble(home: Path, **options: Any) -> Any:
+    cluster = connect(ExecutorOptions(executor="slurm", **options), home)
+    return cluster.executor(Workplace(home / "i", home / "s", home), CPU, most_useful=6)
 
 
 def test_a_job_asks_for_what_it_was_told_to(commands: Path, tmp_path: Path) -> None:
@@ -166,8 +166,8 @@ def test_a_job_whose_time_is_over_queues_itself_again(tmp_path: Path) -> None:
 @pytest.fixture
 def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Jobs are processes of this machine, which submitit does not wait for: forgiven here, not in later tests."""
-    real = slurm_executor.SlurmExecutor
-    monkeypatch.setattr(slurm_executor, "SlurmExecutor", lambda *given: real(*given, cluster="local"))
+    real = slurm_executor.SlurmCluster
+    monkeypatch.setattr(slurm_executor, "SlurmCluster", lambda *given: real(*given, queue="local"))
     monkeypatch.setattr(slurm_executor, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(submitit.core.core.Job, "_results_timeout_s", 1)
     yield
@@ -211,7 +211,8 @@ def test_jobs_of_which_one_is_killed_end_with_the_bits_of_one_process(
         sleep(seconds)
 
     monkeypatch.setattr(slurm_executor.time, "sleep", kill_and_sleep)
-    with executor.assemble("slurm", there, CPU, workers=1, most_useful=2) as executor:
+    cluster = connect(ExecutorOptions(executor="slurm", workers=1), there.home)
+    with cluster.executor(there, CPU, most_useful=2) as executor:
         assert hashes(executor, tasks) == expected and len(expected) == 2
     assert len(killed) == 1 and caplog.text.count("its fold goes on from the last epoch") == 1
     assert not jobs()

@@ -73,10 +73,11 @@ def test_a_lower_precision_whose_gradients_are_others_is_given_up(
         update={"compute": {"device": "cpu", "precision": "bf16", "channels_last": True, "threads": 1}}
     )
     images = load_training(study.data)
-    assert choose(study, images, tmp_path, tmp_path / "good", 1).compute.precision == "bf16"
+    kept = Store(tmp_path).keep_images(images)
+    assert choose(study, images, kept, tmp_path / "good").compute.precision == "bf16"
     gradients = {"fp32": torch.ones(9), "bf16": torch.linspace(-1, 1, 9)}
     monkeypatch.setattr(autotune, "first_gradient", lambda study, images, one: gradients[one.precision])
-    assert choose(study, images, tmp_path, tmp_path / "bad", 1).compute.precision == "fp32"
+    assert choose(study, images, kept, tmp_path / "bad").compute.precision == "fp32"
 
 
 def test_gradients_of_both_precisions_are_computed_in_them() -> None:
