@@ -90,6 +90,15 @@ def entries(folder: Path) -> list[Path]:
             return []
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file in and below a folder, sorted. Raises StoreError where one may not be read; `rglob` is silent."""
+    for path in entries(folder):
+        if path.is_dir() and not path.is_symlink():
+            yield from files_below(path)
+        else:
+            yield path
+
+
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 

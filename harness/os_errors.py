@@ -45,6 +45,8 @@ KINDS = {
 }  # fmt: skip
 # These may as well be a program's own mistake: they are explained where the path is known to be a user's.
 ABOUT_A_NAME = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+# These befall whoever computes there, whatever is computed: no reason to call a trial failed.
+OF_THE_PLACE = tuple({*KINDS} - {*ABOUT_A_NAME, errno.ENOMEM, errno.EIO})
 # These say nothing about the file that was to be read: it is not damaged, and nothing may be done in its place.
 NOT_THE_FILE = (
     errno.EACCES,

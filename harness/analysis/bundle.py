@@ -22,8 +22,9 @@ from typing import Any
 
 from harness.data.images import Images
 from harness.errors import RecordError, UsageError
-from harness.files import digest, read_json, telling_disk_trouble
+from harness.files import digest, entries, files_below, read_json, telling_disk_trouble
 from harness.folds.train_folds import workplace_of
+from harness.os_errors import explained
 from harness.records import StudyRecord, study_from_json
 from harness.store.store import Store, started_study, valid_name
 
@@ -54,7 +55,7 @@ def write(store: Store, name: str, target: Path, *, with_images: bool) -> dict[s
     folder = store.study_folder(name)
     paths = {f"study/{part}": folder / part for part in _parts(folder)}
     for key in _keys(store, name):
-        for path in sorted(store.fold_folder(key).glob("*")):
+        for path in entries(store.fold_folder(key)):
             paths[f"folds/{key}/{path.name}"] = path
     with tempfile.TemporaryDirectory(prefix="harness-bundle-") as scratch:
         if with_images:
@@ -93,7 +94,8 @@ def read(store: Store, source: Path, *, name: str | None = None) -> StudyRecord:
         EOFError,
         NotImplementedError,
     ) as error:
-        raise RecordError(f"{source}: not an intact bundle ({error})") from None
+        trouble = explained(error) if isinstance(error, OSError) else None
+        raise trouble or RecordError(f"{source}: not an intact bundle ({error})") from None
 
 
 def _import(
@@ -212,15 +214,17 @@ def _extract(archive: zipfile.ZipFile, path: str, entry: dict[str, Any], target:
 def _keys(store: Store, name: str) -> list[str]:
     """The keys of all folds that any record of the study names."""
     found: set[str] = set()
-    for path in store.study_folder(name).rglob("*.json"):
-        if not set(path.relative_to(store.study_folder(name)).parts) & set(LEFT_OUT):
+    for path in files_below(store.study_folder(name)):
+        if path.suffix == ".json" and not set(path.relative_to(store.study_folder(name)).parts) & set(
+            LEFT_OUT
+        ):
             found.update(FOLD_KEY.findall(path.read_text(encoding="utf-8", errors="replace")))
     return sorted(key for key in found if store.fold_folder(key).is_dir())
 
 
 def _parts(folder: Path) -> Iterator[str]:
     """The study folder's files, relative to it."""
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         parts = path.relative_to(folder).parts
         if path.is_file() and parts[0] not in LEFT_OUT and not path.name.startswith("."):
             yield "/".join(parts)

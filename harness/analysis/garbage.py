@@ -6,16 +6,18 @@ study names it, or while a trial that has not ended may still come to it.
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
 
 from harness.analysis.bundle import FOLD_KEY
 from harness.errors import RecordError, StoreError, UsageError
+from harness.files import files_below
 from harness.folds.tasks import fold_tasks, shortened
 from harness.inference import index
 from harness.inference.find_model import is_gone
+from harness.os_errors import explaining
 from harness.records import StudyRecord, TrialRecord
 from harness.store.store import Store, started_study
 
@@ -62,19 +64,22 @@ def remove(store: Store, found: Sequence[Leftover]) -> None:
                 raise StoreError(f"{error}; clean up when it has ended") from None
         for leftover in found:
             if leftover.path.is_dir():
-                shutil.rmtree(leftover.path, ignore_errors=True)
+                with explaining(leftover.path), suppress(FileNotFoundError):
+                    shutil.rmtree(leftover.path)
                 if leftover.path.parent == store.home / "similar":
                     leftover.path.with_suffix(".lock").unlink(missing_ok=True)
             else:
-                leftover.path.unlink(missing_ok=True)
+                with explaining(leftover.path):
+                    leftover.path.unlink(missing_ok=True)
 
 
 def _needed(store: Store, name: str) -> set[str]:
     """The keys of all folds that the study's records name, and of those its open trials may come to."""
-    folder = store.study_folder(name)
     keys: set[str] = set()
-    for path in folder.rglob("*.json"):
-        keys.update(FOLD_KEY.findall(path.read_text(encoding="utf-8", errors="replace")))
+    documents = (path for path in files_below(store.study_folder(name)) if path.suffix == ".json")
+    for path in documents:
+        with explaining(path):
+            keys.update(FOLD_KEY.findall(path.read_text(encoding="utf-8", errors="replace")))
     record = store.read_study(name)
     if record is not None:
         for trial in store.read_trials(name):

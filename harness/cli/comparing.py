@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, Study, print_json, require_folder
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, Study, print_json, require_folder, require_place
 from harness.messages import to_stderr
 
 
@@ -50,6 +50,16 @@ def gallery(
     study: Study,
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials must agree.")] = 3,
     most: Annotated[int, typer.Option(min=1, help="Images of each class and kind.")] = 24,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            dir_okay=False,
+            help="By default gallery.html in the study's folder, from where MLflow gets it.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -63,14 +73,16 @@ def gallery(
     from harness.store.store import Store
 
     store = Store(home)
-    document = making(store, study, top=top, most=most)
+    require_place(output, store.study_folder(study))
+    document = making(store, study, top=top, most=most, output=output and output.absolute())
     if as_json:
         print_json(document)
     else:
         kinds = {kind: sum(map(len, classes.values())) for kind, classes in document["images"].items()}
         print(", ".join(f"{count:,} {kind}" for kind, count in kinds.items()))
-        print(document["page"])
-    show_in_mlflow(store, study)
+        print(output or document["page"])
+    if output is None:
+        show_in_mlflow(store, study)
 
 
 COMMANDS: list[Callable[..., None]] = [compare, gallery]

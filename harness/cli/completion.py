@@ -1,6 +1,7 @@
 """What a shell offers after a TAB: `harness --install-completion` sets it up."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -16,7 +17,9 @@ def study_files(incomplete: str) -> list[str]:
 def started_studies(context: typer.Context, incomplete: str) -> list[str]:
     """Studies of the store that the command line names so far."""
     home = Path(context.params.get("home") or os.environ.get("HARNESS_HOME") or "mlruns")
-    names = sorted(path.parent.name for path in (home / "studies").glob("*/study.json"))
+    names: list[str] = []
+    with suppress(OSError):  # nothing to offer, where that may not be read
+        names = sorted(path.parent.name for path in (home / "studies").glob("*/study.json"))
     return [name for name in names if name.startswith(incomplete)]
 
 

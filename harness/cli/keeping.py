@@ -1,5 +1,7 @@
 """bundle, sync, gc: the commands that hand on, deliver and clear away what is recorded."""
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,7 +72,7 @@ def sync(
     """
     to_stderr()
     from harness.errors import StoreError
-    from harness.store.store import Store, started_study
+    from harness.store.store import Store, nothing_started, started_study
     from harness.tracking import deliver
     from harness.tuning import Settings
 
@@ -78,18 +80,35 @@ def sync(
     names = studies or store.studies()
     for name in names:
         started_study(store, name)
-    problems = []
+    if not names:
+        print(nothing_started(store.home), file=sys.stderr)
+    problems: list[str] = []
+    refused: list[str] = []
     for name in names:
         if store.is_driven(name):
             print(f"{name}: running; it delivers by itself")
             continue
-        problem = deliver.sync(
-            store, name, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
-        )
+        if not os.access(store.study_folder(name), os.W_OK) and not deliver.is_pending(
+            store, name, store.read_trials(name)
+        ):
+            print(
+                f"{name}: MLflow was shown all of it; whether it still has it is looked up by who may write here"
+            )
+            continue
+        try:
+            problem = deliver.sync(
+                store, name, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
+            )
+        except StoreError as error:  # the store refuses, and says what helps
+            print(f"{name}: {error}")
+            refused.append(f"{name}: {error}")
+            continue
         print(f"{name}: {problem or 'MLflow shows all of it'}")
         problems += [f"{name}: {problem}"] if problem else []
     if problems:
         raise StoreError(f"{'; '.join(problems)}; nothing is lost: run harness sync again")
+    if refused:
+        raise StoreError("; ".join(refused))
 
 
 def gc(
@@ -113,9 +132,11 @@ def gc(
     """
     to_stderr()
     from harness.analysis import garbage
-    from harness.store.store import Store
+    from harness.store.store import Store, nothing_started
 
     store = Store(home)
+    if not store.home.exists():
+        print(nothing_started(store.home), file=sys.stderr)
     found = garbage.leftovers(store, studies or [])
     total = sum(leftover.bytes for leftover in found)
     if yes:

@@ -1,6 +1,7 @@
 """Options that several commands share, and what they have in common before they start."""
 
 import json
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ import typer
 
 from harness.cli.completion import started_studies
 from harness.config.settings import expanded
-from harness.errors import UsageError
+from harness.errors import StoreError, UsageError
 from harness.os_errors import explaining
 
 if TYPE_CHECKING:
@@ -118,6 +119,14 @@ def require_folder(option: str, path: Path) -> None:
         there = False
     if not there:
         raise UsageError(f"{option} {path}: there is no folder {path.parent}")
+
+
+def require_place(output: Path | None, folder: Path) -> None:
+    """Raises UsageError, StoreError unless a page can be written as `output`, or without one into a study's folder."""
+    if output is not None:
+        require_folder("--output", output)
+    elif folder.is_dir() and not os.access(folder, os.W_OK):
+        raise StoreError(f"{folder}: cannot be written to; say where the page is to be: -o FILE")
 
 
 def print_json(document: Any) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.leaderboard import ranking
+from harness.store.store import nothing_started
 
 STATE_STYLES = {"complete": "green", "stopped": "yellow", "running": "cyan", "failed": "red"}
 MOST_ROWS = 15
@@ -114,7 +115,8 @@ def next_steps(document: Mapping[str, Any], *, home: Path) -> None:
 
 def studies_started(documents: Sequence[Mapping[str, Any]], home: Path) -> None:
     if not documents:
-        console().print(f"nothing has been started in {home}; begin with: harness tune --study quickstart")
+        said = nothing_started(home).rstrip("?")
+        console().print(f"{said}; begin with: harness tune --study quickstart", soft_wrap=True)
         return
     table = _table("study", "state", "trials", "best")
     for document in documents:

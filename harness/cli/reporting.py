@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.completion import started_studies
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_folder
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_folder, require_place
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def report(
     """Write a study as one page to read and to send.
 
     Answer, errors, leaderboard, curves, confusion, images, cost and provenance in one HTML file that needs no network;
-    several studies are compared first. A page of one study is shown in MLflow, too.
+    several studies are compared first. Without -o the page of one is kept with it, and MLflow shows it.
     """  # fmt: skip
     to_stderr()
     from harness.report.document import collect
@@ -61,7 +61,9 @@ def report(
     from harness.store.store import Store
 
     store = Store(home)
-    if output is not None:
+    if form is Format.html and not as_json and len(set(studies)) == 1:
+        require_place(output, store.study_folder(studies[0]))
+    elif output is not None:
         require_folder("--output", output)
     found = collect(store, studies, images=0 if form is Format.md else images)
     names = [study["study"] for study in found.document["studies"]]
@@ -76,17 +78,15 @@ def report(
 
 
 def _write_page(store: "Store", names: list[str], found: Any, output: Path | None) -> None:
-    """Write it where it was asked for; a study's own also into its folder, from where MLflow gets it."""
+    """Write it where it was asked for; else a study's own into its folder, from where MLflow gets it."""
     from harness.report.html import page
     from harness.report.kept import place
 
     content = page(found)
-    if len(names) > 1:
+    if output is not None or len(names) > 1:
         print(_written(output or Path("comparison.html"), content))
         return
-    kept = place(store, names[0])
-    _written(kept, content)
-    print(_written(output, content) if output else kept)
+    print(_written(place(store, names[0]), content))
     _show_in_mlflow(store, names[0])
 
 

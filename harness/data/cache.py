@@ -1,16 +1,19 @@
 """Published archives fetched, and decoded copies kept, so that a second start neither downloads nor decodes."""
 
+import atexit
 import logging
 import socket
 import sys
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from http.client import HTTPException
 from pathlib import Path
 
 from harness.data.images import Images
-from harness.errors import DataError, StoreError
+from harness.errors import DataError
 
 logger = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 30.0  # for a server to go on
@@ -22,12 +25,15 @@ def cached(folder: Path, make: Callable[[Path], None], *, lock: str) -> Images:
     lock: a file name beside the folder; processes with the same one make images one after the other.
     """
     images = opened(folder)
-    if images is None:
-        with _alone(folder.parent / lock):
-            images = opened(folder)
-            if images is None:
-                make(folder)
-                images = Images.open(folder)
+    if images is not None:
+        return images
+    with _alone(folder.parent / lock) as may_write:
+        if not may_write:
+            folder = _temporary() / folder.name
+        images = opened(folder)
+        if images is None:
+            make(folder)
+            images = Images.open(folder)
     return images
 
 
@@ -43,7 +49,8 @@ def opened(folder: Path) -> Images | None:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _alone(path: Path) -> Iterator[bool]:
+    """Hold the lock, where one can be made; whether that is so."""
     from filelock import FileLock
 
     lock = FileLock(path)
@@ -51,14 +58,25 @@ def _alone(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        raise StoreError(
-            f"{path.parent}: cannot keep decoded images there: {error.strerror or error}; "
-            "set HARNESS_DATA to a folder of yours"
-        ) from None
+        logger.warning(
+            "%s: decoded images cannot be kept there (%s), so they are for this command alone; "
+            "set HARNESS_DATA to a folder of yours",
+            path.parent, error.strerror or error,
+        )  # fmt: skip
+        yield False
+        return
     try:
-        yield
+        yield True
     finally:
         lock.release()
+
+
+@cache
+def _temporary() -> Path:
+    """A folder that goes when this process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="harness-data-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import numpy as np
 from harness.data.grouping import merged
 from harness.data.image_similarity import SAME, SMALLEST, luminance, similarity
 from harness.data.images import hash_images
+from harness.errors import StoreError
 from harness.files import write_file
 
 logger = logging.getLogger(__name__)
@@ -119,7 +120,10 @@ def remembered(path: Path, search: Callable[[], Duplicates]) -> Duplicates:
     found = search()
     content = io.BytesIO()
     np.savez(content, version=VERSION, pairs=found.pairs, exact=found.exact, similarity=found.similarity)
-    write_file(path, content.getvalue())
+    try:
+        write_file(path, content.getvalue())
+    except StoreError as error:
+        logger.warning("%s: the duplicates that were found will be looked for again", error)
     return found
 
 

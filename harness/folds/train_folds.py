@@ -61,8 +61,18 @@ def workplace_of(store: Store, record: StudyRecord, *, home: Path | None = None)
     home: the store that takes the folds and the images, if another.
     Raises DataError or CheckFailed for other images, RecordError for another split.
     """
+    images = images_of(store, record)
+    home = home or store.home
+    return Workplace(Store(home).keep_images(images), _split_path(store, record), home)
+
+
+def images_of(store: Store, record: StudyRecord) -> Images:
+    """The training images of a started study, to look at: they and its split are found unchanged, nothing is written.
+
+    Raises as `workplace_of` does.
+    """
     images = _images(store, record)
-    path = store.study_folder(record.name) / "split.npz"
+    path = _split_path(store, record)
     split = Manifest.load(path)
     if split.hash != record.split_hash:
         raise RecordError(f"{path}: damaged: it is not the split of the record")
@@ -71,8 +81,11 @@ def workplace_of(store: Store, record: StudyRecord, *, home: Path | None = None)
         raise DataError(
             f"the images are not those of the record (hash {record.data['hash'][:12]}, now {images.content_hash[:12]})"
         )
-    home = home or store.home
-    return Workplace(Store(home).keep_images(images), path, home)
+    return images
+
+
+def _split_path(store: Store, record: StudyRecord) -> Path:
+    return store.study_folder(record.name) / "split.npz"
 
 
 def _images(store: Store, record: StudyRecord) -> Images:

@@ -19,6 +19,7 @@ from harness.data.split import Manifest
 from harness.errors import HarnessError, TrialError
 from harness.folds.fold import FoldTask, train_fold
 from harness.folds.gpus import see_only
+from harness.os_errors import OF_THE_PLACE, explained
 from harness.profiler import phase
 from harness.records import Epoch, FoldRecord
 from harness.redaction import redacted
@@ -82,6 +83,8 @@ def run_fold(
         except HarnessError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in OF_THE_PLACE and (trouble := explained(error)):
+                raise trouble from None
             logger.debug("fold %s of %s failed", task.fold, task.values, exc_info=True)
             failure = FoldFailure(redacted(f"{type(error).__name__}: {error}".strip().splitlines()[0]))
         if failure.kind != "memory" or attempt is halved:

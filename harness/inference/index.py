@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from harness.data.image_files import Candidate, image_files, printable
-from harness.errors import DataError, RecordError, UsageError
-from harness.files import read_json, telling_disk_trouble, write_file, write_json
+from harness.errors import DataError, RecordError, StoreError, UsageError
+from harness.files import read_json, write_file, write_json
 from harness.inference.embedding import Embedder
 from harness.inference.predict import decoded_batches
 
@@ -138,18 +139,28 @@ def update(home: Path, embedder: Embedder, folder: Path, *, model: str = "") -> 
     """The index of the images in and below a folder, as they are now. Only new and changed files are embedded.
 
     model: where it is from, to tell later whether it is still there.
+    Where nothing has changed nothing is written; where nothing can be, what is new is embedded for this time alone.
     Raises UsageError if there is no such folder, DataError if there is no image in it.
     """
-    from filelock import FileLock
-
     if not folder.is_dir():
         raise UsageError(f"--index {folder}: there is no such folder")
     folder = folder.resolve()
     place = _place(home, embedder, folder)
-    with telling_disk_trouble(place, 0):
+    before = _before(place)
+    if before is not None and _is_of(before, _states(folder), model):
+        log.info("%s: %s images indexed, none has changed", folder, f"{len(before.names):,}")
+        return before
+    lock = FileLock(place.with_suffix(".lock"))
+    try:
         place.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.with_suffix(".lock")):
-            return _updated(place, embedder, folder, model)
+        lock.acquire()
+    except OSError as error:
+        _say_not_kept(place, error.strerror or str(error))
+        return _updated(place, embedder, folder, model, keep=False)
+    try:
+        return _updated(place, embedder, folder, model, keep=True)
+    finally:
+        lock.release()
 
 
 def find(home: Path, embedder: Embedder) -> Index:
@@ -178,7 +189,14 @@ def _place(home: Path, embedder: Embedder, folder: Path) -> Path:
     return home / "similar" / f"{embedder.key[:16]}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
 
 
-def _updated(place: Path, embedder: Embedder, folder: Path, model: str) -> Index:
+def _is_of(index: Index, states: dict[str, str], model: str) -> bool:
+    """Whether an index is of these files, and by this model as well."""
+    known = dict(zip(index.names, index.states, strict=True))
+    known |= {name: state for name, (state, _) in index.unreadable.items()}
+    return known == states and (not model or model in index.models)
+
+
+def _updated(place: Path, embedder: Embedder, folder: Path, model: str, *, keep: bool) -> Index:
     before = _before(place)
     known = before.models if before else ()
     models = known if not model or model in known else (*known, model)
@@ -201,16 +219,34 @@ def _updated(place: Path, embedder: Embedder, folder: Path, model: str) -> Index
             else:
                 rows[name] = found
         if rows and time.monotonic() - saved > SAVE_SECONDS:
-            _write(place, folder, states, rows, unreadable, models)
+            keep = keep and _written(place, folder, states, rows, unreadable, models)
             log.info("%s of %s images embedded", f"{len(rows):,}", f"{len(states):,}")
             saved = time.monotonic()
     if not rows:
         raise DataError(f"{folder}: no image in it that can be read")
     if before is None or todo or gone or len(before.unreadable) != len(unreadable) or models != known:
-        _write(place, folder, states, rows, unreadable, models)
+        keep = keep and _written(place, folder, states, rows, unreadable, models)
     said = f"{len(todo):,} looked at, {gone:,} gone, {len(unreadable):,} unreadable"
     log.info("%s: %s images indexed (%s)", folder, f"{len(rows):,}", said)
-    return _opened(place, _read(place))
+    if keep:
+        return _opened(place, _read(place))
+    names = [name for name in states if name in rows]
+    vectors = np.stack([rows[name] for name in names])
+    return Index(folder, tuple(names), tuple(states[name] for name in names), vectors, unreadable, models)
+
+
+def _written(place: Path, *index: Any) -> bool:
+    """Keep the index as it is so far; whether the disk took it."""
+    try:
+        _write(place, *index)
+    except StoreError as error:
+        _say_not_kept(place, str(error))
+        return False
+    return True
+
+
+def _say_not_kept(place: Path, why: str) -> None:
+    log.warning("%s: the index is not kept (%s), so what is new is embedded again next time", place, why)
 
 
 def _states(folder: Path) -> dict[str, str]:

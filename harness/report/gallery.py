@@ -6,6 +6,7 @@ Everything is from out-of-fold predictions: no network had seen the image it spe
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from harness.analysis.confirm import chosen_trials
 from harness.data.images import Images
 from harness.files import write_file
-from harness.folds.train_folds import workplace_of
+from harness.folds.train_folds import images_of
 from harness.inference.pictures import as_picture, data_url
 from harness.records import SCHEMA, StudyRecord, TrialRecord
 from harness.scoring.label_errors import label_issues
@@ -69,18 +70,20 @@ def choose(store: Store, name: str, *, top: int, most: int) -> Chosen:
         "wrong": wrong[np.argsort(-mean[wrong, calls[0][wrong]], kind="stable")],
         "suspicious": np.asarray(label_issues(labels, mean), dtype=np.int64),
     }
-    images, _, _ = workplace_of(store, record).open()
+    images = images_of(store, record)
     shown = {kind: _by_class(images, indices, labels, mean, most) for kind, indices in kinds.items()}
     return Chosen(record, trials, images, kinds, shown)
 
 
-def gallery(store: Store, name: str, *, top: int = 3, most: int = 24) -> dict[str, Any]:
-    """Write studies/NAME/gallery.html; what is on it, by kind and class.
+def gallery(
+    store: Store, name: str, *, top: int = 3, most: int = 24, output: Path | None = None
+) -> dict[str, Any]:
+    """Write studies/NAME/gallery.html, or `output` in its place; what is on it, by kind and class.
 
     top, most, errors: as in `choose`.
     """
     chosen = choose(store, name, top=top, most=most)
-    path = store.study_folder(name) / "gallery.html"
+    path = output or store.study_folder(name) / "gallery.html"
     write_file(path, _page(chosen).encode())
     return {
         "schema": SCHEMA,

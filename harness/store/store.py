@@ -265,12 +265,12 @@ def started_study(store: Store, name: str) -> StudyRecord:
 def nothing_started(home: Path) -> str:
     """That a store has no study, in words, with the nearest guess where there is not even a folder."""
     if home.exists():
-        return "nothing has been started there yet"
+        return f"nothing has been started in {home} yet"
     beside = [path.parent for path in home.parent.glob("*/studies")]
     close = get_close_matches(home.name, [path.name for path in beside], n=1, cutoff=0.5)
     found = [path for path in beside if path.name in close]
     guess = f"; did you mean --home {found[0]}?" if found else ""
-    return f"nothing has been started there: there is no such folder{guess}"
+    return f"nothing has been started in {home}, for there is no such folder{guess}"
 
 
 def valid_name(name: str) -> bool:

@@ -15,6 +15,10 @@ def download(uri: str, name: str, folder: Path) -> Path:
     Raises UsageError for another name, or one that MLflow does not know; StoreError if it cannot be reached.
     """
     model, alias, version = _parts(name)
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise UsageError(
+            f"{name}: nothing has been tracked in {Path(uri.removeprefix('sqlite:///')).parent} yet"
+        )
     with telling_store_errors(uri):
         client = connect(uri)
         from mlflow.artifacts import download_artifacts

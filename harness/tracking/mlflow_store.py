@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from harness.errors import StoreError
+from harness.os_errors import explained
 from harness.redaction import redacted, shown
 
 if TYPE_CHECKING:
@@ -67,10 +68,10 @@ def _sole_creator(uri: str) -> Iterator[None]:
     """Two processes that create one SQLite database at the same time both fail: one after the other."""
     from filelock import FileLock, Timeout
 
-    if not uri.startswith("sqlite:///"):
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or path.exists():
         yield
         return
-    path = Path(uri.removeprefix("sqlite:///"))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
@@ -96,7 +97,8 @@ def telling_store_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"MLflow at {shown(uri)}: {redacted(str(error), uri)}") from None
+        known = explained(error)
+        raise StoreError(f"MLflow at {shown(uri)}: {redacted(str(known or error), uri)}") from None
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "requests", "sqlite3"):
             raise

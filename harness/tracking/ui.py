@@ -1,10 +1,12 @@
 """MLflow's pages over a store: starts its server beside this process, and ends it again."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import webbrowser
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
 from harness.errors import StoreError, UsageError
+from harness.os_errors import explaining
 from harness.tracking.views import TABLE
 
 START_SECONDS = 120.0
@@ -61,16 +64,17 @@ def serve(
     if not database.is_file():
         raise StoreError(f"{database}: there is none yet; run `harness tune` first")
     port = _free_port(host, port)
-    process = _start(_mlflow(database, host, port), ENVIRONMENT)
-    try:
-        root = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
-        _wait_for_answer(process, f"{root}/health", "the MLflow server")
-        url = _study_page(root, study) if study is not None else f"{root}/#/experiments"
-        if open_browser:
-            webbrowser.open(url)
-        yield Server(url, process)
-    finally:
-        _stop(process)
+    with _writable(database) as served:
+        process = _start(_mlflow(served, host, port), ENVIRONMENT)
+        try:
+            root = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+            _wait_for_answer(process, f"{root}/health", "the MLflow server")
+            url = _study_page(root, study) if study is not None else f"{root}/#/experiments"
+            if open_browser:
+                webbrowser.open(url)
+            yield Server(url, process)
+        finally:
+            _stop(process)
 
 
 @contextmanager
@@ -96,6 +100,19 @@ def serve_optuna(storage_url: str, *, port: int = 8080, open_browser: bool = Fal
         yield Server(f"{root}/dashboard/", process)
     finally:
         _stop(process)
+
+
+@contextmanager
+def _writable(database: Path) -> Iterator[Path]:
+    """The database, or where it cannot be written to a copy of it, for MLflow's server writes into what it opens."""
+    if os.access(database, os.W_OK) and os.access(database.parent, os.W_OK):
+        yield database
+        return
+    with tempfile.TemporaryDirectory(prefix="harness-ui-") as folder:
+        copy = Path(folder) / database.name
+        with explaining(database):
+            shutil.copyfile(database, copy)
+        yield copy
 
 
 def _mlflow(database: Path, host: str, port: int) -> list[str]:

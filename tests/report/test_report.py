@@ -261,7 +261,9 @@ def test_the_command_writes_where_it_is_told(
     assert run(["report", "one", "--images", "0", "-o", str(target), *home]) == 0
     said = capsys.readouterr()
     kept = store.study_folder("one") / "report.html"
-    assert said.out.strip() == str(target) and target.read_bytes() == kept.read_bytes()
+    assert said.out.strip() == str(target) and not kept.exists()  # who names a place only reads the store
+    assert run(["report", "one", "--images", "0", *home]) == 0
+    assert capsys.readouterr().out.strip() == str(kept) and target.read_bytes() == kept.read_bytes()
     assert kept in findings_of(store, "one").files
     assert run(["report", "one", "two", "--format", "md", *home]) == 0
     assert "### two" in capsys.readouterr().out
