@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import tuning
+from harness import models, training, tuning
 from harness.analysis import leaderboard
 from harness.analysis.reproduce import reproduce
 from harness.config.study_file import load_study_file
@@ -125,8 +125,6 @@ def _reproduce(home: Path) -> str:
 
 def _overfit(_home: Path) -> str:
     import torch
-
-    from harness import models, training
 
     images = load_training(load_study_file(STUDY).data)
     few = np.arange(32)

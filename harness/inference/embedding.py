@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness import training
 from harness.data.decoding import DECODER
 from harness.errors import HarnessError, UsageError
 from harness.inference.model import FoldModel, TrialModel
@@ -43,8 +44,6 @@ class Embedder:
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (N, C, H, W) images, N >= 1, to float32 (N, size) vectors of length 1, or 0 where all is 0."""
-        from harness import training
-
         with training.session(self.model.compute):
             found = [_embedded(part, pixels, self.model) for part in self._parts]
         joined = np.concatenate([unit(vectors) for vectors in found], axis=1) / len(found) ** 0.5
@@ -56,8 +55,6 @@ class Embedder:
 
         Raises UsageError for a network that knows no texts.
         """
-        from harness import training
-
         network: Any = self._parts[0].fold.network
         if len(self._parts) > 1 or not hasattr(network, "embed_texts"):
             name = self.model.architecture.get("name", "this model")
@@ -93,8 +90,6 @@ def _last_linear(network: "nn.Module", model: TrialModel) -> Any:
     """The linear layer that is called last."""
     import torch
 
-    from harness import training
-
     called: list[Any] = []
     layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear)]
     hooks = [layer.register_forward_hook(lambda layer, _, output: called.append(layer)) for layer in layers]
@@ -112,8 +107,6 @@ def _last_linear(network: "nn.Module", model: TrialModel) -> Any:
 
 def _embedded(part: _Part, pixels: np.ndarray, model: TrialModel) -> np.ndarray:
     import torch
-
-    from harness import training
 
     network: Any = part.fold.network
     statistics = part.fold.statistics

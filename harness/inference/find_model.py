@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.config import search_space
 from harness.errors import RecordError, UsageError
-from harness.inference.model import TrialModel, load_fold_model, load_trial_model
+from harness.inference.model import TrialModel, load_fold_model, load_trial_model, usable_compute
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
 from harness.store.model_files import DOCUMENT, has_weights
 from harness.store.store import WEIGHTS, Store, started_study, valid_name
+from harness.store.trial_scores import temperature_of
 from harness.tracking.mlflow_download import SCHEME, download
 
 
@@ -154,10 +156,6 @@ def _folds(store: Store, trial: TrialRecord) -> list[FoldRecord]:
 
 
 def _load(store: Store, record: StudyRecord, trial: TrialRecord, folds: Sequence[FoldRecord]) -> TrialModel:
-    from harness.config import search_space
-    from harness.inference.model import usable_compute
-    from harness.store.trial_scores import temperature_of
-
     compute = usable_compute(record.compute)
     architecture = search_space.section(trial.values, "model")
     channels, height, width = record.data["image_shape"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness import training
 from harness.inference.model import TrialModel
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ class GradCam:
         Of several networks it is the mean of their maps.
         """
         import torch
-
-        from harness import training
 
         images = torch.from_numpy(pixels[None]).to(self._model.compute.device).float()
         with training.session(self._model.compute), torch.enable_grad():

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness import models, training
 from harness.errors import DataError, HarnessError, RecordError
+from harness.scoring import softmax
 from harness.store.model_files import DOCUMENT, MEAN, SCHEMA, STD
 
 if TYPE_CHECKING:
@@ -30,8 +32,6 @@ class FoldModel:
 
     def predict_logits(self, pixels: np.ndarray, compute: "Compute") -> np.ndarray:
         """uint8 (N, C, H, W) images to float32 (N, classes)."""
-        from harness import training
-
         return training.predict_logits(self.network, pixels, self.statistics, compute)
 
     def statistics_tensors(self) -> dict[str, "torch.Tensor"]:
@@ -62,8 +62,6 @@ class TrialModel:
 
         Raises DataError for images of another shape or type.
         """
-        from harness.scoring import softmax
-
         logits = self.predict_logits(pixels)
         if not len(logits):
             return logits
@@ -74,8 +72,6 @@ class TrialModel:
 
         Raises DataError for images of another shape or type.
         """
-        from harness import training
-
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != self.image_shape:
             expected = "×".join(str(size) for size in ("N", *self.image_shape))
             found = "×".join(str(size) for size in pixels.shape)
@@ -137,8 +133,6 @@ def load_fold_model(
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from harness import models, training
-
     try:
         content = weights.read_bytes()
     except OSError as error:
@@ -172,8 +166,6 @@ def _read_document(path: Path) -> dict[str, Any]:
 
 def usable_compute(recorded: dict[str, Any]) -> "Compute":
     """The recorded one where this machine has its device, else the CPU's fp32."""
-    from harness import training
-
     options = training.ComputeOptions(
         *(recorded[name] for name in ("device", "precision", "channels_last", "threads"))
     )

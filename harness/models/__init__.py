@@ -16,12 +16,14 @@ A network may offer more to the training:
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from inspect import signature
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from harness.config import catalog
 from harness.errors import UsageError, did_you_mean
 from harness.records import Scalar
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def build(
@@ -30,7 +32,7 @@ def build(
     image_size: int,
     classes: int | Sequence[str],
     options: Mapping[str, Scalar],
-) -> nn.Module:
+) -> "nn.Module":
     """The network of `models/NAME.py` for square images, from (N, C, H, W) floats to (N, classes) logits.
 
     classes: their names, or how many there are.

@@ -7,14 +7,27 @@
             print(epoch)
 
 The map of a study's `train:` is the union of the fields of Train-, Optim-, Augment- and BalanceOptions.
+
+What is named here loads torch when it is first used, so that importing this costs nothing.
 """
 
-from harness.training.compute import Compute, ComputeOptions, fingerprint, recorded, resolve, session
-from harness.training.features import Keeper, predict_logits, statistics_for
-from harness.training.loop import Fitted, FoldData, fit
-from harness.training.options import Settings, TrainOptions, options_from
-from harness.training.pixels import Statistics
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from harness.training.compute import Compute, ComputeOptions, fingerprint, recorded, resolve, session
+    from harness.training.features import Keeper, predict_logits, statistics_for
+    from harness.training.loop import Fitted, FoldData, fit
+    from harness.training.options import Settings, TrainOptions, options_from
+    from harness.training.pixels import Statistics
+
+FILES = {
+    "compute": ("Compute", "ComputeOptions", "fingerprint", "recorded", "resolve", "session"),
+    "features": ("Keeper", "predict_logits", "statistics_for"),
+    "loop": ("Fitted", "FoldData", "fit"),
+    "options": ("Settings", "TrainOptions", "options_from"),
+    "pixels": ("Statistics",),
+}
 __all__ = [
     "Compute",
     "ComputeOptions",
@@ -33,3 +46,10 @@ __all__ = [
     "session",
     "statistics_for",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for file, names in FILES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{file}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
