@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -73,9 +74,8 @@ def leaks_below(folder: Path) -> list[str]:
                     leak for name in archive.namelist() for leak in leaks(archive.read(name), (path, name))
                 ]
         if path.suffix == ".db":
-            with sqlite3.connect(path) as database:
+            with closing(sqlite3.connect(path)) as database:
                 found += leaks("\n".join(database.iterdump()).encode(), path)
-            database.close()
     return found
 
 

@@ -24,11 +24,15 @@ def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> 
             storage = optuna.storages.RDBStorage(url)
         except ValueError:  # whose words may hold a part of the password
             raise StoreError("Optuna's store cannot be opened: its address cannot be read") from None
-        shown = optuna.create_study(
-            storage=storage, study_name=name, direction=study.direction, load_if_exists=True
-        )
-        for trial in trials[len(shown.trials) :]:
-            shown.add_trial(_frozen(study, trial))
+        try:
+            shown = optuna.create_study(
+                storage=storage, study_name=name, direction=study.direction, load_if_exists=True
+            )
+            for trial in trials[len(shown.trials) :]:
+                shown.add_trial(_frozen(study, trial))
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
         raise StoreError(f"Optuna's store cannot be written: {redacted(first, url)}") from None

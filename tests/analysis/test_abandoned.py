@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from harness.store.store import Store
@@ -68,7 +69,7 @@ def test_what_the_server_has_lost_is_delivered_again(
     for uri in (abandoned(tuned, empty_database), f"sqlite:///{new}", f"sqlite:///{new}"):
         assert deliver.sync(tuned, "small", tracking_uri=uri, storage_url=storage_url) == ""
     assert len(shown(new, tuned.read_study("small"))["runs"]) == 7
-    with sqlite3.connect(new) as connection:
+    with closing(sqlite3.connect(new)) as connection, connection:
         for table in ("metrics", "latest_metrics", "params", "tags", "inputs", "input_tags"):
             connection.execute(f"delete from {table}")
         connection.execute("delete from runs")

@@ -9,6 +9,7 @@ import argparse
 import sqlite3
 import tempfile
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def caught_up(num_points: int, *, folds: int) -> Run:
             started = time.perf_counter()
             tracker.deliver(study.record, study.trials, study.folds, final=True)
             seconds = time.perf_counter() - started
-            with sqlite3.connect(server.database) as connection:
+            with closing(sqlite3.connect(server.database)) as connection:
                 (points,) = connection.execute("select count(*) from metrics").fetchone()
         finally:
             server.close()

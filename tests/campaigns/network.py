@@ -7,6 +7,7 @@ import random
 import signal
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -102,7 +103,7 @@ def _broken_models(victim: Victim, home: Path, *, at_least: int = 0) -> str:
     store = Store(home)
     folds = [store.read_fold(key) for trial in store.read_trials(STUDY_NAME) for key in trial.folds]
     known = {fold.hashes["weights.safetensors"] for fold in folds if fold}
-    with sqlite3.connect(f"file:{victim.server.database}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{victim.server.database}?mode=ro", uri=True)) as connection:
         ready = connection.execute("select artifact_location from logged_models where status = 2").fetchall()
     found = 0
     for (location,) in ready:

@@ -6,6 +6,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from multiprocessing.process import BaseProcess
@@ -131,7 +132,7 @@ def shown(database: Path, study: StudyRecord | None) -> dict[str, Any]:
     import sqlite3
 
     mine = views.study_id(study) if study else ""
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         runs = connection.execute(
             "select r.run_uuid, r.name, r.status from runs r join tags t on t.run_uuid = r.run_uuid "
             "where r.lifecycle_stage = 'active' and t.key = 'harness.study_id' and t.value = ? order by r.name",

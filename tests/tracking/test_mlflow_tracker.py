@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -220,7 +221,7 @@ def test_more_points_than_a_call_takes_arrive_whole(home):
     study, tracker = FakeStudy(home, num_folds=2, num_epochs=300), open_tracker(home)
     study.add_trial()
     deliver(tracker, study)
-    with sqlite3.connect(home / "mlflow.db") as database:
+    with closing(sqlite3.connect(home / "mlflow.db")) as database:
         counts = database.execute("SELECT count(*) FROM metrics WHERE key = 'train_loss'").fetchone()
     assert counts == (600,)
 
@@ -274,7 +275,7 @@ def test_the_tracking_uri_of_the_process_stays_as_it_is(delivered, monkeypatch):
 
 
 def test_the_database_keeps_a_rollback_journal(delivered):
-    with sqlite3.connect(delivered[0].folder / "mlflow.db") as database:
+    with closing(sqlite3.connect(delivered[0].folder / "mlflow.db")) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 import sqlite3
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ def _listening(port: int) -> set[str]:
 
 
 def run_id(home: Path, name: str) -> str:
-    with sqlite3.connect(home / "mlflow.db") as connection:
+    with closing(sqlite3.connect(home / "mlflow.db")) as connection:
         return str(connection.execute("select run_uuid from runs where name = ?", (name,)).fetchone()[0])
 
 
