@@ -61,7 +61,8 @@ def remove(store: Store, found: Sequence[Leftover]) -> None:
             try:
                 stack.enter_context(store.driving(name))
             except StoreError as error:
-                raise StoreError(f"{error}; clean up when it has ended") from None
+                advice = "; clean up when it has ended" if store.is_driven(name) else ""
+                raise StoreError(f"{error}{advice}") from None
         for leftover in found:
             if leftover.path.is_dir():
                 with explaining(leftover.path), suppress(FileNotFoundError):

@@ -32,7 +32,10 @@ def driving(folder: Path) -> Iterator[None]:
         except Timeout:
             raise StoreError(f"study {folder.name} is already being driven by {_holder(holder)}") from None
     try:
-        write_json(holder, _this_process())
+        try:
+            write_json(holder, _this_process())
+        except StoreError:  # a full disk keeps nobody from making room
+            holder.unlink(missing_ok=True)
         yield
     finally:
         holder.unlink(missing_ok=True)
