@@ -134,8 +134,16 @@ def _overfit(_home: Path) -> str:
     compute = training.resolve(training.ComputeOptions())
     # Learned by heart after 26 to 37 epochs from ten seeds on a CPU in fp32: far from the end, where another machine's
     # rounding could decide.
-    plain = {"lr": 0.1, "schedule": "constant", "weight_decay": 0.0, "augment": "none"}
-    options = training.options_from({"epochs": 80, "batch_size": 32, **plain})
+    options = training.options_from(
+        {
+            "epochs": 80,
+            "batch_size": 32,
+            "lr": 0.1,
+            "schedule": "constant",
+            "weight_decay": 0.0,
+            "augment": "none",
+        }
+    )
     with training.session(compute):
         torch.manual_seed(0)
         model = models.build("resnet", 1, 8, 10, {"depth": 2, "width": 8})
