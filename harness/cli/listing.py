@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from harness.config import catalog
-from harness.config.catalog import Entry, Option
+from harness.config.catalog import Entry
+from harness.config.signatures import Option
 from harness.errors import UsageError, did_you_mean
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
@@ -17,6 +18,8 @@ def table(kind: str, name: str | None) -> Table:
             raise UsageError(f"harness list {kind} takes no name; models and datasets do")
         if name not in entries:
             raise UsageError(f"no {kind.rstrip('s')} {name!r}{did_you_mean(name, list(entries))}")
+        if problem := entries[name].problem:
+            raise UsageError(problem)
         return _options(entries[name].options)
     if kind == "studies":
         found = catalog.studies().items()
@@ -30,12 +33,16 @@ def table(kind: str, name: str | None) -> Table:
         return _options((catalog.train_options() if kind == "train" else catalog.compute_options()).values())
     if kind == "models":
         return ("name", "what it is", "parameters", "source", "options"), [
-            (entry.name, entry.summary, entry.parameters, entry.source, _names(entry))
+            (entry.name, _what(entry), entry.parameters, entry.source, _names(entry))
             for entry in catalog.models().values()
         ]
     return ("name", "what it is", "source", "options"), [
-        (entry.name, entry.summary, entry.source, _names(entry)) for entry in catalog.datasets().values()
+        (entry.name, _what(entry), entry.source, _names(entry)) for entry in catalog.datasets().values()
     ]
+
+
+def _what(entry: Entry) -> str:
+    return f"broken: {entry.problem}" if entry.problem else entry.summary
 
 
 def _names(entry: Entry) -> str:

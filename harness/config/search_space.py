@@ -2,11 +2,12 @@
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 from harness.config import catalog
-from harness.config.catalog import Option
 from harness.config.settings import Choice, Range
+from harness.config.signatures import Option, without_younger
 from harness.config.study_file import Study
 from harness.records import Scalar, Values
 
@@ -31,9 +32,14 @@ def section(values: Values, part: str) -> Values:
     return {path.partition(".")[2]: value for path, value in values.items() if path.startswith(part + ".")}
 
 
+def without_younger_defaults(values: Values) -> Values:
+    """A trial's values, without those of younger options that have their default: see signatures.Younger."""
+    return without_younger(values, [replace(option, name=path) for path, option in _options(values).items()])
+
+
 def defaults(study: Study) -> Values:
     """What somebody would use who did not tune: each option's own default, or the searched value next to it."""
-    options = _options(study)
+    options = _options({"model.name": study.model["name"]})
     return {path: _nearest(setting, options[path].default) for path, setting in searched(study).items()}
 
 
@@ -82,9 +88,10 @@ def num_trials(study: Study) -> int:
     return 1 if not searched(study) else study.search.trials
 
 
-def _options(study: Study) -> dict[str, Option]:
-    model = catalog.models()[str(study.model["name"])]
-    options = {f"model.{option.name}": option for option in model.options}
+def _options(values: Values) -> dict[str, Option]:
+    """What is declared of a trial's values; of a model that is gone, nothing."""
+    model = catalog.models().get(str(values.get("model.name")))
+    options = {f"model.{option.name}": option for option in (model.options if model else ())}
     return options | {f"train.{name}": option for name, option in catalog.train_options().items()}
 
 

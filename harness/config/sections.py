@@ -1,19 +1,40 @@
-"""The fixed sections of a study file, `cv` and `search`: what may be set, and within which limits."""
+"""The fixed sections of a study file, `cv` and `search`: what may be set, and within which limits.
+
+Every field makes a study what it is, but for those marked with Budget: a new one need not be named anywhere else.
+"""
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.config.settings import Choice, Range, Setting
+from harness.config.signatures import Younger
 from harness.errors import Problem
+from harness.records import Scalar
 
 MAX_GRID = 100_000  # as many as search.trials may be
 
 
+@dataclass(frozen=True)
+class Budget:
+    """Marks a field that says how far a study goes, not what it is: it may change from one run to the next."""
+
+
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def defining(self) -> dict[str, Any]:
+        """The fields that make a study what it is: all but its budget, and of younger ones those that are set."""
+        return {
+            name: getattr(self, name)
+            for name, field in type(self).model_fields.items()
+            if Budget() not in field.metadata
+            and not (Younger() in field.metadata and getattr(self, name) == field.default)
+        }
 
 
 class Cv(Section):
@@ -33,24 +54,17 @@ class Search(Section):
     on it, and never on the number of workers.   timeout_minutes: no new trial is begun after it.
     rung: share of the epochs of a short training on fold 0 that comes first and may stop a trial; null is none. It
     pays from some 20 trials on: the study has to learn first what a short training foretells.
+    options: those of the sampler and of the racing rule, which stand beside the others in a study file.
     """
 
-    trials: int = Field(default=20, ge=1, le=100_000)
-    sampler: Literal["tpe", "random", "gp", "grid"] = "tpe"
-    racing: Literal["forgiving", "paired", "median", "none"] = "paired"
-    rung: float | None = Field(default=None, gt=0, lt=1, strict=False)
+    trials: Annotated[int, Budget()] = Field(default=20, ge=1, le=100_000)
+    sampler: str = "tpe"
+    racing: str = "paired"
+    rung: Annotated[float | None, Younger()] = Field(default=None, gt=0, lt=1, strict=False)
     seed: int = Field(default=0, ge=0, lt=2**63)
     batch: int = Field(default=4, ge=1, le=256)
-    timeout_minutes: float | None = Field(default=None, gt=0, strict=False)
-
-
-def least_trials(racing: str, num_folds: int) -> int:
-    """How many trials a study needs so that its racing rule can ever stop one, beside the first."""
-    if racing == "median":
-        return 6  # it compares with five others
-    if racing == "paired":
-        return 2 + -(-4 // (num_folds - 1))  # it needs a variance with four degrees of freedom
-    return 1
+    timeout_minutes: Annotated[float | None, Budget()] = Field(default=None, gt=0, strict=False)
+    options: dict[str, Scalar] = {}
 
 
 def search_problems(search: Search, cv: Cv, settings: Mapping[str, Setting]) -> list[Problem]:
@@ -77,7 +91,9 @@ def _grid_problems(settings: Mapping[str, Setting]) -> list[Problem]:
 
 
 def _racing_problems(search: Search, cv: Cv) -> list[Problem]:
-    least = least_trials(search.racing, cv.folds)
+    # Looked up by name, as a model is: the rules stand in a room above this one.
+    rule = import_module("harness.search.racing").rule_of(search)
+    least: int = rule.least_trials(cv.folds)
     if "racing" not in search.model_fields_set or search.trials >= least:
         return []  # the default may well have nothing to do
     why = f"{search.racing} can stop nothing before trial {least - 1} with {cv.folds} folds"

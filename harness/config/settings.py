@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.config.catalog import Option
+from harness.config.signatures import Option
 from harness.errors import Problem, did_you_mean
 from harness.records import Map, Scalar
 

@@ -7,14 +7,13 @@ all problems of a file are reported together.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from harness.config import catalog
-from harness.config.catalog import Option
 from harness.config.sections import Cv, Search, Section, search_problems
 from harness.config.settings import (
     PLACES,
@@ -26,6 +25,7 @@ from harness.config.settings import (
     parse_setting,
     without_places,
 )
+from harness.config.signatures import Option, without_younger
 from harness.config.yaml import MAX_BYTES, parse_value, parse_yaml, question, refuse_secrets
 from harness.errors import Problem, StudyError, did_you_mean
 from harness.records import Scalar
@@ -65,26 +65,50 @@ class Study(Section):
         return {f"{part}.{name}": setting for part, names in maps.items() for name, setting in names.items()}
 
     def definition(self) -> dict[str, Any]:
-        """What makes this study this one, as JSON: all but its budget and where its data lie."""
-        document: dict[str, Any] = self.model_dump(include={"compute", "cv", "objective"})
-        if not document["compute"]["cuda_graph"]:  # younger than some studies that go on
-            del document["compute"]["cuda_graph"]
-        if self.measures:
-            document["compute"] = "auto"
-        document["data"] = {
-            name: without_places(value) for name, value in self.data.items() if name not in PLACES
+        """What makes this study this one, as JSON: every section, but for its budget and where its data lie."""
+        return {part: "auto" if self._is_measured(part) else self._defining(part) for part in SECTIONS}
+
+    def _is_measured(self, part: str) -> bool:
+        return part == "compute" and self.measures
+
+    def _defining(self, part: str) -> Any:
+        """What of a section belongs to the definition."""
+        section = getattr(self, part)
+        if isinstance(section, str):
+            return section
+        if isinstance(section, Section):
+            section = section.defining()
+            section |= section.pop("options", {})
+        return {
+            name: as_json(without_places(value))
+            for name, value in without_younger(section, self._options(part)).items()
+            if (part, name) not in [("data", place) for place in PLACES]
         }
-        for part, names in (("model", self.model), ("train", self.train)):
-            document[part] = {name: as_json(setting) for name, setting in names.items()}
-        document["search"] = {
-            name: getattr(self.search, name) for name in ("sampler", "racing", "seed", "batch")
-        }
-        if self.search.rung is not None:
-            document["search"]["rung"] = self.search.rung
-        return document
+
+    def _options(self, part: str) -> Iterable[Option]:
+        """What is declared of a section's options."""
+        match part:
+            case "model":
+                return catalog.models()[str(self.model["name"])].options
+            case "data":
+                return catalog.datasets()[str(self.data["name"])].options
+            case "train":
+                return catalog.train_options().values()
+            case "compute":
+                return catalog.compute_options().values()
+            case "search":
+                return search_options(self.search.racing, self.search.sampler).values()
+            case _:
+                return ()
 
     def definition_hash(self) -> str:
         return hashlib.sha256(json.dumps(self.definition(), sort_keys=True).encode()).hexdigest()
+
+
+def search_options(racing: str, sampler: str) -> dict[str, Option]:
+    """The options that the racing rule and the sampler bring with them."""
+    entries = (catalog.racing_rules().get(racing), catalog.samplers().get(sampler))
+    return {option.name: option for entry in entries if entry for option in entry.options}
 
 
 def load_study_file(name: str, overrides: Sequence[str] = ()) -> Study:
@@ -181,7 +205,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     _only_fixed("data", data, "all trials of a study meet the same images", problems)
     _only_fixed("compute", compute, "all trials of a study are computed the same way", problems)
     cv = _validated(Cv, "cv", sections["cv"], problems)
-    search = _validated(Search, "search", sections["search"], problems)
+    search = _search(sections["search"], problems)
     objective = document.get("objective", "accuracy")
     metrics = catalog.metrics()
     if not isinstance(objective, str) or objective not in metrics:
@@ -224,9 +248,45 @@ def _named(
         said = f"unknown {kind} {name!r}" if name is not None else f"must name a {kind}"
         problems.append(Problem(f"{part}.name", said + did_you_mean(str(name), list(entries))))
         return {}
+    if entries[name].problem:
+        problems.append(Problem(f"{part}.name", entries[name].problem))
+        return {}
     rest = {key: value for key, value in given.items() if key != "name"}
     options = {option.name: option for option in entries[name].options}
     return {"name": name, **_bind(part, rest, options, f"option of {name}", problems)}
+
+
+def _search(given: dict[str, Any], problems: list[Problem]) -> Search | None:
+    """The section with what its racing rule and its sampler, chosen by name, add to it."""
+    known = {"racing": catalog.racing_rules(), "sampler": catalog.samplers()}
+    chosen = {part: str(given.get(part, Search.model_fields[part].default)) for part in known}
+    unknown = [part for part in known if chosen[part] not in known[part]]
+    problems += [
+        Problem(
+            f"search.{part}", f"unknown value {chosen[part]!r}{did_you_mean(chosen[part], list(known[part]))}"
+        )
+        for part in unknown
+    ]
+    own = Search.model_fields.keys() - {"options"}
+    options = search_options(**chosen)
+    rest = {key: value for key, value in given.items() if key not in own}
+    for key in [key for key in rest if key not in options]:
+        del rest[key]
+        having = [
+            f"{part} {name}"
+            for part, entries in known.items()
+            for name, entry in entries.items()
+            if key in [option.name for option in entry.options]
+        ]
+        said = f"is an option of {' and '.join(having)} only" if having else "unknown search option"
+        guess = "" if having else did_you_mean(str(key), [*own, *options])
+        problems.append(Problem(f"search.{key}", said + guess))
+    bound = _bind("search", rest, options, "search option", problems)
+    _only_fixed("search", bound, "a study has one search", problems)
+    if unknown or any(isinstance(value, Choice | Range) for value in bound.values()):
+        return None
+    own_values = {key: value for key, value in given.items() if key in own}
+    return _validated(Search, "search", {**own_values, "options": bound}, problems)
 
 
 def _bind(

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from harness.config.catalog import Between
+from harness.config.signatures import Between
 from harness.data.holdout import hold_out
 from harness.data.images import Images
 from harness.errors import DataError

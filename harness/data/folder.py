@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from harness.config.catalog import Between
+from harness.config.signatures import Between
 from harness.data import grouping, near_duplicates
 from harness.data.cache import cached, opened
 from harness.data.decoding import DECODER, UnreadableError, decode

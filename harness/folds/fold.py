@@ -56,8 +56,9 @@ class TrainedFold:
 
 
 def task_values(values: Values) -> Values:
-    """The values that reach the training: all but the ones that only say what is kept of it."""
-    return {path: value for path, value in values.items() if path != "train.keep_models"}
+    """The values that reach the training: without what only says what is kept of it, and without younger defaults."""
+    kept = search_space.without_younger_defaults(values)
+    return {path: value for path, value in kept.items() if path != "train.keep_models"}
 
 
 def train_fold(

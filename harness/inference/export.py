@@ -6,8 +6,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,22 +15,14 @@ import numpy as np
 from harness import __version__
 from harness.errors import CheckFailed, HarnessError, StoreError, UsageError
 from harness.files import telling_disk_trouble, write_file
+from harness.inference import export_onnx
+from harness.inference.export_onnx import INPUT, OUTPUT, File, Run
 from harness.inference.model import TrialModel, load_trial_model
 from harness.store.model_files import SCHEMA, statistics_of, write_document
 
 Kind = Literal["onnx", "pt2", "safetensors"]
-Run = Callable[[np.ndarray], np.ndarray]
 TOLERANCE = 1e-4  # of a probability
 NUM_IMAGES = 64
-INPUT, OUTPUT = "images", "probabilities"
-
-
-@dataclass(frozen=True)
-class File:
-    """content: of the file.   run: computes with this very content."""
-
-    content: bytes
-    run: Run
 
 
 def export(
@@ -105,8 +96,6 @@ def _in_fp32(model: TrialModel) -> TrialModel:
 def _made(model: TrialModel, kind: Kind, document: dict[str, Any]) -> File:
     """Raises HarnessError in one line for whatever torch cannot export."""
     if kind == "onnx":
-        from harness.inference import export_onnx
-
         export_onnx.require()
     try:
         with warnings.catch_warnings(action="ignore"):

@@ -2,15 +2,26 @@
 
 import json
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from harness.errors import UsageError
-from harness.inference.export import INPUT, OUTPUT, File
 
+Run = Callable[[np.ndarray], np.ndarray]
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+INPUT, OUTPUT = "images", "probabilities"  # of every exported file
+
+
+@dataclass(frozen=True)
+class File:
+    """content: of the file.   run: computes with this very content."""
+
+    content: bytes
+    run: Run
 
 
 def require() -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.config.catalog import Between
+from harness.config.signatures import Between
 
 EVALUATION_BATCH = 128  # every image has kernels of its own, so memory grows with the batch
 NORMS: dict[str, Callable[[int], list[nn.Module]]] = {

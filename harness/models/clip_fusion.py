@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.config.catalog import Between
+from harness.config.signatures import Between
 from harness.errors import HarnessError, UsageError
 from harness.models import clip_encoders
 from harness.models.frozen import FrozenModel, Keep

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from torch import nn
 
-from harness.config.catalog import Between
+from harness.config.signatures import Between
 
 
 def build(

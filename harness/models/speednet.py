@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.config.catalog import Between
+from harness.config.signatures import Between
 
 
 def build(

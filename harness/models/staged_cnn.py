@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import torch
 from torch import nn
 
-from harness.config.catalog import Between
+from harness.config.signatures import Between
 
 REDUCTION = 8  # channels per hidden unit of an attention; Hu et al. found 4 to 32 about equally good
 OPEN = 2.0  # first bias of an attention: factors near 0.9. From 0.5 on, six blocks without norm did not begin to learn.

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import nn
 
-from harness.config.catalog import Between
+from harness.config.signatures import Between
 from harness.errors import UsageError, did_you_mean
 from harness.models import transfer
 from harness.models.transfer import Backbone, Preprocessing, Source

@@ -19,7 +19,7 @@ from harness.folds.train_folds import Scheduler
 from harness.folds.worker import FoldFailure
 from harness.records import Epoch, FoldRecord, TrialRecord, best_of
 from harness.scoring.standard_errors import corrected_standard_error
-from harness.search.racing import RULES, Field, Rule, stops_at_rung
+from harness.search.racing import Field, rule_of, stops_at_rung
 from harness.search.sampling import Asker
 from harness.store.store import Store
 
@@ -172,7 +172,7 @@ class _Heat:
         self.driver = driver
         self.num_folds = driver.study.cv.folds
         self.sign = 1 if driver.study.direction == "maximize" else -1
-        self.rule: Rule = RULES[driver.study.search.racing]()
+        self.rule = rule_of(driver.study.search)
         self.steps = [*([RUNG] if driver.study.search.rung else []), *range(self.num_folds)]
         self.tasks = {
             (trial.number, step): driver.make_task(trial, step) for trial in trials for step in self.steps
@@ -245,14 +245,16 @@ class _Heat:
 
     def _stops(self, trial: TrialRecord, scores: Sequence[float]) -> str:
         """Why the trial should stop, judged by the trials before it alone."""
+        if len(scores) == self.num_folds:
+            return ""
         earlier = self.driver.trials[: trial.number]
         best = best_of(earlier, self.driver.study.direction)
-        if best is None or len(scores) == self.num_folds:
-            return ""
         raced = [other for other in earlier if other.scores]
-        rungs = [other.rung_score for other in raced if other.rung_score is not None]
         field = Field(
-            self._signed(best.scores), [self._signed(other.scores) for other in raced], self._signed(rungs)
+            self.num_folds,
+            incumbent=self._signed(best.scores if best else ()),
+            earlier=[self._signed(other.scores) for other in raced],
+            rungs=self._signed([other.rung_score for other in raced if other.rung_score is not None]),
         )
         if scores:
             return self.rule.stops(self._signed(scores), field)
@@ -262,7 +264,7 @@ class _Heat:
         return [self.sign * score for score in scores]
 
     def _may_go_on(self, number: int) -> bool:
-        """Whether a trial that is not yet its turn would be stopped by what is known now."""
+        """Whether what is known now leaves a trial in the race whose turn has not come yet."""
         return self._decide(self.driver.trials[number]).state == "running"
 
     def _summary(self, trial: TrialRecord, records: list[FoldRecord]) -> TrialRecord:

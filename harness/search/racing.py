@@ -1,38 +1,48 @@
-"""Racing: after each fold, whether a trial may still win. One rule, one class.
+"""Racing: after each fold, whether a trial may still win. One rule, one class; its fields are its options.
 
-A rule compares with the incumbent, the best trial so far that has all its folds. Scores come to it such that
+Most rules compare with the incumbent, the best trial so far that has all its folds. Scores come to a rule such that
 higher is better, and only of trials with smaller numbers, so a decision never depends on what happened to be done.
+An option stands in the study file's `search:` and is read from the field's annotation, as those of training are.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import median
+from typing import Annotated
 
-CONFIDENCE = 0.95  # that a trial loses, before the paired rule stops it
+from harness.config.sections import Search
+from harness.config.signatures import Between, Younger
+
 LEAST_FREEDOM = 4  # degrees of freedom of a variance, below which the paired rule and the rung keep still
 RUNG_CONFIDENCE = 0.975  # that a trial loses, before its short training stops it
-WARM_UP = 5  # trials that the median rule must know
 
 
 @dataclass(frozen=True)
 class Field:
     """The trials before: scores per fold, in fold order, of the incumbent and of all that trained a fold.
 
+    num_folds: of a trial that has all.   incumbent: empty as long as no trial has all its folds.
     rungs: what those trials scored after their short trainings, in the same order, where there are such.
     """
 
+    num_folds: int
     incumbent: Sequence[float]
     earlier: Sequence[Sequence[float]]
     rungs: Sequence[float] = ()
 
 
+@dataclass(frozen=True)
 class Rule(ABC):
-    """A racing rule."""
+    """A racing rule. It judges every trial, the first one too."""
 
     @abstractmethod
     def stops(self, scores: Sequence[float], field: Field) -> str:
         """Why the trial should go no further, or "".   scores: of the folds it has, fewer than all, at least one."""
+
+    def least_trials(self, num_folds: int) -> int:
+        """How many trials a study needs so that the rule can ever stop one."""
+        return 1
 
 
 class Never(Rule):
@@ -49,14 +59,19 @@ class Forgiving(Rule):
     """
 
     def stops(self, scores: Sequence[float], field: Field) -> str:
+        if not field.incumbent:
+            return ""
         mean, worst = _mean(scores), min(field.incumbent)
         if mean >= worst:
             return ""
         return f"{_so_far(scores, field)} is worse than the best trial's worst fold, {abs(worst):.4f}"
 
 
+@dataclass(frozen=True)
 class Paired(Rule):
     """Stop when the final mean lies below the incumbent's with 95 % probability, judged fold by fold.
+
+    confidence: that probability.
 
     Differences to the incumbent on the same folds leave out what is hard about a fold. Their variance is pooled over
     this trial and all before it. After n of k folds the final mean difference lies around the one so far with
@@ -64,28 +79,42 @@ class Paired(Rule):
     Source: races by paired differences, Moore and Lee 1994; the variance is that of sampling without replacement.
     """
 
+    confidence: Annotated[float, Between(0.5, 0.9999), Younger()] = 0.95
+
+    def least_trials(self, num_folds: int) -> int:
+        return 2 + -(
+            -LEAST_FREEDOM // (num_folds - 1)
+        )  # the first trial, those of the variance, and one to stop
+
     def stops(self, scores: Sequence[float], field: Field) -> str:
         variance, freedom = _paired_variance([*field.earlier, scores], field.incumbent)
         if freedom < LEAST_FREEDOM:
             return ""
         from scipy.special import stdtrit
 
-        n, k, gap = len(scores), len(field.incumbent), _mean(_differences(scores, field.incumbent))
-        margin = float(stdtrit(freedom, CONFIDENCE)) * (variance * (1 / n - 1 / k)) ** 0.5
+        n, k, gap = len(scores), field.num_folds, _mean(_differences(scores, field.incumbent))
+        margin = float(stdtrit(freedom, self.confidence)) * (variance * (1 / n - 1 / k)) ** 0.5
         if gap + margin >= 0:
             return ""
         return f"{_so_far(scores, field)} is {-gap:.4f} behind the best trial, more than chance explains ({margin:.4f})"
 
 
+@dataclass(frozen=True)
 class Median(Rule):
     """Stop when the mean so far is below the median of the earlier trials' means over the same folds.
 
+    warm_up: trials that it must know.
     Source: Golovin et al. 2017, Google Vizier, section 3.2.2; Optuna's MedianPruner keeps still for five trials, too.
     """
 
+    warm_up: Annotated[int, Between(1, 1000), Younger()] = 5
+
+    def least_trials(self, num_folds: int) -> int:
+        return self.warm_up + 1
+
     def stops(self, scores: Sequence[float], field: Field) -> str:
         peers = [_mean(trial[: len(scores)]) for trial in field.earlier if len(trial) >= len(scores)]
-        if len(peers) < WARM_UP or _mean(scores) >= median(peers):
+        if not field.incumbent or len(peers) < self.warm_up or _mean(scores) >= median(peers):
             return ""
         return (
             f"{_so_far(scores, field)} is below the median of {len(peers)} trials, {abs(median(peers)):.4f}"
@@ -95,13 +124,24 @@ class Median(Rule):
 RULES: dict[str, type[Rule]] = {"none": Never, "forgiving": Forgiving, "paired": Paired, "median": Median}
 
 
+def rule_of(search: Search) -> Rule:
+    """The racing rule that a study asks for, with its options."""
+    kind = RULES[search.racing]
+    names = {field.name for field in fields(kind)}
+    return kind(**{name: value for name, value in search.options.items() if name in names})
+
+
 def stops_at_rung(score: float, field: Field) -> str:
     """Why a trial should get no fold at full length, or "".   score: of fold 0 after its short training.
+
+    field: its `rungs` are of the trials in `earlier`, one each.
 
     What fold 0 will score is predicted from the short training by the line through the trials before (least squares),
     and what that says of the final mean by their paired differences. The trial stops if it then loses to the best
     trial with 97.5 % probability: the line has to show what a short training is worth here, before it counts.
     """
+    if not field.incumbent:
+        return ""
     variance, freedom = _paired_variance(field.earlier, field.incumbent)
     firsts = [trial[0] for trial in field.earlier]
     points = len(firsts)
@@ -118,7 +158,7 @@ def stops_at_rung(score: float, field: Field) -> str:
         points - 2
     )
     error = residuals * (1 + 1 / points + (score - centre) ** 2 / spread)
-    error += variance * (1 - 1 / len(field.incumbent))
+    error += variance * (1 - 1 / field.num_folds)
     margin = float(stdtrit(points - 2, RUNG_CONFIDENCE)) * error**0.5
     if line + margin >= field.incumbent[0]:
         return ""
@@ -143,4 +183,4 @@ def _mean(scores: Sequence[float]) -> float:
 
 
 def _so_far(scores: Sequence[float], field: Field) -> str:
-    return f"mean {abs(_mean(scores)):.4f} after {len(scores)} of {len(field.incumbent)} folds"
+    return f"mean {abs(_mean(scores)):.4f} after {len(scores)} of {field.num_folds} folds"

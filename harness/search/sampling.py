@@ -6,16 +6,105 @@ number): one that only keeps its first seed would repeat its start-up points aft
 """
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Annotated, Any
 
 from harness.config import search_space
+from harness.config.sections import Search
+from harness.config.signatures import Between, Younger
 from harness.config.study_file import Study
 from harness.records import TrialRecord, Values
 from harness.seeds import seed_for
 
-STARTUP_TRIALS = 10  # TPE's own default: that many random trials before it models anything
 LEAST_FOR_IMPORTANCES = 8  # trials
+
+
+@dataclass(frozen=True)
+class Sampler(ABC):
+    """Where values come from. One sampler, one class; its fields are its options in the study file's `search:`."""
+
+    @abstractmethod
+    def ask(self, asker: "Asker", number: int) -> Values:
+        """The values of trial `number`, 1 or more, for the first has the defaults; the asker then has it as running."""
+
+
+class OptunaSampler(Sampler):
+    """One of Optuna's samplers, made anew for every trial."""
+
+    @abstractmethod
+    def make(self, seed: int) -> Any:
+        """The sampler.   seed: 32 bits."""
+
+    def ask(self, asker: "Asker", number: int) -> Values:
+        with _quiet():
+            seed = seed_for(asker.study.search.seed, "sampler", number) % 2**32
+            asker.optuna.sampler = self.make(seed)
+            params: Values = asker.optuna.ask(fixed_distributions=asker.distributions).params
+        return {path: params[path] for path in asker.distributions}
+
+
+@dataclass(frozen=True)
+class Tpe(OptunaSampler):
+    """Models where good and bad trials lie (multivariate TPE).
+
+    startup_trials: random ones, before it models anything; ten is Optuna's own default.
+    Source: Bergstra, Bardenet, Bengio and Kégl 2011, Algorithms for hyper-parameter optimization.
+    """
+
+    startup_trials: Annotated[int, Between(1, 1000), Younger()] = 10
+
+    def make(self, seed: int) -> Any:
+        import optuna
+
+        return optuna.samplers.TPESampler(
+            seed=seed, n_startup_trials=self.startup_trials, multivariate=True, constant_liar=True
+        )
+
+
+class Random(OptunaSampler):
+    """Every trial independent of the others."""
+
+    def make(self, seed: int) -> Any:
+        import optuna
+
+        return optuna.samplers.RandomSampler(seed=seed)
+
+
+@dataclass(frozen=True)
+class Gp(OptunaSampler):
+    """A Gaussian process, which takes noise into account.
+
+    startup_trials: random ones, before it models anything.
+    """
+
+    startup_trials: Annotated[int, Between(1, 1000), Younger()] = 10
+
+    def make(self, seed: int) -> Any:
+        import optuna
+
+        return optuna.samplers.GPSampler(
+            seed=seed, n_startup_trials=self.startup_trials, deterministic_objective=False
+        )
+
+
+class Grid(Sampler):
+    """Every combination of the searched values, the last name changing fastest."""
+
+    def ask(self, asker: "Asker", number: int) -> Values:
+        return asker.pending(asker.grid_after_defaults[number - 1])
+
+
+SAMPLERS: dict[str, type[Sampler]] = {"tpe": Tpe, "random": Random, "gp": Gp, "grid": Grid}
+
+
+def sampler_of(search: Search) -> Sampler:
+    """The sampler that a study asks for, with its options."""
+    kind = SAMPLERS[search.sampler]
+    names = {field.name for field in fields(kind)}
+    return kind(**{name: value for name, value in search.options.items() if name in names})
 
 
 class Asker:
@@ -25,30 +114,29 @@ class Asker:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._study = study
-        self._distributions = search_space.distributions(study)
-        self._grid = _grid_after_defaults(study) if study.search.sampler == "grid" else []
-        with _quiet():
-            self._optuna = optuna.create_study(direction=study.direction, sampler=_sampler(study, 0))
+        self.study = study
+        self.distributions = search_space.distributions(study)
+        self.optuna = optuna.create_study(direction=study.direction)
+        self._sampler = sampler_of(study.search)
+
+    @cached_property
+    def grid_after_defaults(self) -> list[Values]:
+        first = search_space.defaults(self.study)
+        return [point for point in search_space.grid(self.study) if point != first]
 
     def ask(self, number: int) -> Values:
         """Values for the next trial, which must have this number."""
-        assert number == len(self._optuna.trials), "trials are asked for in the order of their numbers"
+        assert number == len(self.optuna.trials), "trials are asked for in the order of their numbers"
         if number == 0:
-            return self.pending(search_space.defaults(self._study))
-        if self._grid:
-            return self.pending(self._grid[number - 1])
-        with _quiet():
-            self._optuna.sampler = _sampler(self._study, number)
-            params: Values = self._optuna.ask(fixed_distributions=self._distributions).params
-        return {path: params[path] for path in self._distributions}
+            return self.pending(search_space.defaults(self.study))
+        return self._sampler.ask(self, number)
 
     def pending(self, params: Values) -> Values:
         """Take a trial whose values are known already as asked for."""
         from optuna.trial import TrialState, create_trial
 
-        self._optuna.add_trial(
-            create_trial(state=TrialState.RUNNING, params=params, distributions=self._distributions)
+        self.optuna.add_trial(
+            create_trial(state=TrialState.RUNNING, params=params, distributions=self.distributions)
         )
         return params
 
@@ -58,19 +146,19 @@ class Asker:
 
         score = trial.mean if trial.mean is not None else trial.rung_score
         if trial.state == "failed" or score is None:
-            self._optuna.tell(trial.number, state=TrialState.FAIL)
+            self.optuna.tell(trial.number, state=TrialState.FAIL)
         else:
-            self._optuna.tell(trial.number, score)
+            self.optuna.tell(trial.number, score)
 
     def importances(self) -> dict[str, float]:
         """Share of each searched name in the spread of the scores (PED-ANOVA); empty while too few are known."""
         import optuna
 
-        complete = [trial for trial in self._optuna.trials if trial.state.is_finished() and trial.values]
+        complete = [trial for trial in self.optuna.trials if trial.state.is_finished() and trial.values]
         if len(complete) < LEAST_FOR_IMPORTANCES or len({trial.value for trial in complete}) < 2:
             return {}
         with _quiet():
-            return dict(optuna.importance.get_param_importances(self._optuna))
+            return dict(optuna.importance.get_param_importances(self.optuna))
 
 
 def replay(study: Study, trials: Sequence[TrialRecord]) -> Asker:
@@ -80,26 +168,6 @@ def replay(study: Study, trials: Sequence[TrialRecord]) -> Asker:
         asker.pending(trial.params)
         asker.tell(trial)
     return asker
-
-
-def _grid_after_defaults(study: Study) -> list[Values]:
-    first = search_space.defaults(study)
-    return [point for point in search_space.grid(study) if point != first]
-
-
-def _sampler(study: Study, number: int) -> Any:
-    import optuna
-
-    seed = seed_for(study.search.seed, "sampler", number) % 2**32
-    if study.search.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    if study.search.sampler == "gp":
-        return optuna.samplers.GPSampler(
-            seed=seed, n_startup_trials=STARTUP_TRIALS, deterministic_objective=False
-        )
-    return optuna.samplers.TPESampler(
-        seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True
-    )
 
 
 class _quiet(warnings.catch_warnings):  # noqa: N801 - a context manager, used as a word

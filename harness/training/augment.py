@@ -12,7 +12,7 @@ from typing import Annotated, Literal, assert_never
 import numpy as np
 import torch
 
-from harness.config.catalog import Between
+from harness.config.signatures import Between
 from harness.seeds import seed_for
 from harness.training import distort
 

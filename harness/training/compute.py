@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, assert_never
 import torch
 
 from harness import profiler
-from harness.config.catalog import Between
+from harness.config import catalog
+from harness.config.signatures import Between, Younger, without_younger
 from harness.errors import HarnessError, TrialError
 
 
@@ -33,7 +34,7 @@ class ComputeOptions:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: bool = True
     threads: Annotated[int, Between(1, 256)] = 1
-    cuda_graph: bool = False
+    cuda_graph: Annotated[bool, Younger()] = False
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,8 @@ def resolve(options: ComputeOptions) -> Compute:
 
 
 def recorded(compute: Compute) -> dict[str, Any]:
-    """What records and the keys of folds say of it: no word of a graph without one, as before there were any."""
-    found = asdict(compute)
-    if not compute.cuda_graph:
-        del found["cuda_graph"]
-    return found
+    """What records and the keys of folds say of it: nothing of younger options that have their default."""
+    return without_younger(asdict(compute), catalog.compute_options().values())
 
 
 @contextmanager

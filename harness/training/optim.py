@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from harness.config.catalog import Between
+from harness.config.signatures import Between
 
 log = logging.getLogger(__name__)
 

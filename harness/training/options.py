@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-from harness.config.catalog import Between
+from harness.config.signatures import Between
 from harness.errors import UsageError, did_you_mean
 from harness.records import Scalar
 from harness.training.augment import AugmentOptions

@@ -77,13 +77,19 @@ def simulate(known: Recording, order: Sequence[int], rule: Rule, rung: float | N
         if rung is not None:
             spent += known.rung_seconds[rung][trial]
             trained += rung
-            if incumbent and stops_at_rung(known.rungs[rung][trial], Field(incumbent, earlier, rungs)):
+            if incumbent and stops_at_rung(
+                known.rungs[rung][trial], Field(num_folds, incumbent, earlier, rungs)
+            ):
                 continue
         done = 0
         for fold in range(num_folds):
             done = fold + 1
             spent += known.seconds[trial][fold]
-            if incumbent and done < num_folds and rule.stops(scores[:done], Field(incumbent, earlier)):
+            if (
+                incumbent
+                and done < num_folds
+                and rule.stops(scores[:done], Field(num_folds, incumbent, earlier))
+            ):
                 break
         trained += done
         earlier.append(scores[:done])

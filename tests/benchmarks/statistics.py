@@ -121,7 +121,9 @@ def race(right: np.ndarray, rule: str) -> np.ndarray:
     best: list[float] = []
     for trial in scores:
         stops = (
-            n for n in range(1, FOLDS) if best and RULES[rule]().stops(trial[:n], Field(best, tuple(seen)))
+            n
+            for n in range(1, FOLDS)
+            if best and RULES[rule]().stops(trial[:n], Field(FOLDS, best, tuple(seen)))
         )
         seen.append(trial[: next(stops, FOLDS)])
         if len(seen[-1]) == FOLDS and sum(trial) > sum(best):

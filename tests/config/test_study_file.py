@@ -1,14 +1,20 @@
 """Study files: what is accepted, and every problem told at once with its place and a way out."""
 
 import json
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from harness.config import catalog
+from harness.config.sections import Search
 from harness.config.settings import Choice, Range
+from harness.config.signatures import Option
 from harness.config.study_file import load_study_file
 from harness.errors import StudyError
+from harness.folds.fold import task_values
+from harness.search.racing import RULES
+from harness.search.sampling import SAMPLERS
 from tests.conftest import STUDY
 
 
@@ -87,7 +93,14 @@ def test_all_problems_of_a_file_are_told_together(study_file: Path) -> None:
         ("log: true", "log: true, step: 0.1", "cannot be combined with log"),
         ("name: digits", "name: digits, test_fraction: [0.1, 0.2]", "must be one value: all trials"),
         ("trials: 4", "trials: many", "search.trials"),
-        ("trials: 4", "trials: 4, sampler: tpee", "must be 'tpe', 'random', 'gp' or 'grid'"),
+        ("trials: 4", "trials: 4, sampler: tpee", "unknown value 'tpee'; did you mean 'tpe'?"),
+        ("trials: 4", "trials: 4, racing: 1", "unknown value '1'; (forgiving, median, none, paired)"),
+        ("trials: 4", "trials: 4, options: {}", "unknown search option; (batch,"),
+        ("trials: 4", "trials: 4, 3: 4", "search.3   unknown search option"),
+        ("trials: 4", "trials: 4, confidence: 2", "must be a number >= 0.5 and <= 0.9999 (got 2)"),
+        ("trials: 4", "trials: 4, confidence: [0.8, 0.9]", "must be one value: a study has one search"),
+        ("trials: 4", "trials: 4, racing: none, confidence: 0.9", "is an option of racing paired only"),
+        ("trials: 4", "trials: 4, sampler: random, startup_trials: 5", "sampler tpe and sampler gp only"),
         ("trials: 4", "trials: 4, sampler: grid", "search.sampler grid needs a list, or a range with a step"),
         ("trials: 4", "trails: 4", "did you mean 'trials'?"),
         ("cv:", "cvs:", "unknown section; did you mean 'cv'?"),
@@ -165,6 +178,74 @@ def test_a_map_of_one_key_is_taken_and_its_place_is_made_absolute(
         assert json.loads(json.dumps(study.data)) == study.data
         assert key != "csv" or study.data["groups"]["csv"] == str(study_file.parent / "a" / "groups.csv")
     assert load_study_file(str(study_file), folder).data["groups"] is None
+
+
+SEARCHED = {"trials": 9, "sampler": "random", "racing": "none", "rung": 0.25, "seed": 1, "batch": 3,
+            "timeout_minutes": 5}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(Search.model_fields.keys() - {"options"}))
+def test_every_field_of_the_search_but_its_budget_belongs_to_the_definition(
+    study_file: Path, name: str
+) -> None:
+    plain, changed = (
+        load_study_file(str(study_file), ["train.epochs=8", *more]).definition_hash()
+        for more in ([], [f"search.{name}={SEARCHED[name]}"])
+    )
+    assert (changed == plain) == (name in ("trials", "timeout_minutes"))
+
+
+def test_options_of_the_racing_rule_and_the_sampler_belong_to_the_definition_once_they_are_set(
+    study_file: Path,
+) -> None:
+    plain = load_study_file(str(study_file))
+    assert plain.search.options == {"confidence": 0.95, "startup_trials": 10}
+    assert set(plain.definition()["search"]) == {"sampler", "racing", "seed", "batch"}
+    other = load_study_file(str(study_file), ["search.confidence=0.9", "search.startup_trials=5"])
+    assert other.definition()["search"] == plain.definition()["search"] | {
+        "confidence": 0.9,
+        "startup_trials": 5,
+    }
+
+
+def test_options_younger_than_studies_that_go_on_change_nothing_until_they_are_set(study_file: Path) -> None:
+    plain, graph = (
+        load_study_file(str(study_file), more).definition()["compute"]
+        for more in ([], ["compute.cuda_graph=true"])
+    )
+    assert graph == plain | {"cuda_graph": True} and "cuda_graph" not in plain
+
+
+def test_a_younger_option_of_training_or_of_a_model_changes_no_fold_until_it_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = catalog.models()["resnet"]
+    younger = {
+        "model": Option("novel", "float", 0.5, younger=True),
+        "train": Option("fresh", "bool", False, younger=True),
+    }
+    before = {"model.name": "resnet", "model.depth": 1, "train.epochs": 3}
+    monkeypatch.setattr(
+        catalog, "models", lambda: {"resnet": replace(entry, options=(*entry.options, younger["model"]))}
+    )
+    monkeypatch.setattr(catalog, "train_options", lambda: {"fresh": younger["train"]})
+    assert task_values({**before, "model.novel": 0.5, "train.fresh": False}) == before
+    changed = {**before, "model.novel": 0.6, "train.fresh": True}
+    assert task_values(changed) == changed
+
+
+def test_names_of_rules_samplers_and_their_options_are_those_of_their_classes() -> None:
+    taken = list(Search.model_fields)
+    for entries, classes in ((catalog.racing_rules(), RULES), (catalog.samplers(), SAMPLERS)):
+        assert list(entries) == list(classes)
+        for name, kind in classes.items():
+            assert entries[name].summary.endswith(".")
+            assert [(option.name, option.default) for option in entries[name].options] == [
+                (field.name, field.default)
+                for field in fields(kind)  # type: ignore[arg-type]
+            ]
+        taken += {option.name for entry in entries.values() for option in entry.options}
+    assert len(taken) == len(set(taken)), "a name in `search:` means one thing"
 
 
 def test_the_definition_says_how_images_are_grouped_but_not_where_a_table_lies(study_file: Path) -> None:

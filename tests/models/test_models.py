@@ -10,6 +10,7 @@ from torch import nn
 
 from harness import models
 from harness.config import catalog
+from harness.config.signatures import Option
 from harness.errors import UsageError
 
 NAMES = sorted(catalog.models())
@@ -109,7 +110,7 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("name", "option"), CHOICES, ids=lambda value: getattr(value, "name", value))
-def test_an_unknown_choice_never_falls_through_to_another(name: str, option: catalog.Option) -> None:
+def test_an_unknown_choice_never_falls_through_to_another(name: str, option: Option) -> None:
     with pytest.raises((AssertionError, KeyError, RuntimeError), match="unheard_of"):
         built(name, size=8, **{option.name: "unheard_of"})(torch.randn(2, 3, 8, 8))
 

@@ -1,13 +1,15 @@
 """The driver's decisions, with an executor that answers from a table: what depends on what, and what must not."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pytest
 
+from harness.config.signatures import Between
 from harness.config.study_file import Study, load_study_file
 from harness.errors import HarnessError
 from harness.folds.fold import FoldTask
@@ -16,6 +18,7 @@ from harness.folds.tasks import RUNG, make_tasks, shortened
 from harness.folds.worker import FoldFailure, Report
 from harness.records import FoldRecord, TrialRecord
 from harness.search.driver import Driver, FoldEnded, TrialEnded
+from harness.search.racing import RULES, Field, Rule
 from harness.store.store import Store
 
 Score = Callable[[FoldTask], float | str]
@@ -287,3 +290,26 @@ def test_shortening_scales_the_schedule() -> None:
         "train.epochs": 5, "train.step_size": 2, "train.warmup_epochs": 0.5, "train.lr": 0.1
     }  # fmt: skip
     assert shortened({"train.epochs": 1}, 0.25) == {"train.epochs": 1}
+
+
+@dataclass(frozen=True)
+class AtLeast(Rule):
+    """Stop whatever scores too little, whoever came before.   score: that is enough."""
+
+    score: Annotated[float, Between(0.0, 1.0)] = 0.5
+
+    def stops(self, scores: Sequence[float], field: Field) -> str:
+        return f"below {self.score:g} after {len(scores)} of {field.num_folds}" * (scores[-1] < self.score)
+
+
+def test_a_rule_judges_the_first_trial_too_and_has_the_options_of_the_study(
+    study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RULES, "at_least", AtLeast)
+    study = study_of(study_file)
+    search = study.search.model_copy(update={"racing": "at_least", "options": {"score": 0.4}})
+    study = study.model_copy(update={"search": search})
+    driver = driver_of(study, tmp_path, lambda task: 0.3 + task.fold / 10)
+    driver.num_trials = 1
+    (ended,) = [event for event in driver.run() if isinstance(event, TrialEnded)]
+    assert (ended.trial.state, ended.trial.reason) == ("stopped", "below 0.4 after 1 of 3")

@@ -1,14 +1,12 @@
 """The racing rules against cases made by hand, and properties that every rule has."""
 
-import typing
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config.sections import Search, least_trials
-from harness.search.racing import RULES, Field, stops_at_rung
+from harness.config.sections import Search
+from harness.search.racing import RULES, Field, rule_of, stops_at_rung
 
 SCORES = st.floats(0.1, 0.9)
 FOLDS = 5
@@ -16,11 +14,34 @@ TRIALS = st.lists(st.lists(SCORES, min_size=FOLDS, max_size=FOLDS), min_size=1, 
 
 
 def stopped(rule: str, scores: list[float], incumbent: list[float], *earlier: list[float]) -> bool:
-    return bool(RULES[rule]().stops(scores, Field(incumbent, [incumbent, *earlier])))
+    return bool(RULES[rule]().stops(scores, Field(len(incumbent), incumbent, [incumbent, *earlier])))
 
 
-def test_a_study_may_name_every_rule() -> None:
-    assert set(RULES) == set(typing.get_args(Search.model_fields["racing"].annotation))
+@pytest.mark.parametrize("rule", RULES)
+def test_no_rule_compares_with_an_incumbent_that_is_not_there(rule: str) -> None:
+    assert not RULES[rule]().stops([0.1], Field(FOLDS, [], [[0.9]] * 20))
+    assert not stops_at_rung(0.1, Field(FOLDS, [], [[0.9]] * 20, [0.9] * 20))
+
+
+def test_a_rule_gets_its_own_options_from_the_study_and_its_defaults_elsewhere() -> None:
+    sure = rule_of(Search(racing="paired", options={"confidence": 0.99, "startup_trials": 3}))
+    assert sure == RULES["paired"](confidence=0.99) and rule_of(Search()) == RULES["paired"]()  # type: ignore[call-arg]
+
+
+def test_a_more_confident_paired_rule_stops_later_and_a_median_rule_waits_as_it_is_told() -> None:
+    incumbent = [0.8, 0.7, 0.9, 0.6, 0.7]
+    field = Field(5, incumbent, [incumbent, [0.7, 0.72, 0.8, 0.62, 0.66]])
+    gaps = {
+        confidence: next(
+            gap
+            for gap in np.linspace(0, 1, 1001)
+            if rule_of(Search(options={"confidence": confidence})).stops([0.8 - gap], field)
+        )
+        for confidence in (0.8, 0.95, 0.99)
+    }
+    assert gaps[0.8] < gaps[0.95] < gaps[0.99]
+    median = rule_of(Search(racing="median", options={"warm_up": 2}))
+    assert median.stops([0.1], field) and median.least_trials(5) == 3
 
 
 def test_forgiving_compares_with_the_worst_fold() -> None:
@@ -89,12 +110,12 @@ def test_the_trial_that_is_ahead_in_every_fold_is_never_stopped_by_paired_or_for
     incumbent = trials[0]
     ahead = [score + 0.01 for score in incumbent][:num_folds]
     for rule in ("paired", "forgiving", "none"):
-        assert not RULES[rule]().stops(ahead, Field(incumbent, trials))
+        assert not RULES[rule]().stops(ahead, Field(FOLDS, incumbent, trials))
 
 
 @given(TRIALS, st.integers(1, FOLDS - 1))
 def test_none_never_stops(trials: list[list[float]], num_folds: int) -> None:
-    assert not RULES["none"]().stops([0.0] * num_folds, Field(trials[0], trials))
+    assert not RULES["none"]().stops([0.0] * num_folds, Field(FOLDS, trials[0], trials))
 
 
 def rung_field(random: np.random.Generator, *, noise: float, trials: int = 12) -> Field:
@@ -102,7 +123,7 @@ def rung_field(random: np.random.Generator, *, noise: float, trials: int = 12) -
     rungs = random.uniform(0.2, 0.6, trials)
     scores = rungs[:, None] + 0.2 + random.normal(0, 0.01, (trials, FOLDS))
     scores[:, 0] += random.normal(0, noise, trials)
-    return Field(scores[rungs.argmax()].tolist(), scores.tolist(), rungs.tolist())
+    return Field(FOLDS, scores[rungs.argmax()].tolist(), scores.tolist(), rungs.tolist())
 
 
 def test_a_short_training_counts_as_far_as_it_has_foretold_the_long_one() -> None:
@@ -116,12 +137,12 @@ def test_a_short_training_counts_as_far_as_it_has_foretold_the_long_one() -> Non
 def test_a_short_training_counts_only_after_six_others() -> None:
     field = rung_field(np.random.default_rng(0), noise=0.005, trials=6)
     assert stops_at_rung(0.0, field)
-    assert not stops_at_rung(0.0, Field(field.incumbent, field.earlier[:5], field.rungs[:5]))
+    assert not stops_at_rung(0.0, Field(FOLDS, field.incumbent, field.earlier[:5], field.rungs[:5]))
 
 
 def test_equal_short_trainings_foretell_nothing() -> None:
     field = rung_field(np.random.default_rng(0), noise=0.005)
-    assert not stops_at_rung(0.0, Field(field.incumbent, field.earlier, [0.3] * 12))
+    assert not stops_at_rung(0.0, Field(FOLDS, field.incumbent, field.earlier, [0.3] * 12))
 
 
 def test_the_rung_equals_the_prediction_interval_of_a_regression() -> None:
@@ -144,9 +165,9 @@ def test_the_rung_equals_the_prediction_interval_of_a_regression() -> None:
 def test_least_trials_is_where_a_rule_can_first_act(rule: str, folds: int) -> None:
     """With one trial fewer not even a hopeless trial is stopped."""
     random = np.random.default_rng(3)
-    least = least_trials(rule, folds)
+    least = RULES[rule]().least_trials(folds)
     trials = random.uniform(0.6, 0.8, (least - 1, folds)).tolist()
     best = max(trials, key=sum)
-    assert RULES[rule]().stops([-1.0], Field(best, trials))
+    assert RULES[rule]().stops([-1.0], Field(folds, best, trials))
     fewer = trials[:-1]
-    assert not RULES[rule]().stops([-1.0], Field(max(fewer, key=sum), fewer))
+    assert not RULES[rule]().stops([-1.0], Field(folds, max(fewer, key=sum), fewer))

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from harness.config import catalog
+from harness.config.signatures import Option
 from harness.training.augment import AugmentOptions, draw, mixer
 from harness.training.balance import BalanceOptions, epoch_order, loss_weights
 from harness.training.compute import Compute
@@ -68,7 +69,7 @@ BEHAVIOURS: dict[str, Callable[[Any], Any]] = {  # what comes of each choice
 ELSEWHERE = {"keep_models", "device"}  # tests/test_tuning.py; what a machine has
 
 
-def options() -> dict[str, catalog.Option]:
+def options() -> dict[str, Option]:
     known = catalog.train_options() | catalog.compute_options()
     return {name: option for name, option in known.items() if option.choices}
 

@@ -1,0 +1,203 @@
+"""Reads the options of functions and dataclasses from source text, without importing it.
+
+An option is a keyword-only argument of a function or a field of a dataclass, annotated `int`, `float`, `bool`, `str`,
+`Literal[…]`, one of these `| None`, or `Annotated[int, Between(1, 8)]` for limits and `Annotated[bool, Younger()]` for
+what came later. A data set's option may also be `module.Name`, a TypedDict of `data/module.py`: a map with exactly one
+of its keys.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from harness.records import Scalar
+
+PACKAGE = Path(__file__).parents[1]
+Kind = Literal["int", "float", "bool", "str", "map"]
+
+
+@dataclass(frozen=True)
+class Between:
+    """Inclusive limits of a number, written as `Annotated[float, Between(0.0, 0.9)]`; None is no limit."""
+
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None  # exclusive lower limit
+
+
+@dataclass(frozen=True)
+class Younger:
+    """Marks an option that earlier studies, folds and checkpoints do not know, and that leaves them as they are.
+
+    Its default must do what was done without it. Where it has its default it is no part of a study's definition, of a
+    fold's key or of what is recorded, so all that was begun or trained before goes on and is found.
+    """
+
+
+@dataclass(frozen=True)
+class Option:
+    """One named value that a study file may set.
+
+    choices: the only values allowed, if not empty.   required: it has no default.
+    keys: of a map; it has exactly one of them.   younger: see Younger.
+    """
+
+    name: str
+    kind: Kind
+    default: Scalar = None
+    choices: tuple[Scalar, ...] = ()
+    limits: Between = Between()
+    optional: bool = False
+    required: bool = False
+    keys: tuple["Option", ...] = ()
+    younger: bool = False
+
+    def allowed(self) -> str:
+        """What the option takes, in words for a user."""
+        if self.choices:
+            return "one of " + ", ".join(str(choice) for choice in self.choices)
+        if self.keys:
+            taken = [(key.name, "|".join(map(str, key.choices)) or key.allowed()) for key in self.keys]
+            maps = ", ".join(f"{{{name}: {value}}}" for name, value in taken)
+            return f"one of {maps}" + (" or null" if self.optional else "")
+        low, high, above = self.limits.low, self.limits.high, self.limits.above
+        number = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text"}[self.kind]
+        bounds = [f">= {low:g}" if low is not None else "", f"> {above:g}" if above is not None else "",
+                  f"<= {high:g}" if high is not None else ""]  # fmt: skip
+        words = " ".join([number, " and ".join(bound for bound in bounds if bound)]).strip()
+        return words + (" or null" if self.optional else "")
+
+
+class SourceProblem(Exception):
+    """Why a source file cannot be read; `message` names the line."""
+
+    def __init__(self, message: str, node: ast.AST):
+        super().__init__(message)
+        self.message, self.line = message, getattr(node, "lineno", 0)
+
+
+def without_younger(values: Mapping[str, Any], options: Iterable[Option]) -> dict[str, Any]:
+    """The values, by their options' names, but for those of younger options that have their default."""
+    defaults = {option.name: option.default for option in options if option.younger}
+    return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
+
+
+def arguments(function: ast.FunctionDef) -> tuple[Option, ...]:
+    """The keyword-only arguments of a function. Raises SourceProblem."""
+    pairs = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    return tuple(_option(argument.arg, argument.annotation, default, argument) for argument, default in pairs)
+
+
+def fields(node: ast.ClassDef) -> Iterator[Option]:
+    """The fields of a dataclass. Raises SourceProblem."""
+    for field in node.body:
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            yield _option(field.target.id, field.annotation, field.value, field)
+
+
+def table(module: ast.Module, name: str) -> Iterator[tuple[str, ast.expr]]:
+    """The entries of a dictionary that a module assigns to this name."""
+    found = next(
+        node.value
+        for node in module.body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and ast.unparse(_target(node)) == name
+    )
+    assert isinstance(found, ast.Dict)
+    for key, value in zip(found.keys, found.values, strict=True):
+        assert isinstance(key, ast.Constant)
+        yield str(key.value), value
+
+
+def first_line(node: ast.Module | ast.FunctionDef | ast.ClassDef) -> str:
+    """Of its docstring."""
+    return (ast.get_docstring(node) or "").strip().split("\n")[0]
+
+
+def line(node: ast.Module | ast.ClassDef, word: str) -> str:
+    """What the docstring says in the line that begins with `word:`."""
+    lines = (ast.get_docstring(node) or "").splitlines()
+    return next((text.partition(":")[2].strip() for text in lines if text.startswith(word + ":")), "")
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def _option(name: str, annotation: ast.expr | None, default: ast.expr | None, place: ast.AST) -> Option:
+    if annotation is None:
+        raise SourceProblem(f"option {name} needs an annotation", place)
+    optional = isinstance(annotation, ast.BinOp) and ast.unparse(annotation.right) == "None"
+    inner: ast.expr = annotation.left if optional and isinstance(annotation, ast.BinOp) else annotation
+    limits, younger = Between(), False
+    if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Annotated":
+        inner, marks = _annotated(name, inner)
+        limits = next((mark for mark in marks if isinstance(mark, Between)), limits)
+        younger = any(isinstance(mark, Younger) for mark in marks)
+    choices: tuple[Scalar, ...] = ()
+    if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Literal":
+        elements = inner.slice.elts if isinstance(inner.slice, ast.Tuple) else [inner.slice]
+        choices = tuple(_literal(f"a choice of option {name}", element) for element in elements)
+    keys = _map_keys(inner) if isinstance(inner, ast.Attribute) else ()
+    kind: Kind = "map" if keys else _kind(name, inner, choices)
+    value = None if default is None else _literal(f"the default of option {name}", default)
+    return Option(name, kind, value, choices, limits, optional, default is None, keys, younger)
+
+
+def _annotated(name: str, node: ast.Subscript) -> tuple[ast.expr, list[Between | Younger]]:
+    """The type within `Annotated[type, marks…]`, and the marks."""
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    marks: list[Between | Younger] = []
+    for call in parts[1:]:
+        known = {"Between": Between, "Younger": Younger}
+        kind = known.get(ast.unparse(call.func).rpartition(".")[2]) if isinstance(call, ast.Call) else None
+        if kind is None or not isinstance(call, ast.Call):
+            raise SourceProblem(
+                f"option {name}: Annotated takes Between(…) and Younger(), not {ast.unparse(call)}", call
+            )
+        given = [_literal(f"a limit of option {name}", argument) for argument in call.args]
+        named = {str(word.arg): _literal(f"a limit of option {name}", word.value) for word in call.keywords}
+        try:
+            marks.append(kind(*given, **named))
+        except TypeError as error:
+            raise SourceProblem(f"option {name}: {error}", call) from None
+    return parts[0], marks
+
+
+def _literal(what: str, node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        raise SourceProblem(
+            f"{what} must be written out, for this file is read without running it (got {ast.unparse(node)})",
+            node,
+        ) from None
+
+
+def _map_keys(annotation: ast.Attribute) -> tuple[Option, ...]:
+    """The keys of a TypedDict that is written as a call, in which a key may be a word of Python's, like `from`."""
+    path = PACKAGE / "data" / f"{ast.unparse(annotation.value)}.py"
+    calls = [
+        node.value
+        for node in (parse(path).body if path.is_file() else [])
+        if isinstance(node, ast.Assign) and ast.unparse(_target(node)) == annotation.attr
+    ]
+    if not calls:
+        raise SourceProblem(f"{ast.unparse(annotation)} is no map of data/", annotation)
+    call = calls[0]
+    assert isinstance(call, ast.Call) and isinstance(call.args[1], ast.Dict)
+    pairs = zip(call.args[1].keys, call.args[1].values, strict=True)
+    return tuple(_option(str(ast.literal_eval(key)), value, None, value) for key, value in pairs if key)
+
+
+def _kind(name: str, annotation: ast.expr, choices: tuple[Scalar, ...]) -> Kind:
+    word = type(choices[0]).__name__ if choices else ast.unparse(annotation)
+    kinds: dict[str, Kind] = {kind: kind for kind in get_args(Kind) if kind != "map"}
+    if word not in kinds:
+        raise SourceProblem(f"option {name}: {word} is none of {', '.join(kinds)}", annotation)
+    return kinds[word]
+
+
+def _target(node: ast.Assign | ast.AnnAssign) -> ast.expr:
+    return node.targets[0] if isinstance(node, ast.Assign) else node.target
