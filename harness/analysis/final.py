@@ -220,14 +220,17 @@ def _opened(
 def _scored(
     store: Store, record: StudyRecord, trial: TrialRecord, refit: FoldRecord, test: "Images"
 ) -> dict[str, Any]:
-    """Every metric on the test images with its 95 % interval, also without those that resemble a training image."""
+    """Every metric on the test images with its 95 % interval, also without those that resemble a training image.
+
+    They are scored by this machine, on its processor where it lacks the device that the folds were trained on.
+    """
     from harness import scoring, training
     from harness.config import search_space
     from harness.inference.model import load_fold_model
     from harness.scoring.intervals import score_interval
     from harness.store.store import WEIGHTS
 
-    compute = training.Compute(**record.compute)
+    compute = training.on_this_machine(training.Compute(**record.compute))
     model = load_fold_model(
         store.fold_folder(refit.key) / WEIGHTS,
         values=search_space.section(trial.values, "model"),

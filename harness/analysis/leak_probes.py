@@ -208,7 +208,7 @@ def _inputs_differ(bench: Bench, values: Values) -> tuple[int, int] | None:
 
     _, channels, height, _ = bench.images.pixels.shape
     options = {key: value for key, value in values.items() if key != "name"}
-    compute = training.Compute(**bench.record.compute)
+    compute = training.on_this_machine(training.Compute(**bench.record.compute))
     count = min(len(bench.images), 64)
     labels = torch.from_numpy(bench.images.labels[:count])
     others = (labels + 1) % len(bench.images.classes)

@@ -15,14 +15,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.training.compute import Compute, ComputeOptions, fingerprint, recorded, resolve, session
+    from harness.training.compute import (
+        Compute,
+        ComputeOptions,
+        fingerprint,
+        on_this_machine,
+        recorded,
+        resolve,
+        session,
+    )
     from harness.training.features import Keeper, predict_logits, statistics_for
     from harness.training.loop import Fitted, FoldData, fit
     from harness.training.options import Settings, TrainOptions, options_from
     from harness.training.pixels import Statistics
 
 FILES = {
-    "compute": ("Compute", "ComputeOptions", "fingerprint", "recorded", "resolve", "session"),
+    "compute": ("Compute", "ComputeOptions", "fingerprint", "on_this_machine", "recorded", "resolve", "session"),
     "features": ("Keeper", "predict_logits", "statistics_for"),
     "loop": ("Fitted", "FoldData", "fit"),
     "options": ("Settings", "TrainOptions", "options_from"),
@@ -39,6 +47,7 @@ __all__ = [
     "TrainOptions",
     "fingerprint",
     "fit",
+    "on_this_machine",
     "options_from",
     "predict_logits",
     "recorded",

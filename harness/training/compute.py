@@ -78,6 +78,13 @@ def resolve(options: ComputeOptions) -> Compute:
     return Compute(device, precision, options.channels_last, options.threads, cuda_graph=graph)
 
 
+def on_this_machine(compute: Compute) -> Compute:
+    """The same, or fp32 on the processor where this machine lacks the device: to use a network trained elsewhere."""
+    if _devices()[compute.device]:
+        return compute
+    return Compute("cpu", "fp32", compute.channels_last, compute.threads)
+
+
 def recorded(compute: Compute) -> dict[str, Any]:
     """What records and the keys of folds say of it: nothing of younger options that have their default."""
     return without_younger(asdict(compute), catalog.compute_options().values())
@@ -182,12 +189,16 @@ def _best_device() -> Literal["cpu", "cuda", "mps"]:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _require(device: str) -> None:
-    here = {
+def _devices() -> dict[str, bool]:
+    return {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
+
+
+def _require(device: str) -> None:
+    here = _devices()
     if not here[device]:
         available = ", ".join(name for name, present in here.items() if present)
         raise HarnessError(f"device {device} is not available on this machine (it has: {available})")

@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from harness.errors import HarnessError
-from harness.training import Compute, ComputeOptions, compute, fingerprint, recorded, resolve, session
+from harness.training import (
+    Compute,
+    ComputeOptions,
+    compute,
+    fingerprint,
+    on_this_machine,
+    recorded,
+    resolve,
+    session,
+)
 
 CPU = Compute("cpu", "fp32", channels_last=True, threads=1)
 
@@ -88,3 +97,11 @@ def test_the_fingerprint_is_text_and_names_what_changes_the_bits() -> None:
 def test_an_unknown_processor_still_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute.Path, "exists", lambda _: False)
     assert fingerprint(CPU)["processor"]
+
+
+def test_a_network_trained_elsewhere_is_used_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute, "_devices", lambda: {"cpu": True, "cuda": False, "mps": True})
+    there = Compute("cuda", "bf16", channels_last=False, threads=3, cuda_graph=True)
+    assert on_this_machine(there) == Compute("cpu", "fp32", channels_last=False, threads=3)
+    for here in (Compute("cpu", "bf16", True, 1), Compute("mps", "fp32", True, 1)):
+        assert on_this_machine(here) == here
