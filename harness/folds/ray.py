@@ -262,16 +262,13 @@ class RayCluster(Cluster):
         cpus, device = float(compute["threads"]), compute["device"]
         on_gpu = device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
         gpus = (self.options.gpus or 1.0) if on_gpu else 0.0
+        lacks = f"no node of the Ray cluster has what a fold takes (CPU: {cpus:g}, GPU: {gpus:g})"
         began, told = time.monotonic(), False
         while not any(_has(node, cpus, gpus) for node in ray.nodes()):
-            waited = time.monotonic() - began
-            needed = f"{cpus:g} processors" + (f" and {gpus:g} GPUs" if gpus else "")
-            if waited > NODE_SECONDS or not self.options.address:
-                raise HarnessError(
-                    f"no node of the Ray cluster at {self.options.address or 'this machine'} has the {needed} of a fold"
-                )
+            if not self.options.address or time.monotonic() - began > NODE_SECONDS:
+                raise HarnessError(lacks)
             if not told:
-                logger.warning("no node of the Ray cluster has the %s of a fold yet; waiting for one", needed)
+                logger.warning("%s yet; waiting for one", lacks)
                 told = True
             time.sleep(REFRESH_SECONDS)
         return cpus, gpus

@@ -4,11 +4,14 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
+import torch
 
 from harness.analysis.reproduce import contradictions, of_code, require_reproduced, verdict
+from harness.cli import run
 from harness.errors import CheckFailed
 from harness.folds.fold import FoldTask
 from harness.records import FoldRecord, StudyRecord, TrialRecord
+from harness.store.store import Store
 from tests.campaigns import reproduction
 
 STUDY = StudyRecord(
@@ -122,3 +125,23 @@ def test_a_difference_that_nobody_names_is_noticed(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(reproduction, "PLANTS", {"moon": lambda _: quiet})
     (failure,) = reproduction.reproductions(1, seed=0)
     assert "attempt 0, moon: named are {}" in failure
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["--gpus", "0.5"], 2, "the study computes on cpu, not on a GPU; leave --gpus out"),
+        (["--set", "compute.device=mps", "--gpus", "0.5"], 2, "computes on mps, not on a GPU"),
+        (["--set", "compute.device=mps"], 1, "device mps is not available on this machine"),
+        (["--set", "compute.device=cuda", "--workers", "2", "--gpus", "0.5"], 2, "this machine has no GPU"),
+    ],
+)
+@pytest.mark.skipif(
+    torch.backends.mps.is_available() or torch.cuda.is_available(), reason="names what is not there"
+)
+def test_a_device_that_does_not_go_with_the_options_is_told_in_one_line(
+    tuned: Store, arguments: list[str], code: int, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["reproduce", "small", "--home", str(tuned.home), *arguments]) == code
+    said = capsys.readouterr().err
+    assert expected in said and len(said.splitlines()) == 1
