@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from harness.training.pixels import Statistics
 
 FILES = {
-    "compute": ("Compute", "ComputeOptions", "fingerprint", "on_this_machine", "recorded", "resolve", "session"),
+    "compute": (
+        "Compute",
+        "ComputeOptions",
+        "fingerprint",
+        "on_this_machine",
+        "recorded",
+        "resolve",
+        "session",
+    ),
     "features": ("Keeper", "predict_logits", "statistics_for"),
     "loop": ("Fitted", "FoldData", "fit"),
     "options": ("Settings", "TrainOptions", "options_from"),
