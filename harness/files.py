@@ -5,11 +5,11 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 from harness.errors import RecordError, StoreError
 from harness.os_errors import NOT_THE_FILE, ROOM, explained, explaining
@@ -35,8 +35,10 @@ def write_folder(path: Path, files: dict[str, bytes]) -> None:
     """Create the folder `path` with these files in one step. Raises FileExistsError where there is one."""
     with telling_disk_trouble(path, sum(map(len, files.values()))):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:16]}.", suffix=".tmp", dir=path.parent))
+        # Not mkdtemp, whose folders nobody else may ever look into.
+        temporary = path.with_name(f".{path.name[:16]}.{uuid4().hex[:12]}.tmp")
         try:
+            temporary.mkdir()
             for name, content in files.items():
                 _write_synced(temporary / name, content)
             sync_folder(temporary)

@@ -61,3 +61,12 @@ def test_a_folder_is_written_once_and_whole(tmp_path: Path) -> None:
         files.write_folder(folder, {"a": b"3"})
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a": b"1", "b": b"2"}
     assert [entry.name for entry in tmp_path.iterdir()] == ["record"]
+
+
+def test_others_may_look_into_a_folder_as_into_any_other(tmp_path: Path) -> None:
+    files.write_folder(tmp_path / "record", {"a": b"1"})
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "a").write_bytes(b"1")
+    for name in ("", "a"):
+        modes = {(tmp_path / folder / name).stat().st_mode for folder in ("record", "plain")}
+        assert len(modes) == 1
