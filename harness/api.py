@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.confirm import chosen_trials
+from harness import documents
 from harness.analysis.leaderboard import status
 from harness.config.settings import expanded
 from harness.config.study_file import load_study_file, parse_study_file
-from harness.records import StudyRecord, TrialRecord, best_of, to_json
-from harness.store.predictions import out_of_fold
-from harness.store.store import Store, started_study
+from harness.records import FoldRecord, StudyRecord, TrialRecord, to_json
+from harness.store.loaded_study import LoadedStudy
+from harness.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,15 +24,13 @@ Progress = Callable[[object], None] | None
 
 
 @dataclass(frozen=True, repr=False)
-class LoadedStudy:
+class StudyFrames:
     """A study that has begun, as its records are now. Load it again to see what has come since.
 
-    record: what the study is.   trial_records: by number.
+    study: the records themselves.
     """
 
-    store: Store
-    record: StudyRecord
-    trial_records: tuple[TrialRecord, ...]
+    study: LoadedStudy
 
     def __repr__(self) -> str:
         best = self.best
@@ -41,17 +39,28 @@ class LoadedStudy:
 
     @property
     def name(self) -> str:
-        return self.record.name
+        return self.study.name
+
+    @property
+    def record(self) -> StudyRecord:
+        """What the study is."""
+        return self.study.record
+
+    @property
+    def trial_records(self) -> tuple[TrialRecord, ...]:
+        """The trials by number."""
+        return self.study.trials
 
     @property
     def status(self) -> dict[str, Any]:
         """The document of `harness status --json`."""
-        return status(self.store, self.name)
+        document: dict[str, Any] = documents.to_json(status(self.study))
+        return document
 
     @property
     def best(self) -> TrialRecord | None:
         """The complete trial with the best mean over its folds, the earliest of equals."""
-        return best_of(self.trial_records, self.record.direction)
+        return self.study.best
 
     @cached_property
     def trials(self) -> "pd.DataFrame":
@@ -104,8 +113,7 @@ class LoadedStudy:
         """
         import pandas as pd
 
-        chosen = self._chosen(trial)
-        found = out_of_fold(self.store, self.record, chosen)
+        found = self.study.out_of_fold(self.study.complete_trial(str(trial)))
         names = pd.Index([str(name) for name in self.record.data["classes"]])
         predicted = found.probabilities.argmax(1)
         table = {
@@ -117,36 +125,17 @@ class LoadedStudy:
         table |= {f"p({name})": found.probabilities[:, index] for index, name in enumerate(names)}
         return pd.DataFrame(table).rename_axis("image")
 
-    @cached_property
-    def _fold_records(self) -> list[tuple[int, Any]]:
-        return [
-            (trial.number, fold)
-            for trial in self.trial_records
-            for key in trial.folds
-            if (fold := self.store.read_fold(key)) is not None
-        ]
-
-    def _chosen(self, trial: int | str) -> TrialRecord:
-        from harness.errors import UsageError
-
-        complete = chosen_trials(self.record, list(self.trial_records), len(self.trial_records))
-        if trial == "best":
-            return complete[0]
-        chosen = next((one for one in complete if one.number == trial), None)
-        if chosen is None:
-            known = ", ".join(str(one.number) for one in sorted(complete, key=lambda one: one.number))
-            raise UsageError(f"{self.name} has no complete trial {trial!r} ({known})")
-        return chosen
+    @property
+    def _fold_records(self) -> list[tuple[int, FoldRecord]]:
+        return [(trial.number, fold) for trial in self.trial_records for fold in self.study.folds(trial)]
 
 
-def load_study(name: str, home: Path | str | None = None) -> LoadedStudy:
+def load_study(name: str, home: Path | str | None = None) -> StudyFrames:
     """A study that has begun in the store `home`: by default HARNESS_HOME, else ./mlruns.
 
     Raises UsageError if there is none of that name.
     """
-    store = Store(_home(home))
-    record = started_study(store, name)
-    return LoadedStudy(store, record, tuple(store.read_trials(name)))
+    return StudyFrames(LoadedStudy.open(Store(_home(home)), name))
 
 
 def tune(
@@ -158,7 +147,7 @@ def tune(
     trials: int | None = None,
     workers: int | None = 1,
     progress: Progress | bool = True,
-) -> LoadedStudy:
+) -> StudyFrames:
     """Run a study to its end, or go on where it was stopped; then load it.
 
     study: a name or a path as for `harness tune --study`, or the nested maps of a study file; these need `name`.

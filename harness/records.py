@@ -117,6 +117,16 @@ class StudyRecord:
     created: float
     schema: int = SCHEMA
 
+    @property
+    def sign(self) -> int:
+        """1 where a higher score is better, -1 where a lower one is: `sign * score` is better when higher."""
+        return 1 if self.direction == "maximize" else -1
+
+    @property
+    def test_fraction(self) -> float:
+        """Held-out images of a fold per training image, which corrected errors of a mean over folds need."""
+        return 1 / (self.num_folds - 1)
+
 
 def best_of(trials: Sequence[TrialRecord], direction: str) -> TrialRecord | None:
     """The trial with the best mean among those that have all their folds; the earliest of equals."""

@@ -14,9 +14,9 @@ from harness.analysis import leaderboard
 from harness.analysis.reproduce import reproduce
 from harness.config.study_file import load_study_file
 from harness.data import load_training
-from harness.data.split import Manifest
 from harness.errors import HarnessError
 from harness.search.driver import FoldEnded
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 
 STUDY = "smoke"
@@ -68,7 +68,7 @@ def _interrupt(home: Path) -> str:
     for event in events:
         if isinstance(event, FoldEnded):
             events.close()
-    state = leaderboard.status(Store(home), STUDY)["state"]
+    state = leaderboard.status(_study(home)).state
     return _require(state == "interrupted", f"state {state}")
 
 
@@ -77,14 +77,14 @@ def _resume(home: Path) -> str:
         last = event
     assert isinstance(last, tuning.StudyEnded)
     _require(not last.pending, last.pending)
-    document = leaderboard.status(Store(home), STUDY)
-    mean = document["best"]["mean"] if document["best"] else 0.0
-    done = f"{len(document['trials'])} trials {document['state']}, best accuracy {mean:.4f}"
-    return _require(document["state"] == "finished" and mean > 0.3, done)  # chance is 0.1
+    status = leaderboard.status(_study(home))
+    mean = (status.best.mean or 0.0) if status.best else 0.0
+    done = f"{len(status.trials)} trials {status.state}, best accuracy {mean:.4f}"
+    return _require(status.state == "finished" and mean > 0.3, done)  # chance is 0.1
 
 
 def _folds(home: Path) -> str:
-    split, labels = _split(home), _labels()
+    split, labels = _study(home).split, _labels()
     folds = [set(split.held_out(fold).tolist()) for fold in range(split.num_folds)]
     together = set().union(*folds)
     overlap = sum(map(len, folds)) - len(together)
@@ -94,14 +94,10 @@ def _folds(home: Path) -> str:
 
 
 def _predictions(home: Path) -> str:
-    store, labels = Store(home), _labels()
+    study, labels = _study(home), _labels()
     times = np.zeros(len(labels), dtype=int)
-    (trial, *_) = store.read_trials(STUDY)
-    for key in trial.folds:
-        record = store.read_fold(key)
-        _require(record is not None, f"fold {key} is not there")
-        assert record is not None
-        predictions = store.read_predictions(record)
+    for record in study.all_folds(study.trials[0]):
+        predictions = study.store.read_predictions(record)
         times[predictions["indices"]] += 1
         _require(bool((predictions["labels"] == labels[predictions["indices"]]).all()), "labels do not match")
     return _require(bool((times == 1).all()), f"{int((times == 1).sum())} of {len(labels)} exactly once")
@@ -160,8 +156,8 @@ def _require(held: bool, detail: str) -> str:
     return detail
 
 
-def _split(home: Path) -> Manifest:
-    return Manifest.load(Store(home).study_folder(STUDY) / "split.npz")
+def _study(home: Path) -> LoadedStudy:
+    return LoadedStudy.open(Store(home), STUDY)
 
 
 def _labels() -> np.ndarray:

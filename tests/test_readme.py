@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from harness.cli import app, run
+from harness.store.findings import FinalTest
 from harness.store.store import Store
 from tests.inference.conftest import LEARNS
 from tests.tuned_study import STUDY
@@ -58,4 +59,4 @@ def test_every_command_of_the_list_runs(
             words += ["--as", "again"]
         assert run([*words, *SHORTENED.get(words[0], [])]) in (0, 3), f"{line}\n{capfd.readouterr().err}"
         ran += 1
-    assert ran > 15 and store.read_finding("small", "final") is not None
+    assert ran > 15 and store.read_finding("small", FinalTest) is not None

@@ -1,6 +1,6 @@
 """Trials side by side: which of them differ by more than chance, and which is the cheapest of those that do not."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,37 +8,65 @@ import numpy as np
 
 from harness.analysis.leaderboard import mismatch
 from harness.errors import RecordError, UsageError
-from harness.records import SCHEMA, StudyRecord, TrialRecord, best_of
+from harness.records import SCHEMA, TrialRecord
 from harness.scoring import paired
 from harness.scoring.standard_errors import corrected_interval, corrected_standard_error
-from harness.store.predictions import out_of_fold
-from harness.store.store import Store, started_study
+from harness.store.loaded_study import LoadedStudy
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A complete trial.   label: as on the command line, STUDY:3.   chosen: whether it is the best of its study."""
+    """A complete trial of a study."""
 
-    label: str
-    record: StudyRecord
+    study: LoadedStudy
     trial: TrialRecord
-    chosen: bool
+
+    @property
+    def label(self) -> str:
+        """As on the command line: STUDY:3."""
+        return f"{self.study.name}:{self.trial.number}"
+
+    @property
+    def right(self) -> np.ndarray:
+        """Which images its out-of-fold predictions get right: bool (N,). Raises RecordError if some are gone."""
+        found = self.study.out_of_fold(self.trial)
+        if not found.complete:
+            raise RecordError(
+                f"{self.label}: some of its predictions are gone; run tune again to make them anew"
+            )
+        return found.right
 
 
-def compare(store: Store, names: Sequence[str], *, rope: float = 0.01, alpha: float = 0.05) -> dict[str, Any]:
+def named(opened: Callable[[str], LoadedStudy], names: Sequence[str]) -> list[Contender]:
+    """The trials of these names: STUDY is its best one, STUDY:3 trial 3, STUDY:* all complete ones; each once.
+
+    opened: the study of a name.   Raises UsageError for names that are no complete trial.
+    """
+    found: dict[str, Contender] = {}
+    for name in names:
+        label, _, wanted = name.partition(":")
+        study = opened(label)
+        chosen = [study.complete_trial(wanted if wanted not in ("", "*") else "best")]
+        if wanted == "*":
+            chosen = [trial for trial in study.trials if trial.state == "complete"]
+        for trial in chosen:
+            found.setdefault(f"{label}:{trial.number}", Contender(study, trial))
+    return list(found.values())
+
+
+def compare(trials: Sequence[Contender], *, rope: float = 0.01, alpha: float = 0.05) -> dict[str, Any]:
     """Compare every trial with the best one, fold by fold and image by image; best first.
 
-    names: STUDY for its best trial, STUDY:3 for trial 3, STUDY:* for all complete ones.
     rope: differences of the objective up to it are equal in practice.   alpha: level of the tests, after Holm.
-    Raises UsageError for names that are no complete trial, and for trials of different data, splits or objectives.
+    Raises UsageError for fewer than two, and for trials of different data, splits or objectives.
     """
-    contenders = _contenders(store, names)
-    first = contenders[0].record
-    sign = 1 if first.direction == "maximize" else -1
-    contenders.sort(key=lambda one: (-sign * (one.trial.mean or 0.0), one.label))
+    _require_comparable(trials)
+    first = trials[0].study.record
+    sign = first.sign
+    contenders = sorted(trials, key=lambda one: (-sign * (one.trial.mean or 0.0), one.label))
     scores = sign * np.array([one.trial.scores for one in contenders])
-    test_fraction = 1 / (first.num_folds - 1)
-    rows = _rows(store, contenders, scores, test_fraction, rope)
+    test_fraction = first.test_fraction
+    rows = _rows(contenders, scores, test_fraction, rope)
     alike = paired.indistinguishable(scores, test_fraction=test_fraction, alpha=alpha)
     cheapest = paired.cheapest_within_one_error(
         scores.mean(1).tolist(),
@@ -66,46 +94,24 @@ def compare(store: Store, names: Sequence[str], *, rope: float = 0.01, alpha: fl
     }
 
 
-def _contenders(store: Store, names: Sequence[str]) -> list[Contender]:
-    found: dict[str, Contender] = {}
-    for name in names:
-        for one in _named(store, name):
-            found.setdefault(one.label, one)
-    if len(found) < 2:
+def _require_comparable(trials: Sequence[Contender]) -> None:
+    if len(trials) < 2:
         raise UsageError(
             "compare needs two trials: STUDY is its best one, STUDY:3 trial 3, STUDY:* all complete ones"
         )
-    one, *others = found.values()
+    one, *others = trials
     for other in others:
-        _require_comparable(one, other)
-    return [one, *others]
-
-
-def _named(store: Store, name: str) -> list[Contender]:
-    study, _, wanted = name.partition(":")
-    record = started_study(store, study)
-    trials = store.read_trials(study)
-    best = best_of(trials, record.direction)
-    complete = [trial for trial in trials if trial.state == "complete"]
-    if best is None:
-        raise UsageError(f"study {study} has no complete trial yet")
-    numbers = {str(trial.number): [trial] for trial in complete}
-    chosen = {"": [best], "best": [best], "*": complete, **numbers}.get(wanted)
-    if chosen is None:
-        raise UsageError(f"{name}: trial must be * or the number of a complete one ({', '.join(numbers)})")
-    return [Contender(f"{study}:{trial.number}", record, trial, trial is best) for trial in chosen]
-
-
-def _require_comparable(one: Contender, other: Contender) -> None:
-    if what := mismatch(one.record, other.record):
-        raise UsageError(f"{one.label} and {other.label} cannot be compared: they are of different {what}")
+        if what := mismatch(one.study.record, other.study.record):
+            raise UsageError(
+                f"{one.label} and {other.label} cannot be compared: they are of different {what}"
+            )
 
 
 def _rows(
-    store: Store, contenders: Sequence[Contender], scores: np.ndarray, test_fraction: float, rope: float
+    contenders: Sequence[Contender], scores: np.ndarray, test_fraction: float, rope: float
 ) -> list[dict[str, Any]]:
     """scores: (trials, folds), higher is better, the best first."""
-    right = [_right(store, one) for one in contenders]
+    right = [one.right for one in contenders]
     rows: list[dict[str, Any]] = []
     for place, one in enumerate(contenders):
         row: dict[str, Any] = {
@@ -114,7 +120,7 @@ def _rows(
             "standard_error": one.trial.standard_error,
             "folds": list(one.trial.scores),
             "seconds": one.trial.seconds,
-            "best_of_its_study": one.chosen,
+            "best_of_its_study": one.trial is one.study.best,
         }
         if place:
             row |= _against(scores[place] - scores[0], right[place], right[0], test_fraction, rope)
@@ -147,12 +153,3 @@ def _against(
         "mcnemar": {"only_best_right": int(only_best), "only_this_right": int(only_this), "p": float(exact)},
         "bayes": {"worse": float(worse), "equivalent": float(equivalent), "better": float(better)},
     }
-
-
-def _right(store: Store, one: Contender) -> np.ndarray:
-    """Which images the trial's out-of-fold predictions get right: bool (N,)."""
-    found = out_of_fold(store, one.record, one.trial)
-    if not found.complete:
-        raise RecordError(f"{one.label}: some of its predictions are gone; run tune again to make them anew")
-    right: np.ndarray = found.probabilities.argmax(1) == found.labels
-    return right

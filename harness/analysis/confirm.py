@@ -1,6 +1,6 @@
 """Trains the best trials again with fresh seeds and new folds: does the order hold, and how much was luck?"""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +9,6 @@ import numpy as np
 from harness.data.folds import make_folds
 from harness.data.images import Images
 from harness.data.split import Manifest
-from harness.errors import UsageError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.fold import FoldTask
@@ -18,29 +17,29 @@ from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import Epoch, StudyRecord, TrialRecord
 from harness.scoring.standard_errors import corrected_standard_error
 from harness.seeds import seed_for
-from harness.store.store import Store, started_study
+from harness.store.findings import Confirmation, ConfirmedTrial
+from harness.store.loaded_study import LoadedStudy
 
 Place = tuple[int, int, int, int]  # trial, split, seed, fold
 
 
 def confirm(
-    store: Store, name: str, *, top: int = 3, repeats: int = 1, cluster: Cluster = THIS_PROCESS
-) -> Iterator[str | dict[str, Any]]:
-    """Train the `top` complete trials on `repeats` new splits: yields a line per fold, then the document.
+    study: LoadedStudy, *, top: int = 3, repeats: int = 1, cluster: Cluster = THIS_PROCESS
+) -> Iterator[str | Confirmation]:
+    """Train the `top` complete trials on `repeats` new splits: yields a line per fold, then what came of it.
 
     Trial 0, the defaults, is always among them where it is complete. From two repeats on, every trial is also
     trained with as many seeds on the first new split, so that the spread can be told apart by its causes.
-    What is trained is kept, so an interrupted confirmation goes on. The document is the study's finding "confirm".
+    What is trained is kept, so an interrupted confirmation goes on. What came of it is kept as a finding.
     Raises UsageError if no trial is complete.
     """
-    record = started_study(store, name)
-    chosen = chosen_trials(record, store.read_trials(name), top)
+    store, record, chosen = study.store, study.record, study.top(top)
     workplace = workplace_of(store, record)
     images, split, _ = workplace.open()
     scores = np.full((len(chosen), repeats, repeats, record.num_folds), np.nan)
     for repeat in range(repeats):
         new = _new_split(record, images, split, repeat)
-        path = store.study_folder(name) / "confirm" / f"split{repeat}.npz"
+        path = store.study_folder(study.name) / "confirm" / f"split{repeat}.npz"
         new.save(path)
         tasks = _tasks(record, chosen, new, repeat, range(repeats if repeat == 0 else 1))
         trained = train_tasks(replace(workplace, split=path), tasks, cluster=cluster)
@@ -52,25 +51,9 @@ def confirm(
             store.drop_weights([report.key])
             where = f"trial {chosen[trial].number} split {repeat} seed {seed} fold {fold}"
             yield f"{where}  {record.objective} {score:.4f}"
-    document = _document(record, chosen, scores)
-    store.write_finding(name, "confirm", document)
-    yield document
-
-
-def chosen_trials(record: StudyRecord, trials: Sequence[TrialRecord], top: int) -> list[TrialRecord]:
-    """The best `top` complete trials, best first, and the defaults."""
-    sign = -1 if record.direction == "maximize" else 1
-    complete = [trial for trial in trials if trial.state == "complete" and trial.mean is not None]
-    ranked = sorted(complete, key=lambda trial: (sign * (trial.mean or 0.0), trial.number))
-    if not ranked:
-        raise UsageError(f"study {record.name} has no complete trial yet; go on with tune first")
-    return ranked[:top] + [trial for trial in ranked[top:] if trial.number == 0]
-
-
-def is_of(document: Mapping[str, Any], chosen: Sequence[TrialRecord]) -> bool:
-    """Whether a confirmation is of just these trials."""
-    numbers = [trial["number"] for trial in document["trials"]]
-    return numbers == [trial.number for trial in chosen]
+    confirmation = _confirmation(study, chosen, scores)
+    store.write_finding(study.name, confirmation)
+    yield confirmation
 
 
 def _new_split(record: StudyRecord, images: Images, split: Manifest, repeat: int) -> Manifest:
@@ -95,37 +78,36 @@ def _tasks(
     }
 
 
-def _document(record: StudyRecord, trials: Sequence[TrialRecord], scores: np.ndarray) -> dict[str, Any]:
-    """scores: (trials, splits, seeds, folds), NaN where nothing was trained."""
-    sign = 1 if record.direction == "maximize" else -1
+def _confirmation(study: LoadedStudy, trials: Sequence[TrialRecord], scores: np.ndarray) -> Confirmation:
+    """trials: best first.   scores: (trials, splits, seeds, folds), NaN where nothing was trained."""
+    record, sign = study.record, study.record.sign
     fresh = scores[:, :, 0]  # every split with a seed of its own: the trials' second chance
     means = fresh.mean((1, 2))
     rows = [
-        {
-            "number": trial.number,
-            "tuned": trial.mean,
-            "tuned_standard_error": trial.standard_error,
-            "confirmed": float(mean),
-            "confirmed_standard_error": corrected_standard_error(
-                again.ravel().tolist(), test_fraction=1 / (record.num_folds - 1)
+        ConfirmedTrial(
+            number=trial.number,
+            tuned=trial.mean,
+            tuned_standard_error=trial.standard_error,
+            confirmed=float(mean),
+            confirmed_standard_error=corrected_standard_error(
+                again.ravel().tolist(), test_fraction=record.test_fraction
             ),
-            "shrinkage": sign * ((trial.mean or 0.0) - float(mean)),
-            "scores": again.tolist(),
-        }
+            shrinkage=sign * ((trial.mean or 0.0) - float(mean)),
+            scores=tuple(map(tuple, again.tolist())),
+        )
         for trial, mean, again in zip(trials, means, fresh, strict=True)
     ]
     order = [trials[place].number for place in np.argsort(-sign * means, kind="stable")]
-    tuned = sorted(trials, key=lambda trial: (-sign * (trial.mean or 0.0), trial.number))
-    return {
-        "objective": record.objective,
-        "repeats": scores.shape[1],
-        "trials": rows,
-        "tuned_order": [trial.number for trial in tuned],
-        "confirmed_order": order,
-        "winner": order[0],
-        "winner_held": order[0] == tuned[0].number,
-        "variance": _variance(scores) if scores.shape[1] > 1 else None,
-    }
+    return Confirmation(
+        objective=record.objective,
+        repeats=scores.shape[1],
+        trials=tuple(rows),
+        tuned_order=tuple(trial.number for trial in trials),
+        confirmed_order=tuple(order),
+        winner=order[0],
+        winner_held=order[0] == trials[0].number,
+        variance=_variance(scores) if scores.shape[1] > 1 else None,
+    )
 
 
 def _variance(scores: np.ndarray) -> dict[str, Any]:

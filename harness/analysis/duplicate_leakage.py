@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.leak_probes import Bench, Finding
+from harness.analysis.leak_probes import Bench
 from harness.data import near_duplicates
 from harness.data.folds import make_folds
 from harness.data.near_duplicates import Duplicates
 from harness.data.split import duplicates_of
 from harness.errors import DataError
 from harness.seeds import seed_for
-from harness.store.predictions import out_of_fold
+from harness.store.findings import Check, DuplicatePairs, LeakySplit, TestBorder
 
 MOST_PICTURES = 20
 ENOUGH = (
@@ -24,8 +24,8 @@ FEW = 0.01  # of the images across a border: below, they can hardly change a sco
 
 @dataclass(frozen=True)
 class Report:
-    findings: list[Finding]
-    document: dict[str, Any]
+    checks: list[Check]
+    pairs: DuplicatePairs
 
 
 def report(bench: Bench) -> Generator[str, None, Report]:
@@ -35,7 +35,7 @@ def report(bench: Bench) -> Generator[str, None, Report]:
     pictures of some are drawn into the study's folder, as duplicates.png.
     """
     images, split = bench.images, bench.split
-    found = duplicates_of(images, bench.store.home)
+    found = duplicates_of(images, bench.study.store.home)
     plain = make_folds(
         images.labels, num_folds=split.num_folds, seed=seed_for(split.seed, "split") % 2**32, groups=None
     )
@@ -44,20 +44,19 @@ def report(bench: Bench) -> Generator[str, None, Report]:
     }
     sizes = np.unique(found.groups(len(images)), return_counts=True)[1]
     border = _test_border(bench)
-    document = {
-        "groups": int((sizes > 1).sum()),
-        "images": int(sizes[sizes > 1].sum()),
-        "exact_pairs": int(found.exact.sum()),
-        "near_pairs": int((~found.exact).sum()),
-        "labels_differ": int((images.labels[found.pairs[:, 0]] != images.labels[found.pairs[:, 1]]).sum()),
-        "pairs_crossing_folds": len(crossing["study"].pairs),
-        "pairs_crossing_plain_folds": len(crossing["plain"].pairs),
-        "test_border": border,
-        "picture": _draw(bench, found),
-        "leaky_split": (yield from _leaky_split(bench, replace(split, fold_of=plain), crossing["plain"])),
-    }
-    findings = [_folds(document, len(images)), *_border(border)]
-    return Report(findings, document)
+    pairs = DuplicatePairs(
+        groups=int((sizes > 1).sum()),
+        images=int(sizes[sizes > 1].sum()),
+        exact_pairs=int(found.exact.sum()),
+        near_pairs=int((~found.exact).sum()),
+        labels_differ=int((images.labels[found.pairs[:, 0]] != images.labels[found.pairs[:, 1]]).sum()),
+        pairs_crossing_folds=len(crossing["study"].pairs),
+        pairs_crossing_plain_folds=len(crossing["plain"].pairs),
+        test_border=border,
+        picture=_draw(bench, found),
+        leaky_split=(yield from _leaky_split(bench, replace(split, fold_of=plain), crossing["plain"])),
+    )
+    return Report([_folds(pairs, len(images)), *_border(border)], pairs)
 
 
 def _crossing(found: Duplicates, fold_of: np.ndarray) -> Duplicates:
@@ -65,50 +64,48 @@ def _crossing(found: Duplicates, fold_of: np.ndarray) -> Duplicates:
     return Duplicates(found.pairs[cross], found.exact[cross], found.similarity[cross])
 
 
-def _test_border(bench: Bench) -> dict[str, int] | None:
+def _test_border(bench: Bench) -> TestBorder | None:
     """Test images with a duplicate among the training images, and all of them; None without test images."""
     from harness.data import test_set
 
     try:
-        test = test_set.test_pixels(bench.record.data["settings"])
+        test = test_set.test_pixels(bench.study.record.data["settings"])
     except DataError:
         return None
     if test.shape[1:] != bench.images.pixels.shape[1:]:
         return None
     pairs = near_duplicates.find(bench.images.pixels, test).pairs
-    return {"images": len(np.unique(pairs[:, 1])), "of": len(test)}
+    return TestBorder(images=len(np.unique(pairs[:, 1])), of=len(test))
 
 
-def _folds(document: dict[str, Any], num_images: int) -> Finding:
-    crossing, plain = document["pairs_crossing_folds"], document["pairs_crossing_plain_folds"]
+def _folds(pairs: DuplicatePairs, num_images: int) -> Check:
+    crossing, plain = pairs.pairs_crossing_folds, pairs.pairs_crossing_plain_folds
     share = 2 * crossing / num_images
-    what = f"{document['groups']:,} groups of {document['images']:,} images show the same picture"
+    what = f"{pairs.groups:,} groups of {pairs.images:,} images show the same picture"
     if not crossing:
         sentence = f"{what}; no pair is in two folds ({plain:,} would be in plain ones)."
-        return Finding("duplicates across folds", "passed", 0.0, FEW, sentence)
+        return Check("duplicates across folds", "passed", 0.0, FEW, sentence)
     sentence = (
         f"{what}, and {crossing:,} pairs are in two folds: set cv.duplicates to near, and run the study anew."
     )
-    return Finding("duplicates across folds", "failed" if share > FEW else "noted", share, FEW, sentence)
+    return Check("duplicates across folds", "failed" if share > FEW else "noted", share, FEW, sentence)
 
 
-def _border(border: dict[str, int] | None) -> list[Finding]:
+def _border(border: TestBorder | None) -> list[Check]:
     if border is None:
         return []
-    share = border["images"] / border["of"]
-    what = f"{border['images']:,} of {border['of']:,} test images show a picture that is also in training"
+    share = border.images / border.of
+    what = f"{border.images:,} of {border.of:,} test images show a picture that is also in training"
     if share <= FEW:
-        return [Finding("duplicates in the test images", "passed", share, FEW, f"{what}.")]
+        return [Check("duplicates in the test images", "passed", share, FEW, f"{what}.")]
     if share <= 0.1:
         sentence = f"{what}; final tells the score without them, too."
-        return [Finding("duplicates in the test images", "noted", share, FEW, sentence)]
+        return [Check("duplicates in the test images", "noted", share, FEW, sentence)]
     sentence = f"{what}: the test images have been mixed into the training images."
-    return [Finding("duplicates in the test images", "failed", share, FEW, sentence)]
+    return [Check("duplicates in the test images", "failed", share, FEW, sentence)]
 
 
-def _leaky_split(
-    bench: Bench, leaky: Any, crossing: Duplicates
-) -> Generator[str, None, dict[str, Any] | None]:
+def _leaky_split(bench: Bench, leaky: Any, crossing: Duplicates) -> Generator[str, None, LeakySplit | None]:
     """What plain folds would have scored on images with a duplicate in training; None where there are too few.
 
     One fold is trained anew, in full; the same images were scored by the study without their duplicates.
@@ -121,21 +118,22 @@ def _leaky_split(
     yield f"training a fold that leaks {len(concerned)} duplicates, to see what that does"
     fold = yield from bench.train(bench.images, replace(leaky, groups=groups), whole=True)
     indices, labels, predicted = bench.predicted(fold)
-    honest = out_of_fold(bench.store, bench.record, bench.trial)
+    honest = bench.study.out_of_fold(bench.trial)
     right = {
         "leaky": dict(zip(indices.tolist(), (labels == predicted).tolist(), strict=True)),
-        "honest": dict(enumerate((honest.probabilities.argmax(1) == honest.labels).tolist())),
+        "honest": dict(enumerate(honest.right.tolist())),
     }
     scores = {
         what: float(np.mean([table[image] for image in concerned.tolist()])) for what, table in right.items()
     }
     share = len(concerned) / len(indices)
-    return {
-        "images": len(concerned),
-        "of": len(indices),
-        **scores,
-        "inflation": share * (scores["leaky"] - scores["honest"]),
-    }
+    return LeakySplit(
+        images=len(concerned),
+        of=len(indices),
+        leaky=scores["leaky"],
+        honest=scores["honest"],
+        inflation=share * (scores["leaky"] - scores["honest"]),
+    )
 
 
 def _draw(bench: Bench, found: Duplicates) -> str | None:
@@ -146,7 +144,7 @@ def _draw(bench: Bench, found: Duplicates) -> str | None:
 
     order = np.argsort(found.similarity, kind="stable")[:MOST_PICTURES]
     pictures = [_shown(bench.images.pixels[found.pairs[order, side]]) for side in (0, 1)]
-    path = bench.store.study_folder(bench.record.name) / "duplicates.png"
+    path = bench.study.store.study_folder(bench.study.name) / "duplicates.png"
     rows = {"one": pictures[0], "other": pictures[1]}
     title = f"{len(order)} of {len(found.pairs):,} pairs of duplicates"
     plots.save(plots.pictures(title, [("the least similar first", rows)]), path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis import confirm as confirming
+from harness.analysis.confirm import confirm
 from harness.analysis.test_set_ledger import Ledger
 from harness.errors import CheckFailed, RecordError, UsageError
 from harness.folds.cluster import THIS_PROCESS
@@ -18,8 +18,16 @@ from harness.folds.executor import Cluster
 from harness.folds.fold import NO_FOLD, FoldTask
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
-from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord, best_of
-from harness.store.store import Store, started_study
+from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
+from harness.store.findings import (
+    Audit,
+    AuditVerdict,
+    Confirmation,
+    FinalTest,
+    LedgerPlace,
+    TestDuplicates,
+)
+from harness.store.loaded_study import LoadedStudy
 
 if TYPE_CHECKING:
     from harness.data.images import Images
@@ -39,107 +47,120 @@ class Request:
     again: str = ""
 
 
-def final(store: Store, name: str, request: Request) -> Iterator[str | dict[str, Any]]:
-    """Confirm, refit, open the test images, write it down: yields lines of progress, then the document.
+def final(study: LoadedStudy, request: Request) -> Iterator[str | FinalTest]:
+    """Confirm, refit, open the test images, write it down: yields lines of progress, then what came of it.
 
-    The document is the study's finding "final". Where there is one already, and `again` gives no reason, it is
-    returned and nothing is opened. A look that was cut short is finished, and counts once.
+    That is kept as a finding of the study. Where there is one already, and `again` gives no reason, it is returned
+    and nothing is opened. A look that was cut short is finished, and counts once.
     Raises UsageError for a study that is not finished, CheckFailed for one that its audit failed, RecordError for a
     ledger that somebody has changed, DataError where there are no test images.
     """
-    record = started_study(store, name)
+    store, record = study.store, study.record
     ledger = Ledger(store.home)
-    known = store.read_finding(name, "final")
+    known = study.finding(FinalTest)
     if known is not None:
         _require_in_ledger(ledger, known)
         if not request.again:
             yield known
             return
-    trials = store.read_trials(name)
-    _require_finished(record, trials)
-    audit = yield from _audited(store, record, trials, request)
-    confirmed = yield from _confirmed(store, record, trials, request)
-    winner = trials[confirmed["winner"]]
-    task = refit_task(store, record, winner)
+    _require_finished(study)
+    audit = yield from _audited(study, request)
+    confirmation = yield from _confirmed(study, request)
+    winner = study.trials[confirmation.winner]
+    task = refit_task(study, winner)
     yield f"training trial {winner.number} on all {record.data['num_images']:,} training images"
-    refit = yield from _refit(store, record, task, request.cluster)
+    refit = yield from _refit(study, task, request.cluster)
     yield "opening the test images"
-    document = _look(store, record, winner, refit, ledger, request.again)
-    document |= {"confirm": confirmed, "audit": audit, "checked": request.checked}
-    store.write_finding(name, "final", document)
-    yield document
+    look, result, looks = _look(study, winner, refit, ledger, request.again)
+    found = FinalTest(
+        study=study.name,
+        trial=winner.number,
+        objective=record.objective,
+        refit=refit.key,
+        look=look["number"],
+        looks=looks,
+        test_hash=look["test_hash"],
+        reason=look["reason"],
+        ledger=LedgerPlace(result["number"], result["hash"]),
+        scores=result["scores"],
+        intervals={metric: (low, high) for metric, (low, high) in result["intervals"].items()},
+        num_images=result["num_images"],
+        confusion=tuple(map(tuple, result["confusion"])),
+        duplicates=TestDuplicates(**result["duplicates"]),
+        confirm=confirmation,
+        audit=AuditVerdict(audit.verdict, audit.sentence),
+        checked=request.checked,
+    )
+    store.write_finding(study.name, found)
+    yield found
 
 
-def refit_task(store: Store, record: StudyRecord, trial: TrialRecord) -> FoldTask:
+def refit_task(study: LoadedStudy, trial: TrialRecord) -> FoldTask:
     """The training of a trial's values on all images, for as many epochs as were scored in its folds.
 
     Where early stopping chose the epoch, that is the rounded mean of the chosen ones.
     """
     values = dict(trial.values)
     if values.get("train.patience") is not None:
-        folds = [fold for key in trial.folds if (fold := store.read_fold(key))]
+        folds = study.folds(trial)
         if not folds:
             raise RecordError(f"the folds of trial {trial.number} are gone; run tune again to make them anew")
         values["train.epochs"] = max(round(float(np.mean([fold.chosen_epoch for fold in folds]))), 1)
         values["train.patience"] = None
-    return replace(fold_tasks(record, replace(trial, values=values))[0], fold=NO_FOLD)
+    return replace(fold_tasks(study.record, replace(trial, values=values))[0], fold=NO_FOLD)
 
 
-def _require_finished(record: StudyRecord, trials: list[TrialRecord]) -> None:
-    done = sum(trial.state != "running" for trial in trials)
-    if done < record.num_trials:
+def _require_finished(study: LoadedStudy) -> None:
+    done = len(study.ended)
+    if done < study.record.num_trials:
         raise UsageError(
-            f"study {record.name} is not finished ({done} of {record.num_trials} trials): run tune again first, "
+            f"study {study.name} is not finished ({done} of {study.record.num_trials} trials): run tune again first, "
             f"or end it there with tune --trials {max(done, 1)}"
         )
 
 
-def _audited(
-    store: Store, record: StudyRecord, trials: list[TrialRecord], request: Request
-) -> Generator[str, None, dict[str, Any]]:
+def _audited(study: LoadedStudy, request: Request) -> Generator[str, None, Audit]:
     """The audit of the study's best trial, made now if there is none. Raises CheckFailed if it failed."""
     from harness.analysis.audit import audit
 
-    best = best_of(trials, record.direction)
+    best = study.best
     if best is None:
-        raise UsageError(f"study {record.name} has no complete trial: there is nothing to test")
-    document = store.read_finding(record.name, "audit")
-    if document is None or document["trial"] != best.number:
-        for step in audit(store, record.name, cluster=request.cluster):
-            if isinstance(step, dict):
-                document = step
+        raise UsageError(f"study {study.name} has no complete trial: there is nothing to test")
+    found = study.finding(Audit)
+    if found is None or found.trial != best.number:
+        for step in audit(study, cluster=request.cluster):
+            if isinstance(step, Audit):
+                found = step
             else:
                 yield step
-    assert document is not None
-    if document["verdict"] == "failed" and not request.checked:
+    assert found is not None
+    if found.verdict == "failed" and not request.checked:
         raise CheckFailed(
-            f"{document['sentence']} The test images stay sealed; if you have made sure that the score is honest, "
+            f"{found.sentence} The test images stay sealed; if you have made sure that the score is honest, "
             'say why with --i-checked "reason"'
         )
-    return {"verdict": document["verdict"], "sentence": document["sentence"]}
+    return found
 
 
-def _confirmed(
-    store: Store, record: StudyRecord, trials: list[TrialRecord], request: Request
-) -> Generator[str, None, dict[str, Any]]:
+def _confirmed(study: LoadedStudy, request: Request) -> Generator[str, None, Confirmation]:
     """The confirmation of the study's best trials, made now unless there is one."""
-    document = store.read_finding(record.name, "confirm")
-    if document and confirming.is_of(document, confirming.chosen_trials(record, trials, request.top)):
-        return document
-    for step in confirming.confirm(store, record.name, top=request.top, cluster=request.cluster):
-        if isinstance(step, dict):
-            document = step
+    found = study.finding(Confirmation)
+    numbers = [trial.number for trial in study.top(request.top)]
+    if found and [trial.number for trial in found.trials] == numbers:
+        return found
+    for step in confirm(study, top=request.top, cluster=request.cluster):
+        if isinstance(step, Confirmation):
+            found = step
         else:
             yield step
-    assert document is not None
-    return document
+    assert found is not None
+    return found
 
 
-def _refit(
-    store: Store, record: StudyRecord, task: FoldTask, cluster: Cluster
-) -> Generator[str, None, FoldRecord]:
+def _refit(study: LoadedStudy, task: FoldTask, cluster: Cluster) -> Generator[str, None, FoldRecord]:
     refit: FoldRecord | None = None
-    for _, report in train_tasks(workplace_of(store, record), {NO_FOLD: task}, cluster=cluster):
+    workplace = workplace_of(study.store, study.record)
+    for _, report in train_tasks(workplace, {NO_FOLD: task}, cluster=cluster):
         if isinstance(report, Epoch):
             yield f"epoch {report.epoch}  training loss {report.train_loss:.4f}"
         else:
@@ -149,36 +170,20 @@ def _refit(
 
 
 def _look(
-    store: Store,
-    record: StudyRecord,
-    trial: TrialRecord,
-    refit: FoldRecord,
-    ledger: Ledger,
-    again: str,
-) -> dict[str, Any]:
-    """Open the test images and score them once, with a line in the ledger before and one after."""
+    study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, ledger: Ledger, again: str
+) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """Open the test images and score them once: the ledger's line before and after, and its looks at these images."""
     from harness.data import test_set
 
-    test = test_set.load_test(record.data["settings"])
-    opened = _opened(ledger, record, trial, refit, test, again)
+    test = test_set.load_test(study.record.data["settings"])
+    opened = _opened(ledger, study.record, trial, refit, test, again)
     known = ledger.result_of(opened)
     if known is None:
-        scores = _scored(store, record, trial, refit, test)
+        scores = _scored(study, trial, refit, test)
         known = ledger.append(
             "result", {"look": opened["number"], "time": _now(), "test_hash": test.content_hash, **scores}
         )
-    return {
-        "study": record.name,
-        "trial": trial.number,
-        "objective": record.objective,
-        "refit": refit.key,
-        "look": opened["number"],
-        "looks": len(ledger.looks(test.content_hash)),
-        "test_hash": test.content_hash,
-        "reason": opened["reason"],
-        "ledger": {"number": known["number"], "hash": known["hash"]},
-        **{key: known[key] for key in ("scores", "intervals", "num_images", "confusion", "duplicates")},
-    }
+    return opened, known, len(ledger.looks(test.content_hash))
 
 
 def _opened(
@@ -217,9 +222,7 @@ def _opened(
     )
 
 
-def _scored(
-    store: Store, record: StudyRecord, trial: TrialRecord, refit: FoldRecord, test: "Images"
-) -> dict[str, Any]:
+def _scored(study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, test: "Images") -> dict[str, Any]:
     """Every metric on the test images with its 95 % interval, also without those that resemble a training image.
 
     They are scored by this machine, on its processor where it lacks the device that the folds were trained on.
@@ -230,9 +233,10 @@ def _scored(
     from harness.scoring.intervals import score_interval
     from harness.store.store import WEIGHTS
 
+    record = study.record
     compute = training.on_this_machine(training.Compute(**record.compute))
     model = load_fold_model(
-        store.fold_folder(refit.key) / WEIGHTS,
+        study.store.fold_folder(refit.key) / WEIGHTS,
         values=search_space.section(trial.values, "model"),
         image_shape=tuple(record.data["image_shape"]),
         classes=record.data["classes"],
@@ -263,11 +267,11 @@ def _without_duplicates(record: StudyRecord, test: "Images", probabilities: np.n
     return {"num_images": len(test) - len(kept), "score_without": score}
 
 
-def _require_in_ledger(ledger: Ledger, document: dict[str, Any]) -> None:
+def _require_in_ledger(ledger: Ledger, found: FinalTest) -> None:
     entries = ledger.entries()
-    place = document["ledger"]["number"] - 1
-    if place >= len(entries) or entries[place]["hash"] != document["ledger"]["hash"]:
-        raise RecordError(f"{ledger.path}: the look of study {document['study']} is not in it any more")
+    place = found.ledger.number - 1
+    if place >= len(entries) or entries[place]["hash"] != found.ledger.hash:
+        raise RecordError(f"{ledger.path}: the look of study {found.study} is not in it any more")
 
 
 def _now() -> str:

@@ -19,6 +19,7 @@ from harness.inference import index
 from harness.inference.find_model import is_gone
 from harness.os_errors import explaining
 from harness.records import StudyRecord, TrialRecord
+from harness.store.findings import FinalTest
 from harness.store.store import Store, started_study
 
 OLD_SECONDS = 24 * 3600.0  # a temporary file of this age belongs to nobody any more
@@ -40,7 +41,7 @@ def leftovers(store: Store, removed: Sequence[str] = ()) -> list[Leftover]:
     """
     for name in removed:
         started_study(store, name)
-        if store.read_finding(name, "final") is not None:
+        if store.read_finding(name, FinalTest) is not None:
             raise UsageError(f"study {name} has a final model, MLflow's champion of that name; it stays")
     kept = [name for name in store.studies() if name not in removed]
     needed = set[str]().union(*(_needed(store, name) for name in kept))

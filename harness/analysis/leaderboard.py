@@ -1,95 +1,140 @@
 """Where studies stand, from their records alone: the documents behind `harness status`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 from harness.errors import DataError, RecordError
 from harness.files import read_json
-from harness.records import SCHEMA, StudyRecord, TrialRecord, best_of
-from harness.scoring.standard_errors import corrected_standard_error
-from harness.search.selection_bias import honest_score
-from harness.store.store import Store, started_study
+from harness.records import StudyRecord, TrialRecord, TrialState, Values
+from harness.search.selection_bias import corrected_score
+from harness.store.findings import Audit, CorrectedScore, Verdict
+from harness.store.loaded_study import LoadedStudy
 from harness.tracking.deliver import is_pending
 
-
-def status(store: Store, name: str) -> dict[str, Any]:
-    """The study's state, trials and best trial. Trials come by number; `mean` is over the folds there are."""
-    record, trials = started_study(store, name), store.read_trials(name)
-    run_ids = _run_ids(store, name)
-    best = best_of(trials, record.direction)
-    audit = store.read_finding(name, "audit")
-    return {
-        "schema": SCHEMA,
-        "study": name,
-        "state": _state(store, record, trials),
-        "objective": record.objective,
-        "direction": record.direction,
-        "num_trials": record.num_trials,
-        "trials": [
-            {
-                "number": trial.number,
-                "state": trial.state,
-                "reason": trial.reason,
-                "failure": trial.failure,
-                "params": trial.params,
-                "mean": trial.mean,
-                "standard_error": trial.standard_error,
-                "folds": list(trial.scores),
-                "seconds": trial.seconds,
-                "mlflow_run_id": run_ids.get(str(trial.number)),
-            }
-            for trial in trials
-        ],
-        "best": best
-        and {
-            "number": best.number,
-            "mean": best.mean,
-            "standard_error": best.standard_error,
-            "params": best.params,
-        },
-        "honest": _honest(store, record, trials),
-        "pending": bool(trials) and not store.is_driven(name) and is_pending(store, name, trials),
-        "audit": audit and {key: audit.get(key) for key in ("verdict", "sentence", "trial")},
-    }
+STATES = ("complete", "stopped", "running", "failed")  # in the order of a leaderboard
 
 
-def ranking(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The trials of a status document, best first: complete ones, then stopped, running and failed ones."""
-    order = {"complete": 0, "stopped": 1, "running": 2, "failed": 3}
-    sign = -1 if document["direction"] == "maximize" else 1
+@dataclass(frozen=True)
+class TrialStatus:
+    """A trial. mean, standard_error: over the folds there are.   folds: their scores."""
 
-    def place(trial: dict[str, Any]) -> tuple[int, float, int]:
-        return order[trial["state"]], sign * (trial["mean"] or 0.0), trial["number"]
+    number: int
+    state: TrialState
+    reason: str
+    failure: str
+    params: Values
+    mean: float | None
+    standard_error: float | None
+    folds: tuple[float, ...]
+    seconds: float
+    mlflow_run_id: str | None
 
-    return sorted(document["trials"], key=place)
+
+@dataclass(frozen=True)
+class BestTrial:
+    number: int
+    mean: float | None
+    standard_error: float | None
+    params: Values
 
 
-def compare(store: Store, names: Sequence[str]) -> dict[str, Any]:
-    """The best trials of several studies, and what each gains over the study before it.
+@dataclass(frozen=True)
+class AuditStatus:
+    verdict: Verdict
+    sentence: str
+    trial: int
 
-    The gain is positive for a better score; its error is of the differences fold by fold. There is none between
-    studies of different data, splits or objectives: `no_gain` then says which of them.
+
+@dataclass(frozen=True)
+class Status:
+    """A study's state, its trials by number and the best of them.
+
+    honest: the best score corrected for the choice; None while trials run or where predictions are gone.
+    pending: MLflow lacks something.
     """
-    records = [started_study(store, name) for name in names]
-    trials = [store.read_trials(name) for name in names]
-    bests = [best_of(tried, record.direction) for record, tried in zip(records, trials, strict=True)]
-    gains: list[dict[str, Any]] = [{"gain": None, "gain_standard_error": None, "no_gain": ""}]
-    gains += [_gain(*before, *after) for before, after in pairwise(zip(records, bests, strict=True))]
-    return {
-        "schema": SCHEMA,
-        "compared": [
-            {
-                "study": record.name,
-                "objective": record.objective,
-                "num_trials": record.num_trials,
-                "trials_done": sum(trial.state != "running" for trial in tried),
-                **_best_trial(store, record, best),
-                **gain,
-            }
-            for record, tried, best, gain in zip(records, trials, bests, gains, strict=True)
-        ],
-    }
+
+    study: str
+    state: Literal["running", "finished", "interrupted"]
+    objective: str
+    direction: Literal["maximize", "minimize"]
+    num_trials: int
+    trials: tuple[TrialStatus, ...]
+    best: BestTrial | None
+    honest: CorrectedScore | None
+    pending: bool
+    audit: AuditStatus | None
+
+    @property
+    def ranking(self) -> list[TrialStatus]:
+        """The trials, best first: complete ones, then stopped, running and failed ones."""
+        sign = -1 if self.direction == "maximize" else 1
+        return sorted(
+            self.trials,
+            key=lambda trial: (STATES.index(trial.state), sign * (trial.mean or 0.0), trial.number),
+        )
+
+
+@dataclass(frozen=True)
+class ComparedStudy:
+    """A study's best trial, and what it gains over the study before it.
+
+    gain: positive for a better score; its error is of the differences fold by fold. There is none between studies of
+    different data, splits or objectives: `no_gain` then says which of them.
+    images_per_second: of training only, over all epochs of the trial's folds that are still there.
+    """
+
+    study: str
+    objective: str
+    num_trials: int
+    trials_done: int
+    trial: int | None
+    mean: float | None
+    standard_error: float | None
+    epochs: int | None
+    num_images: int
+    images_per_second: float | None
+    seconds: float | None
+    gain: float | None
+    gain_standard_error: float | None
+    no_gain: str
+
+
+@dataclass(frozen=True)
+class ComparedStudies:
+    compared: tuple[ComparedStudy, ...]
+
+
+def status(study: LoadedStudy) -> Status:
+    """Where the study stands."""
+    record, best = study.record, study.best
+    run_ids = _run_ids(study)
+    audit = study.finding(Audit)
+    return Status(
+        study=study.name,
+        state=_state(study),
+        objective=record.objective,
+        direction=record.direction,
+        num_trials=record.num_trials,
+        trials=tuple(
+            TrialStatus(
+                trial.number, trial.state, trial.reason, trial.failure, trial.params, trial.mean,
+                trial.standard_error, trial.scores, trial.seconds, run_ids.get(str(trial.number)),
+            )
+            for trial in study.trials
+        ),
+        best=BestTrial(best.number, best.mean, best.standard_error, best.params) if best else None,
+        honest=_corrected(study),
+        pending=bool(study.trials) and not study.is_driven and is_pending(study),
+        audit=AuditStatus(audit.verdict, audit.sentence, audit.trial) if audit else None,
+    )  # fmt: skip
+
+
+def compare(studies: Sequence[LoadedStudy]) -> ComparedStudies:
+    """The best trials of several studies, and what each gains over the study before it."""
+    gains = [(None, None, ""), *(_gain(before, after) for before, after in pairwise(studies))]
+    return ComparedStudies(tuple(_compared(study, *gain) for study, gain in zip(studies, gains, strict=True)))
 
 
 def mismatch(one: StudyRecord, other: StudyRecord) -> str:
@@ -102,55 +147,61 @@ def mismatch(one: StudyRecord, other: StudyRecord) -> str:
     return ", ".join(what for what, different in differ.items() if different)
 
 
-def _best_trial(store: Store, record: StudyRecord, best: TrialRecord | None) -> dict[str, Any]:
-    """images_per_second: of training only, over all epochs of the trial's folds that are still there."""
-    folds = [store.read_fold(key) for key in best.folds] if best else []
-    speeds = [epoch.images_per_second for fold in folds if fold for epoch in fold.epochs]
-    return {
-        "trial": best and best.number,
-        "mean": best and best.mean,
-        "standard_error": best and best.standard_error,
-        "epochs": best and best.values["train.epochs"],
-        "num_images": record.data["num_images"],
-        "images_per_second": sum(speeds) / len(speeds) if speeds else None,
-        "seconds": best and best.seconds,
-    }
+def images_per_second(study: LoadedStudy, trial: TrialRecord | None) -> float | None:
+    """Of training only, over all epochs of the trial's folds that are still there; None without one."""
+    folds = study.folds(trial) if trial else []
+    speeds = [epoch.images_per_second for fold in folds for epoch in fold.epochs]
+    return sum(speeds) / len(speeds) if speeds else None
 
 
-def _gain(
-    record_before: StudyRecord, before: TrialRecord | None, record: StudyRecord, best: TrialRecord | None
-) -> dict[str, Any]:
-    no_gain = mismatch(record_before, record)
-    gain = error = None
-    if before and best and not no_gain:
-        sign = 1 if record.direction == "maximize" else -1
-        gains = [sign * (new - old) for new, old in zip(best.scores, before.scores, strict=True)]
-        gain = sum(gains) / len(gains)
-        error = corrected_standard_error(gains, test_fraction=1 / (record.num_folds - 1))
-    return {"gain": gain, "gain_standard_error": error, "no_gain": no_gain}
+def _compared(
+    study: LoadedStudy, gain: float | None, gain_standard_error: float | None, no_gain: str
+) -> ComparedStudy:
+    record, best = study.record, study.best
+    return ComparedStudy(
+        study=study.name,
+        objective=record.objective,
+        num_trials=record.num_trials,
+        trials_done=len(study.ended),
+        trial=best.number if best else None,
+        mean=best.mean if best else None,
+        standard_error=best.standard_error if best else None,
+        epochs=int(best.values["train.epochs"] or 0) if best else None,
+        num_images=record.data["num_images"],
+        images_per_second=images_per_second(study, best),
+        seconds=best.seconds if best else None,
+        gain=gain,
+        gain_standard_error=gain_standard_error,
+        no_gain=no_gain,
+    )
 
 
-def _honest(store: Store, record: StudyRecord, trials: list[TrialRecord]) -> dict[str, Any] | None:
-    """The winner's corrected score; while the study runs, or where predictions are gone, there is none."""
-    if any(trial.state == "running" for trial in trials):
+def _gain(before: LoadedStudy, after: LoadedStudy) -> tuple[float | None, float | None, str]:
+    no_gain = mismatch(before.record, after.record)
+    if before.best is None or after.best is None or no_gain:
+        return None, None, no_gain
+    pairs = zip(after.best.scores, before.best.scores, strict=True)
+    gains = [after.record.sign * (new - old) for new, old in pairs]
+    return sum(gains) / len(gains), after.standard_error(gains), ""
+
+
+def _corrected(study: LoadedStudy) -> CorrectedScore | None:
+    if any(trial.state == "running" for trial in study.trials):
         return None
     try:
-        return honest_score(store, record, trials)
+        return corrected_score(study)
     except (RecordError, DataError):
         return None
 
 
-def _state(
-    store: Store, record: StudyRecord, trials: list[TrialRecord]
-) -> Literal["running", "finished", "interrupted"]:
-    if store.is_driven(record.name):
+def _state(study: LoadedStudy) -> Literal["running", "finished", "interrupted"]:
+    if study.is_driven:
         return "running"
-    done = sum(trial.state != "running" for trial in trials)
-    return "finished" if done >= record.num_trials else "interrupted"
+    return "finished" if study.is_finished else "interrupted"
 
 
-def _run_ids(store: Store, name: str) -> dict[str, str]:
+def _run_ids(study: LoadedStudy) -> Mapping[str, str]:
     try:
-        return dict(read_json(store.study_folder(name) / "mlflow.json")["trials"])
+        return dict(read_json(study.store.study_folder(study.name) / "mlflow.json")["trials"])
     except (OSError, RecordError, KeyError, TypeError, ValueError):
         return {}

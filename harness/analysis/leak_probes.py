@@ -22,26 +22,14 @@ from harness.folds.fold import FoldTask
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks
 from harness.folds.worker import Workplace
-from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord, Values
+from harness.records import Epoch, FoldRecord, TrialRecord, Values
 from harness.seeds import seed_for
+from harness.store.findings import Check
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 
 MOST_EPOCHS = 5
 LUCK = 0.001  # probability of so good a score by luck, below which a probe fails
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one probe found. verdict: passed, noted (look at it) or failed (the score cannot be believed).
-
-    figure: what was measured.   bound: what an honest study stays below, or None.   sentence: for a newcomer.
-    """
-
-    probe: str
-    verdict: str
-    figure: float | None
-    bound: float | None
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -83,8 +71,7 @@ def chance_of(labels: np.ndarray, predictions: np.ndarray) -> Chance:
 class Bench:
     """Where the probes of a trial are trained: a store of their own, so that an interrupted audit goes on."""
 
-    store: Store
-    record: StudyRecord
+    study: LoadedStudy
     trial: TrialRecord
     images: Images
     split: Manifest
@@ -92,7 +79,7 @@ class Bench:
 
     @property
     def home(self) -> Store:
-        return Store(self.store.study_folder(self.record.name) / "probes")
+        return Store(self.study.store.study_folder(self.study.name) / "probes")
 
     def train(
         self, changed: Images, split: Manifest, *, whole: bool = False
@@ -123,7 +110,7 @@ class Bench:
         if not whole:
             values = few_epochs(values)
         trial = replace(self.trial, values=values)
-        task = fold_tasks(self.record, trial, split_hash=split.hash)[0]
+        task = fold_tasks(self.study.record, trial, split_hash=split.hash)[0]
         return replace(task, data_hash=images.content_hash)
 
 
@@ -134,23 +121,23 @@ def few_epochs(values: Values) -> Values:
     return {**values, "train.epochs": min(epochs, MOST_EPOCHS), "train.patience": None}
 
 
-def permuted_labels(bench: Bench) -> Generator[str, None, Finding]:
+def permuted_labels(bench: Bench) -> Generator[str, None, Check]:
     """Labels are dealt out anew before anything is made from them: nothing can be learnt that holds."""
-    random = np.random.default_rng(seed_for(bench.record.seed, "probe", "labels"))
+    random = np.random.default_rng(seed_for(bench.study.record.seed, "probe", "labels"))
     changed = replace(bench.images, labels=random.permutation(bench.images.labels), path=None)
     fold = yield from bench.train(changed, bench.split)
     chance = chance_of(*bench.predicted(fold)[1:])
     what = f"With the labels dealt out at random it scores {chance.accuracy:.1%} on held-out images"
     if chance.p < LUCK:
         why = f"{what}, where chance is {chance.expected:.1%}: the label itself is among what the model is given."
-        return Finding("permuted labels", "failed", chance.accuracy, chance.bound, why)
+        return Check("permuted labels", "failed", chance.accuracy, chance.bound, why)
     sentence = f"{what}; chance is {chance.expected:.1%}, luck explains up to {chance.bound:.1%}."
-    return Finding("permuted labels", "passed", chance.accuracy, chance.bound, sentence)
+    return Check("permuted labels", "passed", chance.accuracy, chance.bound, sentence)
 
 
-def blank_images(bench: Bench) -> Generator[str, None, Finding]:
+def blank_images(bench: Bench) -> Generator[str, None, Check]:
     """Every image is replaced by noise: whatever is still known does not come from the images."""
-    random = np.random.default_rng(seed_for(bench.record.seed, "probe", "noise"))
+    random = np.random.default_rng(seed_for(bench.study.record.seed, "probe", "noise"))
     noise = random.integers(0, 256, bench.images.pixels.shape, dtype=np.uint8)
     fold = yield from bench.train(replace(bench.images, pixels=noise, path=None), bench.split)
     chance = chance_of(*bench.predicted(fold)[1:])
@@ -159,12 +146,12 @@ def blank_images(bench: Bench) -> Generator[str, None, Finding]:
         why = (
             f"{what}, where chance is {chance.expected:.1%}: something other than the image tells the label."
         )
-        return Finding("images replaced by noise", "failed", chance.accuracy, chance.bound, why)
+        return Check("images replaced by noise", "failed", chance.accuracy, chance.bound, why)
     sentence = f"{what}; chance is {chance.expected:.1%}, luck explains up to {chance.bound:.1%}."
-    return Finding("images replaced by noise", "passed", chance.accuracy, chance.bound, sentence)
+    return Check("images replaced by noise", "passed", chance.accuracy, chance.bound, sentence)
 
 
-def text_made_from_the_label(bench: Bench) -> Generator[str, None, Finding | None]:
+def text_made_from_the_label(bench: Bench) -> Generator[str, None, Check | None]:
     """Whether what a model is given changes with the image's label; None for one that reads nothing but images."""
     yield from ()
     values = search_space.section(bench.trial.values, "model")
@@ -176,12 +163,12 @@ def text_made_from_the_label(bench: Bench) -> Generator[str, None, Finding | Non
             f"The text given with an image is made from its label ({differ[0]} of {differ[1]} images get another text "
             "when their label is changed), so the model is told what it should find out."
         )
-        return Finding("text made from the label", "failed", differ[0] / differ[1], 0.0, why)
+        return Check("text made from the label", "failed", differ[0] / differ[1], 0.0, why)
     sentence = "The texts are the same for every image, whatever its label."
-    return Finding("text made from the label", "passed", 0.0, 0.0, sentence)
+    return Check("text made from the label", "passed", 0.0, 0.0, sentence)
 
 
-def blank_text(bench: Bench) -> Generator[str, None, Finding | None]:
+def blank_text(bench: Bench) -> Generator[str, None, Check | None]:
     """All classes get one name: what the texts say is lost, the images stay. None for a model that reads no text."""
     values = search_space.section(bench.trial.values, "model")
     if not reads_text(str(values["name"])):
@@ -189,7 +176,7 @@ def blank_text(bench: Bench) -> Generator[str, None, Finding | None]:
     names = ("thing",) * len(bench.images.classes)
     fold = yield from bench.train(replace(bench.images, classes=names, path=None), bench.split)
     accuracy = fold.metrics["accuracy"]
-    return Finding(
+    return Check(
         "texts that say nothing", "passed", accuracy, None,
         f"With one name for all classes, so that only the images tell them apart, it scores {accuracy:.1%}.",
     )  # fmt: skip
@@ -208,7 +195,7 @@ def _inputs_differ(bench: Bench, values: Values) -> tuple[int, int] | None:
 
     _, channels, height, _ = bench.images.pixels.shape
     options = {key: value for key, value in values.items() if key != "name"}
-    compute = training.on_this_machine(training.Compute(**bench.record.compute))
+    compute = training.on_this_machine(training.Compute(**bench.study.record.compute))
     count = min(len(bench.images), 64)
     labels = torch.from_numpy(bench.images.labels[:count])
     others = (labels + 1) % len(bench.images.classes)
@@ -223,5 +210,5 @@ def _inputs_differ(bench: Bench, values: Values) -> tuple[int, int] | None:
     return (differ, count) if differ else None
 
 
-Probe = Callable[[Bench], Generator[str, None, Finding | None]]
+Probe = Callable[[Bench], Generator[str, None, Check | None]]
 TRAINED: tuple[Probe, ...] = (text_made_from_the_label, permuted_labels, blank_images, blank_text)

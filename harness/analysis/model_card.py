@@ -1,52 +1,53 @@
 """The model card of a study's final network: what it was trained on, what its score is worth, what it is not for."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from harness.records import StudyRecord, TrialRecord
+from harness.store.findings import CorrectedScore, FinalTest
 
 
 def model_card(
-    record: StudyRecord, trial: TrialRecord, final: Mapping[str, Any], honest: Mapping[str, Any] | None
+    record: StudyRecord, trial: TrialRecord, final: FinalTest, corrected: CorrectedScore | None
 ) -> str:
-    """Markdown.   final: the study's finding "final".   honest: its finding "honest", or None.
+    """Markdown.
 
     Source: the headings are those of Mitchell et al. 2019, Model cards for model reporting, arXiv 1810.03993.
     """
     metric = record.objective
-    low, high = final["intervals"][metric]
-    confirmed = next(row for row in final["confirm"]["trials"] if row["number"] == trial.number)
-    duplicates = final["duplicates"]
+    low, high = final.intervals[metric]
+    confirmed = final.confirm.of(trial.number)
+    duplicates = final.duplicates
     scores = [
         ("tuned, mean over folds", f"{_scored(trial.mean, trial.standard_error)}"),
-        ("confirmed with fresh seeds and folds", f"{_scored(*_confirmed(confirmed))}"),
+        (
+            "confirmed with fresh seeds and folds",
+            f"{_scored(confirmed.confirmed, confirmed.confirmed_standard_error)}",
+        ),
         (
             "**test images, opened for this**",
-            f"**{final['scores'][metric]:.4f}** (95 % {low:.4f} to {high:.4f})",
+            f"**{final.scores[metric]:.4f}** (95 % {low:.4f} to {high:.4f})",
         ),
     ]
-    if honest:
-        interval = f"95 % {honest['low']:.4f} to {honest['high']:.4f}"
+    if corrected:
+        interval = f"95 % {corrected.low:.4f} to {corrected.high:.4f}"
         scores.insert(
-            1, ("corrected for the choice among all trials", f"{honest['corrected']:.4f} ({interval})")
+            1, ("corrected for the choice among all trials", f"{corrected.corrected:.4f} ({interval})")
         )
-    if duplicates["score_without"] is not None and duplicates["num_images"]:
+    if duplicates.score_without is not None and duplicates.num_images:
         scores.append(
             (
-                f"the same without {duplicates['num_images']:,} test images that resemble a training image",
-                f"{duplicates['score_without']:.4f}",
+                f"the same without {duplicates.num_images:,} test images that resemble a training image",
+                f"{duplicates.score_without:.4f}",
             )
         )
-    checked = f" Accepted nevertheless: {final['checked']}." if final["checked"] else ""
+    checked = f" Accepted nevertheless: {final.checked}." if final.checked else ""
     return (
         "\n\n".join(
             [
                 f"# {record.name}, trial {trial.number}",
                 record.question.splitlines()[0] if record.question else "",
                 f"## Evaluation\n\n{_table((metric, 'value'), scores)}",
-                f"Looks at these test images so far, by any study: **{final['looks']}**."
-                + (f" Reason for this one: {final['reason']}." if final["reason"] else ""),
-                f"Audit {final['audit']['verdict']}: {final['audit']['sentence']}{checked}",
+                f"Looks at these test images so far, by any study: **{final.looks}**."
+                + (f" Reason for this one: {final.reason}." if final.reason else ""),
+                f"Audit {final.audit.verdict}: {final.audit.sentence}{checked}",
                 f"## Training data\n\n{_data(record)}",
                 f"## Training\n\n{_training(record, trial)}",
                 f"## Use\n\n{_use(record)}",
@@ -58,10 +59,6 @@ def model_card(
 
 def _scored(mean: float | None, error: float | None) -> str:
     return f"{mean:.4f}" + (f" ± {error:.4f}" if error is not None else "")
-
-
-def _confirmed(row: Mapping[str, Any]) -> tuple[float, float]:
-    return row["confirmed"], row["confirmed_standard_error"]
 
 
 def _data(record: StudyRecord) -> str:

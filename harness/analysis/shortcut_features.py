@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.leak_probes import LUCK, Chance, Finding, chance_of
+from harness.analysis.leak_probes import LUCK, Chance, chance_of
 from harness.data.images import Images
+from harness.store.findings import Check
 
 MOST_IMAGES = 3000
 TREES = 20
@@ -20,7 +21,7 @@ FAR = 0.1  # above chance, from which on a clue is worth a note
 NEARLY_ALL = 0.95  # of the way from chance to the trial's score
 
 
-def border(images: Images, score: float) -> Finding:
+def border(images: Images, score: float) -> Check:
     """A classifier of the outermost pixels: watermarks, frames and scanner marks.
 
     score: the trial's accuracy. It fails if it comes nearly as far as that, and as the same classifier of the inside.
@@ -38,14 +39,14 @@ def border(images: Images, score: float) -> Finding:
     what = f"The outermost {width} pixel(s) alone tell the class of {outer.accuracy:.1%}"
     if outer.p < LUCK and outer.accuracy >= reach:
         why = f"{what}, as the whole image does ({score:.1%}): look there for a mark that gives it away."
-        return Finding("outermost pixels", "failed", outer.accuracy, reach, why)
+        return Check("outermost pixels", "failed", outer.accuracy, reach, why)
     sentence = (
         f"{what}; the trial is right on {score:.1%}, and the inside as simply tells {inner.accuracy:.1%}."
     )
-    return Finding("outermost pixels", "passed", outer.accuracy, reach, sentence)
+    return Check("outermost pixels", "passed", outer.accuracy, reach, sentence)
 
 
-def metadata(images: Images, settings: Mapping[str, Any]) -> Finding | None:
+def metadata(images: Images, settings: Mapping[str, Any]) -> Check | None:
     """A classifier of file name, order, file size and picture size, without the class folder; None without names.
 
     settings: the study's data map. No model here is given any of this, so it is a note, not a failure.
@@ -66,8 +67,8 @@ def metadata(images: Images, settings: Mapping[str, Any]) -> Finding | None:
         what = f"{named:.0%} of the file names contain the class. {what}"
     if chance.p < LUCK and chance.accuracy > chance.expected + FAR:
         why = f"{what}: no model here is given them; give them to none, and see whether classes were collected apart."
-        return Finding("file names, sizes and order", "noted", chance.accuracy, chance.bound, why)
-    return Finding("file names, sizes and order", "passed", chance.accuracy, chance.bound, f"{what}.")
+        return Check("file names, sizes and order", "noted", chance.accuracy, chance.bound, why)
+    return Check("file names, sizes and order", "passed", chance.accuracy, chance.bound, f"{what}.")
 
 
 def _some(images: Images) -> np.ndarray:

@@ -46,15 +46,18 @@ def audit(
     to_stderr()
     from harness.analysis import audit as auditing
     from harness.cli import verdicts
+    from harness.documents import to_json
+    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
-    store = Store(home)
+    opened = LoadedStudy.open(Store(home), study)
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
-        document = told(auditing.audit(store, study, trial=trial, stopped=stopped, cluster=cluster))
-    print_json(document) if as_json else verdicts.audit(document)
-    remake_page(store, study)
-    show_in_mlflow(store, study)
-    auditing.require_passed(document)
+        found = told(auditing.audit(opened, trial=trial, stopped=stopped, cluster=cluster))
+    print_json(to_json(found)) if as_json else verdicts.audit(found)
+    opened = LoadedStudy.open(opened.store, study)  # with what was found, and what has come since
+    remake_page(opened)
+    show_in_mlflow(opened)
+    auditing.require_passed(found)
 
 
 COMMANDS: list[Callable[..., None]] = [audit]

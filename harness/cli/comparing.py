@@ -32,13 +32,19 @@ def compare(
     Corrected t-test, exact McNemar, Bayesian correlated t-test, the set that cannot be told apart, and the cheapest.
     """
     to_stderr()
+    from functools import cache
+
     from harness.analysis.compare import compare as comparing
+    from harness.analysis.compare import named
     from harness.cli import verdicts
+    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
     if picture is not None:
         require_folder("--picture", picture)
-    document = comparing(Store(home), trials, rope=rope, alpha=alpha)
+    store = Store(home)
+    contenders = named(cache(lambda name: LoadedStudy.open(store, name)), trials)
+    document = comparing(contenders, rope=rope, alpha=alpha)
     if picture is not None:
         from harness import plots
 
@@ -70,11 +76,13 @@ def gallery(
     to_stderr()
     from harness.cli.finishing import show_in_mlflow
     from harness.report.gallery import gallery as making
+    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
     store = Store(home)
     require_place(output, store.study_folder(study))
-    document = making(store, study, top=top, most=most, output=output and output.absolute())
+    opened = LoadedStudy.open(store, study)
+    document = making(opened, top=top, most=most, output=output and output.absolute())
     if as_json:
         print_json(document)
     else:
@@ -82,7 +90,7 @@ def gallery(
         print(", ".join(f"{count:,} {kind}" for kind, count in kinds.items()))
         print(output or document["page"])
     if output is None:
-        show_in_mlflow(store, study)
+        show_in_mlflow(opened)
 
 
 COMMANDS: list[Callable[..., None]] = [compare, gallery]

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -24,9 +24,10 @@ from harness.cli.options import (
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
-    from harness.store.store import Store
+    from harness.store.loaded_study import LoadedStudy
 
 logger = logging.getLogger(__name__)
+Found = TypeVar("Found")
 Top = Annotated[int, typer.Option(min=1, help="How many of the best trials; trial 0 is always among them.")]
 
 
@@ -51,14 +52,17 @@ def confirm(
     to_stderr()
     from harness.analysis.confirm import confirm as confirming
     from harness.cli import verdicts
+    from harness.documents import to_json
+    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
-    store = Store(home)
+    opened = LoadedStudy.open(Store(home), study)
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
-        document = told(confirming(store, study, top=top, repeats=repeats, cluster=cluster))
-    print_json(document) if as_json else verdicts.confirmation(document)
-    remake_page(store, study)
-    show_in_mlflow(store, study)
+        found = told(confirming(opened, top=top, repeats=repeats, cluster=cluster))
+    print_json(to_json(found)) if as_json else verdicts.confirmation(found)
+    opened = LoadedStudy.open(opened.store, study)  # with what was found, and what has come since
+    remake_page(opened)
+    show_in_mlflow(opened)
 
 
 def final(
@@ -87,47 +91,49 @@ def final(
     from harness.analysis import final as finishing
     from harness.analysis.champion import publish
     from harness.cli import verdicts
+    from harness.documents import to_json
+    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
-    store = Store(home)
+    opened = LoadedStudy.open(Store(home), study)
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
         request = finishing.Request(top=top, cluster=cluster, checked=i_checked, again=again)
-        document = told(finishing.final(store, study, request))
-    print_json(document) if as_json else verdicts.final(document)
-    remake_page(store, study)
-    publish(store, study, document)
-    show_in_mlflow(store, study)
+        found = told(finishing.final(opened, request))
+    print_json(to_json(found)) if as_json else verdicts.final(found)
+    opened = LoadedStudy.open(opened.store, study)  # with what was found, and what has come since
+    remake_page(opened)
+    publish(opened, found)
+    show_in_mlflow(opened)
 
 
-def told(steps: Iterator[str | dict[str, Any]]) -> dict[str, Any]:
-    """Print the lines of progress on stderr; the document that ends them."""
+def told(steps: Iterator[str | Found]) -> Found:
+    """Print the lines of progress on stderr; the finding that ends them."""
     for step in steps:
-        if isinstance(step, dict):
+        if not isinstance(step, str):
             return step
         print(step, file=sys.stderr, flush=True)
-    raise AssertionError("the steps end with a document")
+    raise AssertionError("the steps end with a finding")
 
 
-def remake_page(store: "Store", study: str) -> None:
+def remake_page(study: "LoadedStudy") -> None:
     """Have the study's report, if there is one, say what was found; a fault in it is told, and no reason to fail."""
     from harness.report.kept import place, remake
 
+    path = place(study.store, study.name)
     try:
-        if remake(store, study):
-            print(f"{place(store, study)}: made again, with this in it", file=sys.stderr)
+        if remake(study):
+            print(f"{path}: made again, with this in it", file=sys.stderr)
     except Exception as error:
         said = f"{type(error).__name__}: {error}".splitlines()[0]
-        logger.warning(
-            "%s lacks this (%s); harness report %s makes it again", place(store, study), said, study
-        )
+        logger.warning("%s lacks this (%s); harness report %s makes it again", path, said, study.name)
 
 
-def show_in_mlflow(store: "Store", study: str) -> None:
+def show_in_mlflow(study: "LoadedStudy") -> None:
     """Have MLflow's pages say what was found; without MLflow it is kept, and shown later."""
     from harness.tracking.deliver import redeliver
     from harness.tuning import Settings
 
-    redeliver(store, study, tracking_uri=Settings(store.home).tracking_uri)
+    redeliver(study, tracking_uri=Settings(study.store.home).tracking_uri)
 
 
 COMMANDS: list[Callable[..., None]] = [confirm, final]

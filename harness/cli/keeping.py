@@ -72,6 +72,7 @@ def sync(
     """
     to_stderr()
     from harness.errors import StoreError
+    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store, nothing_started, started_study
     from harness.tracking import deliver
     from harness.tuning import Settings
@@ -85,12 +86,11 @@ def sync(
     problems: list[str] = []
     refused: list[str] = []
     for name in names:
-        if store.is_driven(name):
+        study = LoadedStudy.open(store, name)
+        if study.is_driven:
             print(f"{name}: running; it delivers by itself")
             continue
-        if not os.access(store.study_folder(name), os.W_OK) and not deliver.is_pending(
-            store, name, store.read_trials(name)
-        ):
+        if not os.access(store.study_folder(name), os.W_OK) and not deliver.is_pending(study):
             print(
                 f"{name}: MLflow was shown all of it; whether it still has it is looked up by who may write here"
             )

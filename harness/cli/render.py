@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.leaderboard import ranking
+from harness.analysis.leaderboard import ComparedStudies, Status, TrialStatus
 from harness.store.store import nothing_started
 
 STATE_STYLES = {"complete": "green", "stopped": "yellow", "running": "cyan", "failed": "red"}
@@ -24,132 +24,128 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else 240)
 
 
-def leaderboard(document: Mapping[str, Any]) -> None:
+def leaderboard(status: Status) -> None:
     """The trials, best first, with a bar of mean ± standard error on a common scale."""
-    rows = ranking(dict(document))
+    rows = status.ranking
     out = console()
-    counts = {state: sum(row["state"] == state for row in rows) for state in STATE_STYLES}
+    counts = {state: sum(row.state == state for row in rows) for state in STATE_STYLES}
     said = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no trial yet"
-    out.print(f"[bold]{document['study']}[/]  {document['state']}: {said} of {document['num_trials']}")
+    out.print(f"[bold]{status.study}[/]  {status.state}: {said} of {status.num_trials}")
     if not rows:
         return
-    table = _leaderboard_table(document, rows[:MOST_ROWS], one_column=False)
+    table = _leaderboard_table(status, rows[:MOST_ROWS], one_column=False)
     if out.measure(table, options=out.options.update(width=1000)).maximum > out.width:
-        table = _leaderboard_table(document, rows[:MOST_ROWS], one_column=True)
+        table = _leaderboard_table(status, rows[:MOST_ROWS], one_column=True)
     out.print(table)
     if len(rows) > MOST_ROWS:
         out.print(f"… and {len(rows) - MOST_ROWS} more (--json has all)")
-    for line in _worth(document):
+    for line in _worth(status):
         out.print(line)
     for row in rows:
-        if row["state"] == "failed":
-            out.print(Text(f"trial {row['number']} failed ({row['failure']}): {row['reason']}", style="red"))
+        if row.state == "failed":
+            out.print(Text(f"trial {row.number} failed ({row.failure}): {row.reason}", style="red"))
 
 
-def _worth(document: Mapping[str, Any]) -> list[Text]:
+def _worth(status: Status) -> list[Text]:
     """What the best score is worth: corrected for the choice, and what the audit has found."""
     lines = []
-    honest, audit = document["honest"], document["audit"]
-    if honest and honest["num_trials"] > 1:
-        interval = f"95 % {honest['low']:.4f} to {honest['high']:.4f}"
-        what = f"corrected for the choice among {honest['num_trials']} trials"
-        lines.append(Text(f"{what}: {honest['corrected']:.4f}   {interval}"))
-    if honest and honest["epochs"]["inflation"] >= 0.00005:
-        oracle = f"{honest['epochs']['oracle']:.4f} (+{honest['epochs']['inflation']:.4f})"
+    honest, audit = status.honest, status.audit
+    if honest and honest.num_trials > 1:
+        interval = f"95 % {honest.low:.4f} to {honest.high:.4f}"
+        what = f"corrected for the choice among {honest.num_trials} trials"
+        lines.append(Text(f"{what}: {honest.corrected:.4f}   {interval}"))
+    if honest and honest.epochs.inflation >= 0.00005:
+        oracle = f"{honest.epochs.oracle:.4f} (+{honest.epochs.inflation:.4f})"
         lines.append(
             Text(
                 f"best epoch of each scored fold, which nobody should report: accuracy {oracle}", style="dim"
             )
         )
-    if document["pending"]:
+    if status.pending:
         lines.append(
             Text(
-                f"MLflow does not show all of it yet: harness sync {shlex.quote(document['study'])}",
+                f"MLflow does not show all of it yet: harness sync {shlex.quote(status.study)}",
                 style="yellow",
             )
         )
     if audit:
-        style = "red" if audit["verdict"] == "failed" else "green"
-        lines.append(Text(f"audit {audit['verdict']}: {audit['sentence']}", style=style))
+        style = "red" if audit.verdict == "failed" else "green"
+        lines.append(Text(f"audit {audit.verdict}: {audit.sentence}", style=style))
     return lines
 
 
-def _leaderboard_table(
-    document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *, one_column: bool
-) -> Table:
+def _leaderboard_table(status: Status, rows: Sequence[TrialStatus], *, one_column: bool) -> Table:
     """With a column for every searched name, or all of them in one that wraps."""
-    names = list(dict.fromkeys(name for row in rows for name in row["params"]))
+    names = list(dict.fromkeys(name for row in rows for name in row.params))
     short = [name.partition(".")[2] for name in names]
-    table = _table("trial", document["objective"], "± se", "", "folds", "time", "state")
+    table = _table("trial", status.objective, "± se", "", "folds", "time", "state")
     for column in ["values"] if one_column else short:
         table.add_column(column, no_wrap=not one_column)
-    scale, best = _scale(rows), document["best"] and document["best"]["number"]
+    scale, best = _scale(rows), status.best.number if status.best else None
     for row in rows:
-        values = [number(row["params"].get(name)) for name in names]
+        values = [number(row.params.get(name)) for name in names]
         if one_column:
             values = [", ".join(f"{name} {value}" for name, value in zip(short, values, strict=True))]
         table.add_row(
-            f"{row['number']}{' *' if row['number'] == best else ''}",
-            _four_digits(row["mean"]),
-            _four_digits(row["standard_error"]),
+            f"{row.number}{' *' if row.number == best else ''}",
+            _four_digits(row.mean),
+            _four_digits(row.standard_error),
             _bar(row, scale),
-            str(len(row["folds"])),
-            duration(row["seconds"]),
-            Text(row["state"], style=STATE_STYLES[row["state"]]),
+            str(len(row.folds)),
+            duration(row.seconds),
+            Text(row.state, style=STATE_STYLES[row.state]),
             *values,
         )
     return table
 
 
-def next_steps(document: Mapping[str, Any], *, home: Path) -> None:
+def next_steps(status: Status, *, home: Path) -> None:
     """What one does next with a study, on stderr."""
-    name = shlex.quote(document["study"])
+    name = shlex.quote(status.study)
     where = "" if home == Path("mlruns").absolute() else f" --home {shlex.quote(str(home))}"
     out = console(stderr=True)
-    if document["state"] != "finished":
+    if status.state != "finished":
         out.print("not finished: the same command goes on")
     out.print(f"look at it:      harness ui {name}{where}", style="dim")
-    if document["best"]:
+    if status.best:
         out.print(f"train it again:  harness reproduce {name}{where}", style="dim")
 
 
-def studies_started(documents: Sequence[Mapping[str, Any]], home: Path) -> None:
-    if not documents:
+def studies_started(studies: Sequence[Status], home: Path) -> None:
+    if not studies:
         said = nothing_started(home).rstrip("?")
         console().print(f"{said}; begin with: harness tune --study quickstart", soft_wrap=True)
         return
     table = _table("study", "state", "trials", "best")
-    for document in documents:
-        best = document["best"]
-        score = (
-            "-" if best is None else f"{document['objective']} {best['mean']:.4f} (trial {best['number']})"
-        )
-        done = sum(trial["state"] != "running" for trial in document["trials"])
-        table.add_row(document["study"], document["state"], f"{done}/{document['num_trials']}", score)
+    for status in studies:
+        best = status.best
+        score = "-" if best is None else f"{status.objective} {best.mean:.4f} (trial {best.number})"
+        done = sum(trial.state != "running" for trial in status.trials)
+        table.add_row(status.study, status.state, f"{done}/{status.num_trials}", score)
     console().print(table)
 
 
-def comparison(document: Mapping[str, Any]) -> None:
+def comparison(studies: ComparedStudies) -> None:
     """The best trials of several studies, with the gain over the study before where there is one."""
-    rows = document["compared"]
+    rows = studies.compared
     table = _table("study", "best mean ± se", "trials", "epochs", "images", "images/s", "time", "gain ± se")
     for row in rows:
         table.add_row(
-            row["study"],
-            _with_error(row["mean"], row["standard_error"]),
-            f"{row['trials_done']}/{row['num_trials']}",
-            number(row["epochs"]),
-            f"{row['num_images']:,}",
-            "-" if row["images_per_second"] is None else f"{row['images_per_second']:,.0f}",
-            "-" if row["seconds"] is None else duration(row["seconds"]),
-            _with_error(row["gain"], row["gain_standard_error"], sign="+"),
+            row.study,
+            _with_error(row.mean, row.standard_error),
+            f"{row.trials_done}/{row.num_trials}",
+            number(row.epochs),
+            f"{row.num_images:,}",
+            "-" if row.images_per_second is None else f"{row.images_per_second:,.0f}",
+            "-" if row.seconds is None else duration(row.seconds),
+            _with_error(row.gain, row.gain_standard_error, sign="+"),
         )
     out = console()
     out.print(table)
     for before, row in pairwise(rows):
-        if row["no_gain"]:
-            names = f"{before['study']} and {row['study']}"
-            out.print(Text(f"no gain: {names} are of different {row['no_gain']}"))
+        if row.no_gain:
+            names = f"{before.study} and {row.study}"
+            out.print(Text(f"no gain: {names} are of different {row.no_gain}"))
 
 
 def reproduction(document: Mapping[str, Any]) -> None:
@@ -240,18 +236,17 @@ def _four_digits(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _scale(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+def _scale(rows: Sequence[TrialStatus]) -> tuple[float, float]:
     """The span of the complete trials' intervals, or of all means if there are none."""
-    chosen = [row for row in rows if row["state"] == "complete"] or [
-        row for row in rows if row["mean"] is not None
-    ]
-    ends = [row["mean"] + sign * (row["standard_error"] or 0.0) for row in chosen for sign in (-1, 1)]
+    known = [row for row in rows if row.mean is not None]
+    chosen = [row for row in known if row.state == "complete"] or known
+    ends = [(row.mean or 0.0) + sign * (row.standard_error or 0.0) for row in chosen for sign in (-1, 1)]
     return (min(ends), max(ends)) if ends else (0.0, 1.0)
 
 
-def _bar(row: Mapping[str, Any], scale: tuple[float, float], width: int = 21) -> Text:
+def _bar(row: TrialStatus, scale: tuple[float, float], width: int = 21) -> Text:
     """The interval mean ± standard error on a line of the scale; an arrow where the mean lies off it."""
-    if row["mean"] is None:
+    if row.mean is None:
         return Text("")
     low, high = scale
     span = (high - low) or 1.0
@@ -259,8 +254,8 @@ def _bar(row: Mapping[str, Any], scale: tuple[float, float], width: int = 21) ->
     def place(value: float) -> int:
         return round((value - low) / span * (width - 1))
 
-    error = row["standard_error"] or 0.0
-    start, middle, end = place(row["mean"] - error), place(row["mean"]), place(row["mean"] + error)
+    error = row.standard_error or 0.0
+    start, middle, end = place(row.mean - error), place(row.mean), place(row.mean + error)
     marks = ["─" if start <= i <= end else " " for i in range(width)]
     if middle < 0:
         marks[0] = "◂"
@@ -268,4 +263,4 @@ def _bar(row: Mapping[str, Any], scale: tuple[float, float], width: int = 21) ->
         marks[-1] = "▸"
     else:
         marks[middle] = "●"
-    return Text("".join(marks), style=STATE_STYLES[row["state"]])
+    return Text("".join(marks), style=STATE_STYLES[row.state])

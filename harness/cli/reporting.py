@@ -13,7 +13,7 @@ from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
-    from harness.store.store import Store
+    from harness.store.loaded_study import LoadedStudy
 
 logger = logging.getLogger(__name__)
 DELIVERY_SECONDS = 10.0  # to wait for another process that is delivering the study
@@ -58,6 +58,7 @@ def report(
     to_stderr()
     from harness.report.document import collect
     from harness.report.markdown import markdown
+    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
     store = Store(home)
@@ -65,8 +66,8 @@ def report(
         require_place(output, store.study_folder(studies[0]))
     elif output is not None:
         require_folder("--output", output)
-    found = collect(store, studies, images=0 if form is Format.md else images)
-    names = [study["study"] for study in found.document["studies"]]
+    opened = [LoadedStudy.open(store, name) for name in dict.fromkeys(studies)]
+    found = collect(opened, images=0 if form is Format.md else images)
     if as_json:
         print_json(found.document)
     elif form is Format.md and output is None:
@@ -74,20 +75,20 @@ def report(
     elif form is Format.md:
         print(_written(output, markdown(found.document)))
     else:
-        _write_page(store, names, found, output)
+        _write_page(opened, found, output)
 
 
-def _write_page(store: "Store", names: list[str], found: Any, output: Path | None) -> None:
+def _write_page(opened: "list[LoadedStudy]", found: Any, output: Path | None) -> None:
     """Write it where it was asked for; else a study's own into its folder, from where MLflow gets it."""
     from harness.report.html import page
     from harness.report.kept import place
 
     content = page(found)
-    if output is not None or len(names) > 1:
+    if output is not None or len(opened) > 1:
         print(_written(output or Path("comparison.html"), content))
         return
-    print(_written(place(store, names[0]), content))
-    _show_in_mlflow(store, names[0])
+    print(_written(place(opened[0].store, opened[0].name), content))
+    _show_in_mlflow(opened[0])
 
 
 def _written(path: Path | None, content: str) -> Path:
@@ -98,15 +99,16 @@ def _written(path: Path | None, content: str) -> Path:
     return path
 
 
-def _show_in_mlflow(store: "Store", study: str) -> None:
+def _show_in_mlflow(study: "LoadedStudy") -> None:
     """Have MLflow show the page with the study's run; where it cannot, the next delivery does."""
     from harness.tracking.deliver import redeliver
     from harness.tuning import Settings
 
-    if store.is_driven(study):
+    if study.is_driven:
         return
     try:
-        redeliver(store, study, tracking_uri=Settings(store.home).tracking_uri, lock_seconds=DELIVERY_SECONDS)
+        uri = Settings(study.store.home).tracking_uri
+        redeliver(study, tracking_uri=uri, lock_seconds=DELIVERY_SECONDS)
     except Exception as error:  # a fault in a view is no reason to fail: the page is there
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         logger.warning("MLflow does not show the page yet (%s); harness sync delivers it", said)

@@ -25,6 +25,7 @@ from harness.cli.options import (
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
+    from harness.analysis.leaderboard import Status
     from harness.tuning import Settings, StudyEnded
 
 
@@ -89,9 +90,9 @@ def tune(
         ended = live.show(events)
     finally:
         events.close()
-    document = _show(ended, settings, as_json=as_json)
+    status = _show(ended, settings, as_json=as_json)
     _require_success(ended)
-    _gate(document, fail_below)
+    _gate(status, fail_below)
 
 
 def status(
@@ -114,21 +115,23 @@ def status(
     to_stderr()
     from harness.analysis import leaderboard
     from harness.cli import render
+    from harness.documents import to_json
+    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
     store = Store(home)
+    opened = [LoadedStudy.open(store, name) for name in studies or store.studies()]
     if studies and len(studies) > 1:
-        document = leaderboard.compare(store, studies)
-        print_json(document) if as_json else render.comparison(document)
+        compared = leaderboard.compare(opened)
+        print_json(to_json(compared)) if as_json else render.comparison(compared)
         return
+    found = [leaderboard.status(study) for study in opened]
     if studies:
-        document = leaderboard.status(store, studies[0])
-        print_json(document) if as_json else render.leaderboard(document)
-        return
-    documents = [leaderboard.status(store, name) for name in store.studies()]
-    print_json({"schema": 1, "studies": documents}) if as_json else render.studies_started(
-        documents, store.home
-    )
+        print_json(to_json(found[0])) if as_json else render.leaderboard(found[0])
+    elif as_json:
+        print_json({"schema": 1, "studies": [to_json(status) for status in found]})
+    else:
+        render.studies_started(found, store.home)
 
 
 def reproduce(
@@ -162,23 +165,23 @@ def reproduce(
     reproducing.require_reproduced(document)
 
 
-def _show(ended: "StudyEnded", settings: "Settings", *, as_json: bool) -> dict[str, Any]:
+def _show(ended: "StudyEnded", settings: "Settings", *, as_json: bool) -> "Status":
     """What came of it: the leaderboard, where the time went if that was asked for, what to do next."""
     from harness.analysis import leaderboard
     from harness.cli import render
+    from harness.documents import to_json
+    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
-    document = leaderboard.status(Store(settings.home), ended.record.name)
-    if settings.profile:
-        document["profile"] = ended.profile
+    status = leaderboard.status(LoadedStudy.open(Store(settings.home), ended.record.name))
     if as_json:
-        print_json(document)
-        return document
-    render.leaderboard(document)
+        print_json(to_json(status) | ({"profile": ended.profile} if settings.profile else {}))
+        return status
+    render.leaderboard(status)
     if settings.profile:
         render.profile(ended.profile)
-    render.next_steps(document, home=settings.home)
-    return document
+    render.next_steps(status, home=settings.home)
+    return status
 
 
 def _compute_changes(changes: list[str]) -> dict[str, Any]:
@@ -219,18 +222,17 @@ def _require_success(ended: "StudyEnded") -> None:
         raise HarnessError(f"no trial has succeeded ({reasons})")
 
 
-def _gate(document: dict[str, Any], fail_below: float | None) -> None:
+def _gate(status: "Status", fail_below: float | None) -> None:
     from harness.errors import CheckFailed
 
-    best = document["best"]
     if fail_below is None:
         return
-    if best is None:
+    if status.best is None or status.best.mean is None:
         raise CheckFailed(f"no complete trial to compare with --fail-below {fail_below:g}")
-    mean, higher_is_better = best["mean"], document["direction"] == "maximize"
+    mean, higher_is_better = status.best.mean, status.direction == "maximize"
     if (mean < fail_below) if higher_is_better else (mean > fail_below):
         word = "below" if higher_is_better else "above"
-        raise CheckFailed(f"the best {document['objective']}, {mean:.4f}, is {word} {fail_below:g}")
+        raise CheckFailed(f"the best {status.objective}, {mean:.4f}, is {word} {fail_below:g}")
 
 
 COMMANDS: list[Callable[..., None]] = [tune, status, reproduce]

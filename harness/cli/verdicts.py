@@ -7,42 +7,45 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.render import console, duration
+from harness.store.findings import Audit, Confirmation, DuplicatePairs, FalseStops, FinalTest
 
 
-def confirmation(document: Mapping[str, Any]) -> None:
+def confirmation(found: Confirmation) -> None:
     """The trials before and after, and whether the order held."""
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for column in ("trial", "tuned", "± se", "confirmed", "± se", "lost"):
         table.add_column(column, no_wrap=True)
-    for row in sorted(document["trials"], key=lambda row: document["confirmed_order"].index(row["number"])):
-        star = " *" if row["number"] == document["winner"] else ""
+    for number in found.confirmed_order:
+        trial = found.of(number)
         table.add_row(
-            f"{row['number']}{star}",
-            *_pair(row["tuned"], row["tuned_standard_error"]),
-            *_pair(row["confirmed"], row["confirmed_standard_error"]),
-            f"{row['shrinkage']:+.4f}",
+            f"{number}{' *' if number == found.winner else ''}",
+            *_pair(trial.tuned or 0.0, trial.tuned_standard_error),
+            *_pair(trial.confirmed, trial.confirmed_standard_error),
+            f"{trial.shrinkage:+.4f}",
         )
     console().print(table)
-    print(_order(document))
-    for line in _causes(document["variance"]):
+    if found.winner_held:
+        print(f"trial {found.winner} is the best again")
+    else:
+        print(f"trial {found.winner} is the best now; tuning had chosen trial {found.tuned_order[0]}")
+    for line in _causes(found.variance):
         print(line)
 
 
-def final(document: Mapping[str, Any]) -> None:
+def final(found: FinalTest) -> None:
     """The test score, what the folds had promised, and how often the test images have been looked at."""
-    metric, num_images = document["objective"], document["num_images"]
-    low, high = document["intervals"][metric]
-    row = next(row for row in document["confirm"]["trials"] if row["number"] == document["trial"])
-    duplicates, looks = document["duplicates"], document["looks"]
-    print(f"trial {document['trial']}, trained on all training images")
-    test = f"{document['scores'][metric]:.4f}   95 % {low:.4f} to {high:.4f}"
-    print(f"test {metric:<12} {test}   {num_images:,} images")
-    if duplicates["num_images"]:
-        what = f"without the {duplicates['num_images']:,} that resemble a training image"
-        print(f"{'':<17} {duplicates['score_without']:.4f}   {what}")
-    print(f"{'confirmed':<17} {row['confirmed']:.4f} ± {row['confirmed_standard_error']:.4f}")
-    print(f"{'tuned':<17} {row['tuned']:.4f} ± {row['tuned_standard_error']:.4f}")
-    times = "once" if looks == 1 else f"{looks} times"
+    metric = found.objective
+    low, high = found.intervals[metric]
+    trial, duplicates = found.confirm.of(found.trial), found.duplicates
+    print(f"trial {found.trial}, trained on all training images")
+    test = f"{found.scores[metric]:.4f}   95 % {low:.4f} to {high:.4f}"
+    print(f"test {metric:<12} {test}   {found.num_images:,} images")
+    if duplicates.num_images and duplicates.score_without is not None:
+        what = f"without the {duplicates.num_images:,} that resemble a training image"
+        print(f"{'':<17} {duplicates.score_without:.4f}   {what}")
+    print(f"{'confirmed':<17} {trial.confirmed:.4f} ± {trial.confirmed_standard_error:.4f}")
+    print(f"{'tuned':<17} {trial.tuned:.4f} ± {trial.tuned_standard_error:.4f}")
+    times = "once" if found.looks == 1 else f"{found.looks} times"
     print(f"these test images have been looked at {times} so far (ledger.jsonl)")
 
 
@@ -103,51 +106,45 @@ def _marks(row: Mapping[str, Any]) -> list[str]:
     return alike + (["cheapest within one error"] if row["cheapest"] else [])
 
 
-def audit(document: Mapping[str, Any]) -> None:
-    """Every finding in a line, the worst first, and the verdict."""
+def audit(found: Audit) -> None:
+    """Every check in a line, the worst first, and the verdict."""
     styles = {"failed": "red", "noted": "yellow", "passed": "green"}
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for column in ("", "check", "what was found"):
         table.add_column(column, overflow="fold")
     order = list(styles)
-    for finding in sorted(document["findings"], key=lambda finding: order.index(finding["verdict"])):
-        verdict = finding["verdict"]
-        table.add_row(f"[{styles[verdict]}]{verdict}[/]", finding["probe"], escape(finding["sentence"]))
+    for check in sorted(found.findings, key=lambda check: order.index(check.verdict)):
+        table.add_row(f"[{styles[check.verdict]}]{check.verdict}[/]", check.probe, escape(check.sentence))
     console().print(table)
-    for line in [*_leaky(document["duplicates"]), *_stops(document["stopped"])]:
+    for line in [*_leaky(found.duplicates), *_stops(found.stopped)]:
         print(line)
-    print(f"audit {document['verdict']}: {document['sentence']}")
+    print(f"audit {found.verdict}: {found.sentence}")
 
 
-def _leaky(duplicates: Mapping[str, Any]) -> list[str]:
-    leaky = duplicates["leaky_split"]
-    lines = [f"pictures of duplicates: {duplicates['picture']}"] if duplicates["picture"] else []
-    if leaky:
-        scores = f"{leaky['leaky']:.1%} of them right, {leaky['honest']:.1%} without"
+def _leaky(pairs: DuplicatePairs | None) -> list[str]:
+    if pairs is None:
+        return []
+    lines = [f"pictures of duplicates: {pairs.picture}"] if pairs.picture else []
+    if leaky := pairs.leaky_split:
+        scores = f"{leaky.leaky:.1%} of them right, {leaky.honest:.1%} without"
         lines.append(
-            f"plain folds: {leaky['images']} of {leaky['of']:,} images have a duplicate in training, {scores}: "
-            f"the score would change by {leaky['inflation']:+.4f}"
+            f"plain folds: {leaky.images} of {leaky.of:,} images have a duplicate in training, {scores}: "
+            f"the score would change by {leaky.inflation:+.4f}"
         )
     return lines
 
 
-def _stops(stopped: Mapping[str, Any] | None) -> list[str]:
-    if not stopped or not stopped["finished"]:
+def _stops(stops: FalseStops | None) -> list[str]:
+    if not stops or not stops.finished:
         return []
-    rate = f"{len(stopped['false'])} of {stopped['finished']} would have won"
+    rate = f"{len(stops.false)} of {stops.finished} would have won"
     return [
-        f"stopped trials, finished for once: {rate} (95 % at most {stopped['high']:.0%} of all {stopped['stopped']})"
+        f"stopped trials, finished for once: {rate} (95 % at most {stops.high:.0%} of all {stops.stopped})"
     ]
 
 
 def _pair(mean: float, error: float | None) -> tuple[str, str]:
     return f"{mean:.4f}", "-" if error is None else f"{error:.4f}"
-
-
-def _order(document: Mapping[str, Any]) -> str:
-    if document["winner_held"]:
-        return f"trial {document['winner']} is the best again"
-    return f"trial {document['winner']} is the best now; tuning had chosen trial {document['tuned_order'][0]}"
 
 
 def _causes(variance: Mapping[str, Any] | None) -> list[str]:

@@ -10,9 +10,11 @@ from typing import Any
 from harness.config import search_space
 from harness.errors import RecordError, UsageError
 from harness.inference.model import TrialModel, load_fold_model, load_trial_model, usable_compute
-from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
+from harness.records import FoldRecord, TrialRecord
+from harness.store.findings import FinalTest
+from harness.store.loaded_study import LoadedStudy
 from harness.store.model_files import DOCUMENT, has_weights
-from harness.store.store import WEIGHTS, Store, started_study, valid_name
+from harness.store.store import WEIGHTS, Store, valid_name
 from harness.store.trial_scores import temperature_of
 from harness.tracking.mlflow_download import SCHEME, download
 
@@ -95,20 +97,20 @@ def _in_folder(folder: Path, *, named: str = "") -> Found:
 
 def _of_study(store: Store, text: str, *, ensemble: bool) -> Found:
     name, colon, wanted = text.partition(":")
-    record, trials = started_study(store, name), store.read_trials(name)
-    final = None if colon else store.read_finding(name, "final")
-    trial = trials[final["trial"]] if final else _chosen(record, trials, wanted)
+    study = LoadedStudy.open(store, name)
+    final = None if colon else study.finding(FinalTest)
+    trial = study.trials[final.trial] if final else study.complete_trial(wanted or "best")
     if final and not ensemble:
-        refit = store.read_fold(final["refit"])
+        refit = study.fold(final.refit)
         if refit is None or not has_weights([refit]):
             raise RecordError(
-                f"{store.fold_folder(final['refit'])}: the network of final is gone; --ensemble takes the fold models"
+                f"{store.fold_folder(final.refit)}: the network of final is gone; --ensemble takes the fold models"
             )
         folds, what = [refit], "the network that final trained on all images"
     else:
-        folds = _fold_models(store, record, trials, trial)
+        folds = _fold_models(study, trial)
         what = _networks(len(folds))
-    model = _load(store, record, trial, folds)
+    model = _load(study, trial, folds)
     origin = " ".join(["folds", *(fold.key for fold in folds)])
     return Found(model, f"study {name}, trial {trial.number}: {what}", name, trial.number, origin)
 
@@ -117,45 +119,26 @@ def _networks(count: int) -> str:
     return "one network" if count == 1 else f"the mean of {count} networks"
 
 
-def _chosen(record: StudyRecord, trials: Sequence[TrialRecord], wanted: str) -> TrialRecord:
-    best = best_of(trials, record.direction)
-    if best is None:
-        raise UsageError(f"study {record.name} has no complete trial yet")
-    if wanted in ("", "best"):
-        return best
-    complete = {str(trial.number): trial for trial in trials if trial.state == "complete"}
-    if wanted not in complete:
-        raise UsageError(
-            f"{record.name}:{wanted}: trial must be the number of a complete one ({', '.join(complete)})"
-        )
-    return complete[wanted]
-
-
-def _fold_models(
-    store: Store, record: StudyRecord, trials: Sequence[TrialRecord], trial: TrialRecord
-) -> list[FoldRecord]:
+def _fold_models(study: LoadedStudy, trial: TrialRecord) -> list[FoldRecord]:
     """The trial's folds, with weights. Raises UsageError that says which trials have theirs."""
-    folds = _folds(store, trial)
+    folds = study.folds(trial)
     if len(folds) == len(trial.folds) and has_weights(folds):
         return folds
     others = [
-        f"{record.name}:{other.number}"
-        for other in trials
+        f"{study.name}:{other.number}"
+        for other in study.trials
         if other.state == "complete"
-        and all((store.fold_folder(key) / WEIGHTS).is_file() for key in other.folds)
+        and all((study.store.fold_folder(key) / WEIGHTS).is_file() for key in other.folds)
     ]
     keep = trial.values.get("train.keep_models", "best")
     there = f"there are those of {', '.join(others)}" if others else "and no other trial's are"
     raise UsageError(
-        f"the weights of {record.name}:{trial.number} are not kept (train.keep_models is {keep}); {there}"
+        f"the weights of {study.name}:{trial.number} are not kept (train.keep_models is {keep}); {there}"
     )
 
 
-def _folds(store: Store, trial: TrialRecord) -> list[FoldRecord]:
-    return [fold for key in trial.folds if (fold := store.read_fold(key)) is not None]
-
-
-def _load(store: Store, record: StudyRecord, trial: TrialRecord, folds: Sequence[FoldRecord]) -> TrialModel:
+def _load(study: LoadedStudy, trial: TrialRecord, folds: Sequence[FoldRecord]) -> TrialModel:
+    record = study.record
     compute = usable_compute(record.compute)
     architecture = search_space.section(trial.values, "model")
     channels, height, width = record.data["image_shape"]
@@ -170,12 +153,12 @@ def _load(store: Store, record: StudyRecord, trial: TrialRecord, folds: Sequence
         )
         for fold in folds
     )
-    held_out = _folds(store, trial)
+    held_out = study.folds(trial)
     return TrialModel(
         networks,
         (channels, height, width),
         tuple(record.data["classes"]),
         compute,
         architecture,
-        temperature_of(held_out) if len(held_out) == len(trial.folds) else None,
+        temperature_of(record, held_out) if len(held_out) == len(trial.folds) else None,
     )

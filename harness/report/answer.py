@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from harness.analysis.compare import compare
+from harness.analysis.compare import Contender, compare
 from harness.errors import HarnessError
 from harness.report.format import interval, number, score, times, with_error
-from harness.store.store import Store
+from harness.store.loaded_study import LoadedStudy
 
 
 def sentences(study: Mapping[str, Any]) -> list[str]:
@@ -61,14 +61,13 @@ def _gained(study: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def against_defaults(store: Store, study: Mapping[str, Any]) -> dict[str, Any] | None:
+def against_defaults(study: LoadedStudy) -> dict[str, Any] | None:
     """The best trial's gain over trial 0, positive for better, with its 95 % interval; None without either."""
-    best = study["best"]
-    complete = {trial["number"] for trial in study["trials"] if trial["state"] == "complete"}
-    if best is None or best["number"] == 0 or 0 not in complete:
+    best = study.best
+    if best is None or best.number == 0 or study.trials[0].state != "complete":
         return None
     try:
-        found = compare(store, [f"{study['study']}:{best['number']}", f"{study['study']}:0"])
+        found = compare([Contender(study, best), Contender(study, study.trials[0])])
     except HarnessError:
         return None
     defaults = found["trials"][1]

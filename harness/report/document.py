@@ -1,6 +1,5 @@
 """What a report says, as one plain document of its studies; and the images that its pages show."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -8,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.leaderboard import ranking, status
+from harness.analysis.leaderboard import status
 from harness.config.study_file import parse_study_file
+from harness.documents import plain_json, to_json
 from harness.errors import HarnessError
-from harness.records import SCHEMA, StudyRecord, TrialRecord, best_of, best_so_far
+from harness.records import SCHEMA, StudyRecord, TrialRecord, best_so_far
 from harness.report import answer, comparison, origin, parts
 from harness.search.sampling import replay
-from harness.store.store import Store, started_study
+from harness.store.findings import Audit, Confirmation, FinalTest
+from harness.store.loaded_study import LoadedStudy
 
 MOST_PICTURES = 60  # of each kind, however many classes there are
 
@@ -31,61 +32,63 @@ class Report:
     images: int = 0
 
 
-def collect(store: Store, names: Sequence[str], *, images: int = 4) -> Report:
+def collect(opened: Sequence[LoadedStudy], *, images: int = 4) -> Report:
     """Everything that is recorded of some studies.
 
     images: misclassified and suspicious ones of each class and kind; with 0 the data set is not looked at.
     What cannot be told, because predictions or images are gone say, is missing; `absent` then says why.
-    Raises UsageError for a study that has not been started.
     """
-    names = list(dict.fromkeys(names))
-    for name in names:
-        started_study(store, name)
     pixels: dict[str, dict[int, np.ndarray]] = {}
     studies = []
-    for name in names:
-        study = _study(store, name)
+    for loaded in opened:
+        study = _study(loaded)
         if images:
-            pixels[name] = _add_gallery(store, study, images)
+            pixels[loaded.name] = _add_gallery(loaded, study, images)
         studies.append(study)
     document = {
         "schema": SCHEMA,
-        "comparison": comparison.comparison(store, studies) if len(names) > 1 else None,
+        "comparison": comparison.comparison(opened, studies) if len(opened) > 1 else None,
         "studies": studies,
     }
-    return Report(_plain(document), pixels, images)
+    return Report(plain_json(document), pixels, images)
 
 
-def _study(store: Store, name: str) -> dict[str, Any]:
-    record, trials = started_study(store, name), store.read_trials(name)
-    stands = status(store, name)
-    best = best_of(trials, record.direction)
-    findings = {kind: store.read_finding(name, kind) for kind in ("audit", "confirm", "final")}
+def _study(loaded: LoadedStudy) -> dict[str, Any]:
+    record, trials = loaded.record, loaded.trials
+    found = status(loaded)
+    stands = to_json(found)
     absent: dict[str, str] = {}
     numbers, scores = best_so_far(trials, record.direction)
     study = {
-        "study": name,
+        "study": loaded.name,
         "question": record.question.split("\n")[0],
         "about": record.question.partition("\n")[2],
         **{key: stands[key] for key in ("state", "objective", "direction", "num_trials", "best", "honest")},
         "num_folds": record.num_folds,
         "data": _data(record),
-        "trials": ranking(stands),
+        "trials": plain_json(found.ranking),
         "best_so_far": {"numbers": numbers, "scores": scores},
         "searched": _searched(record, trials),
         "importances": _importances(record, trials, absent),
-        "best_trial": parts.best_trial(store, record, best, absent) if best else None,
-        "racing": parts.racing(record, trials, findings["audit"]),
+        "best_trial": parts.best_trial(loaded, absent),
+        "racing": parts.racing(loaded),
         "gallery": None,
-        "cost": parts.cost(store, record, trials, best),
-        "origin": origin.origin(store, record, best),
-        **findings,
+        "cost": parts.cost(loaded),
+        "origin": origin.origin(loaded),
+        "audit": _finding(loaded, Audit),
+        "confirm": _finding(loaded, Confirmation),
+        "final": _finding(loaded, FinalTest),
         "absent": absent,
     }
-    study["defaults"] = answer.against_defaults(store, study)
+    study["defaults"] = answer.against_defaults(loaded)
     study["answer"] = answer.sentences(study)
     study["warnings"] = answer.warnings(study)
     return study
+
+
+def _finding(study: LoadedStudy, kind: type[Audit] | type[Confirmation] | type[FinalTest]) -> Any:
+    found = study.finding(kind)
+    return found and to_json(found)
 
 
 def _data(record: StudyRecord) -> dict[str, Any]:
@@ -126,7 +129,7 @@ def _importances(
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
-def _add_gallery(store: Store, study: dict[str, Any], most: int) -> dict[int, np.ndarray]:
+def _add_gallery(loaded: LoadedStudy, study: dict[str, Any], most: int) -> dict[int, np.ndarray]:
     """Fill the study's gallery; the pixels of its images."""
     from harness.report.gallery import choose
 
@@ -134,7 +137,7 @@ def _add_gallery(store: Store, study: dict[str, Any], most: int) -> dict[int, np
         return {}
     num_classes = len(study["data"]["classes"])
     try:
-        chosen = choose(store, study["study"], top=3, most=max(1, min(most, MOST_PICTURES // num_classes)))
+        chosen = choose(loaded, top=3, most=max(1, min(most, MOST_PICTURES // num_classes)))
     except HarnessError as error:
         study["absent"]["gallery"] = str(error)
         return {}
@@ -149,14 +152,3 @@ def _add_gallery(store: Store, study: dict[str, Any], most: int) -> dict[int, np
     study["gallery"] = {"trials": [trial.number for trial in chosen.trials], "found": found, "images": shown}
     indices = {row["index"] for kind in shown.values() for rows in kind.values() for row in rows}
     return {index: np.array(chosen.images.pixels[index]) for index in sorted(indices)}
-
-
-def _plain(value: Any) -> Any:
-    """The same with None for numbers that are not finite, which JSON does not know."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

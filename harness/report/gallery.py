@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.confirm import chosen_trials
 from harness.data.images import Images
 from harness.files import write_file
 from harness.folds.train_folds import images_of
 from harness.inference.pictures import as_picture, data_url
 from harness.records import SCHEMA, StudyRecord, TrialRecord
 from harness.scoring.label_errors import label_issues
-from harness.store.predictions import out_of_fold
-from harness.store.store import Store, started_study
+from harness.store.loaded_study import LoadedStudy
 
 SIDE = 96  # pixels of the page for an image
 STYLE = """
@@ -52,15 +50,15 @@ class Chosen:
     shown: dict[str, dict[str, list[dict[str, Any]]]]
 
 
-def choose(store: Store, name: str, *, top: int, most: int) -> Chosen:
+def choose(study: LoadedStudy, *, top: int, most: int) -> Chosen:
     """The images of a study that its best trials get wrong, and those whose label is likely wrong.
 
     top: complete trials that must agree, the best ones.   most: images per class and kind.
     Raises UsageError if no trial is complete.
     """
-    record = started_study(store, name)
-    trials = chosen_trials(record, store.read_trials(name), top)[:top]
-    predicted = [out_of_fold(store, record, trial) for trial in trials]
+    record = study.record
+    trials = study.top(top)[:top]
+    predicted = [study.out_of_fold(trial) for trial in trials]
     labels = predicted[0].labels
     mean = np.mean([found.probabilities for found in predicted], axis=0)
     calls = np.array([found.probabilities.argmax(1) for found in predicted])
@@ -70,24 +68,24 @@ def choose(store: Store, name: str, *, top: int, most: int) -> Chosen:
         "wrong": wrong[np.argsort(-mean[wrong, calls[0][wrong]], kind="stable")],
         "suspicious": np.asarray(label_issues(labels, mean), dtype=np.int64),
     }
-    images = images_of(store, record)
+    images = images_of(study.store, record)
     shown = {kind: _by_class(images, indices, labels, mean, most) for kind, indices in kinds.items()}
     return Chosen(record, trials, images, kinds, shown)
 
 
 def gallery(
-    store: Store, name: str, *, top: int = 3, most: int = 24, output: Path | None = None
+    study: LoadedStudy, *, top: int = 3, most: int = 24, output: Path | None = None
 ) -> dict[str, Any]:
     """Write studies/NAME/gallery.html, or `output` in its place; what is on it, by kind and class.
 
     top, most, errors: as in `choose`.
     """
-    chosen = choose(store, name, top=top, most=most)
-    path = output or store.study_folder(name) / "gallery.html"
+    chosen = choose(study, top=top, most=most)
+    path = output or study.store.study_folder(study.name) / "gallery.html"
     write_file(path, _page(chosen).encode())
     return {
         "schema": SCHEMA,
-        "study": name,
+        "study": study.name,
         "trials": [trial.number for trial in chosen.trials],
         "page": str(path),
         "found": {kind: len(indices) for kind, indices in chosen.found.items()},

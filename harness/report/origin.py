@@ -5,13 +5,14 @@ import time
 from typing import Any
 
 from harness.records import StudyRecord, TrialRecord
-from harness.store.store import Store
+from harness.store.loaded_study import LoadedStudy
 
 PACKAGES = ("torch", "torchvision", "numpy", "optuna", "scikit-learn", "mlflow")  # that may change a figure
 
 
-def origin(store: Store, record: StudyRecord, best: TrialRecord | None) -> dict[str, Any]:
+def origin(study: LoadedStudy) -> dict[str, Any]:
     """Code, data, split, environment and seeds of a study; nothing that names a person or a folder but options do."""
+    record, best = study.record, study.best
     known = record.provenance
     packages = {name.lower(): version for name, version in known.get("packages", {}).items()}
     return {
@@ -28,7 +29,7 @@ def origin(store: Store, record: StudyRecord, best: TrialRecord | None) -> dict[
         "packages": {name: packages[name] for name in PACKAGES if name in packages},
         "hardware": known.get("hardware", {}),
         "compute": record.compute,
-        "fingerprint": _fingerprint(store, best),
+        "fingerprint": _fingerprint(study),
         "text": record.text,
         "commands": commands(record, best),
     }
@@ -53,7 +54,7 @@ def commands(record: StudyRecord, best: TrialRecord | None) -> list[dict[str, st
     return [*found, {"what": what, "command": " ".join(tune)}]
 
 
-def _fingerprint(store: Store, best: TrialRecord | None) -> dict[str, str]:
+def _fingerprint(study: LoadedStudy) -> dict[str, str]:
     """What may change the bits, as the best trial's first fold has recorded it."""
-    fold = store.read_fold(best.folds[0]) if best and best.folds else None
+    fold = study.fold(study.best.folds[0]) if study.best and study.best.folds else None
     return dict(fold.fingerprint) if fold else {}

@@ -1,30 +1,31 @@
 """Parts of a study's document: its best trial from held-out predictions, what racing saved, what it cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from harness.analysis.leaderboard import images_per_second
 from harness.errors import HarnessError
 from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.scoring import METRICS, confusion_matrix
 from harness.scoring.calibration import calibration_curve
 from harness.scoring.per_class import per_class
-from harness.store.predictions import out_of_fold
-from harness.store.store import Store
+from harness.store.findings import Audit
+from harness.store.loaded_study import LoadedStudy
 from harness.store.trial_scores import summary
 
 CURVES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 
 
-def best_trial(
-    store: Store, record: StudyRecord, trial: TrialRecord, absent: dict[str, str]
-) -> dict[str, Any] | None:
+def best_trial(study: LoadedStudy, absent: dict[str, str]) -> dict[str, Any] | None:
     """Learning curves, metrics and, of the pooled held-out predictions, confusion, classes and calibration."""
-    found = [store.read_fold(key) for key in trial.folds]
-    folds = [fold for fold in found if fold is not None]
-    if not folds or len(folds) < len(found):
+    trial = study.best
+    if trial is None:
+        return None
+    folds = study.folds(trial)
+    if not folds or len(folds) < len(trial.folds):
         absent["best_trial"] = "records of its folds are gone or damaged; harness tune makes them anew"
         return None
     document: dict[str, Any] = {
@@ -32,15 +33,14 @@ def best_trial(
         "num_parameters": folds[0].num_parameters,
         "curves": curves(folds),
         "chosen_epochs": [fold.chosen_epoch for fold in folds],
-        "metrics": _metrics(record, trial, folds),
+        "metrics": _metrics(study.record, trial, folds),
     }
     try:
-        held_out = out_of_fold(store, record, trial)
+        held_out = study.out_of_fold(trial)
     except HarnessError:
         absent["predictions"] = "its held-out predictions are gone or damaged; harness tune makes them anew"
         return document
-    known = held_out.fold_of >= 0
-    return document | _predicted(held_out.labels[known], held_out.probabilities[known])
+    return document | _predicted(*held_out.known)
 
 
 def _predicted(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
@@ -86,14 +86,13 @@ def _metrics(
     }
 
 
-def racing(
-    record: StudyRecord, trials: Sequence[TrialRecord], audit: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def racing(study: LoadedStudy) -> dict[str, Any]:
     """Which trials were stopped after how many folds, and what that saved.
 
     seconds_saved: an estimate. A fold that was not trained counts as long as those that its trial trained took in the
     mean, or where it trained none, as those of all trials.   checked: the audit's sample of stopped trials.
     """
+    record, trials, audit = study.record, study.trials, study.finding(Audit)
     stopped = [trial for trial in trials if trial.state == "stopped"]
     trained = sum(len(trial.folds) for trial in trials)
     mean = sum(trial.seconds for trial in trials) / trained if trained else 0.0
@@ -108,26 +107,23 @@ def racing(
         "rung": search.get("rung"),
         "stopped": len(stopped),
         "folds_trained": trained,
-        "folds_of_ended_trials": record.num_folds * sum(trial.state != "running" for trial in trials),
+        "folds_of_ended_trials": record.num_folds * len(study.ended),
         "folds_saved": sum(missing.values()),
         "seconds_saved": sum(saved),
-        "checked": (audit or {}).get("stopped"),
+        "checked": audit and audit.stopped,
     }
 
 
-def cost(
-    store: Store, record: StudyRecord, trials: Sequence[TrialRecord], best: TrialRecord | None
-) -> dict[str, Any]:
+def cost(study: LoadedStudy) -> dict[str, Any]:
     """Seconds that the folds of all trials took to train, and their short trainings; speed of the best trial."""
-    shorts = [store.read_fold(trial.rung) for trial in trials if trial.rung]
-    folds = [store.read_fold(key) for key in best.folds] if best else []
-    speeds = [epoch.images_per_second for fold in folds if fold for epoch in fold.epochs]
+    trials, best = study.trials, study.best
+    shorts = [study.fold(trial.rung) for trial in trials if trial.rung]
     return {
         "seconds": sum(trial.seconds for trial in trials),
         "short_seconds": sum(fold.seconds for fold in shorts if fold),
         "short_trainings": sum(fold is not None for fold in shorts),
         "folds": sum(len(trial.folds) for trial in trials),
         "best_seconds": best and best.seconds,
-        "images_per_second": sum(speeds) / len(speeds) if speeds else None,
-        "device": record.compute.get("device"),
+        "images_per_second": images_per_second(study, best),
+        "device": study.record.compute.get("device"),
     }

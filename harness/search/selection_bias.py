@@ -1,69 +1,55 @@
 """What the winner is worth: its score corrected for having been chosen, and what choosing epochs would add."""
 
-from collections.abc import Sequence
-from typing import Any
-
-from harness.data.split import Manifest
 from harness.errors import RecordError
 from harness.files import digest
-from harness.records import StudyRecord, TrialRecord, best_of
 from harness.scoring.bbc_cv import corrected_best
 from harness.scoring.standard_errors import epoch_choice
-from harness.store.predictions import out_of_fold
-from harness.store.store import Store
+from harness.store.findings import CorrectedScore, Epochs
+from harness.store.loaded_study import LoadedStudy
 
 
-def honest_score(store: Store, record: StudyRecord, trials: Sequence[TrialRecord]) -> dict[str, Any] | None:
-    """The finding "honest": made when trials have changed since it was, else read; None without a complete trial.
+def corrected_score(study: LoadedStudy) -> CorrectedScore | None:
+    """The corrected score: as it was found when the study ended, or computed where trials have changed since.
 
-    naive, corrected, low, high: as in `scoring.selection`, from the pooled predictions of all trials.
-    epochs: accuracy of the best trial at its last, chosen and best epochs; the last is a claim nobody should make.
+    Its figures are those of `scoring.bbc_cv`, from the pooled predictions of all trials. None without a complete trial.
     Raises RecordError if a fold's record is gone.
     """
-    best = best_of(trials, record.direction)
+    best = study.best
     if best is None or not best.folds:
         return None
-    of = digest(repr([(trial.state, trial.folds) for trial in trials if trial.folds]).encode())
-    known = known_score(store, record.name)
-    if known is not None and known.get("of") == of:
+    of = digest(repr([(trial.state, trial.folds) for trial in study.trials if trial.folds]).encode())
+    known = known_score(study)
+    if known is not None and known.of == of:
         return known
-    scored = [trial for trial in trials if trial.folds and trial.state in ("complete", "stopped")]
-    predictions = [out_of_fold(store, record, trial) for trial in scored]
-    winner = predictions[scored.index(best)]
+    scored = [trial for trial in study.trials if trial.folds and trial.state in ("complete", "stopped")]
+    winner = study.out_of_fold(best)
     found = corrected_best(
-        record.objective,
+        study.record.objective,
         winner.labels,
-        [prediction.probabilities for prediction in predictions],
+        [study.out_of_fold(trial).probabilities for trial in scored],
         eligible=[trial.state == "complete" for trial in scored],
-        groups=Manifest.load(store.study_folder(record.name) / "split.npz").groups,
+        groups=study.split.groups,
     )
-    folds = [fold for key in best.folds if (fold := store.read_fold(key))]
+    folds = study.folds(best)
     epochs = epoch_choice(
         [[epoch.validation_accuracy for epoch in fold.epochs] for fold in folds],
         [fold.chosen_epoch for fold in folds],
     )
-    document = {
-        "of": of,
-        "trial": best.number,
-        "naive": found.naive,
-        "corrected": found.corrected,
-        "low": found.low,
-        "high": found.high,
-        "num_trials": len(trials),
-        "epochs": {
-            "final": epochs.final,
-            "chosen": epochs.chosen,
-            "oracle": epochs.oracle,
-            "inflation": epochs.inflation,
-        },
-    }
-    store.write_finding(record.name, "honest", document)
-    return document
+    return CorrectedScore(
+        of=of,
+        trial=best.number,
+        naive=found.naive,
+        corrected=found.corrected,
+        low=found.low,
+        high=found.high,
+        num_trials=len(study.trials),
+        epochs=Epochs(epochs.final, epochs.chosen, epochs.oracle, epochs.inflation),
+    )
 
 
-def known_score(store: Store, name: str) -> dict[str, Any] | None:
-    """The finding "honest" as it was made last; None where there is none or a damaged one, which can be made again."""
+def known_score(study: LoadedStudy) -> CorrectedScore | None:
+    """The corrected score that was written last; None where there is none or a damaged one, which is made again."""
     try:
-        return store.read_finding(name, "honest")
+        return study.finding(CorrectedScore)
     except RecordError:
         return None

@@ -6,7 +6,6 @@
 Nothing in it is code. `inference/model.py` reads it.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.errors import RecordError
+from harness.files import digest_of
 from harness.records import FoldRecord, StudyRecord, TrialRecord
 
 WEIGHTS = "weights.safetensors"
@@ -35,7 +36,9 @@ def write_model(
     *,
     temperature: float | None = None,
 ) -> None:
-    """Fill the new `folder`. Raises FileNotFoundError where a fold's weights are not kept (any more).
+    """Fill the new `folder`.
+
+    Raises FileNotFoundError where a fold's weights are not kept (any more), RecordError where they are damaged.
 
     temperature: of the probabilities, fitted on the trial's held-out images, if that is known.
     """
@@ -44,11 +47,14 @@ def write_model(
     for fold in folds:
         name = f"fold{fold.fold}.safetensors"
         shutil.copyfile(fold.folder / WEIGHTS, folder / name)
+        sha256 = digest_of(folder / name)
+        if sha256 != fold.hashes[WEIGHTS]:
+            raise RecordError(f"{fold.folder / WEIGHTS}: damaged: its content does not match its hash")
         members.append(
             {
                 "fold": fold.fold,
                 "weights": name,
-                "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
+                "sha256": sha256,
                 **statistics_of(folder / name),
             }
         )

@@ -18,12 +18,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from harness.config.settings import expanded
 from harness.data.images import Images
+from harness.documents import from_json
+from harness.documents import to_json as document_json
 from harness.errors import DataError, NewerRecord, RecordError, StoreError, UsageError, did_you_mean
 from harness.files import (
     digest,
@@ -37,24 +39,22 @@ from harness.files import (
 )
 from harness.os_errors import NOT_THE_FILE, explained, explaining
 from harness.records import (
-    SCHEMA,
     FoldRecord,
     StudyRecord,
     TrialRecord,
     fold_from_json,
-    require_known,
     study_from_json,
     to_json,
     trial_from_json,
 )
 from harness.store import driver_lock
+from harness.store.findings import AnyFinding, Finding
 
 logger = logging.getLogger(__name__)
 WEIGHTS = "weights.safetensors"
 PREDICTIONS = "oof.npz"
 KEY = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 PLACE_ATTEMPTS = 5
-Finding = Literal["honest", "audit", "confirm", "final"]
 
 
 class Store:
@@ -127,9 +127,7 @@ class Store:
         """
         try:
             folder = self.fold_folder(key)
-            record = fold_from_json(read_json(folder / "result.json"), folder=folder)
-            if record.key != key or not record.hashes.keys() <= {PREDICTIONS, WEIGHTS}:
-                raise RecordError(f"{folder}: damaged: it is not the record of this fold")
+            record = self._fold_record(key)
             for name, expected in record.hashes.items():
                 if name == WEIGHTS and not (folder / name).exists():
                     continue
@@ -146,11 +144,34 @@ class Store:
             return None
         return record
 
-    def read_predictions(self, record: FoldRecord) -> dict[str, np.ndarray]:
+    def read_fold_record(self, key: str) -> FoldRecord | None:
+        """As `read_fold`, but what lies beside the record is not looked at: whoever reads it checks its hash."""
+        try:
+            return self._fold_record(key)
+        except FileNotFoundError:
+            return None
+        except NewerRecord as error:
+            raise NewerRecord(f"{self.fold_folder(key)}: {error}") from None
+        except (RecordError, OSError, ValueError) as error:
+            logger.warning("fold %s: %s; tune trains it again", key, error)
+            return None
+
+    def _fold_record(self, key: str) -> FoldRecord:
+        folder = self.fold_folder(key)
+        record = fold_from_json(read_json(folder / "result.json"), folder=folder)
+        if record.key != key or not record.hashes.keys() <= {PREDICTIONS, WEIGHTS}:
+            raise RecordError(f"{folder}: damaged: it is not the record of this fold")
+        return record
+
+    @staticmethod
+    def read_predictions(record: FoldRecord) -> dict[str, np.ndarray]:
         """What `write_fold` was given. Raises RecordError where they are gone or damaged."""
         path = record.folder / PREDICTIONS
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            content = path.read_bytes()
+            if digest(content) != record.hashes.get(PREDICTIONS):
+                raise ValueError("their content does not match its hash")
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in ("indices", "labels", "probabilities")}
         except Exception as error:  # zipfile, zlib and numpy each have their own
             if isinstance(error, OSError) and error.errno in NOT_THE_FILE:
@@ -226,20 +247,20 @@ class Store:
 
     # What was found out about a study as a whole
 
-    def write_finding(self, study: str, kind: Finding, document: Mapping[str, Any]) -> None:
-        write_json(self.study_folder(study) / f"{kind}.json", {"schema": SCHEMA, **document})
+    def write_finding(self, study: str, finding: Finding) -> None:
+        write_json(self.study_folder(study) / f"{finding.kind}.json", document_json(finding))
 
-    def read_finding(self, study: str, kind: Finding) -> dict[str, Any] | None:
-        """The last finding of that kind, or None. Raises RecordError for a damaged or newer one."""
-        path = self.study_folder(study) / f"{kind}.json"
+    def read_finding(self, study: str, kind: type[AnyFinding]) -> AnyFinding | None:
+        """The last finding of that type, or None. Raises RecordError for a damaged or newer one."""
+        path = self.study_folder(study) / f"{kind.kind}.json"
         try:
-            document = read_json(path)
-            require_known(document)
+            return from_json(kind, read_json(path))
         except FileNotFoundError:
             return None
         except NewerRecord as error:
             raise NewerRecord(f"{path}: {error}") from None
-        return document
+        except RecordError as error:
+            raise RecordError(f"{path}: damaged: {error}") from None
 
     @contextmanager
     def driving(self, study: str) -> Iterator[None]:

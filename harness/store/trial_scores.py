@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.errors import RecordError
 from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.scoring import corrected_standard_error, score
 from harness.scoring.calibration import fit_temperature
 from harness.scoring.standard_errors import epoch_choice
-
-PREDICTIONS = "oof.npz"
+from harness.store.loaded_study import OutOfFold, gathered
 
 
 def summary(study: StudyRecord, trial: TrialRecord, folds: Sequence[FoldRecord]) -> dict[str, float]:
@@ -22,30 +22,25 @@ def summary(study: StudyRecord, trial: TrialRecord, folds: Sequence[FoldRecord])
         scores = [fold.metrics[name] for fold in folds]
         found[name] = float(np.mean(scores))
         if len(scores) > 1 and np.isfinite(scores).all():
-            error = corrected_standard_error(scores, test_fraction=1 / (study.num_folds - 1))
+            error = corrected_standard_error(scores, test_fraction=study.test_fraction)
             found[f"{name}.standard_error"] = error
     curves = [[epoch.validation_accuracy for epoch in fold.epochs] for fold in folds]
     epochs = epoch_choice(curves, [fold.chosen_epoch for fold in folds])
     found |= {"accuracy.best_epochs": epochs.oracle, "accuracy.best_epochs_inflation": epochs.inflation}
-    if trial.state == "complete" and (predicted := pooled(folds)) is not None:
-        found |= {f"{name}.pooled": value for name, value in score(*predicted).items()}
+    if trial.state == "complete" and (predicted := pooled(study, folds)) is not None:
+        found |= {f"{name}.pooled": value for name, value in score(*predicted.known).items()}
     return found
 
 
-def pooled(folds: Sequence[FoldRecord]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Labels int64 (N,) and probabilities (N, classes) of all folds; None if predictions are gone."""
-    labels, probabilities = [], []
-    for fold in folds:
-        try:
-            with np.load(fold.folder / PREDICTIONS, allow_pickle=False) as arrays:
-                labels.append(arrays["labels"])
-                probabilities.append(arrays["probabilities"])
-        except FileNotFoundError:
-            return None
-    return np.concatenate(labels), np.concatenate(probabilities)
+def pooled(study: StudyRecord, folds: Sequence[FoldRecord]) -> OutOfFold | None:
+    """The predictions of all folds; None if any are gone or damaged."""
+    try:
+        return gathered(study, folds)
+    except RecordError:
+        return None
 
 
-def temperature_of(folds: Sequence[FoldRecord]) -> float | None:
+def temperature_of(study: StudyRecord, folds: Sequence[FoldRecord]) -> float | None:
     """What makes the probabilities of these folds' networks calibrated; None if their predictions are gone."""
-    predicted = pooled(folds) if folds else None
-    return None if predicted is None or not len(predicted[0]) else fit_temperature(*predicted)
+    predicted = pooled(study, folds) if folds else None
+    return None if predicted is None or not len(predicted.known[0]) else fit_temperature(*predicted.known)

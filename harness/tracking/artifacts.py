@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.documents import to_json
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
 from harness.scoring.calibration import calibration_curve
 from harness.scoring.per_class import per_class
@@ -22,7 +23,7 @@ def note(study: StudyRecord, trials: Sequence[TrialRecord], findings: Findings) 
     """Markdown: the question, the answer so far and what it is worth, how to get it again."""
     question = f"**Question.** {study.question or '(the study file has no comment at its top)'}"
     words = findings.words(study.objective)
-    failed = findings.audit is not None and findings.audit["verdict"] == "failed"
+    failed = findings.audit is not None and findings.audit.verdict == "failed"
     parts = [words.pop(0), question] if failed else [question]
     best = best_of(trials, study.direction)
     ended = sum(trial.state != "running" for trial in trials)
@@ -60,7 +61,7 @@ def writer(
             plots.save(plots.history(trials, study.objective, study.direction), folder / "history.png")
         for kind in ("honest", "audit", "confirm", "final"):
             if finding := getattr(findings, kind):
-                _write_json(folder / f"{kind}.json", finding)
+                _write_json(folder / f"{kind}.json", to_json(finding))
         for path in findings.files:
             shutil.copyfile(path, folder / path.name)
         if importances:
@@ -94,9 +95,9 @@ def trial_writer(study: StudyRecord, folds: Sequence[FoldRecord]) -> Writer | No
 
         plots.save(plots.confusion(matrix, classes), folder / "confusion.png")
         plots.save(plots.learning_curves([fold.epochs for fold in folds]), folder / "learning_curves.png")
-        if (predicted := pooled(folds)) is not None:
-            _write_per_class(folder / "per_class.csv", classes, *predicted)
-            curve = calibration_curve(*predicted)
+        if (predicted := pooled(study, folds)) is not None:
+            _write_per_class(folder / "per_class.csv", classes, *predicted.known)
+            curve = calibration_curve(*predicted.known)
             plots.save(plots.calibration(curve), folder / "calibration.png")
 
     return write

@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ from harness.profiler import phase
 from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.redaction import redacted
 from harness.search.sampling import replay
-from harness.search.selection_bias import honest_score, known_score
+from harness.search.selection_bias import corrected_score, known_score
+from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 from harness.tracking.findings import Findings
 
@@ -32,15 +35,15 @@ CLOSED = "closed"  # shown as it is, by a later process than the one that traine
 
 
 class Folds(Mapping[str, FoldRecord]):
-    """The fold records of a store by key, read when they are first looked at."""
+    """Fold records by key, read when they are first looked at."""
 
-    def __init__(self, store: Store):
-        self._store = store
+    def __init__(self, read: Callable[[str], FoldRecord | None]):
+        self._read = read
         self._known: dict[str, FoldRecord] = {}
 
     def __getitem__(self, key: str) -> FoldRecord:
         if key not in self._known:
-            record = self._store.read_fold(key)
+            record = self._read(key)
             if record is None:
                 raise KeyError(key)
             self._known[key] = record
@@ -93,7 +96,7 @@ class Recorder:
 
     def _deliver_until_closed(self) -> None:
         tracker = None
-        folds = Folds(self._store)
+        folds = Folds(self._store.read_fold_record)
         while True:
             self._news.wait()
             self._news.clear()
@@ -136,11 +139,10 @@ class Recorder:
 
         ended = [trial for trial in trials if trial.state != "running"]
         importances = replay(self._study, ended).importances() if final else {}
-        if final:
-            honest_score(self._store, self._record, trials)
+        study = LoadedStudy(self._store, self._record, tuple(trials))
         tracker.deliver(
             self._record, trials, folds, final=final, importances=importances,
-            findings=findings_of(self._store, self._record.name),
+            findings=replace(findings_of(study), honest=written_score(study)) if final else findings_of(study),
         )  # fmt: skip
         if final:
             mirror(self._storage_url, self._record.name, self._study, ended)
@@ -172,9 +174,9 @@ def delivery_of(trials: Sequence[TrialRecord]) -> str:
     return digest(repr([(trial.state, trial.folds) for trial in trials]).encode())
 
 
-def is_pending(store: Store, name: str, trials: Sequence[TrialRecord]) -> bool:
+def is_pending(study: LoadedStudy) -> bool:
     """Whether MLflow has not been shown all that is recorded of a study that nobody is working on."""
-    return _last_delivery(store, name).get("trials_delivered") != delivery_of(trials)
+    return _last_delivery(study.store, study.name).get("trials_delivered") != delivery_of(study.trials)
 
 
 def sync(store: Store, name: str, *, tracking_uri: str, storage_url: str) -> str:
@@ -192,20 +194,28 @@ def sync(store: Store, name: str, *, tracking_uri: str, storage_url: str) -> str
     return recorder.problem
 
 
-def findings_of(store: Store, name: str) -> Findings:
+def findings_of(study: LoadedStudy) -> Findings:
     """What has been found out about a study so far."""
-    folder = store.study_folder(name)
+    folder = study.store.study_folder(study.name)
     files = [folder / file for file in ("report.html", "gallery.html", "duplicates.png", "model_card.md")]
     return Findings(
-        honest=known_score(store, name),
-        audit=store.read_finding(name, "audit"),
-        confirm=store.read_finding(name, "confirm"),
-        final=store.read_finding(name, "final"),
+        honest=known_score(study),
+        audit=study.finding(Audit),
+        confirm=study.finding(Confirmation),
+        final=study.finding(FinalTest),
         files=tuple(path for path in files if path.exists()),
     )
 
 
-def redeliver(store: Store, name: str, *, tracking_uri: str, lock_seconds: float = -1) -> None:
+def written_score(study: LoadedStudy) -> CorrectedScore | None:
+    """The corrected score of a study that has ended, which is written down unless it has been."""
+    score = corrected_score(study)
+    if score is not None and score != known_score(study):
+        study.store.write_finding(study.name, score)
+    return score
+
+
+def redeliver(study: LoadedStudy, *, tracking_uri: str, lock_seconds: float = -1) -> None:
     """Have MLflow show what has been found out about a study since it was last delivered.
 
     lock_seconds: to wait for another process that delivers it, or -1 for as long as it takes.
@@ -213,14 +223,15 @@ def redeliver(store: Store, name: str, *, tracking_uri: str, lock_seconds: float
     """
     from harness.tracking.mlflow_tracker import MlflowTracker
 
-    record, trials = store.read_study(name), store.read_trials(name)
-    assert record is not None
+    store, name = study.store, study.name
     with FileLock(store.study_folder(name) / "delivering", timeout=lock_seconds):
         tracker = MlflowTracker(tracking_uri, home=store.home)
-        final = not store.is_driven(name)
-        tracker.deliver(record, trials, Folds(store), final=final, findings=findings_of(store, name))
-        if final and trials:
-            _write_delivery(store, name, tracker, delivered=CLOSED, trials=trials)
+        final = not study.is_driven
+        tracker.deliver(
+            study.record, study.trials, Folds(study.fold), final=final, findings=findings_of(study)
+        )
+        if final and study.trials:
+            _write_delivery(store, name, tracker, delivered=CLOSED, trials=study.trials)
 
 
 def close_abandoned(store: Store, *, tracking_uri: str) -> None:
@@ -229,7 +240,7 @@ def close_abandoned(store: Store, *, tracking_uri: str) -> None:
         if _last_delivery(store, name).get("delivered") or store.is_driven(name):
             continue
         try:
-            redeliver(store, name, tracking_uri=tracking_uri, lock_seconds=1.0)
+            redeliver(LoadedStudy.open(store, name), tracking_uri=tracking_uri, lock_seconds=1.0)
         except Exception as error:  # it must not stand in the way of the study that is run now
             logger.debug("study %s is not shown as it is: %s", name, error)
 

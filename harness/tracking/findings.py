@@ -2,22 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-Finding = Mapping[str, Any] | None
+from harness.documents import to_json
+from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest
 
 
 @dataclass(frozen=True)
 class Findings:
     """The study's findings by kind, as the store has them, and files to show with its run (gallery, pictures)."""
 
-    honest: Finding = None
-    audit: Finding = None
-    confirm: Finding = None
-    final: Finding = None
+    honest: CorrectedScore | None = None
+    audit: Audit | None = None
+    confirm: Confirmation | None = None
+    final: FinalTest | None = None
     files: tuple[Path, ...] = ()
 
     @property
@@ -25,8 +24,13 @@ class Findings:
         """Changes whenever any of it does; "" for none."""
         if self == Findings():
             return ""
-        written = [(str(path), path.stat().st_mtime_ns) for path in self.files]
-        kinds = {**asdict(self), "files": written}
+        found = {
+            "honest": to_json(self.honest),
+            "audit": to_json(self.audit),
+            "confirm": to_json(self.confirm),
+            "final": to_json(self.final),
+        }
+        kinds = {**found, "files": [(str(path), path.stat().st_mtime_ns) for path in self.files]}
         return hashlib.sha256(json.dumps(kinds, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def points(self, objective: str, *, finished: bool) -> dict[str, float]:
@@ -35,37 +39,36 @@ class Findings:
         if self.honest and finished:
             for part in ("naive", "corrected", "low", "high"):
                 name = part if part in ("naive", "corrected") else f"corrected_{part}"
-                points[f"{objective}.{name}"] = self.honest[part]
+                points[f"{objective}.{name}"] = getattr(self.honest, part)
         if self.confirm:
-            rows = {row["number"]: row for row in self.confirm["trials"]}
-            points[f"{objective}.confirmed"] = rows[self.confirm["winner"]]["confirmed"]
+            points[f"{objective}.confirmed"] = self.confirm.of(self.confirm.winner).confirmed
         if self.final:
-            points[f"{objective}.test"] = self.final["scores"][objective]
+            points[f"{objective}.test"] = self.final.scores[objective]
         return points
 
     def tags(self) -> dict[str, str]:
-        tags = {"harness.audit": str(self.audit["verdict"]) if self.audit else "none"}
+        tags: dict[str, str] = {"harness.audit": self.audit.verdict if self.audit else "none"}
         if self.final:
-            tags["harness.looks"] = str(self.final["looks"])
+            tags["harness.looks"] = str(self.final.looks)
         return tags
 
     def words(self, objective: str) -> list[str]:
         """Markdown paragraphs for the study's note, the audit's first where it failed."""
         words = []
-        if self.audit and self.audit["verdict"] == "failed":
-            words.append(f"⚠ **This score cannot be believed.** {self.audit['sentence']}")
+        if self.audit and self.audit.verdict == "failed":
+            words.append(f"⚠ **This score cannot be believed.** {self.audit.sentence}")
         if self.honest:
-            interval = f"95 % {self.honest['low']:.4f} to {self.honest['high']:.4f}"
+            interval = f"95 % {self.honest.low:.4f} to {self.honest.high:.4f}"
             words.append(
-                f"**Corrected** for the choice among {self.honest['num_trials']} trials: "
-                f"{objective} {self.honest['corrected']:.4f} ({interval}, BBC-CV)."
+                f"**Corrected** for the choice among {self.honest.num_trials} trials: "
+                f"{objective} {self.honest.corrected:.4f} ({interval}, BBC-CV)."
             )
-        if self.audit and self.audit["verdict"] == "passed":
-            words.append(f"**Audit passed.** {self.audit['sentence']}")
+        if self.audit and self.audit.verdict == "passed":
+            words.append(f"**Audit passed.** {self.audit.sentence}")
         if self.final:
-            low, high = self.final["intervals"][objective]
+            low, high = self.final.intervals[objective]
             words.append(
-                f"**Test images**, looked at {self.final['looks']} time(s): trial {self.final['trial']}, {objective} "
-                f"{self.final['scores'][objective]:.4f} (95 % {low:.4f} to {high:.4f})."
+                f"**Test images**, looked at {self.final.looks} time(s): trial {self.final.trial}, {objective} "
+                f"{self.final.scores[objective]:.4f} (95 % {low:.4f} to {high:.4f})."
             )
         return words

@@ -269,7 +269,7 @@ class MlflowTracker:
             path = Path(folder) / "model"
             try:
                 model_files.write_model(
-                    path / "data", study, trial, records, temperature=temperature_of(records)
+                    path / "data", study, trial, records, temperature=temperature_of(study, records)
                 )
             except FileNotFoundError:  # a better trial's models have just replaced these
                 return

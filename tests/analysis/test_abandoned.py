@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 from harness.tracking import deliver
 from harness.tracking.mlflow_tracker import MlflowTracker
@@ -19,7 +20,7 @@ def abandoned(store: Store, empty_database: Path) -> str:
     uri = deliver.default_tracking_uri(store.home)
     record, trials = store.read_study("small"), store.read_trials("small")
     assert record is not None
-    MlflowTracker(uri, home=store.home).deliver(record, trials, deliver.Folds(store), final=False)
+    MlflowTracker(uri, home=store.home).deliver(record, trials, deliver.Folds(store.read_fold), final=False)
     assert "RUNNING" in states(store)
     return uri
 
@@ -32,7 +33,7 @@ def test_the_next_command_closes_its_runs(tuned: Store, empty_database: Path) ->
     uri = abandoned(tuned, empty_database)
     deliver.close_abandoned(tuned, tracking_uri=uri)
     assert states(tuned) == {"FINISHED"}
-    assert not deliver.is_pending(tuned, "small", tuned.read_trials("small"))
+    assert not deliver.is_pending(LoadedStudy.open(tuned, "small"))
 
 
 def test_a_study_that_somebody_works_on_is_left_alone(tuned: Store, empty_database: Path) -> None:

@@ -13,7 +13,10 @@ from harness.analysis.leaderboard import status
 from harness.analysis.stopped import false_stops
 from harness.cli import run
 from harness.errors import CheckFailed, UsageError
+from harness.store.findings import Audit, FalseStops
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store, started_study
+from tests import made_up_findings
 
 TINY_CLIP = Path(__file__).parents[1] / "models" / "tiny_clip.json"
 CLIP = """\
@@ -25,42 +28,44 @@ search: {{trials: 1}}
 """
 
 
-def last(steps: Any) -> dict[str, Any]:
-    *_, document = steps
-    assert isinstance(document, dict)
-    return document
+def last(steps: Any) -> Audit:
+    *_, found = steps
+    assert isinstance(found, Audit)
+    return found
 
 
 def test_an_honest_study_passes(tuned: Store) -> None:
-    document = last(audit(tuned, "small"))
-    assert document["verdict"] == "passed", document["sentence"]
-    assert {finding["verdict"] for finding in document["findings"]} == {"passed"}
-    probes = {finding["probe"]: finding for finding in document["findings"]}
-    assert probes["permuted labels"]["figure"] <= probes["permuted labels"]["bound"]
-    assert document["duplicates"]["pairs_crossing_folds"] == 0
+    study = LoadedStudy.open(tuned, "small")
+    found = last(audit(study))
+    assert found.verdict == "passed", found.sentence
+    assert {check.verdict for check in found.findings} == {"passed"}
+    probes = {check.probe: check for check in found.findings}
+    assert probes["permuted labels"].figure <= probes["permuted labels"].bound
+    assert found.duplicates is not None and found.duplicates.pairs_crossing_folds == 0
     assert not (tuned.study_folder("small") / "probes").exists()
-    kept = tuned.read_finding("small", "audit")
-    assert kept == json.loads(json.dumps({**document, "schema": 1}))
-    assert (status(tuned, "small")["audit"] or {})["verdict"] == "passed"
-    require_passed(document)
+    assert tuned.read_finding("small", Audit) == found
+    stands = status(study)
+    assert stands.audit is not None and stands.audit.verdict == "passed"
+    require_passed(found)
 
 
 def test_an_interrupted_audit_goes_on(tuned: Store) -> None:
-    steps = audit(tuned, "small")
+    study = LoadedStudy.open(tuned, "small")
+    steps = audit(study)
     said = [next(steps) for _ in range(4)]
     steps.close()  # type: ignore[attr-defined]
     assert any("permuted labels" in str(line) for line in said)
     kept = list((tuned.study_folder("small") / "probes").glob("folds/*"))
-    assert kept and last(audit(tuned, "small"))["verdict"] == "passed"
+    assert kept and last(audit(study)).verdict == "passed"
 
 
 def test_a_failed_study_is_marked_everywhere_and_ends_with_3(
     tuned: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document = {"verdict": "failed", "sentence": "The text is the label.", "study": "small", "trial": 0}
+    found = made_up_findings.audit(verdict="failed", sentence="The text is the label.")
     with pytest.raises(CheckFailed, match="fails its audit: The text is the label"):
-        require_passed(document)
-    tuned.write_finding("small", "audit", document)
+        require_passed(found)
+    tuned.write_finding("small", found)
     assert run(["status", "small", "--home", str(tuned.home)]) == 0
     assert "audit failed: The text is the label." in capsys.readouterr().out
     assert run(["status", "small", "--json", "--home", str(tuned.home)]) == 0
@@ -70,7 +75,7 @@ def test_a_failed_study_is_marked_everywhere_and_ends_with_3(
 @pytest.mark.parametrize("wanted", ["7", "last"])
 def test_only_a_complete_trial_is_audited(tuned: Store, wanted: str) -> None:
     with pytest.raises(UsageError, match=f"no complete trial {wanted}"):
-        list(audit(tuned, "small", trial=wanted))
+        list(audit(LoadedStudy.open(tuned, "small"), trial=wanted))
 
 
 @pytest.mark.parametrize(
@@ -96,14 +101,16 @@ def test_stopped_trials_are_finished_and_compared(tuned: Store) -> None:
     record, trials = started_study(tuned, "small"), tuned.read_trials("small")
     best, other = sorted(trials, key=lambda trial: -(trial.mean or 0.0))
     stopped = replace(other, state="stopped", folds=other.folds[:1], scores=other.scores[:1])
-    worse = last(false_stops(tuned, record, [best, stopped], sample=3))
-    assert (worse["stopped"], worse["finished"], worse["false"], worse["low"]) == (1, 1, [], 0.0)
-    assert worse["means"] == {str(other.number): pytest.approx(other.mean)}
+    *_, worse = false_stops(LoadedStudy(tuned, record, (best, stopped)), sample=3)
+    assert isinstance(worse, FalseStops)
+    assert (worse.stopped, worse.finished, worse.false, worse.low) == (1, 1, (), 0.0)
+    assert worse.means == {str(other.number): pytest.approx(other.mean)}
     swapped = replace(best, state="stopped", folds=best.folds[:1], scores=best.scores[:1])
     weak = replace(other, mean=(best.mean or 0) - 0.05)
-    better = last(false_stops(tuned, record, [weak, swapped], sample=3))
-    assert better["false"] == [best.number] and better["rate"] == 1.0
-    assert better["largest_gain"] == pytest.approx(0.05)
+    *_, better = false_stops(LoadedStudy(tuned, record, (weak, swapped)), sample=3)
+    assert isinstance(better, FalseStops)
+    assert better.false == (best.number,) and better.rate == 1.0
+    assert better.largest_gain == pytest.approx(0.05)
 
 
 @pytest.mark.slow
@@ -116,11 +123,9 @@ def test_the_leaking_clip_is_caught_and_the_honest_one_passes(
         path = tmp_path / f"{text}.yaml"
         path.write_text(CLIP.format(architecture=TINY_CLIP, text=text), encoding="utf-8")
         store = tuning_of(path, tmp_path / "home")
-        verdicts[text] = last(audit(store, text))
-    leaking = {finding["probe"]: finding["verdict"] for finding in verdicts["label_prompt"]["findings"]}
-    assert verdicts["class_prompts"]["verdict"] == "passed", verdicts["class_prompts"]["sentence"]
-    assert verdicts["label_prompt"]["sentence"].startswith(
-        "The text given with an image is made from its label"
-    )
+        verdicts[text] = last(audit(LoadedStudy.open(store, text)))
+    leaking = {check.probe: check.verdict for check in verdicts["label_prompt"].findings}
+    assert verdicts["class_prompts"].verdict == "passed", verdicts["class_prompts"].sentence
+    assert verdicts["label_prompt"].sentence.startswith("The text given with an image is made from its label")
     assert leaking["text made from the label"] == leaking["permuted labels"] == "failed"
     assert leaking["images replaced by noise"] == "failed"

@@ -12,8 +12,10 @@ import pytest
 
 from harness.analysis import bundle
 from harness.analysis.leaderboard import status
+from harness.documents import to_json
 from harness.errors import RecordError, UsageError
 from harness.folds.train_folds import workplace_of
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 
 
@@ -25,7 +27,7 @@ def packed(tuned: Store, tmp_path: Path) -> Path:
 
 def board(store: Store, name: str) -> dict[str, object]:
     """The leaderboard without what differs between two machines."""
-    document = status(store, name)
+    document = to_json(status(LoadedStudy.open(store, name)))
     trials = [{**trial, "mlflow_run_id": ""} for trial in document["trials"]]
     return {**document, "trials": trials, "pending": None}
 

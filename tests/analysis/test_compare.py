@@ -3,16 +3,21 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from harness.analysis.compare import compare
+from harness.analysis import compare as comparing
 from harness.cli import run
 from harness.errors import UsageError
 from harness.scoring.paired import corrected_t_test, mcnemar
-from harness.store.predictions import out_of_fold
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
+
+
+def compare(store: Store, names: list[str]) -> dict[str, Any]:
+    return comparing.compare(comparing.named(lambda name: LoadedStudy.open(store, name), names))
 
 
 def test_a_study_is_its_best_trial_and_a_star_all_complete_ones(tuned: Store) -> None:
@@ -28,14 +33,10 @@ def test_the_figures_are_those_of_the_statistics(tuned: Store) -> None:
     assert other["difference"] == pytest.approx(gaps.mean()) and best["mean"] >= other["mean"]
     assert other["t_test"]["p"] == pytest.approx(corrected_t_test(gaps, test_fraction=1.0)[1])
     assert other["low"] <= other["difference"] <= other["high"]
-    record = tuned.read_study("small")
-    assert record is not None
-    right = []
-    for row in (best, other):
-        trial = tuned.read_trials("small")[int(row["trial"][-1])]
-        found = out_of_fold(tuned, record, trial)
-        right.append(found.probabilities.argmax(1) == found.labels)
-    expected = mcnemar(*right)
+    study = LoadedStudy.open(tuned, "small")
+    expected = mcnemar(
+        *(study.out_of_fold(study.trials[int(row["trial"][-1])]).right for row in (best, other))
+    )
     assert (other["mcnemar"]["only_best_right"], other["mcnemar"]["only_this_right"]) == expected[:2]
     assert sum(other["bayes"].values()) == pytest.approx(1.0)
 
@@ -53,7 +54,7 @@ def test_a_lower_loss_is_better(tuned: Store) -> None:
     [
         (["small"], "compare needs two trials"),
         (["small:0", "small:0"], "compare needs two trials"),
-        (["small:9", "small"], r"small:9: trial must be \* or the number of a complete one \(0, 1\)"),
+        (["small:9", "small"], r"study small has no complete trial 9 \(0, 1\)"),
         (["smal", "small"], "did you mean 'small'"),
     ],
 )

@@ -1,15 +1,18 @@
 """Confirmation: fresh seeds, new folds, and what is said of the order."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from harness.analysis.confirm import _document, chosen_trials, confirm
+from harness.analysis.confirm import _confirmation, confirm
 from harness.data.split import Manifest
 from harness.errors import UsageError
 from harness.records import StudyRecord, TrialRecord
+from harness.store.findings import Confirmation
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store, started_study
 
 STUDY = StudyRecord(
@@ -22,70 +25,75 @@ def trial(number: int, mean: float | None, state: Any = "complete") -> TrialReco
     return TrialRecord(number, state, {}, {}, mean=mean, standard_error=0.01)
 
 
-def last(steps: Any) -> dict[str, Any]:
-    *_, document = steps
-    return document
+def study(*trials: TrialRecord, direction: Any = "maximize") -> LoadedStudy:
+    return LoadedStudy(Store(Path("nowhere")), replace(STUDY, direction=direction), trials)
+
+
+def last(steps: Any) -> Confirmation:
+    *_, found = steps
+    assert isinstance(found, Confirmation)
+    return found
 
 
 def test_the_defaults_are_always_among_the_confirmed() -> None:
     trials = [trial(0, 0.5), trial(1, 0.9), trial(2, 0.7), trial(3, 0.95, "stopped"), trial(4, 0.8)]
-    assert [one.number for one in chosen_trials(STUDY, trials, 2)] == [1, 4, 0]
-    assert [one.number for one in chosen_trials(STUDY, trials, 9)] == [1, 4, 2, 0]
-    lower = replace(STUDY, direction="minimize")
-    assert [one.number for one in chosen_trials(lower, trials, 1)] == [0]
+    assert [one.number for one in study(*trials).top(2)] == [1, 4, 0]
+    assert [one.number for one in study(*trials).top(9)] == [1, 4, 2, 0]
+    assert [one.number for one in study(*trials, direction="minimize").top(1)] == [0]
 
 
 def test_without_a_complete_trial_there_is_nothing_to_confirm() -> None:
     with pytest.raises(UsageError, match="no complete trial"):
-        chosen_trials(STUDY, [trial(0, 0.5, "stopped")], 3)
+        study(trial(0, 0.5, "stopped")).top(3)
 
 
 def test_shrinkage_and_order() -> None:
     scores = np.array([[[[0.80, 0.82, 0.84]]], [[[0.85, 0.86, 0.87]]]])
-    document = _document(STUDY, [trial(3, 0.90), trial(1, 0.88)], scores)
-    first, second = document["trials"]
-    assert (first["confirmed"], first["shrinkage"]) == (pytest.approx(0.82), pytest.approx(0.08))
-    assert second["confirmed_standard_error"] == pytest.approx(0.01 * np.sqrt(1 / 3 + 1 / 2))
-    assert document["tuned_order"] == [3, 1] and document["confirmed_order"] == [1, 3]
-    assert (document["winner"], document["winner_held"]) == (1, False)
+    found = _confirmation(study(), [trial(3, 0.90), trial(1, 0.88)], scores)
+    first, second = found.trials
+    assert (first.confirmed, first.shrinkage) == (pytest.approx(0.82), pytest.approx(0.08))
+    assert second.confirmed_standard_error == pytest.approx(0.01 * np.sqrt(1 / 3 + 1 / 2))
+    assert found.tuned_order == (3, 1) and found.confirmed_order == (1, 3)
+    assert (found.winner, found.winner_held) == (1, False)
 
 
 def test_shrinkage_of_a_loss_is_positive_where_it_rose() -> None:
-    document = _document(replace(STUDY, direction="minimize"), [trial(0, 0.5)], np.full((1, 1, 1, 3), 0.6))
-    assert document["trials"][0]["shrinkage"] == pytest.approx(0.1) and document["winner_held"]
+    found = _confirmation(study(direction="minimize"), [trial(0, 0.5)], np.full((1, 1, 1, 3), 0.6))
+    assert found.trials[0].shrinkage == pytest.approx(0.1) and found.winner_held
 
 
 def test_new_folds_and_new_seeds_and_nothing_of_the_study_changes(tuned: Store) -> None:
     before = tuned.read_trials("small")
-    document = last(confirm(tuned, "small", top=1))
-    assert tuned.read_finding("small", "confirm") == {**document, "schema": 1}
+    found = last(confirm(LoadedStudy.open(tuned, "small"), top=1))
+    assert tuned.read_finding("small", Confirmation) == found
     assert tuned.read_trials("small") == before
     record = started_study(tuned, "small")
-    study = Manifest.load(tuned.study_folder("small") / "split.npz")
+    old = Manifest.load(tuned.study_folder("small") / "split.npz")
     new = Manifest.load(tuned.study_folder("small") / "confirm" / "split0.npz")
-    assert record.split_hash == study.hash != new.hash and (study.fold_of != new.fold_of).any()
-    assert len(document["trials"]) in (1, 2) and document["variance"] is None
-    best = document["trials"][0]
-    assert len(best["scores"][0]) == 2 and best["confirmed"] == pytest.approx(np.mean(best["scores"]))
+    assert record.split_hash == old.hash != new.hash and (old.fold_of != new.fold_of).any()
+    assert len(found.trials) in (1, 2) and found.variance is None
+    best = found.trials[0]
+    assert len(best.scores[0]) == 2 and best.confirmed == pytest.approx(np.mean(best.scores))
 
 
 def test_an_interrupted_confirmation_goes_on_to_the_same_figures(tuned: Store) -> None:
-    steps = confirm(tuned, "small", top=2)
+    opened = LoadedStudy.open(tuned, "small")
+    steps = confirm(opened, top=2)
     next(steps)
     steps.close()  # type: ignore[attr-defined]
     trained = set(tuned.home.glob("folds/*/result.json"))
-    document = last(confirm(tuned, "small", top=2))
+    found = last(confirm(opened, top=2))
     assert trained < set(tuned.home.glob("folds/*/result.json"))
-    again = last(confirm(tuned, "small", top=2))
-    assert again == document
+    assert last(confirm(opened, top=2)) == found
 
 
 def test_repeats_tell_the_causes_of_the_spread_apart(tuned: Store) -> None:
-    *lines, document = confirm(tuned, "small", top=1, repeats=2)
-    trials = len(document["trials"])
+    *lines, found = confirm(LoadedStudy.open(tuned, "small"), top=1, repeats=2)
+    assert isinstance(found, Confirmation) and found.variance is not None
+    trials = len(found.trials)
     assert (
         len(lines) == trials * (2 + 1) * 2
     )  # two seeds on the first split, one on the second, two folds each
-    shares = document["variance"]["components"]["share"]
+    shares = found.variance["components"]["share"]
     assert sum(share for share in shares.values() if share is not None) == pytest.approx(1.0)
-    assert document["variance"]["what_pays"]["one_more_split"]["trainings"] == 6
+    assert found.variance["what_pays"]["one_more_split"]["trainings"] == 6

@@ -1,6 +1,5 @@
 """The sealed test: who may open it, how often it counts, and what a kill in between leaves."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +12,10 @@ from harness.analysis.final import Request, final, refit_task
 from harness.analysis.test_set_ledger import Ledger
 from harness.data import test_set
 from harness.errors import CheckFailed, DataError, RecordError, UsageError
+from harness.store.findings import FinalTest
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store, started_study
-
-PASSED = {"verdict": "passed", "sentence": "No leak.", "findings": [], "trial": None}
+from tests import made_up_findings
 
 
 @pytest.fixture
@@ -28,14 +28,14 @@ def audited(tuned: Store) -> Iterator[Store]:
 def audit(store: Store, verdict: str) -> None:
     trials = store.read_trials("small")
     best = max(trials, key=lambda trial: trial.mean or 0.0).number
-    store.write_finding("small", "audit", {**PASSED, "verdict": verdict, "trial": best})
+    store.write_finding("small", made_up_findings.audit(verdict=verdict, trial=best))
 
 
-def last(store: Store, **request: Any) -> dict[str, Any]:
+def last(store: Store, **request: Any) -> FinalTest:
     test_set.opened = False  # a process of its own
-    *_, document = final(store, "small", Request(**request))
-    assert isinstance(document, dict)
-    return document
+    *_, found = final(LoadedStudy.open(store, "small"), Request(**request))
+    assert isinstance(found, FinalTest)
+    return found
 
 
 def kinds(store: Store) -> list[str]:
@@ -43,13 +43,13 @@ def kinds(store: Store) -> list[str]:
 
 
 def test_the_winner_is_trained_on_all_images_and_scored_once(audited: Store) -> None:
-    document = last(audited)
+    found = last(audited)
     assert kinds(audited) == ["opened", "result"]
-    assert document["looks"] == 1 and document["num_images"] == 359
-    low, high = document["intervals"]["accuracy"]
-    assert low < document["scores"]["accuracy"] < high
-    assert np.sum(document["confusion"]) == 359
-    refit = audited.read_fold(document["refit"])
+    assert found.looks == 1 and found.num_images == 359
+    low, high = found.intervals["accuracy"]
+    assert low < found.scores["accuracy"] < high
+    assert np.sum(found.confusion) == 359
+    refit = audited.read_fold(found.refit)
     assert refit is not None and refit.confusion == ((0,) * 10,) * 10 and refit.metrics == {}
     assert refit.task["fold"] == finishing.NO_FOLD and len(refit.epochs) == 1
 
@@ -57,18 +57,18 @@ def test_the_winner_is_trained_on_all_images_and_scored_once(audited: Store) -> 
 def test_asking_again_shows_what_is_recorded_and_opens_nothing(
     audited: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    document = last(audited)
+    found = last(audited)
     monkeypatch.setattr(test_set, "load_test", lambda _: pytest.fail("the test images were opened"))
-    assert last(audited) == {**document, "schema": 1}
+    assert last(audited) == found
     assert kinds(audited) == ["opened", "result"]
 
 
 def test_a_second_look_needs_a_reason_and_is_counted(audited: Store) -> None:
     first = last(audited)
     second = last(audited, again="the first one had a wrong label map")
-    assert (first["looks"], second["looks"]) == (1, 2)
-    assert second["reason"] == "the first one had a wrong label map"
-    assert second["scores"] == first["scores"]
+    assert (first.looks, second.looks) == (1, 2)
+    assert second.reason == "the first one had a wrong label map"
+    assert second.scores == first.scores
 
 
 def test_a_process_that_dies_while_it_looks_has_looked(
@@ -79,8 +79,8 @@ def test_a_process_that_dies_while_it_looks_has_looked(
         with pytest.raises(KeyboardInterrupt):
             last(audited)
     assert kinds(audited) == ["opened"]
-    document = last(audited)
-    assert kinds(audited) == ["opened", "result"] and document["looks"] == 1
+    found = last(audited)
+    assert kinds(audited) == ["opened", "result"] and found.looks == 1
 
 
 def test_a_failed_audit_keeps_the_seal_unless_somebody_answers_for_it(audited: Store) -> None:
@@ -88,7 +88,7 @@ def test_a_failed_audit_keeps_the_seal_unless_somebody_answers_for_it(audited: S
     with pytest.raises(CheckFailed, match="The test images stay sealed"):
         last(audited)
     assert kinds(audited) == []
-    assert last(audited, checked="I looked at every image")["checked"] == "I looked at every image"
+    assert last(audited, checked="I looked at every image").checked == "I looked at every image"
 
 
 def test_an_unfinished_study_is_not_tested(audited: Store) -> None:
@@ -117,7 +117,7 @@ def test_a_data_set_without_test_images_is_said_so(audited: Store, monkeypatch: 
 
 def test_nothing_is_trained_after_the_test_images_were_opened(audited: Store) -> None:
     test_set.load_test(started_study(audited, "small").data["settings"])
-    steps = final(audited, "small", Request())
+    steps = final(LoadedStudy.open(audited, "small"), Request())
     with pytest.raises(CheckFailed, match="have been opened in this process"):
         list(steps)
 
@@ -125,16 +125,17 @@ def test_nothing_is_trained_after_the_test_images_were_opened(audited: Store) ->
 def test_early_stopping_trains_for_the_mean_of_the_chosen_epochs(
     tuned: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record, trial = started_study(tuned, "small"), tuned.read_trials("small")[0]
-    assert refit_task(tuned, record, trial).values["train.epochs"] == 1
+    study = LoadedStudy.open(tuned, "small")
+    trial = study.trials[0]
+    assert refit_task(study, trial).values["train.epochs"] == 1
     trial.values.update({"train.patience": 3, "train.epochs": 50})
     chosen = iter((4, 9))
 
     def fold(_: str) -> Any:
         return type("Fold", (), {"chosen_epoch": next(chosen)})
 
-    monkeypatch.setattr(tuned, "read_fold", fold)
-    task = refit_task(tuned, record, trial)
+    monkeypatch.setattr(tuned, "read_fold_record", fold)
+    task = refit_task(study, trial)
     assert (task.values["train.epochs"], task.values["train.patience"]) == (6, None)
 
 
@@ -145,15 +146,15 @@ def test_the_champion_is_in_mlflows_registry_and_predicts(audited: Store) -> Non
 
     from harness.tracking.mlflow_tracker import MlflowTracker
 
-    document = last(audited)
+    found = last(audited)
     uri = f"sqlite:///{audited.home}/mlflow.db"
     MlflowTracker(uri, home=audited.home).deliver(started_study(audited, "small"), [], {}, final=True)
-    assert publish(audited, "small", document) == publish(audited, "small", document) == "1"
+    study = LoadedStudy.open(audited, "small")
+    assert publish(study, found) == publish(study, found) == "1"
     client = mlflow.MlflowClient(tracking_uri=uri)
     version = client.get_model_version_by_alias("small", "champion")
     assert "opened for this" in version.description and "Looks at these test images" in version.description
     mlflow.set_tracking_uri(uri)
     test = test_set.load_test(started_study(audited, "small").data["settings"])
     logits = mlflow.pyfunc.load_model("models:/small@champion").predict(test.pixels)
-    assert (logits.argmax(1) == test.labels).mean() == document["scores"]["accuracy"]
-    assert json.dumps(document)
+    assert (logits.argmax(1) == test.labels).mean() == found.scores["accuracy"]

@@ -17,6 +17,7 @@ from harness.inference.embedding import Embedder
 from harness.inference.export import save_model
 from harness.store.store import WEIGHTS, Store
 from tests.inference.made_up_models import made
+from tests.made_up_findings import final_test
 
 OTHER = "f" * 40
 
@@ -45,7 +46,7 @@ def test_folds_that_no_record_names_can_go(tuned: Store) -> None:
 
 def test_folds_of_findings_stay(tuned: Store) -> None:
     add_fold(tuned, OTHER)
-    tuned.write_finding("small", "final", {"refit": OTHER})
+    tuned.write_finding("small", final_test(refit=OTHER))
     assert found(tuned) == {}
 
 
@@ -76,7 +77,7 @@ def test_a_study_goes_with_what_only_it_needs(tuned: Store) -> None:
 
 
 def test_a_study_with_a_final_model_stays(tuned: Store) -> None:
-    tuned.write_finding("small", "final", {"refit": OTHER})
+    tuned.write_finding("small", final_test(refit=OTHER))
     with pytest.raises(UsageError, match="champion"):
         leftovers(tuned, ["small"])
     with pytest.raises(UsageError, match="no study 'smal'"):

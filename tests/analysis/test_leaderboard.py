@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.analysis.leaderboard import compare
+from harness.analysis import leaderboard
+from harness.analysis.leaderboard import ComparedStudies
 from harness.cli import run
+from harness.documents import to_json
 from harness.errors import UsageError
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
 from harness.scoring import corrected_standard_error
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 
 STUDY = StudyRecord(
@@ -20,6 +23,10 @@ STUDY = StudyRecord(
     created=0.0,
 )  # fmt: skip
 PLAIN, BETTER = (0.70, 0.72, 0.74), (0.80, 0.80, 0.86)
+
+
+def compare(store: Store, *names: str) -> ComparedStudies:
+    return leaderboard.compare([LoadedStudy.open(store, name) for name in names])
 
 
 def trial(*scores: float, number: int = 0, folds: tuple[str, ...] = ()) -> TrialRecord:
@@ -44,18 +51,18 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_the_gain_is_that_of_the_best_trials_with_the_error_of_their_differences(store: Store) -> None:
-    plain, better = compare(store, ["plain", "better"])["compared"]
-    assert (plain["trial"], plain["mean"], plain["gain"]) == (0, pytest.approx(0.72), None)
-    assert better["gain"] == pytest.approx(0.10)
+    plain, better = compare(store, "plain", "better").compared
+    assert (plain.trial, plain.mean, plain.gain) == (0, pytest.approx(0.72), None)
+    assert better.gain == pytest.approx(0.10)
     error = corrected_standard_error(np.subtract(BETTER, PLAIN).tolist(), test_fraction=0.5)
-    assert better["gain_standard_error"] == pytest.approx(error)
-    assert (plain["trials_done"], better["trials_done"], better["num_trials"]) == (2, 1, 2)
+    assert better.gain_standard_error == pytest.approx(error)
+    assert (plain.trials_done, better.trials_done, better.num_trials) == (2, 1, 2)
 
 
 def test_a_lower_loss_is_a_positive_gain(store: Store) -> None:
     for name in ("plain", "better"):
         store.write_study(replace(STUDY, name=name, objective="log_loss", direction="minimize"))
-    gain = compare(store, ["better", "plain"])["compared"][1]["gain"]
+    gain = compare(store, "better", "plain").compared[1].gain
     assert gain == pytest.approx(
         np.mean(BETTER) - 0.2
     )  # the best of `plain` is now the trial of the low scores
@@ -73,16 +80,16 @@ def test_studies_of_different_kinds_are_not_compared_silently(
     store: Store, change: dict[str, object], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.write_study(replace(STUDY, name="better", **change))  # type: ignore[arg-type]
-    row = compare(store, ["plain", "better"])["compared"][1]
-    assert (row["gain"], row["gain_standard_error"], row["no_gain"]) == (None, None, expected)
+    row = compare(store, "plain", "better").compared[1]
+    assert (row.gain, row.gain_standard_error, row.no_gain) == (None, None, expected)
     assert run(["status", "plain", "better", "--home", str(store.home)]) == 0
     assert f"no gain: plain and better are of different {expected}\n" in capsys.readouterr().out
 
 
 def test_a_study_without_a_complete_trial_has_no_gain(store: Store) -> None:
     store.write_study(replace(STUDY, name="begun"))
-    row = compare(store, ["plain", "begun"])["compared"][1]
-    assert (row["mean"], row["gain"], row["no_gain"]) == (None, None, "")
+    row = compare(store, "plain", "begun").compared[1]
+    assert (row.mean, row.gain, row.no_gain) == (None, None, "")
 
 
 def test_the_speed_is_the_mean_over_the_epochs_of_the_folds(store: Store) -> None:
@@ -91,8 +98,8 @@ def test_the_speed_is_the_mean_over_the_epochs_of_the_folds(store: Store) -> Non
     fold = FoldRecord("k", 0, {}, epochs, 2, {}, ((1,),), 1, 1.0, 0.0, {}, {})
     store.write_fold(fold, {}, {})
     store.write_trial("better", trial(*BETTER, folds=("k", "gone")))
-    plain, better = compare(store, ["plain", "better"])["compared"]
-    assert (plain["images_per_second"], better["images_per_second"]) == (None, 200.0)
+    plain, better = compare(store, "plain", "better").compared
+    assert (plain.images_per_second, better.images_per_second) == (None, 200.0)
 
 
 def test_several_names_print_one_table_and_one_document(
@@ -105,7 +112,7 @@ def test_several_names_print_one_table_and_one_document(
     assert second.split()[0] == "better" and "+0.1000 ± " in second and "40,000" in second
     assert run(["status", "plain", "better", "--home", str(store.home), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document == compare(store, ["plain", "better"])
+    assert document == to_json(compare(store, "plain", "better"))
     assert document["schema"] == 1
 
 
@@ -116,4 +123,4 @@ def test_one_name_still_prints_its_leaderboard(store: Store, capsys: pytest.Capt
 
 def test_a_study_that_was_never_started_is_named(store: Store) -> None:
     with pytest.raises(UsageError, match="did you mean 'better'"):
-        compare(store, ["plain", "beter"])
+        compare(store, "plain", "beter")

@@ -6,8 +6,10 @@ import pytest
 
 from harness.folds.mending import mend
 from harness.folds.train_folds import workplace_of
-from harness.search.selection_bias import honest_score, known_score
+from harness.search.selection_bias import corrected_score, known_score
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
+from harness.tracking.deliver import written_score
 
 
 def test_a_damaged_and_a_missing_fold_come_back_as_they_were(
@@ -33,11 +35,13 @@ def test_a_damaged_and_a_missing_fold_come_back_as_they_were(
 
 
 def test_a_damaged_corrected_score_is_made_again(tuned: Store) -> None:
-    record, trials = tuned.read_study("small"), tuned.read_trials("small")
-    assert record is not None
-    found = honest_score(tuned, record, trials)
-    assert found is not None and known_score(tuned, "small") is not None
+    def opened() -> LoadedStudy:
+        return LoadedStudy.open(tuned, "small")
+
+    found = written_score(opened())
+    assert found is not None and known_score(opened()) == found
     path = tuned.study_folder("small") / "honest.json"
     path.write_bytes(path.read_bytes().replace(b"naive", b"naiv3"))
-    assert known_score(tuned, "small") is None
-    assert honest_score(tuned, record, trials) == found and known_score(tuned, "small") is not None
+    assert known_score(opened()) is None and corrected_score(opened()) == found
+    assert known_score(opened()) is None, "reading has written"
+    assert written_score(opened()) == found and known_score(opened()) == found

@@ -34,6 +34,8 @@ from harness.folds import guards
 from harness.folds.fold import train_fold
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import workplace_of
+from harness.store import findings
+from harness.store.findings import DuplicatePairs
 from harness.store.store import Store, started_study
 from harness.training import loop
 from harness.training.pixels import measure
@@ -128,16 +130,14 @@ def test_duplicates_in_a_study_that_ignores_them() -> None:
     found = near_duplicates.find(np.concatenate([images.pixels, images.pixels[:30, :, :, ::-1]]))
     fold_of = np.arange(130) % 5
     crossing = duplicate_leakage._crossing(found, fold_of)
-    document = {
-        "groups": 30,
-        "images": 60,
-        "pairs_crossing_folds": len(crossing.pairs),
-        "pairs_crossing_plain_folds": 30,
-    }
-    assert len(found.pairs) == 30 and duplicate_leakage._folds(document, 130).verdict == (
+    pairs = DuplicatePairs(
+        groups=30, images=60, exact_pairs=0, near_pairs=30, labels_differ=0, pairs_crossing_folds=len(crossing.pairs),
+        pairs_crossing_plain_folds=30, test_border=None, picture=None, leaky_split=None,
+    )  # fmt: skip
+    assert len(found.pairs) == 30 and duplicate_leakage._folds(pairs, 130).verdict == (
         "failed" if len(crossing.pairs) else "passed"
     )
-    assert duplicate_leakage._folds({**document, "pairs_crossing_folds": 25}, 130).verdict == "failed"
+    assert duplicate_leakage._folds(replace(pairs, pairs_crossing_folds=25), 130).verdict == "failed"
 
 
 def test_test_images_merged_into_training() -> None:
@@ -145,9 +145,9 @@ def test_test_images_merged_into_training() -> None:
     merged = np.concatenate([training.pixels, test.pixels])
     assert len(near_duplicates.find(training.pixels, test.pixels).pairs) == 0
     found = near_duplicates.find(merged, test.pixels)
-    border = {"images": len(np.unique(found.pairs[:, 1])), "of": 40}
+    border = findings.TestBorder(images=len(np.unique(found.pairs[:, 1])), of=40)
     (finding,) = duplicate_leakage._border(border)
-    assert border["images"] == 40 and finding.verdict == "failed" and "mixed into" in finding.sentence
+    assert border.images == 40 and finding.verdict == "failed" and "mixed into" in finding.sentence
 
 
 def test_groups_split(tuned: Store) -> None:

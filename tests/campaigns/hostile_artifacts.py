@@ -28,6 +28,7 @@ from harness.errors import HarnessError
 from harness.files import digest, sealed_json, write_json
 from harness.inference.model import load_trial_model
 from harness.records import FoldRecord, TrialRecord, to_json
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store, started_study
 from harness.training import checkpoint, features
 from tests.campaigns.hostile_bundles import KEY, STUDY, bundles
@@ -207,7 +208,7 @@ def _records(folder: Path, made: dict[str, bytes]) -> Iterator[Case]:
         path = store.study_folder("s") / "trials" / "00000.json"
         write_json(path, {**trial, **changes})
         yield f"trial, {changes}", lambda: store.read_trials("s")
-        yield f"status with trial {changes}", lambda: leaderboard_status(store, "s")["trials"]
+        yield f"status with trial {changes}", lambda: leaderboard_status(LoadedStudy.open(store, "s")).trials
     ledger = Ledger(store.home)
     for line in (b"[" * 100_000 + b"\n", made["pickle"] + b"\n", b'{"hash": 1}\n'):
         yield f"ledger, {line!r:.20}", lambda line=line: ledger.path.write_bytes(line) and ledger.entries()  # type: ignore[misc]

@@ -23,6 +23,8 @@ from harness.folds import worker
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster, ExecutorOptions
 from harness.search import autotune
+from harness.store.findings import Audit, Confirmation, FinalTest
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 from harness.training import ComputeOptions, compute, recorded, resolve
 from harness.tuning import Settings, StudyEnded
@@ -130,12 +132,15 @@ def test_a_damaged_fold_is_trained_again_where_the_study_is(
 def test_a_finished_study_is_judged_where_the_cluster_is(
     elsewhere: str, login_node: None, tuned: Store
 ) -> None:
+    study = LoadedStudy.open(tuned, "small")
     with cluster_of(elsewhere, tuned) as cluster:
-        *_, confirmed = confirm(tuned, "small", top=1, cluster=cluster)
-        *_, audited = audit(tuned, "small", cluster=cluster)
+        *_, confirmed = confirm(study, top=1, cluster=cluster)
+        *_, audited = audit(study, cluster=cluster)
         *_, reproduced = reproduce(tuned, "small", cluster=cluster)
-        *_, finished = final(tuned, "small", Request(top=1, cluster=cluster))
-    assert isinstance(confirmed, dict) and isinstance(audited, dict) and isinstance(finished, dict)
+        *_, finished = final(study, Request(top=1, cluster=cluster))
+    assert (
+        isinstance(confirmed, Confirmation) and isinstance(audited, Audit) and isinstance(finished, FinalTest)
+    )
     assert isinstance(reproduced, dict) and reproduced["verdict"] == "BITWISE"
-    assert audited["verdict"] == "passed" and finished["trial"] == confirmed["winner"]
+    assert audited.verdict == "passed" and finished.trial == confirmed.winner
     assert not list(tuned.home.glob(".reproduce-*"))

@@ -17,9 +17,10 @@ from harness.inference.find_model import find_model, is_gone
 from harness.inference.model import load_trial_model
 from harness.records import FoldRecord
 from harness.scoring import METRICS, softmax
+from harness.store.loaded_study import LoadedStudy
 from harness.store.model_files import write_model
-from harness.store.predictions import out_of_fold
 from harness.store.store import WEIGHTS, Store
+from tests.made_up_findings import final_test
 from tests.tracking.fake_study import FakeStudy
 
 NOWHERE = "http://127.0.0.1:1"
@@ -35,15 +36,14 @@ def packaged(store: Store, trial: int, folder: Path) -> Path:
 
 def finished(store: Store) -> FoldRecord:
     """As `final` leaves a study, without its audit: trial 0 trained on all images."""
-    record = store.read_study("small")
-    assert record is not None
-    task = refit_task(store, record, store.read_trials("small")[0])
+    study = LoadedStudy.open(store, "small")
+    task = refit_task(study, study.trials[0])
     (refit,) = [
         report
-        for _, report in train_tasks(workplace_of(store, record), {NO_FOLD: task})
+        for _, report in train_tasks(workplace_of(store, study.record), {NO_FOLD: task})
         if isinstance(report, FoldRecord)
     ]
-    store.write_finding("small", "final", {"trial": 0, "refit": refit.key})
+    store.write_finding("small", final_test(trial=0, refit=refit.key))
     return refit
 
 
@@ -85,9 +85,8 @@ def test_after_final_a_study_is_the_network_of_all_images(kept: Store, digits: n
 
 
 def test_the_temperature_is_that_of_the_held_out_images(kept: Store) -> None:
-    record, trial = kept.read_study("small"), kept.read_trials("small")[1]
-    assert record is not None
-    held_out = out_of_fold(kept, record, trial)
+    study = LoadedStudy.open(kept, "small")
+    held_out = study.out_of_fold(study.trials[1])
     temperature = find_model(kept, "small:1", NOWHERE).model.temperature
     assert temperature is not None and temperature != 1.0
 
@@ -133,7 +132,7 @@ def test_a_calibrated_probability_is_the_softmax_of_divided_logits(kept: Store, 
     ("name", "kind", "expected"),
     [
         ("smal", UsageError, "did you mean 'small'"),
-        ("small:9", UsageError, r"trial must be the number of a complete one \(0, 1\)"),
+        ("small:9", UsageError, r"study small has no complete trial 9 \(0, 1\)"),
         ("../small", UsageError, "no study '../small'"),
         ("x" * 5000, UsageError, "no study"),
         (".", RecordError, "cannot be read"),

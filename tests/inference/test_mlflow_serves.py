@@ -20,8 +20,11 @@ from harness.analysis.champion import publish
 from harness.analysis.final import Request, final
 from harness.data import test_set
 from harness.inference.find_model import find_model
+from harness.store.findings import FinalTest
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store, started_study
 from harness.tracking.mlflow_tracker import MlflowTracker
+from tests.made_up_findings import audit
 
 START_SECONDS = 100.0  # about 20 s on two busy cores: the program and its server each import MLflow
 
@@ -32,12 +35,11 @@ def champion(kept: Store, empty_database: Path) -> Iterator[str]:
     (kept.home / "mlflow.db").write_bytes(empty_database.read_bytes())
     uri = f"sqlite:///{kept.home}/mlflow.db"
     best = max(kept.read_trials("small"), key=lambda trial: trial.mean or 0.0).number
-    verdict = {"verdict": "passed", "sentence": "No leak.", "findings": [], "trial": best}
-    kept.write_finding("small", "audit", verdict)
-    *_, document = final(kept, "small", Request())
-    assert isinstance(document, dict)
+    kept.write_finding("small", audit(trial=best))
+    *_, found = final(LoadedStudy.open(kept, "small"), Request())
+    assert isinstance(found, FinalTest)
     MlflowTracker(uri, home=kept.home).deliver(started_study(kept, "small"), [], {}, final=True)
-    publish(kept, "small", document)
+    publish(LoadedStudy.open(kept, "small"), found)
     yield uri
     test_set.opened = False
 

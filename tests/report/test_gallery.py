@@ -7,14 +7,14 @@ import pytest
 
 from harness.errors import UsageError
 from harness.report.gallery import gallery
-from harness.store.predictions import out_of_fold
-from harness.store.store import Store, started_study
+from harness.store.loaded_study import LoadedStudy
+from harness.store.store import Store
 
 
 def test_it_shows_what_the_best_trials_agree_on_and_get_wrong(tuned: Store) -> None:
-    document = gallery(tuned, "small", top=2, most=5)
-    record = started_study(tuned, "small")
-    found = [out_of_fold(tuned, record, tuned.read_trials("small")[number]) for number in document["trials"]]
+    document = gallery(LoadedStudy.open(tuned, "small"), top=2, most=5)
+    study = LoadedStudy.open(tuned, "small")
+    found = [study.out_of_fold(study.trials[number]) for number in document["trials"]]
     calls, labels = [one.probabilities.argmax(1) for one in found], found[0].labels
     wrong = np.flatnonzero((calls[0] == calls[1]) & (calls[0] != labels))
     assert document["found"]["wrong"] == len(wrong)
@@ -26,7 +26,7 @@ def test_it_shows_what_the_best_trials_agree_on_and_get_wrong(tuned: Store) -> N
 
 
 def test_the_page_is_whole_and_asks_for_nothing(tuned: Store) -> None:
-    document = gallery(tuned, "small", most=3)
+    document = gallery(LoadedStudy.open(tuned, "small"), most=3)
     page = (tuned.study_folder("small") / "gallery.html").read_text(encoding="utf-8")
     shown = sum(len(rows) for classes in document["images"].values() for rows in classes.values())
     assert page.count("<figure>") == shown > 0
@@ -38,4 +38,4 @@ def test_without_a_complete_trial_there_is_no_gallery(tuned: Store) -> None:
     for path in (tuned.study_folder("small") / "trials").iterdir():
         path.unlink()
     with pytest.raises(UsageError, match="no complete trial"):
-        gallery(tuned, "small")
+        gallery(LoadedStudy.open(tuned, "small"))

@@ -18,16 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis import leaderboard
-from harness.analysis.compare import compare
+from harness.analysis.compare import compare, named
 from harness.cli import run
-from harness.errors import UsageError
 from harness.report.document import collect
 from harness.report.html import page, safe_json
 from harness.report.markdown import code, markdown, plain
 from harness.report.svg import Axis
+from harness.store.findings import Check
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 from harness.tracking.deliver import findings_of
 from tests.analysis.made_up import Shape, made_up
+from tests.made_up_findings import audit, confirmation, final_test
 from tests.tracking.test_ui import CHROMIUM, FLAGS
 
 HOSTILE = (
@@ -72,31 +74,29 @@ def store(made: Path, tmp_path: Path) -> Store:
     return Store(Path(shutil.copytree(made, tmp_path / "home")))
 
 
+def opened(store: Store, *names: str) -> list[LoadedStudy]:
+    return [LoadedStudy.open(store, name) for name in names]
+
+
 def _audit(store: Store, name: str, sentence: str) -> None:
-    finding = {
-        "probe": "permuted labels",
-        "verdict": "failed",
-        "figure": 1.0,
-        "bound": 0.1,
-        "sentence": sentence,
-    }
-    found = {"study": name, "trial": 0, "verdict": "failed", "sentence": sentence, "findings": [finding]}
-    store.write_finding(name, "audit", {**found, "stopped": None})
+    check = Check("permuted labels", "failed", 1.0, 0.1, sentence)
+    store.write_finding(name, audit(study=name, verdict="failed", sentence=sentence, findings=(check,)))
 
 
 def test_the_page_says_what_the_records_say(tuned: Store) -> None:
-    report = collect(tuned, ["small"])
+    report = collect(opened(tuned, "small"))
     content = page(report)
-    stands = leaderboard.status(tuned, "small")
-    best, honest = stands["best"], stands["honest"]
-    assert f"{best['mean']:.4f} ± {best['standard_error']:.4f}" in content
-    assert f"{honest['corrected']:.4f} (95 % {honest['low']:.4f} to {honest['high']:.4f})" in content
-    assert f"harness reproduce small --trial {best['number']}" in content
+    stands = leaderboard.status(*opened(tuned, "small"))
+    best, honest = stands.best, stands.honest
+    assert best is not None and honest is not None
+    assert f"{best.mean:.4f} ± {best.standard_error:.4f}" in content
+    assert f"{honest.corrected:.4f} (95 % {honest.low:.4f} to {honest.high:.4f})" in content
+    assert f"harness reproduce small --trial {best.number}" in content
     record = tuned.read_study("small")
     assert record is not None
     assert all(value in content for value in (record.data["hash"], record.split_hash, "Does it work?"))
     counts = report.document["studies"][0]["best_trial"]["confusion"]
-    trial = tuned.read_trials("small")[best["number"]]
+    trial = tuned.read_trials("small")[best.number]
     folds = [fold for key in trial.folds if (fold := tuned.read_fold(key))]
     assert counts == np.sum([fold.confusion for fold in folds], axis=0).tolist()
     shown = report.document["studies"][0]["gallery"]["images"]
@@ -104,7 +104,7 @@ def test_the_page_says_what_the_records_say(tuned: Store) -> None:
 
 
 def test_the_page_asks_for_nothing_and_runs_one_script_only(store: Store) -> None:
-    content = page(collect(store, ["one", "two"], images=0))
+    content = page(collect(opened(store, "one", "two"), images=0))
     found = Page(content)
     assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|https?://(?!www\.w3\.org/2000/svg)", content)
     assert {tag for tag, _ in found.elements}.isdisjoint(
@@ -123,7 +123,7 @@ def test_the_page_asks_for_nothing_and_runs_one_script_only(store: Store) -> Non
 
 def test_no_name_breaks_the_page(store: Store) -> None:
     _audit(store, "evil", HOSTILE)
-    report = collect(store, ["evil"], images=0)
+    report = collect(opened(store, "evil"), images=0)
     study = report.document["studies"][0]
     study["gallery"] = {"trials": [0], "found": {"wrong": 1, "suspicious": 0}, "images": {
         "wrong": {HOSTILE: [{
@@ -159,7 +159,7 @@ def test_warnings_come_first(store: Store) -> None:
     record = store.read_study("one")
     assert record is not None
     store.write_study(replace(record, num_trials=9))
-    report = collect(store, ["one"], images=0)
+    report = collect(opened(store, "one"), images=0)
     levels = [warning["level"] for warning in report.document["studies"][0]["warnings"]]
     assert levels[0] == "failed" and len(levels) >= 2
     content = page(report).partition("<main>")[2]
@@ -170,11 +170,9 @@ def test_warnings_come_first(store: Store) -> None:
 
 
 def test_the_answer_ends_with_the_sealed_test(store: Store) -> None:
-    row = {"number": 3, "confirmed": 0.871, "confirmed_standard_error": 0.02}
-    store.write_finding("one", "confirm", {"trials": [row], "winner": 3, "winner_held": False})
-    found = {"trial": 3, "scores": {"accuracy": 0.8512}, "intervals": {"accuracy": [0.8, 0.9]}}
-    store.write_finding("one", "final", {**found, "looks": 2, "reason": "a typo", "checked": ""})
-    report = collect(store, ["one"], images=0)
+    store.write_finding("one", confirmation())
+    store.write_finding("one", final_test(study="one"))
+    report = collect(opened(store, "one"), images=0)
     (study,) = report.document["studies"]
     assert study["answer"][0].endswith(
         "on the sealed test images trial 3 scores 0.8512 (95 % 0.8000 to 0.9000)."
@@ -187,7 +185,7 @@ def test_the_answer_ends_with_the_sealed_test(store: Store) -> None:
 
 
 def test_markdown_is_short_and_a_cell_stays_a_cell(store: Store) -> None:
-    said = markdown(collect(store, ["evil"], images=0).document)
+    said = markdown(collect(opened(store, "evil"), images=0).document)
     rows = [line for line in said.splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
     assert len(rows) == 7 and len(said) < 4000
@@ -201,17 +199,18 @@ def test_text_is_quoted_for_markdown() -> None:
 
 
 def test_several_studies_are_compared_as_elsewhere(store: Store) -> None:
-    report = collect(store, ["one", "two", "one", "evil"], images=0)
+    report = collect(opened(store, "one", "two", "evil"), images=0)
     found = report.document["comparison"]
     assert [row["study"] for row in found["compared"]] == ["one", "two", "evil"]
-    rows = leaderboard.compare(store, ["one", "two", "evil"])["compared"]
-    assert [row["gain"] for row in found["compared"]] == [row["gain"] for row in rows]
+    rows = leaderboard.compare(opened(store, "one", "two", "evil")).compared
+    assert [row["gain"] for row in found["compared"]] == [row.gain for row in rows]
     assert found["compared"][1]["gain"] is not None and found["compared"][2]["no_gain"] == "data, splits"
     (paired,) = found["paired"]
-    expected = json.loads(json.dumps(compare(store, ["one", "two"])))
+    contenders = named(lambda name: LoadedStudy.open(store, name), ["one", "two"])
+    expected = json.loads(json.dumps(compare(contenders)))
     assert paired["trials"] == expected["trials"]
     content = page(report)
-    assert f"{rows[1]['gain']:+.4f} ± {rows[1]['gain_standard_error']:.4f}" in content
+    assert f"{rows[1].gain:+.4f} ± {rows[1].gain_standard_error:.4f}" in content
     assert "two and evil are of different data and splits" in content
     assert content.count('<details class="study"') == 3
     assert content.index("Comparison</h2>") < content.index('<details class="study"')
@@ -219,35 +218,34 @@ def test_several_studies_are_compared_as_elsewhere(store: Store) -> None:
 
 
 def test_what_is_gone_is_said_to_be_gone(store: Store) -> None:
-    best = leaderboard.status(store, "one")["best"]
-    for key in store.read_trials("one")[best["number"]].folds:
+    best = opened(store, "one")[0].best
+    assert best is not None
+    for key in best.folds:
         shutil.rmtree(store.fold_folder(key))
-    report = collect(store, ["one"])
+    report = collect(opened(store, "one"))
     assert {"best_trial", "gallery"} <= set(report.document["studies"][0]["absent"])
     content = page(report)
-    assert "records of its folds are gone or damaged" in content and f"{best['mean']:.4f}" in content
+    assert "records of its folds are gone or damaged" in content and f"{best.mean:.4f}" in content
 
 
 def test_a_study_without_an_answer_has_a_page(store: Store) -> None:
     for path in (store.study_folder("one") / "trials").iterdir():
         path.unlink()
-    report = collect(store, ["one", "two"])
+    report = collect(opened(store, "one", "two"))
     assert "There is no answer yet: 0 of 4 trials have ended" in page(report)
     assert "no answer yet" in markdown(report.document)
-    with pytest.raises(UsageError, match="no study 'nothing'"):
-        collect(store, ["one", "nothing"])
 
 
 def test_a_loss_that_is_not_finite_is_left_out(store: Store) -> None:
-    best = leaderboard.status(store, "two")["best"]["number"]
-    trial = store.read_trials("two")[best]
+    trial = opened(store, "two")[0].best
+    assert trial is not None
     fold = store.read_fold(trial.folds[0])
     assert fold is not None
     epochs = (replace(fold.epochs[0], train_loss=math.nan), *fold.epochs[1:])
     broken = replace(fold, epochs=epochs, key=f"{fold.key}x")
     store.write_fold(broken, store.read_predictions(fold), {"w": np.zeros(1, np.float32)})
     store.write_trial("two", replace(trial, folds=(broken.key, *trial.folds[1:])))
-    report = collect(store, ["two"], images=0)
+    report = collect(opened(store, "two"), images=0)
     json.dumps(report.document, allow_nan=False)
     assert report.document["studies"][0]["best_trial"]["curves"]["train_loss"]["mean"][0] is None
     assert not re.search(r"\bnan\b", page(report), re.IGNORECASE)
@@ -264,7 +262,7 @@ def test_the_command_writes_where_it_is_told(
     assert said.out.strip() == str(target) and not kept.exists()  # who names a place only reads the store
     assert run(["report", "one", "--images", "0", *home]) == 0
     assert capsys.readouterr().out.strip() == str(kept) and target.read_bytes() == kept.read_bytes()
-    assert kept in findings_of(store, "one").files
+    assert kept in findings_of(*opened(store, "one")).files
     assert run(["report", "one", "two", "--format", "md", *home]) == 0
     assert "### two" in capsys.readouterr().out
     assert run(["report", "one", "--json", "--images", "0", *home]) == 0
@@ -302,7 +300,7 @@ def test_a_large_study_makes_a_small_page_soon(tmp_path: Path) -> None:
     store = Store(tmp_path)
     made_up(store, "large", Shape(num_trials=100, num_folds=5, num_epochs=20, stopped=0.4))
     began = time.process_time()
-    content = page(collect(store, ["large"]))
+    content = page(collect(opened(store, "large")))
     assert time.process_time() - began < 10
     assert len(content.encode()) < 3e6
 
@@ -313,7 +311,7 @@ def test_a_large_study_makes_a_small_page_soon(tmp_path: Path) -> None:
 def test_a_browser_shows_it_and_reacts(store: Store, tmp_path: Path) -> None:
     target = tmp_path / "page.html"
     _audit(store, "evil", HOSTILE)
-    target.write_text(page(collect(store, ["one", "evil"], images=2)), encoding="utf-8")
+    target.write_text(page(collect(opened(store, "one", "evil"), images=2)), encoding="utf-8")
     browser = _browser(tmp_path)
     try:
         browser.get(target.as_uri())

@@ -10,20 +10,22 @@ from harness.data import test_set
 from harness.report.document import collect
 from harness.report.html import page
 from harness.report.kept import place, remake
+from harness.store.findings import Check, FinalTest
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
+from tests.made_up_findings import audit
 
-LEAK = {"probe": "permuted labels", "verdict": "failed", "figure": 1.0, "bound": 0.1, "sentence": "A leak."}
-AUDIT = {"sentence": "A leak.", "findings": [LEAK], "verdict": "failed", "stopped": None}
+LEAK = Check("folds", "failed", None, None, "A leak.")
 
 
 def written(store: Store, images: int) -> Path:
     path = place(store, "small")
-    path.write_text(page(collect(store, ["small"], images=images)), encoding="utf-8")
+    path.write_text(page(collect([LoadedStudy.open(store, "small")], images=images)), encoding="utf-8")
     return path
 
 
 def test_without_a_page_none_is_made(tuned: Store) -> None:
-    assert not remake(tuned, "small") and not place(tuned, "small").exists()
+    assert not remake(LoadedStudy.open(tuned, "small")) and not place(tuned, "small").exists()
 
 
 @pytest.mark.parametrize("images", [0, 3])
@@ -31,14 +33,14 @@ def test_it_is_made_again_with_as_many_images(tuned: Store, images: int) -> None
     path = written(tuned, images)
     before = path.read_text(encoding="utf-8")
     assert ("data:image" in before) == bool(images)
-    assert remake(tuned, "small") and path.read_text(encoding="utf-8") == before
-    tuned.write_finding("small", "audit", {**AUDIT, "study": "small", "trial": 0})
-    assert remake(tuned, "small") and "A leak." in path.read_text(encoding="utf-8")
+    assert remake(LoadedStudy.open(tuned, "small")) and path.read_text(encoding="utf-8") == before
+    tuned.write_finding("small", audit(verdict="failed", sentence="A leak.", findings=(LEAK,)))
+    assert remake(LoadedStudy.open(tuned, "small")) and "A leak." in path.read_text(encoding="utf-8")
 
 
 def test_a_page_of_another_kind_stays(tuned: Store) -> None:
     place(tuned, "small").write_text("<p>by hand", encoding="utf-8")
-    assert not remake(tuned, "small") and place(tuned, "small").read_text() == "<p>by hand"
+    assert not remake(LoadedStudy.open(tuned, "small")) and place(tuned, "small").read_text() == "<p>by hand"
 
 
 def test_a_fault_is_told_and_no_failure(
@@ -46,7 +48,7 @@ def test_a_fault_is_told_and_no_failure(
 ) -> None:
     written(tuned, 0)
     monkeypatch.setattr("harness.report.kept.collect", lambda *_, **__: 1 / 0)
-    remake_page(tuned, "small")
+    remake_page(LoadedStudy.open(tuned, "small"))
     assert "ZeroDivisionError" in caplog.text and "harness report small makes it again" in caplog.text
 
 
@@ -57,8 +59,7 @@ def test_after_final_it_has_the_test_score_here_and_in_mlflow(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tuned.home / "mlflow.db").write_bytes(empty_database.read_bytes())
     best = max(tuned.read_trials("small"), key=lambda trial: trial.mean or 0.0).number
-    passed = {**AUDIT, "verdict": "passed", "findings": [], "sentence": "No leak."}
-    tuned.write_finding("small", "audit", {**passed, "study": "small", "trial": best})
+    tuned.write_finding("small", audit(trial=best))
     home = ["--home", str(tuned.home)]
     assert run(["report", "small", *home]) == 0
     before = place(tuned, "small").read_text(encoding="utf-8")
@@ -66,9 +67,9 @@ def test_after_final_it_has_the_test_score_here_and_in_mlflow(
     assert run(["final", "small", *home]) == 0
     test_set.opened = False
     assert f"{place(tuned, 'small')}: made again, with this in it" in capsys.readouterr().err
-    document = tuned.read_finding("small", "final")
-    assert document is not None
-    said = f"{document['scores']['accuracy']:.4f}"
+    found = tuned.read_finding("small", FinalTest)
+    assert found is not None
+    said = f"{found.scores['accuracy']:.4f}"
     after = place(tuned, "small").read_text(encoding="utf-8")
     assert said in after and said not in before and "data:image" in after
     (shown,) = (tuned.home / "artifacts").rglob("report.html")

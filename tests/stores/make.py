@@ -19,6 +19,7 @@ from harness.folds.processes import InlineExecutor
 from harness.folds.tasks import make_tasks
 from harness.records import SCHEMA
 from harness.search.driver import Driver, EpochEnded
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 
 YEAR_2000 = 946_684_800  # zip files, which bundles are, know no time before 1980
@@ -61,7 +62,7 @@ def make(folder: Path) -> Store:
             for event in events:
                 if name == "interrupted" and isinstance(event, EpochEnded) and event.number == 1:
                     break
-    list(final(store, "finished", Request(top=1)))
+    list(final(LoadedStudy.open(store, "finished"), Request(top=1)))
     test_set.opened = False
     return store
 

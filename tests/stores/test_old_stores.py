@@ -21,6 +21,8 @@ from harness.errors import NewerRecord
 from harness.files import read_json, write_json
 from harness.records import SCHEMA, FoldRecord
 from harness.search.driver import FoldEnded
+from harness.store.findings import Audit, Confirmation, FinalTest
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 from tests.stores.make import driver_of
 
@@ -56,10 +58,10 @@ def test_there_is_a_store_of_every_schema_so_far() -> None:
 
 def test_both_studies_are_shown(old: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert old.studies() == ["finished", "interrupted"]
-    finished, interrupted = (status(old, name) for name in old.studies())
-    assert [finished["state"], interrupted["state"]] == ["finished", "interrupted"]
-    assert [trial["state"] for trial in interrupted["trials"]] == ["complete", "running"]
-    assert finished["best"]["mean"] > 0.2 and finished["audit"]["verdict"] == "passed"
+    finished, interrupted = (status(LoadedStudy.open(old, name)) for name in old.studies())
+    assert [finished.state, interrupted.state] == ["finished", "interrupted"]
+    assert [trial.state for trial in interrupted.trials] == ["complete", "running"]
+    assert finished.best.mean > 0.2 and finished.audit.verdict == "passed"
     for name in old.studies():
         assert run(["status", name, "--home", str(old.home)]) == 0
     assert "finished: 2 complete" in capsys.readouterr().out
@@ -80,11 +82,11 @@ def test_the_interrupted_study_goes_on_from_its_checkpoint_to_its_end(
     assert not list(old.home.glob("folds/*.checkpoint"))
     assert caplog.text == ""  # nothing is damaged, and the training does not start over
     assert [trial.state for trial in driver.trials] == ["complete"] * 2 and driver.trials[0] == before
-    assert status(old, "interrupted")["state"] == "finished"
+    assert status(LoadedStudy.open(old, "interrupted")).state == "finished"
 
 
 def test_the_finished_study_is_trained_again_and_what_differs_is_named(old: Store) -> None:
-    best = status(old, "finished")["best"]["number"]
+    best = LoadedStudy.open(old, "finished").best.number
     recorded = [old.read_fold(key) for key in old.read_trials("finished")[best].folds]
     document = last(reproduce(old, "finished"))
     assert document["verdict"] in WORDS and len(document["folds"]) == 2
@@ -96,8 +98,8 @@ def test_the_finished_study_is_trained_again_and_what_differs_is_named(old: Stor
 
 
 def test_the_look_at_the_test_images_is_still_known(old: Store) -> None:
-    document = last(final(old, "finished", Request()))
-    assert document["looks"] == 1 and document["scores"]["accuracy"] > 0.2
+    *_, found = final(LoadedStudy.open(old, "finished"), Request())
+    assert found.looks == 1 and found.scores["accuracy"] > 0.2
     assert [entry["kind"] for entry in Ledger(old.home).entries()] == ["opened", "result"]
 
 
@@ -122,8 +124,8 @@ def records(store: Store) -> dict[str, tuple[Path, Callable[[], object]]]:
         "trial": (folder / "trials" / "00001.json", lambda: store.read_trials("finished")),
         "fold": (store.fold_folder(key) / "result.json", lambda: store.read_fold(key)),
         **{
-            kind: (folder / f"{kind}.json", lambda kind=kind: store.read_finding("finished", kind))
-            for kind in ("audit", "confirm", "final")
+            kind.kind: (folder / f"{kind.kind}.json", lambda kind=kind: store.read_finding("finished", kind))
+            for kind in (Audit, Confirmation, FinalTest)
         },
     }
 

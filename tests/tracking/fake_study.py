@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from harness import models, scoring
+from harness.files import digest_of
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
 from harness.scoring import corrected_standard_error
+from harness.store.store import PREDICTIONS, WEIGHTS
 from harness.training import Compute
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -128,7 +130,7 @@ class FakeStudy:
             seconds=8.5,
             started=started,
             fingerprint={},
-            hashes={},
+            hashes={name: digest_of(folder / name) for name in (PREDICTIONS, WEIGHTS)},
             folder=folder,
         )
         self.folds[key] = record
@@ -149,7 +151,7 @@ class FakeStudy:
 
     def _write_files(self, folder: Path, *, seed: int, labels: np.ndarray, probabilities: np.ndarray) -> None:
         folder.mkdir(parents=True)
-        indices = np.arange(len(labels))
+        indices = seed % 100 * len(labels) + np.arange(len(labels))
         np.savez(folder / "oof.npz", indices=indices, labels=labels, probabilities=probabilities)
         torch.manual_seed(seed)
         options = {key.removeprefix("model."): value for key, value in MODEL.items() if key != "model.name"}

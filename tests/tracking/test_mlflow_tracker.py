@@ -21,15 +21,13 @@ from harness.tracking.findings import Findings
 from harness.tracking.mlflow_store import telling_store_errors
 from harness.tracking.mlflow_tracker import NOTHING, MlflowTracker
 from harness.tracking.ui import serve
+from tests.made_up_findings import CORRECTED
 from tests.tracking.fake_study import FakeStudy, fake_study
 from tests.tracking.shown import shown
 
 
 def open_tracker(home: Path) -> MlflowTracker:
     return MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", home=home)
-
-
-HONEST = {"naive": 0.9, "corrected": 0.8, "low": 0.7, "high": 0.85, "num_trials": 4}
 
 
 def deliver(
@@ -124,7 +122,7 @@ def test_delivering_again_changes_nothing(delivered):
 
 def test_delivering_after_every_fold_ends_like_delivering_once(new_home):
     once, often = new_home("once"), new_home("often")
-    findings = Findings(honest=HONEST)  # such as a damaged store may have from an earlier run
+    findings = Findings(honest=CORRECTED)  # such as a damaged store may have from an earlier run
     deliver(open_tracker(once), fake_study(once), findings=findings)
     study, tracker = fake_study(often), open_tracker(often)
     complete = study.trials

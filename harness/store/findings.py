@@ -1,0 +1,220 @@
+"""What was found out about a study as a whole: its findings, each a file in the study's folder.
+
+`CorrectedScore` is made when a study ends, the others by the commands audit, confirm and final.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeVar
+
+from harness.data.class_counts import ClassCounts
+
+Verdict = Literal["passed", "noted", "failed"]
+Kind = Literal["honest", "audit", "confirm", "final"]
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """Mean accuracy over the folds of a trial at the last, the chosen and each fold's best epoch.
+
+    inflation: what the best epochs, a claim that nobody should make, add to the chosen ones.
+    """
+
+    final: float
+    chosen: float
+    oracle: float
+    inflation: float
+
+
+@dataclass(frozen=True)
+class CorrectedScore:
+    """The best trial's pooled score, corrected for its having been chosen among `num_trials` (BBC-CV).
+
+    of: hash of the trials and folds that it is of.   naive: before.   low, high: a 95 % interval of `corrected`.
+    """
+
+    kind: ClassVar[Kind] = "honest"
+    of: str
+    trial: int
+    naive: float
+    corrected: float
+    low: float
+    high: float
+    num_trials: int
+    epochs: Epochs
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check of an audit says. verdict: noted is worth a look, failed means the score cannot be believed.
+
+    figure: what was measured.   bound: what an honest study stays below, or None.   sentence: for a newcomer.
+    """
+
+    probe: str
+    verdict: Verdict
+    figure: float | None
+    bound: float | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class FalseStops:
+    """A sample of the trials that racing stopped, finished: which are better than the best trial after all.
+
+    false: their numbers.   rate: of the sample, low to high its 95 % interval.   means: by number, over all folds.
+    """
+
+    stopped: int
+    finished: int
+    false: tuple[int, ...]
+    rate: float | None
+    low: float
+    high: float
+    largest_gain: float | None
+    means: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TestBorder:
+    """Test images that show a picture of the training images, of how many."""
+
+    images: int
+    of: int
+
+
+@dataclass(frozen=True)
+class LeakySplit:
+    """What plain folds would have scored on held-out images whose duplicate is trained on.
+
+    images: these, of how many in the fold.   leaky, honest: accuracy on them in that fold and in the study.
+    inflation: what that adds to the accuracy of the whole fold.
+    """
+
+    images: int
+    of: int
+    leaky: float
+    honest: float
+    inflation: float
+
+
+@dataclass(frozen=True)
+class DuplicatePairs:
+    """Images of one picture among the training images, and across the borders that they should not cross.
+
+    groups, images: of them.   labels_differ: pairs of different labels.   pairs_crossing_plain_folds: what folds
+    without regard to them would have.   test_border: None without test images.   picture: where some are drawn.
+    """
+
+    groups: int
+    images: int
+    exact_pairs: int
+    near_pairs: int
+    labels_differ: int
+    pairs_crossing_folds: int
+    pairs_crossing_plain_folds: int
+    test_border: TestBorder | None
+    picture: str | None
+    leaky_split: LeakySplit | None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Whether the score of a trial can be believed: its checks, and the sentence of the first that failed."""
+
+    kind: ClassVar[Kind] = "audit"
+    study: str
+    trial: int
+    verdict: Verdict
+    sentence: str
+    findings: tuple[Check, ...] = ()
+    data: ClassCounts | None = None
+    duplicates: DuplicatePairs | None = None
+    stopped: FalseStops | None = None
+
+
+@dataclass(frozen=True)
+class ConfirmedTrial:
+    """A trial's mean when it was tuned and with fresh seeds and new folds.
+
+    shrinkage: what it lost, positive for a worse score.   scores: (splits, folds).
+    """
+
+    number: int
+    tuned: float | None
+    tuned_standard_error: float | None
+    confirmed: float
+    confirmed_standard_error: float
+    shrinkage: float
+    scores: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The best trials, trained again. variance: where the spread comes from, with two repeats or more."""
+
+    kind: ClassVar[Kind] = "confirm"
+    objective: str
+    repeats: int
+    trials: tuple[ConfirmedTrial, ...]
+    tuned_order: tuple[int, ...]
+    confirmed_order: tuple[int, ...]
+    winner: int
+    winner_held: bool
+    variance: Mapping[str, Any] | None = None
+
+    def of(self, number: int) -> ConfirmedTrial:
+        """Raises StopIteration for a trial that was not confirmed."""
+        return next(trial for trial in self.trials if trial.number == number)
+
+
+@dataclass(frozen=True)
+class LedgerPlace:
+    number: int
+    hash: str
+
+
+@dataclass(frozen=True)
+class AuditVerdict:
+    verdict: Verdict
+    sentence: str
+
+
+@dataclass(frozen=True)
+class TestDuplicates:
+    """Test images that resemble a training image, and the objective without them."""
+
+    num_images: int
+    score_without: float | None
+
+
+@dataclass(frozen=True)
+class FinalTest:
+    """The look at the sealed test images: scores of the confirmed winner, trained on all training images.
+
+    refit: key of that training.   look, looks: its number, and how many there are of these images.
+    intervals: 95 %, by metric.   reason, checked: why it was opened once more, and despite a failed audit.
+    """
+
+    kind: ClassVar[Kind] = "final"
+    study: str
+    trial: int
+    objective: str
+    refit: str
+    look: int
+    looks: int
+    test_hash: str
+    reason: str
+    ledger: LedgerPlace
+    scores: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    num_images: int
+    confusion: tuple[tuple[int, ...], ...]
+    duplicates: TestDuplicates
+    confirm: Confirmation
+    audit: AuditVerdict
+    checked: str = ""
+
+
+Finding = CorrectedScore | Audit | Confirmation | FinalTest
+AnyFinding = TypeVar("AnyFinding", bound=Finding)
