@@ -30,7 +30,7 @@ from harness.training.compute import Compute, memory_errors, recorded
 from harness.training.features import inputs_for, statistics_for
 from harness.training.gradients import GraphedGradients, PlainGradients
 from harness.training.optim import Schedule, averaged, make_optimizers
-from harness.training.options import Settings
+from harness.training.options import Settings, identity
 from harness.training.pixels import Statistics, evaluate
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class _Training:
         """What a checkpoint must agree on to belong to this training."""
         parts = (self.train, self.inner, self.data.held_out)
         return {
-            "options": {**asdict(self.options), "train": {**asdict(self.options.train), "keep_models": None}},
+            "options": identity(self.options),
             "compute": recorded(self.compute),
             "seed": self.seed,
             "indices": hashlib.sha256(b"|".join(part.tobytes() for part in parts)).hexdigest(),

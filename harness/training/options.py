@@ -1,10 +1,11 @@
 """What a study's `train:` map sets: how long and on what here, the rest in the files that use it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-from harness.config.signatures import Between
+from harness.config import catalog
+from harness.config.signatures import Between, without_younger
 from harness.errors import UsageError, did_you_mean
 from harness.records import Scalar
 from harness.training.augment import AugmentOptions
@@ -41,6 +42,16 @@ class Settings:
     optim: OptimOptions = field(default_factory=OptimOptions)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     balance: BalanceOptions = field(default_factory=BalanceOptions)
+
+
+def identity(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What a checkpoint must agree on, by part: no younger option that has its default, nor what is kept of the result.
+
+    `keep_models` stands in it as null, as it has from the first release on.
+    """
+    known = catalog.train_options().values()
+    parts = {part: without_younger(values, known) for part, values in asdict(settings).items()}
+    return {**parts, "train": {**parts["train"], "keep_models": None}}
 
 
 def options_from(values: Mapping[str, Scalar]) -> Settings:

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from safetensors.torch import load
 
+from harness.config import catalog
 from harness.errors import StoreError
 from harness.records import Epoch
 from harness.training import Compute, FoldData, fit, options_from
 from harness.training.checkpoint import SEAL_BYTES
+from harness.training.options import identity
 from tests.training.conftest import CPU, equal, make_model, train, weights
 
 VALUES = {"epochs": 4, "batch_size": 16, "lr": 0.02}
@@ -57,6 +59,17 @@ def test_a_resumed_training_equals_the_uninterrupted_one_bit_for_bit(
     states = [load((tmp_path / name).read_bytes()[:-SEAL_BYTES]) for name in ("whole", "cut")]
     assert any(name.startswith("optimizer.") for name in states[0]) or values.get("momentum") == 0.0
     assert equal(*states)
+
+
+def test_checkpoints_know_nothing_of_a_younger_option_that_has_its_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = catalog.train_options()
+    marked = known | {"cutout": replace(known["cutout"], younger=True)}
+    monkeypatch.setattr(catalog, "train_options", lambda: marked)
+    without, with_it = (identity(options_from(values))["augment"] for values in ({}, {"cutout": 0.5}))
+    assert "cutout" not in without and with_it["cutout"] == 0.5
+    assert {*without} | {"cutout"} == {*with_it}
 
 
 def test_a_finished_training_is_told_again_without_training(
