@@ -20,4 +20,6 @@ if sys.platform == "linux" and DRIVER in os.environ:
 
 import harness.folds.worker
 import harness.scoring
-import harness.training  # noqa: F401
+import harness.training.features
+import harness.training.loop
+import harness.training.options  # noqa: F401

@@ -210,6 +210,12 @@ def test_held_out_predictions_are_of_the_held_out_images(images: Images, tmp_pat
     assert sum(map(sum, record.confusion)) == len(predictions["labels"])
 
 
+def test_what_workers_train_with_is_imported_before_they_are_forked() -> None:
+    says = "import sys, harness.folds.preload; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", says], capture_output=True, text=True, check=True)
+    assert {"torch", "harness.training.loop", "harness.training.features"} <= set(ran.stdout.split())
+
+
 def test_a_process_that_starts_does_not_run_the_script_again() -> None:
     main = sys.modules["__main__"]
     with without_main():
