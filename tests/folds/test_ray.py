@@ -1,6 +1,8 @@
 """A study on a Ray cluster of this machine: the same bits, and a lost node costs the folds it was training."""
 
+import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,9 @@ import pytest
 from harness import tuning
 from harness.config import search_space
 from harness.config.study_file import load_study_file
-from harness.folds.ray import RayExecutor
+from harness.errors import HarnessError, UsageError
+from harness.folds.executor import ExecutorOptions
+from harness.folds.ray import RayCluster, RayExecutor
 from harness.folds.tasks import make_tasks
 from harness.records import FoldRecord, TrialRecord
 from harness.search.driver import EpochEnded, FoldEnded
@@ -102,3 +106,30 @@ def test_a_fold_whose_actor_finds_no_place_is_trained_by_one_that_has_it(
                 finished.add(key)
     ray.shutdown()
     assert finished == {task.key() for task in tasks}
+
+
+def test_a_question_is_answered_by_a_node_with_what_a_fold_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node where the command is typed trains nothing; another has a GPU, as far as Ray knows."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setattr("harness.folds.ray.NODE_SECONDS", 0.0)
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes.add_node(num_cpus=1, num_gpus=1)
+    nodes.wait_for_nodes()
+    try:
+        with RayCluster(ExecutorOptions(executor="ray", address=nodes.address)) as cluster:
+            sees = [
+                cluster.call({"device": device, "threads": 1}, os.getenv, "CUDA_VISIBLE_DEVICES")
+                for device in ("auto", "cuda", "cpu")
+            ]
+            assert sees[:2] == ["0", "0"] != [sees[2], sees[2]]
+            assert cluster.call({"device": "auto", "threads": 1}, os.getpid) != os.getpid()
+            with pytest.raises(UsageError, match="--workers must be at least 1"):
+                cluster.call({"device": "cpu", "threads": 1}, partial(ExecutorOptions, workers=0))
+            with pytest.raises(HarnessError, match=r"what a fold takes \(CPU: 2, GPU: 1\)"):
+                cluster.call({"device": "cuda", "threads": 2}, os.getpid)
+        assert not ray.is_initialized()
+    finally:
+        ray.shutdown()
+        nodes.shutdown()

@@ -150,6 +150,60 @@ def test_a_lost_job_is_submitted_again_three_times(commands: Path, tmp_path: Pat
     assert report.reason == "its job was lost too often; see log.err"
 
 
+@pytest.mark.parametrize(("refuses", "asked"), [("", ["gpu"]), ("gpus-per-node", ["gpu", "none"])])
+def test_where_the_device_is_not_named_slurm_is_asked_for_a_gpu_first(
+    commands: Path, tmp_path: Path, refuses: str, asked: list[str]
+) -> None:
+    (commands / "sbatch").write_text(
+        f'#!/bin/sh\ngrep -q gpus-per-node "$1" && gpu=gpu || gpu=none\necho $gpu >> {commands}/asked\n'
+        f"if [ -n '{refuses}' ] && grep -q '{refuses}' \"$1\"; then echo 'not available' >&2; exit 1; fi\n"
+        "echo Submitted batch job 17\n"
+    )
+    cluster = connect(ExecutorOptions(executor="slurm"), tmp_path / "home")
+    job = cluster._asked({"device": "auto", "threads": 1}, os.getpid)  # type: ignore[attr-defined]
+    assert job.job_id == "17" and (commands / "asked").read_text().split() == asked
+
+
+@dataclass
+class Answering(Jobs):
+    """Stands for the job of a question. interrupted: Ctrl-C while it is waited for."""
+
+    interrupted: bool = False
+    cancelled: bool = False
+    job_id: str = "17"
+
+    def done(self) -> bool:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        return True
+
+    def cancel(self, check: bool) -> None:
+        self.cancelled = True
+
+
+@pytest.mark.parametrize(
+    ("job", "raised", "cancelled"),
+    [
+        (Answering([RuntimeError("gone")]), StoreError, False),
+        (Answering([DataError("the images are gone")]), DataError, False),
+        (Answering([], interrupted=True), KeyboardInterrupt, True),
+    ],
+)
+def test_a_question_that_is_not_answered_is_an_error_and_leaves_no_job(
+    commands: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    job: Answering,
+    raised: type,
+    cancelled: bool,
+) -> None:
+    monkeypatch.setattr(slurm_executor, "_submitted", lambda *_: job)
+    cluster = connect(ExecutorOptions(executor="slurm"), tmp_path)
+    with pytest.raises(raised):
+        cluster.call({"device": "cpu", "threads": 1}, os.getpid)
+    assert job.cancelled == cancelled
+
+
 def test_an_error_of_the_study_reaches_the_driver(commands: Path, tmp_path: Path) -> None:
     job = slurm_executor.FoldJob(TASK, Workplace(tmp_path / "i", tmp_path / "s", tmp_path))
     error = job()
