@@ -234,7 +234,9 @@ class RayCluster(Cluster):
 
         cpus, gpus = self._place(compute)
         try:
-            answer: Answer = ray.get(ray.remote(num_cpus=cpus, num_gpus=gpus)(function).remote(*arguments))
+            answer: Answer = ray.get(
+                ray.remote(num_cpus=cpus, num_gpus=gpus)(_answer).remote(function, *arguments)
+            )
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, HarnessError):
                 raise error.cause from None
@@ -272,6 +274,10 @@ class RayCluster(Cluster):
                 told = True
             time.sleep(REFRESH_SECONDS)
         return cpus, gpus
+
+
+def _answer(function: Callable[..., Answer], *arguments: Any) -> Answer:
+    return function(*arguments)  # a task of Ray's must be a plain function, which a built-in one is not
 
 
 def _has(node: Mapping[str, Any], cpus: float, gpus: float) -> bool:

@@ -108,6 +108,7 @@ def test_a_fold_whose_actor_finds_no_place_is_trained_by_one_that_has_it(
     assert finished == {task.key() for task in tasks}
 
 
+@pytest.mark.timeout(400)
 def test_a_question_is_answered_by_a_node_with_what_a_fold_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The node where the command is typed trains nothing; another has a GPU, as far as Ray knows."""
     from ray.cluster_utils import Cluster
