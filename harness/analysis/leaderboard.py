@@ -1,12 +1,11 @@
 """Where studies stand, from their records alone: the documents behind `harness status`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
 from harness.errors import DataError, RecordError
-from harness.files import read_json
 from harness.records import StudyRecord, TrialRecord, TrialState, Values
 from harness.search.selection_bias import corrected_score
 from harness.store.findings import Audit, CorrectedScore, Verdict
@@ -109,7 +108,8 @@ class ComparedStudies:
 def status(study: LoadedStudy) -> Status:
     """Where the study stands."""
     record, best = study.record, study.best
-    run_ids = _run_ids(study)
+    shown = study.delivery.get("trials")
+    run_ids = shown if isinstance(shown, dict) else {}
     audit = study.finding(Audit)
     return Status(
         study=study.name,
@@ -198,10 +198,3 @@ def _state(study: LoadedStudy) -> Literal["running", "finished", "interrupted"]:
     if study.is_driven:
         return "running"
     return "finished" if study.is_finished else "interrupted"
-
-
-def _run_ids(study: LoadedStudy) -> Mapping[str, str]:
-    try:
-        return dict(read_json(study.store.study_folder(study.name) / "mlflow.json")["trials"])
-    except (OSError, RecordError, KeyError, TypeError, ValueError):
-        return {}

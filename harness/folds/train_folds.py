@@ -66,14 +66,14 @@ def workplace_of(store: Store, record: StudyRecord, *, home: Path | None = None)
     return Workplace(Store(home).keep_images(images), _split_path(store, record), home)
 
 
-def images_of(store: Store, record: StudyRecord) -> Images:
+def images_of(store: Store, record: StudyRecord, *, split: Manifest | None = None) -> Images:
     """The training images of a started study, to look at: they and its split are found unchanged, nothing is written.
 
-    Raises as `workplace_of` does.
+    split: the study's, where it has been read. Raises as `workplace_of` does.
     """
     images = _images(store, record)
     path = _split_path(store, record)
-    split = Manifest.load(path)
+    split = split or Manifest.load(path)
     if split.hash != record.split_hash:
         raise RecordError(f"{path}: damaged: it is not the split of the record")
     split.verify_images(images)

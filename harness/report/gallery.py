@@ -68,7 +68,7 @@ def choose(study: LoadedStudy, *, top: int, most: int) -> Chosen:
         "wrong": wrong[np.argsort(-mean[wrong, calls[0][wrong]], kind="stable")],
         "suspicious": np.asarray(label_issues(labels, mean), dtype=np.int64),
     }
-    images = images_of(study.store, record)
+    images = images_of(study.store, record, split=study.split)
     shown = {kind: _by_class(images, indices, labels, mean, most) for kind, indices in kinds.items()}
     return Chosen(record, trials, images, kinds, shown)
 

@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from harness.data.split import Manifest
 from harness.errors import CheckFailed, RecordError, UsageError
+from harness.files import read_json
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
 from harness.scoring.standard_errors import corrected_standard_error
 from harness.store.findings import AnyFinding, Finding
 from harness.store.store import Store, started_study
+
+DELIVERY = "mlflow.json"  # what MLflow was shown last, in a study's folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +173,14 @@ class LoadedStudy:
         return found
 
     @cached_property
+    def delivery(self) -> dict[str, Any]:
+        """What MLflow was shown last, by its run ids and hashes; empty where nothing is known of that."""
+        try:
+            return read_json(self.store.study_folder(self.name) / DELIVERY)
+        except (OSError, RecordError):
+            return {}
+
+    @cached_property
     def split(self) -> Manifest:
-        """Raises RecordError for a damaged one."""
+        """Raises DataError for one that is gone or damaged."""
         return Manifest.load(self.store.study_folder(self.name) / "split.npz")

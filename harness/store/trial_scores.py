@@ -18,17 +18,24 @@ def summary(study: StudyRecord, trial: TrialRecord, folds: Sequence[FoldRecord])
     if not folds:
         return found
     found["num_parameters"] = float(folds[0].num_parameters)
+    found |= means(study, folds)
+    curves = [[epoch.validation_accuracy for epoch in fold.epochs] for fold in folds]
+    epochs = epoch_choice(curves, [fold.chosen_epoch for fold in folds])
+    found |= {"accuracy.best_epochs": epochs.oracle, "accuracy.best_epochs_inflation": epochs.inflation}
+    if trial.state == "complete" and (predicted := pooled(study, folds)) is not None:
+        found |= {f"{name}.pooled": value for name, value in score(*predicted.known).items()}
+    return found
+
+
+def means(study: StudyRecord, folds: Sequence[FoldRecord]) -> dict[str, float]:
+    """The mean of every metric over the folds, and from two on its corrected error as NAME.standard_error."""
+    found: dict[str, float] = {}
     for name in folds[0].metrics:
         scores = [fold.metrics[name] for fold in folds]
         found[name] = float(np.mean(scores))
         if len(scores) > 1 and np.isfinite(scores).all():
             error = corrected_standard_error(scores, test_fraction=study.test_fraction)
             found[f"{name}.standard_error"] = error
-    curves = [[epoch.validation_accuracy for epoch in fold.epochs] for fold in folds]
-    epochs = epoch_choice(curves, [fold.chosen_epoch for fold in folds])
-    found |= {"accuracy.best_epochs": epochs.oracle, "accuracy.best_epochs_inflation": epochs.inflation}
-    if trial.state == "complete" and (predicted := pooled(study, folds)) is not None:
-        found |= {f"{name}.pooled": value for name, value in score(*predicted.known).items()}
     return found
 
 

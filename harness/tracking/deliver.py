@@ -20,7 +20,7 @@ from harness.redaction import redacted
 from harness.search.sampling import replay
 from harness.search.selection_bias import corrected_score, known_score
 from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest
-from harness.store.loaded_study import LoadedStudy
+from harness.store.loaded_study import DELIVERY, LoadedStudy
 from harness.store.store import Store
 from harness.tracking.findings import Findings
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from harness.tracking.mlflow_tracker import MlflowTracker
 
 logger = logging.getLogger(__name__)
-DELIVERY = "mlflow.json"  # what MLflow was shown last, in a study's folder
 RETRY_SECONDS, RETRY_PAUSE_SECONDS = 10.0, 0.5  # at the end of a study, for a store that fails now and then
 SILENT_SECONDS = 8.0  # after which a delivery that has failed was to a store that does not answer
 CLOSED = "closed"  # shown as it is, by a later process than the one that trained it
@@ -176,7 +175,7 @@ def delivery_of(trials: Sequence[TrialRecord]) -> str:
 
 def is_pending(study: LoadedStudy) -> bool:
     """Whether MLflow has not been shown all that is recorded of a study that nobody is working on."""
-    return _last_delivery(study.store, study.name).get("trials_delivered") != delivery_of(study.trials)
+    return study.delivery.get("trials_delivered") != delivery_of(study.trials)
 
 
 def sync(store: Store, name: str, *, tracking_uri: str, storage_url: str) -> str:
