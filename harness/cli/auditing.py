@@ -50,8 +50,8 @@ def audit(
     from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
-    opened = LoadedStudy.open(Store(home), study)
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
+        opened = LoadedStudy.open(Store(home), study)
         found = told(auditing.audit(opened, trial=trial, stopped=stopped, cluster=cluster))
     print_json(to_json(found)) if as_json else verdicts.audit(found)
     opened = LoadedStudy.open(opened.store, study)  # with what was found, and what has come since

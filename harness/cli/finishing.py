@@ -56,8 +56,8 @@ def confirm(
     from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
-    opened = LoadedStudy.open(Store(home), study)
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
+        opened = LoadedStudy.open(Store(home), study)
         found = told(confirming(opened, top=top, repeats=repeats, cluster=cluster))
     print_json(to_json(found)) if as_json else verdicts.confirmation(found)
     opened = LoadedStudy.open(opened.store, study)  # with what was found, and what has come since
@@ -95,8 +95,8 @@ def final(
     from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
-    opened = LoadedStudy.open(Store(home), study)
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
+        opened = LoadedStudy.open(Store(home), study)
         request = finishing.Request(top=top, cluster=cluster, checked=i_checked, again=again)
         found = told(finishing.final(opened, request))
     print_json(to_json(found)) if as_json else verdicts.final(found)
