@@ -16,12 +16,12 @@ from harness.data.class_counts import count_classes
 from harness.data.images import Images
 from harness.data.split import Manifest, make_split
 from harness.errors import DataError, UsageError
-from harness.folds import guards
+from harness.folds import code, guards
 from harness.folds.cluster import THIS_PROCESS, connect
 from harness.folds.executor import Cluster, ExecutorOptions, num_processors
 from harness.folds.mending import mend
 from harness.folds.processes import begin_imports
-from harness.folds.tasks import make_tasks
+from harness.folds.tasks import code_of, make_tasks
 from harness.folds.worker import Workplace
 from harness.records import StudyRecord, TrialRecord, best_of
 from harness.search.autotune import Choice, choose
@@ -117,7 +117,11 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
             study, record, store, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
         )
         tasks = make_tasks(
-            study, data_hash=record.data["hash"], split_hash=record.split_hash, compute=record.compute
+            study,
+            data_hash=record.data["hash"],
+            split_hash=record.split_hash,
+            compute=record.compute,
+            provenance=record.provenance,
         )
         deadline = _deadline(started, settings.timeout_minutes, study.search.timeout_minutes)
         driver = Driver(study, store, name, executor, tasks, record.num_trials, deadline)
@@ -253,6 +257,7 @@ def _new_record(study: Study, name: str, images: Images, split: Manifest, choice
         provenance={
             **provenance.collect(), "harness": __version__, "overrides": list(study.overrides),
             "definition_hash": study.definition_hash(),
+            "code": {"parts": code.identity(_model(study)), "functions": code.functions(_model(study))},
             **({"compute_measured": choice.measured} if choice.measured else {}),
         },
         created=time.time(),
@@ -269,11 +274,31 @@ def _refuse_changes(known: StudyRecord, study: Study, images: Images, split: Man
         split.verify_images(images)
     if known.data["hash"] != images.content_hash:
         changes.append(f"  images   {known.data['hash'][:12]} -> {images.content_hash[:12]}")
+    changes += [f"  {change}" for change in _code_changes(known, _model(study))]
     if changes:
         raise UsageError(
             f"study {known.name} has changed since it began:\n" + "\n".join(changes) + "\n"
             "put it back to go on, or run it as a new study with --as NAME"
         )
+
+
+def _code_changes(known: StudyRecord, model: str) -> list[str]:
+    """Edits of what trains the study's folds since it began, where they may change what comes out."""
+    before, now = code.canonical(code_of(known.provenance), model), code.identity(model)
+    functions = known.provenance.get("code", {}).get("functions")
+    if before == now:
+        return []
+    if functions is None:  # of an earlier release, which did not write them down
+        return [
+            f"{code.describe([part], model)}: changed since that release"
+            for part in sorted({*before, *now})
+            if before.get(part) != now.get(part)
+        ]
+    return code.edits(functions, code.functions(model))
+
+
+def _model(study: Study) -> str:
+    return str(study.model["name"])
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

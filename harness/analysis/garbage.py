@@ -14,6 +14,7 @@ from time import time
 from harness.analysis.bundle import FOLD_KEY
 from harness.errors import RecordError, StoreError, UsageError
 from harness.files import files_below
+from harness.folds.fold import halved
 from harness.folds.tasks import fold_tasks, shortened
 from harness.inference import index
 from harness.inference.find_model import is_gone
@@ -93,10 +94,10 @@ def _needed(store: Store, name: str) -> set[str]:
 def _possible(record: StudyRecord, trial: TrialRecord) -> set[str]:
     tasks = fold_tasks(record, trial)
     rung = record.definition["search"].get("rung")
-    keys = {task.key() for task in tasks.values()}
+    possible = list(tasks.values())
     if rung is not None:
-        keys.add(replace(tasks[0], values=shortened(tasks[0].values, rung)).key())
-    return keys
+        possible.append(replace(tasks[0], values=shortened(tasks[0].values, rung)))
+    return {task.key() for whole in possible for task in (whole, halved(whole))}
 
 
 def _folds(store: Store, needed: set[str]) -> Iterator[Leftover]:

@@ -8,27 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import CheckFailed, RecordError, UsageError
+from harness.folds import code
 from harness.folds.cluster import THIS_PROCESS
+from harness.folds.code import RECIPE
 from harness.folds.executor import Cluster
-from harness.folds.fold import RECIPE, FoldTask
-from harness.folds.tasks import fold_tasks
+from harness.folds.fold import FoldTask
+from harness.folds.tasks import code_of, fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import SCHEMA, Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord, best_of
 from harness.store.store import Store, started_study
 
-# What differs is listed in this order: the likeliest cause of other bits first.
-CAUSES = (
-    "device",
-    "precision",
-    "threads",
-    "channels_last",
-    "instructions",
-    "torch",
-    "processor",
-    "gpu",
-    "cuda",
-    "cudnn",
-)
 COMPUTING = (
     "numpy",
     "torchvision",
@@ -36,6 +25,24 @@ COMPUTING = (
     "open_clip_torch",
     "scikit-learn",
 )  # packages that may change bits
+# What differs is listed in this order: the likeliest cause of other bits first.
+CAUSES = (
+    "device",
+    "precision",
+    "threads",
+    "channels_last",
+    "instructions",
+    "onednn",
+    "variables",
+    "torch",
+    *COMPUTING,
+    "python",
+    "processor",
+    "gpu",
+    "driver",
+    "cuda",
+    "cudnn",
+)
 
 
 def reproduce(
@@ -68,8 +75,11 @@ def reproduce(
                 again[fold] = report
     document = verdict(record, chosen, recorded, again)
     document["differences"] += contradictions(record, chosen, recorded)
-    if document["verdict"] != "BITWISE":
-        document["differences"] += of_code(record)
+    if document["verdict"] == "BITWISE":  # then nothing that an older record does not say can be a cause
+        document["differences"] = [one for one in document["differences"] if one["recorded"] != "-"]
+    else:
+        known = {one["what"] for one in document["differences"]}
+        document["differences"] += [one for one in of_code(record) if one["what"] not in known]
     yield document
 
 
@@ -115,6 +125,7 @@ def differences(pairs: list[tuple[FoldRecord, FoldRecord]]) -> list[dict[str, st
                 **record.fingerprint,
                 **_text(record.task["compute"]),
                 **_text({"recipe": record.task.get("recipe")}),
+                **{f"code of {part}": name for part, name in record.task.get("code", {}).items()},
             }
             for record in (old, new)
         )
@@ -136,8 +147,12 @@ def contradictions(
         says = asdict(expected[fold])
         found |= {one["what"]: one for one in _unequal(_inputs(record.task), _inputs(says))}
         task = FoldTask(**record.task)
-        whole = replace(task, compute={**task.compute, "micro_batches": 1})  # as it was before memory ran out
-        if record.key not in (task.key(), whole.key()):
+        keys = [task.key()]
+        if (
+            "python" not in record.fingerprint
+        ):  # of a release that kept halved batches under the key of whole ones
+            keys.append(replace(task, compute={**task.compute, "micro_batches": 1}).key())
+        if record.key not in keys:
             changed = {f"the record of fold {fold}": record.key[:12]}
             found |= {one["what"]: one for one in _unequal(changed, dict.fromkeys(changed, task.key()[:12]))}
     return list(found.values())
@@ -148,7 +163,20 @@ def of_code(study: StudyRecord) -> list[dict[str, str]]:
     from harness import __version__, provenance
 
     before, after = study.provenance, {**provenance.collect(), "harness": __version__}
-    return _unequal(*map(_program, (before, after)))
+    return _unequal(*map(_program, (before, after))) + _edits(study)
+
+
+def _edits(study: StudyRecord) -> list[dict[str, str]]:
+    """Functions that are not what they were, where the table does not say that their bits are."""
+    functions = study.provenance.get("code", {}).get("functions")
+    model = str(study.definition.get("model", {}).get("name"))
+    if functions is None or code.canonical(code_of(study.provenance), model) == code.identity(model):
+        return []
+    before, after = (
+        {f"{file}: {name}": hashed for file, parts in found.items() for name, hashed in parts.items()}
+        for found in (functions, code.functions(model))
+    )
+    return _unequal(before, after)
 
 
 def require_reproduced(document: dict[str, Any]) -> None:
@@ -183,7 +211,8 @@ def _recorded(store: Store, key: str) -> FoldRecord:
 
 def _task(old: FoldRecord, compute: Mapping[str, Scalar]) -> FoldTask:
     task = FoldTask(**old.task)
-    return replace(task, compute={**task.compute, **compute}, recipe=RECIPE)
+    here = code.identity(str(task.values.get("model.name")))
+    return replace(task, compute={**task.compute, **compute}, recipe=RECIPE, code=here)
 
 
 def _noise(trial: TrialRecord, recorded: Mapping[int, FoldRecord]) -> float:

@@ -164,7 +164,7 @@ def reproduction(document: Mapping[str, Any]) -> None:
         )
     if document["verdict"] != "BITWISE" and not document["differences"]:
         out.print(
-            "nothing in the fingerprint differs: the code has changed, or the machine computes unreliably"
+            "nothing that is recorded differs: the code has changed, or the machine computes unreliably"
         )
 
 

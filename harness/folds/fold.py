@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ from harness.config import search_space
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import DataError
-from harness.folds import guards
+from harness.folds import code, guards
+from harness.folds.code import RECIPE
 from harness.profiler import phase
 from harness.records import Epoch, FoldRecord, Scalar, Values
 from harness.seeds import seed_for
 
 NO_FOLD = -1  # as a task's fold: all images are trained on and none is held out
-RECIPE = 2  # raised when the same task would train differently: older records then stay, but no longer match
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class FoldTask:
     values: the trial's model.* and train.* values.   fold: its number, or NO_FOLD for a training on all images.
     seed: the study's.
     compute: the resolved device, precision, layout and thread count.
+    code: what trains it, as `code.identity` names it; sources of RECIPE are not named at all.
     """
 
     values: Values
@@ -40,10 +41,23 @@ class FoldTask:
     seed: int
     compute: dict[str, Scalar]
     recipe: int = RECIPE
+    code: dict[str, str] = field(default_factory=dict)
 
     def key(self) -> str:
         """The fold's name in the store: equal for equal inputs, whatever study they come from."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:40]
+        return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()[:40]
+
+    def document(self) -> dict[str, Any]:
+        """The task as JSON; without `code` where that has no name, as in records of releases that had none."""
+        document = asdict(self)
+        if not self.code:
+            del document["code"]
+        return document
+
+    def options(self, part: str) -> Values:
+        """The values of one map, undotted: of {"model.depth": 3, …} the options of "model" are {"depth": 3, …}."""
+        start = f"{part}."
+        return {path.removeprefix(start): v for path, v in self.values.items() if path.startswith(start)}
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,11 @@ class TrainedFold:
     record: FoldRecord
     predictions: dict[str, np.ndarray]
     weights: dict[str, np.ndarray]
+
+
+def halved(task: FoldTask) -> FoldTask:
+    """The same training with every batch in two parts: another task, for batch norm sees the parts."""
+    return replace(task, compute={**task.compute, "micro_batches": 2})
 
 
 def task_values(values: Values) -> Values:
@@ -75,19 +94,21 @@ def train_fold(
     checkpoint: where to keep the state after every epoch, and to go on from if it is there.
     features: where to keep what frozen encoders make of the images; without it they are run every time.
     before_step: called before every step, as a sign of life.
-    Raises TrialError for a trial that cannot go on, DataError if images or split are not the task's.
+    Raises TrialError for a trial that cannot go on, DataError if images or split are not the task's, CheckFailed if
+    this process would train it with other code.
     """
     from harness import training
 
     if (images.content_hash, split.hash) != (task.data_hash, task.split_hash):
         raise DataError("the images or the split are not the ones that the fold was defined on")
+    code.require(task.code, str(task.values.get("model.name")))
     compute = training.Compute(**task.compute)  # type: ignore[arg-type]
     started, clock = time.time(), time.monotonic()
-    settings = training.options_from(search_space.section(task.values, "train"))
+    settings = training.options_from(task.options("train"))
     with training.session(compute):
         with phase("preparation"):
             model = _seeded_model(task, images)
-            pixels = _inputs(model, images, settings, compute, features)
+            pixels = _inputs(task, model, images, settings, compute, features)
             data = _divided(task, images, split, pixels)
         fitting = training.fit(
             model,
@@ -125,7 +146,7 @@ def _seeded_model(task: FoldTask, images: Images) -> Any:
     from harness import models
 
     torch.manual_seed(seed_for(task.seed, task.fold, "init"))
-    options = search_space.section(task.values, "model")
+    options = task.options("model")
     _, channels, height, _ = images.pixels.shape
     return models.build(str(options.pop("name")), channels, height, images.classes, options)
 
@@ -148,7 +169,9 @@ def _divided(task: FoldTask, images: Images, split: Manifest, pixels: np.ndarray
     return data
 
 
-def _inputs(model: Any, images: Images, settings: Any, compute: Any, features: Path | None) -> np.ndarray:
+def _inputs(
+    task: FoldTask, model: Any, images: Images, settings: Any, compute: Any, features: Path | None
+) -> np.ndarray:
     """The pixels, or where nothing changes them on their way to a frozen encoder, what its model makes of them."""
     from harness import training
 
@@ -157,7 +180,7 @@ def _inputs(model: Any, images: Images, settings: Any, compute: Any, features: P
     if features is None:
         model.prepare(lambda key, make: make())
         return images.pixels
-    keep = training.Keeper(features)
+    keep = training.Keeper(features, json.dumps(task.code, sort_keys=True) if task.code else "")
     model.prepare(keep)
     if settings.augment.changes_images:
         return images.pixels
@@ -209,7 +232,7 @@ def _trained(
     record = FoldRecord(
         key=task.key(),
         fold=task.fold,
-        task=asdict(task),
+        task=task.document(),
         epochs=epochs,
         chosen_epoch=fitted.chosen_epoch,
         metrics=scoring.score(labels, probabilities) if len(labels) else {},
@@ -219,7 +242,7 @@ def _trained(
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         seconds=seconds,
         started=started,
-        fingerprint=training.fingerprint(compute),
+        fingerprint=training.fingerprint(compute, code.third_party(str(task.values["model.name"]))),
         hashes={},
     )
     predictions = {"indices": data.held_out, "labels": labels, "probabilities": probabilities}

@@ -67,7 +67,7 @@ class SlurmExecutor(Executor):
             outcome: Report | HarnessError = job.result()
         except RuntimeError as error:  # the job was lost, perhaps after it had stored the fold
             failure = FoldFailure(f"its job was lost too often; see {job.paths.stderr}", "crash")
-            outcome = Store(self.workplace.home).read_fold(task.key()) or failure
+            outcome = Store(self.workplace.home).find_fold(task.key()) or failure
             if outcome is failure and losses < MOST_LOSSES:
                 logger.warning("%s; its fold goes on from the last epoch", str(error).splitlines()[0])
                 self.submit(task, losses + 1)

@@ -1,8 +1,10 @@
 """The tasks of a study's folds: which values, images, split and seed each is trained with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from harness.config.study_file import Study
+from harness.folds import code
 from harness.folds.fold import FoldTask, task_values
 from harness.records import StudyRecord, TrialRecord, Values
 
@@ -10,9 +12,19 @@ RUNG = -1  # the step before fold 0: a short training on fold 0, where search.ru
 
 
 def make_tasks(
-    study: Study, *, data_hash: str, split_hash: str, compute: dict[str, object]
+    study: Study,
+    *,
+    data_hash: str,
+    split_hash: str,
+    compute: dict[str, object],
+    provenance: Mapping[str, Any] | None = None,
 ) -> Callable[[TrialRecord, int], FoldTask]:
-    """How the driver makes the task of (trial, step): a fold's number, or RUNG."""
+    """How the driver makes the task of (trial, step): a fold's number, or RUNG.
+
+    provenance: of the study's record, which says what code it began with; without it, it is this process's.
+    """
+    model = str(study.model["name"])
+    trained_by = code.identity(model) if provenance is None else code_of(provenance)
 
     def make(trial: TrialRecord, step: int) -> FoldTask:
         values = task_values(trial.values)
@@ -26,6 +38,7 @@ def make_tasks(
             fold=max(step, 0),
             seed=study.search.seed,
             compute=compute,  # type: ignore[arg-type]
+            code=trained_by,
         )
 
     return make
@@ -56,6 +69,12 @@ def fold_tasks(
             fold=fold,
             seed=record.seed if seed is None else seed,
             compute=record.compute,
+            code=code_of(record.provenance),
         )
         for fold in range(record.num_folds)
     }
+
+
+def code_of(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """What code a study began with, as `code.identity` names it; of earlier releases, that of RECIPE."""
+    return dict(provenance.get("code", {}).get("parts", {}))

@@ -114,7 +114,7 @@ def train_tasks(
     for label, task in tasks.items():
         missing.setdefault(task.key(), []).append(label)
     for key in list(missing):
-        if known := store.read_fold(key):
+        if known := store.find_fold(key):
             yield from ((label, known) for label in missing.pop(key))
     if not missing:
         return

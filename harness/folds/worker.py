@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
 from threading import Thread
@@ -17,7 +17,7 @@ from harness import errors, messages, profiler
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import HarnessError, TrialError
-from harness.folds.fold import FoldTask, train_fold
+from harness.folds.fold import FoldTask, halved, train_fold
 from harness.folds.gpus import see_only
 from harness.os_errors import OF_THE_PLACE, explained
 from harness.profiler import phase
@@ -66,15 +66,21 @@ def run_fold(
 ) -> Iterator[Report]:
     """Train a fold and store it: its epochs, then its record or why there is none.
 
-    If memory does not suffice, once more with every batch in two parts, which the record says.
+    If memory does not suffice, the task with every batch in two parts is trained in its place and stored under its own
+    key; the store remembers that, so that whoever goes on does not run out of memory again first.
     An error of the study as a whole (store full, data changed) is raised; anything else is the trial's.
     """
-    halved = replace(task, compute={**task.compute, "micro_batches": 2})
+    attempts = [task, halved(task)] if task.compute.get("micro_batches", 1) == 1 else [task]
+    if store.substitute(task.key()):
+        attempts = attempts[1:]
     trained = failure = None
-    for attempt in (task, halved):
+    for attempt in attempts:
+        if attempt is not task and (known := store.read_fold(attempt.key())):
+            yield known
+            return
         try:
             trained = yield from train_fold(
-                attempt, images, split, checkpoint=store.checkpoint(task.key()),
+                attempt, images, split, checkpoint=store.checkpoint(attempt.key()),
                 features=store.home / "features", before_step=before_step,
             )  # fmt: skip
             break
@@ -87,8 +93,10 @@ def run_fold(
                 raise trouble from None
             logger.debug("fold %s of %s failed", task.fold, task.values, exc_info=True)
             failure = FoldFailure(redacted(f"{type(error).__name__}: {error}".strip().splitlines()[0]))
-        if failure.kind != "memory" or attempt is halved:
+        if failure.kind != "memory" or attempt is attempts[-1]:
             break
+        store.write_substitute(task.key(), attempts[-1].key())
+        store.checkpoint(task.key()).unlink(missing_ok=True)
         logger.warning(
             "fold %d: %s; it is tried again with its batches in two parts", task.fold, failure.reason
         )
@@ -97,8 +105,7 @@ def run_fold(
         yield failure
         return
     with phase("writing"):
-        record = replace(trained.record, key=task.key())
-        record = store.write_fold(record, trained.predictions, trained.weights)
+        record = store.write_fold(trained.record, trained.predictions, trained.weights)
     if running := profiler.current():
         running.write()
     yield record

@@ -178,7 +178,7 @@ class _Heat:
             (trial.number, step): driver.make_task(trial, step) for trial in trials for step in self.steps
         }
         self.keys = {place: task.key() for place, task in self.tasks.items()}
-        found = {key: driver.store.read_fold(key) for key in set(self.keys.values())}
+        found = {key: driver.store.find_fold(key) for key in set(self.keys.values())}
         self.results: dict[str, FoldRecord | FoldFailure] = {
             key: record for key, record in found.items() if record
         }

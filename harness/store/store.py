@@ -2,6 +2,7 @@
 
     HOME/folds/<key>/result.json, oof.npz, weights.safetensors     a finished fold
     HOME/folds/<key>.checkpoint                                    an unfinished one
+    HOME/folds/<key>.substitute                                    the key of the one that memory sufficed for
     HOME/studies/<name>/study.json, split.npz, trials/00003.json   a study and its trials
     HOME/studies/<name>/audit.json, confirm.json, …                what was found out about it
     HOME/data/<hash>/                                              images as workers map them into memory
@@ -162,6 +163,27 @@ class Store:
         if record.key != key or not record.hashes.keys() <= {PREDICTIONS, WEIGHTS}:
             raise RecordError(f"{folder}: damaged: it is not the record of this fold")
         return record
+
+    def substitute(self, key: str) -> str | None:
+        """The key of the fold that is trained in place of this one, for which memory did not suffice."""
+        try:
+            found = read_json(self._substitute_path(key))["key"]
+        except (OSError, RecordError, KeyError):
+            return None
+        return found if isinstance(found, str) else None
+
+    def write_substitute(self, key: str, other: str) -> None:
+        write_json(self._substitute_path(key), {"key": other})
+
+    def find_fold(self, key: str) -> FoldRecord | None:
+        """The fold of a task's key, or the one that was trained in its place: its record has its own key."""
+        found = self.read_fold(key)
+        if found is None and (other := self.substitute(key)):
+            return self.read_fold(other)
+        return found
+
+    def _substitute_path(self, key: str) -> Path:
+        return self.fold_folder(key).with_name(f"{key}.substitute")
 
     @staticmethod
     def read_predictions(record: FoldRecord) -> dict[str, np.ndarray]:

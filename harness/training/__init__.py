@@ -15,31 +15,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.training.compute import (
-        Compute,
-        ComputeOptions,
-        fingerprint,
-        on_this_machine,
-        recorded,
-        resolve,
-        session,
-    )
+    from harness.training.compute import Compute, ComputeOptions, on_this_machine, recorded, resolve, session
+    from harness.training.environment import fingerprint
     from harness.training.features import Keeper, predict_logits, statistics_for
     from harness.training.loop import Fitted, FoldData, fit
     from harness.training.options import Settings, TrainOptions, options_from
     from harness.training.pixels import Statistics
 
 FILES = {
-    "compute": (
-        "Compute",
-        "ComputeOptions",
-        "fingerprint",
-        "on_this_machine",
-        "recorded",
-        "resolve",
-        "session",
-    ),
+    "compute": ("Compute", "ComputeOptions", "on_this_machine", "recorded", "resolve", "session"),
     "features": ("Keeper", "predict_logits", "statistics_for"),
+    "environment": ("fingerprint",),
     "loop": ("Fitted", "FoldData", "fit"),
     "options": ("Settings", "TrainOptions", "options_from"),
     "pixels": ("Statistics",),

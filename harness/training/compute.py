@@ -1,15 +1,13 @@
 """Where and how the arithmetic is done: device, precision, memory layout, threads.
 
-On one machine the same `Compute` gives the same bits; `fingerprint` says what may change them elsewhere.
+On one machine the same `Compute` gives the same bits; `environment.py` says what may change them elsewhere.
 """
 
 import ctypes
 import os
-import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, assert_never
 
 import torch
@@ -92,7 +90,7 @@ def recorded(compute: Compute) -> dict[str, Any]:
 
 @contextmanager
 def session(compute: Compute) -> Iterator[None]:
-    """Set the thread count and deterministic kernels, fork torch's random state; put all back afterwards.
+    """Set the thread count, deterministic kernels and torch's own defaults, fork its random state; put all back.
 
     Build and train the model inside. What stays: the process keeps the memory it once had (see below).
     Raises HarnessError for a device that this machine does not have.
@@ -116,12 +114,46 @@ def session(compute: Compute) -> Iterator[None]:
             # Filling costs time and changes no result.
             memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
             cudnn.deterministic, cudnn.benchmark = True, False
-            yield
+            with _defaults():
+                yield
         finally:
             torch.set_num_threads(threads)
             torch.set_deterministic_debug_mode(debug_mode)
             memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
             cudnn.deterministic, cudnn.benchmark = flags
+
+
+@contextmanager
+def _defaults() -> Iterator[None]:
+    """What torch computes with where nobody has changed it: a caller's own settings are no input of a fold."""
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    precision, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn
+    tf32 = cudnn.allow_tf32
+    onednn, *_ = torch.backends.mkldnn.set_flags(True)  # type: ignore[no-untyped-call]
+    with torch.enable_grad(), _no_autocast():
+        try:
+            torch.set_default_dtype(torch.float32)
+            if device.type != "cpu":  # setting it at all slows every call
+                torch.set_default_device("cpu")
+            torch.set_float32_matmul_precision("highest")
+            cudnn.allow_tf32 = True
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            if device.type != "cpu":
+                torch.set_default_device(device)
+            torch.set_float32_matmul_precision(precision)
+            torch.backends.mkldnn.set_flags(onednn)  # type: ignore[no-untyped-call]
+            cudnn.allow_tf32 = tf32
+
+
+@contextmanager
+def _no_autocast() -> Iterator[None]:
+    with ExitStack() as stack:
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 @contextmanager
@@ -139,29 +171,6 @@ def memory_errors() -> Iterator[None]:
         raise TrialError(
             "not enough memory; lower train.batch_size or the size of the model", "memory"
         ) from error
-
-
-def fingerprint(compute: Compute) -> dict[str, str]:
-    """What may change the bits of a result, by name; equal fingerprints promise equal bits."""
-    found = {
-        "torch": torch.__version__,
-        "torch_commit": str(torch.version.git_version),
-        "system": f"{platform.system()} {platform.machine()}",
-        "device": compute.device,
-        "processor": _processor_name(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": str(compute.threads),
-        "precision": compute.precision,
-        "channels_last": str(compute.channels_last).lower(),
-        "micro_batches": str(compute.micro_batches),
-    }
-    if compute.device == "cuda":
-        found["gpu"] = torch.cuda.get_device_name()
-        found["cuda"] = str(torch.version.cuda)
-        found["cudnn"] = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
-        if compute.cuda_graph:
-            found["cuda_graph"] = "true"
-    return found
 
 
 def _wait_for_device() -> None:
@@ -215,13 +224,3 @@ def _has_bf16(device: Literal["cpu", "cuda", "mps"]) -> bool:
             return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
         case _:
             assert_never(device)
-
-
-def _processor_name() -> str:
-    """The model's name where the system tells it; platform.processor() is often empty or just `x86_64`."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -86,13 +86,17 @@ def predict_logits(
 
 @dataclass(frozen=True)
 class Keeper:
-    """Keeps arrays in a folder, so that each is computed once, by one process at a time."""
+    """Keeps arrays in a folder, so that each is computed once, by one process at a time.
+
+    code: names the code that computes them, where it is not that of a release.
+    """
 
     folder: Path
+    code: str = ""
 
     def __call__(self, key: str, make: Callable[[], torch.Tensor]) -> torch.Tensor:
         """The tensor kept under a key, which may be any text; made the first time."""
-        return torch.from_numpy(np.array(self._kept(_name(key), lambda: make().cpu().numpy())))
+        return torch.from_numpy(np.array(self._kept(_name(self.code + key), lambda: make().cpu().numpy())))
 
     def embeddings(
         self, encoder: Any, pixels: np.ndarray, data_hash: str, statistics: Statistics, compute: Compute
@@ -101,7 +105,8 @@ class Keeper:
 
         pixels: uint8 (N, C, H, W).   data_hash: names them.
         """
-        name = _name(json.dumps([encoder.key, data_hash, asdict(statistics), recorded(compute)]))
+        key = json.dumps([encoder.key, data_hash, asdict(statistics), recorded(compute)])
+        name = _name(self.code + key)
 
         def make() -> np.ndarray:
             return np.concatenate(list(self._parts(name, encoder, pixels, statistics, compute)))

@@ -86,6 +86,9 @@ def test_records_that_agree_do_not_contradict_each_other() -> None:
         "compute": {"threads": 1, "micro_batches": 2},
     }  # its memory ran out, its key stayed
     assert contradictions(study, trial, {0: replace(record, task=halved)}) == []
+    newer = replace(record, task=halved, fingerprint={**record.fingerprint, "python": "3.13.0"})
+    assert [one["what"] for one in contradictions(study, trial, {0: newer})] == ["the record of fold 0"]
+    assert contradictions(study, trial, {0: replace(newer, key=FoldTask(**halved).key())}) == []
 
 
 @pytest.mark.parametrize(

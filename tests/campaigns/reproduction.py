@@ -18,7 +18,7 @@ from harness.cli import render
 from harness.data.split import Manifest
 from harness.errors import HarnessError
 from harness.files import read_json, write_json
-from harness.folds.fold import RECIPE
+from harness.folds.code import RECIPE
 from harness.store.store import Store
 
 STUDY = """\

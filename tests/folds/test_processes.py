@@ -17,9 +17,9 @@ from harness.data import load_training
 from harness.data.folds import make_folds
 from harness.data.images import Images
 from harness.data.split import Manifest
-from harness.errors import TrialError
-from harness.folds import worker
-from harness.folds.fold import FoldTask
+from harness.errors import HarnessError, TrialError
+from harness.folds import code, worker
+from harness.folds.fold import FoldTask, halved
 from harness.folds.processes import Executor, InlineExecutor, ProcessExecutor, without_main
 from harness.folds.worker import FoldFailure, Workplace
 from harness.records import Epoch, FoldRecord
@@ -40,7 +40,9 @@ def workplace_of(images: Images, home: Path) -> tuple[Workplace, FoldTask]:
     fold_of = make_folds(images.labels, num_folds=3, seed=0)
     split = Manifest.make(images, fold_of, np.arange(len(images)), num_folds=3, seed=0)
     split.save(home / "split.npz")
-    task = FoldTask(VALUES, images.content_hash, split.hash, 3, 0, 0, dict(COMPUTE))
+    task = FoldTask(
+        VALUES, images.content_hash, split.hash, 3, 0, 0, dict(COMPUTE), code=code.identity("resnet")
+    )
     return Workplace(store.keep_images(images), home / "split.npz", home), task
 
 
@@ -136,9 +138,38 @@ def test_a_fold_without_enough_memory_is_trained_with_its_batches_in_two_parts(
     monkeypatch.setattr(worker, "train_fold", short_of_memory)
     with InlineExecutor(here) as inline:
         *_, (key, record) = train(inline, [task])
-    assert isinstance(record, FoldRecord) and key == record.key == task.key()
+    assert isinstance(record, FoldRecord) and key == task.key() != record.key == halved(task).key()
     assert record.task["compute"]["micro_batches"] == 2 and record.fingerprint["micro_batches"] == "2"
-    assert Store(here.home).read_fold(task.key()) == record
+    store = Store(here.home)
+    assert store.read_fold(task.key()) is None and store.find_fold(task.key()) == record
+    assert not list((here.home / "folds").glob("*.checkpoint"))
+
+
+def test_who_goes_on_does_not_run_out_of_memory_once_more(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, task = workplace_of(images, tmp_path)
+    real, attempts = worker.train_fold, []
+
+    def short_of_memory(attempt: FoldTask, *arguments: Any, **options: Any) -> Any:
+        attempts.append(attempt.compute.get("micro_batches", 1))
+        if attempts == [1]:
+            raise TrialError("not enough memory", "memory")
+        steps = real(attempt, *arguments, **options)
+        yield next(steps)
+        if len(attempts) == 2:
+            raise HarnessError("stopped after an epoch")
+        return (yield from steps)
+
+    monkeypatch.setattr(worker, "train_fold", short_of_memory)
+    with InlineExecutor(here) as inline, pytest.raises(HarnessError, match="stopped"):
+        list(train(inline, [task]))
+    assert Store(here.home).checkpoint(halved(task).key()).exists()
+    with InlineExecutor(here) as inline:
+        *_, (_, record) = train(inline, [task])
+    assert isinstance(record, FoldRecord) and record.key == halved(task).key() and attempts == [1, 2, 2]
+    with InlineExecutor(here) as inline:
+        assert list(train(inline, [task])) == [(task.key(), record)] and attempts == [1, 2, 2]
 
 
 def test_memory_that_does_not_even_suffice_for_parts_fails_the_trial(

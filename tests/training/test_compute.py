@@ -1,6 +1,9 @@
 import json
+import platform
 from dataclasses import asdict, replace
+from importlib.metadata import version
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,11 +13,11 @@ from harness.training import (
     ComputeOptions,
     compute,
     fingerprint,
-    on_this_machine,
     recorded,
     resolve,
     session,
 )
+from harness.training import environment as prints
 
 CPU = Compute("cpu", "fp32", channels_last=True, threads=1)
 
@@ -90,18 +93,55 @@ def test_a_session_puts_everything_back_even_after_an_error() -> None:
 def test_the_fingerprint_is_text_and_names_what_changes_the_bits() -> None:
     found = fingerprint(CPU)
     assert all(isinstance(value, str) and value for value in found.values())
-    assert {"torch", "instructions", "processor", "threads", "precision", "device"} <= found.keys()
+    assert {"torch", "instructions", "onednn", "processor", "threads", "precision", "device"} <= found.keys()
+    assert found["numpy"] == np.__version__ and found["python"] == platform.python_version()
     assert found != fingerprint(Compute("cpu", "fp32", channels_last=True, threads=2))
 
 
 def test_an_unknown_processor_still_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.Path, "exists", lambda _: False)
+    prints._processor_name.cache_clear()
+    monkeypatch.setattr(prints.Path, "exists", lambda _: False)
     assert fingerprint(CPU)["processor"]
+    prints._processor_name.cache_clear()
 
 
-def test_a_network_trained_elsewhere_is_used_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute, "_devices", lambda: {"cpu": True, "cuda": False, "mps": True})
-    there = Compute("cuda", "bf16", channels_last=False, threads=3, cuda_graph=True)
-    assert on_this_machine(there) == Compute("cpu", "fp32", channels_last=False, threads=3)
-    for here in (Compute("cpu", "bf16", True, 1), Compute("mps", "fp32", True, 1)):
-        assert on_this_machine(here) == here
+def test_the_fingerprint_names_the_packages_that_the_training_imports_alone() -> None:
+    assert "timm" not in fingerprint(CPU, ["torch", "numpy"]) and "numpy" in fingerprint(
+        CPU, ["torch", "numpy"]
+    )
+    assert fingerprint(CPU, ["torchvision"])["torchvision"] == version("torchvision")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "cap", "expected"),
+    [
+        (("sse4_1", "avx", "avx2"), "", "AVX2"),
+        (("sse4_1", "avx", "avx2"), "avx", "AVX"),
+        (("sse4_1", "avx", "avx2"), "AVX512_CORE", "AVX2"),
+        (("sse4_1", "avx", "avx2", "avx512_bw", "avx512_vnni"), "AVX2", "AVX2"),
+        (("sse4_1", "avx", "avx2", "avx512_bw", "avx512_vnni"), "ALL", "AVX512_CORE_VNNI"),
+    ],
+)
+def test_onednn_takes_the_best_instructions_that_it_may(
+    monkeypatch: pytest.MonkeyPatch, capabilities: tuple[str, ...], cap: str, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(capabilities, True))
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", cap)
+    assert prints.onednn_instructions() == expected == fingerprint(CPU)["onednn"]
+
+
+def test_a_caller_s_own_settings_of_torch_are_no_input() -> None:
+    before = torch.get_default_dtype(), torch.get_float32_matmul_precision()
+    torch.set_default_dtype(torch.float64)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16), session(CPU):
+            layer = torch.nn.Linear(2, 2)
+            out = layer(torch.ones(1, 2))
+            assert layer.weight.dtype == out.dtype == torch.float32 and out.requires_grad
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_default_dtype() == torch.float64
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_default_dtype(before[0])
+        torch.set_float32_matmul_precision(before[1])

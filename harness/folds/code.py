@@ -1,0 +1,244 @@
+"""What identifies the code that trains a fold: the part of a fold's key that changes when somebody edits it.
+
+Three parts: `training` (all that this package does with a task but the next two), `scoring` (the metrics), and `model`
+(the file that model.name means, with what it imports). A part's sources are read as text, never imported, and hashed
+without comments, docstrings and layout. `known_sources.json` beside this file says which hashes give the bits of which
+recipe; sources of the recipe RECIPE leave no trace in a key, so folds of earlier releases are found. How a hash gets
+into that table: `python -m tests.known_sources` proves that the bits are equal and enters it, or says which are not.
+
+A process reads its sources once: what it has imported does not change either when a file is edited.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.errors import CheckFailed
+
+PACKAGE = Path(__file__).parents[1]
+TABLE = Path(__file__).with_name("known_sources.json")
+RECIPE = 2  # of the sources that keys say nothing of; later ones are named by the table, and this stays
+TRAINING = "folds/fold.py"  # the pure function; what it imports is the code of a training
+SCORING = ("scoring/__init__.py", "scoring/metrics.py")
+
+# Loaded by a training, and yet not part of its identity: nothing here can change what comes out.
+IRRELEVANT = {
+    "__init__.py": "the version, and names that are looked up when asked for",
+    "config/": "checks and reads study files; what they set is in the task",
+    "data/__init__.py": "loads images, which are in the task by their hash",
+    "data/decoding.py": "makes images",
+    "data/image_files.py": "makes images",
+    "data/image_similarity.py": "makes the split, which is in the task by its hash",
+    "data/near_duplicates.py": "makes the split",
+    "errors.py": "words",
+    "files.py": "how bytes reach the disk",
+    "folds/__init__.py": "a docstring",
+    "folds/code.py": "this file: it names the code",
+    "folds/guards.py": "checks that end the study, or change nothing",
+    "messages.py": "words",
+    "os_errors.py": "words",
+    "profiler.py": "measures time",
+    "records.py": "the shape of what is written down",
+    "redaction.py": "words",
+    "scoring/standard_errors.py": "computed from the scores of folds, after them",
+    "training/environment.py": "names what a fold was computed with",
+}
+
+
+def identity(model: str, *, package: Path = PACKAGE) -> dict[str, str]:
+    """The code that a fold of this model is trained by: name by part, of those parts that are not of RECIPE.
+
+    A name is a recipe's number in the table, or for sources that are not in it their hash.
+    """
+    names = {part: canonical_name(part, model, hashed) for part, hashed in hashes(model, package).items()}
+    return {part: name for part, name in names.items() if name != str(RECIPE)}
+
+
+def canonical(code: Mapping[str, str], model: str) -> dict[str, str]:
+    """An identity as it would be made today: what was no known source when it was made may be one by now."""
+    names = {part: canonical_name(part, model, name) for part, name in code.items()}
+    return {part: name for part, name in names.items() if name != str(RECIPE)}
+
+
+def canonical_name(part: str, model: str, hashed: str) -> str:
+    """The recipe that the table has for a hash, else the hash."""
+    return str(known_sources().get(entry(part, model), {}).get(hashed, hashed))
+
+
+def entry(part: str, model: str) -> str:
+    """What a part is called in the table: each model has its own."""
+    return f"models/{model}" if part == "model" else part
+
+
+def require(code: Mapping[str, str], model: str) -> None:
+    """Raises CheckFailed where this process has other code than the task that it is to train."""
+    here = identity(model)
+    if canonical(code, model) != here:
+        parts = sorted({*canonical(code, model).items()} ^ {*here.items()})
+        raise CheckFailed(
+            f"this process has other code than the fold is to be trained by ({describe([parts[0][0]], model)}): "
+            "harness was edited meanwhile, or differs between machines; run the same command again"
+        )
+
+
+def describe(parts: list[str], model: str) -> str:
+    """Parts of an identity in words."""
+    words = {
+        "training": "harness/training",
+        "scoring": "harness/scoring",
+        "model": f"harness/models/{model}.py",
+    }
+    return ", ".join(words.get(part, part) for part in parts)
+
+
+@cache
+def hashes(model: str, package: Path = PACKAGE) -> dict[str, str]:
+    """Hash by part of all sources of that part, which have to be there; without `model` where there is no such file."""
+    return {
+        part: hashlib.sha256(
+            "\n".join(f"{name} {source_hash(package / name)}" for name in names).encode()
+        ).hexdigest()[:40]
+        for part, names in sources(model, package).items()
+    }
+
+
+@cache
+def sources(model: str, package: Path = PACKAGE) -> dict[str, list[str]]:
+    """The files of each part, relative to the package."""
+    training = reached(TRAINING, package) - set(SCORING)
+    parts = {"training": sorted(training), "scoring": sorted(SCORING)}
+    if model.isidentifier() and (package / "models" / f"{model}.py").is_file():
+        parts["model"] = sorted(reached(f"models/{model}.py", package) - training)
+    return parts
+
+
+def functions(model: str, package: Path = PACKAGE) -> dict[str, dict[str, str]]:
+    """Hash of every top-level function and class by file; what stands outside of them is called `<module>`."""
+    found: dict[str, dict[str, str]] = {}
+    for name in sorted(name for names in sources(model, package).values() for name in names):
+        rest = ast.Module([], [])
+        parts: dict[str, ast.AST] = {}
+        for node in parsed(package / name).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                parts[node.name] = node
+            else:
+                rest.body.append(node)
+        parts["<module>"] = rest
+        found[f"harness/{name}"] = {part: _hash(node)[:12] for part, node in parts.items()}
+    return found
+
+
+def edits(before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What differs between two results of `functions`, like "harness/models/resnet.py: function build changed"."""
+    found = []
+    for name in sorted({*before, *after}):
+        old, new = before.get(name, {}), after.get(name, {})
+        for part in sorted({*old, *new}):
+            if old.get(part) != new.get(part):
+                verb = "was added" if part not in old else "was removed" if part not in new else "changed"
+                what = "what stands outside of functions" if part == "<module>" else f"function {part}"
+                found.append(f"{name}: {what} {verb}")
+    return found
+
+
+def third_party(model: str, package: Path = PACKAGE) -> set[str]:
+    """Names of the modules that a fold of this model imports from elsewhere, like "timm"."""
+    names = [name for names in sources(model, package).values() for name in names]
+    return {module.partition(".")[0] for name in names for module in _imports(package / name)}
+
+
+def reached(start: str, package: Path = PACKAGE) -> set[str]:
+    """`start` and every file of the package that it imports, at any level and in any function, but for IRRELEVANT."""
+    found, waiting = {start}, [start]
+    while waiting:
+        for module in _imports(package / waiting.pop()):
+            for name in _files(module, package):
+                if name not in found and not is_irrelevant(name):
+                    found.add(name)
+                    waiting.append(name)
+    return found
+
+
+def is_irrelevant(name: str) -> bool:
+    return name in IRRELEVANT or f"{name.partition('/')[0]}/" in IRRELEVANT
+
+
+def _files(module: str, package: Path) -> Iterator[str]:
+    """The files that `import harness.a.b` executes: those of the packages above it too."""
+    head, *names = module.split(".")
+    for depth in range(1, len(names) + 1 if head == "harness" else 0):
+        path = Path(*names[:depth])
+        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+            if (package / candidate).is_file():
+                yield candidate.as_posix()
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Every module that the file may import, outside of what only a type checker reads.
+
+    In the face of a package that is what it loads when it is asked for it.
+    """
+    waiting: list[ast.AST] = [parsed(path)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif path.name == "__init__.py" or not _is_for_types(node):
+            waiting += ast.iter_child_nodes(node)
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The file's syntax tree."""
+    return ast.parse(path.read_bytes(), filename=str(path))
+
+
+@cache
+def source_hash(path: Path) -> str:
+    """Of the file without comments, docstrings and layout, the same on every version of Python."""
+    return _hash(parsed(path))
+
+
+@cache
+def known_sources() -> dict[str, dict[str, int]]:
+    """The table: recipe by hash, for `training`, `scoring` and `models/NAME`."""
+    table: dict[str, dict[str, int]] = json.loads(TABLE.read_text(encoding="utf-8"))
+    return table
+
+
+def _hash(node: ast.AST) -> str:
+    return hashlib.sha256(json.dumps(_plain(node)).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A syntax tree as JSON: no positions, no docstrings, and no empty fields, which differ between Pythons."""
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if not isinstance(value, ast.AST):
+        return value if isinstance(value, str | bool | int | None) else repr(value)
+    fields = dict(ast.iter_fields(value))
+    body = fields.get("body")
+    if isinstance(body, list) and body and isinstance(value, ast.Module | ast.ClassDef | ast.FunctionDef):
+        first = body[0]
+        if (
+            isinstance(first, ast.Expr)
+            and isinstance(first.value, ast.Constant)
+            and isinstance(first.value.value, str)
+        ):
+            fields["body"] = body[1:]
+    kept = {name: part for name, part in fields.items() if part not in (None, []) and name != "kind"}
+    if isinstance(value, ast.Constant):
+        kept["value"] = repr(value.value)
+    if isinstance(value, ast.JoinedStr):  # Python 3.12 ends some with an empty text
+        kept["values"] = [part for part in value.values if getattr(part, "value", None) != ""]
+    return [type(value).__name__, {name: _plain(part) for name, part in sorted(kept.items())}]
