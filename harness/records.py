@@ -4,7 +4,7 @@ They are the truth; MLflow's runs and Optuna's trials are views made from them. 
 `store/store.py`'s job.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -149,6 +149,26 @@ def best_so_far(trials: Sequence[TrialRecord], direction: str) -> tuple[list[int
             numbers.append(trial.number)
             bests.append(trial.mean)
     return numbers, bests
+
+
+def mixed_fingerprints(folds: Iterable[FoldRecord]) -> dict[str, tuple[str, ...]]:
+    """In what folds were computed differently: all values of each entry of their fingerprints that has several.
+
+    What the records of an earlier release do not say counts for nothing.
+    """
+    found: dict[str, set[str]] = {}
+    for fold in folds:
+        for what, value in fold.fingerprint.items():
+            found.setdefault(what, set()).add(value)
+    return {what: tuple(sorted(values)) for what, values in sorted(found.items()) if len(values) > 1}
+
+
+def mixed_words(mixed: Mapping[str, Sequence[str]]) -> str:
+    """That a study's folds were not all computed alike, as a sentence; "" where they were."""
+    if not mixed:
+        return ""
+    ways = "; ".join(f"{what} {' and '.join(values)}" for what, values in mixed.items())
+    return f"not all folds were computed alike ({ways}): part of what tells them apart may be that"
 
 
 def to_json(record: Epoch | FoldRecord | TrialRecord | StudyRecord) -> dict[str, Any]:

@@ -23,7 +23,14 @@ from harness.folds.mending import mend
 from harness.folds.processes import begin_imports
 from harness.folds.tasks import code_of, make_tasks
 from harness.folds.worker import Workplace
-from harness.records import StudyRecord, TrialRecord, best_of
+from harness.records import (
+    FoldRecord,
+    StudyRecord,
+    TrialRecord,
+    best_of,
+    mixed_fingerprints,
+    mixed_words,
+)
 from harness.search.autotune import Choice, choose
 from harness.search.driver import Driver, Event, FoldEnded, TrialEnded
 from harness.search.profiling import Profiling
@@ -145,7 +152,10 @@ def _watched(driver: Driver, recorder: Recorder, store: Store, num_images: int) 
     """The driver's events, after guarding, telling the recorder and clearing away what need not be kept."""
     pinned = _folds_needed_elsewhere(store, driver.name)
     leader = best_of(store.read_trials(driver.name), driver.study.direction)
+    alike = _Alike(store, driver.name)
     for event in driver.run():
+        if isinstance(event, FoldEnded):
+            alike.look_at(event.record)
         if isinstance(event, TrialEnded):
             if event.trial.state == "complete":
                 _guard(event.trial, store, num_images)
@@ -156,6 +166,30 @@ def _watched(driver: Driver, recorder: Recorder, store: Store, num_images: int) 
             recorder.update(driver.trials)
         yield event
     _drop_losers(driver.trials, driver.best, store, pinned)  # also what a kill has left
+
+
+class _Alike:
+    """Warns, once, when a study's folds are not all computed alike: it may have gone on on another machine."""
+
+    def __init__(self, store: Store, name: str):
+        self._folds = [
+            fold
+            for trial in store.read_trials(name)
+            for key in trial.folds[:1]
+            if (fold := store.read_fold_record(key))
+        ]
+        self._warned = False
+        self._warn()
+
+    def look_at(self, fold: FoldRecord) -> None:
+        self._folds = [*self._folds[:1], fold]
+        self._warn()
+
+    def _warn(self) -> None:
+        said = mixed_words(mixed_fingerprints(self._folds))
+        if said and not self._warned:
+            self._warned = True
+            logger.warning("study goes on: %s", said)
 
 
 def _guard(trial: TrialRecord, store: Store, num_images: int) -> None:

@@ -51,7 +51,7 @@ class Status:
     """A study's state, its trials by number and the best of them.
 
     honest: the best score corrected for the choice; None while trials run or where predictions are gone.
-    pending: MLflow lacks something.
+    pending: MLflow lacks something.   mixed_fingerprints: in what folds were computed differently, with all values.
     """
 
     study: str
@@ -64,6 +64,7 @@ class Status:
     honest: CorrectedScore | None
     pending: bool
     audit: AuditStatus | None
+    mixed_fingerprints: dict[str, tuple[str, ...]]
 
     @property
     def ranking(self) -> list[TrialStatus]:
@@ -128,6 +129,7 @@ def status(study: LoadedStudy) -> Status:
         honest=_corrected(study),
         pending=bool(study.trials) and not study.is_driven and is_pending(study),
         audit=AuditStatus(audit.verdict, audit.sentence, audit.trial) if audit else None,
+        mixed_fingerprints=study.mixed_fingerprints,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.leaderboard import ComparedStudies, Status, TrialStatus
+from harness.records import mixed_words
 from harness.store.store import nothing_started
 
 STATE_STYLES = {"complete": "green", "stopped": "yellow", "running": "cyan", "failed": "red"}
@@ -61,6 +62,8 @@ def _worth(status: Status) -> list[Text]:
                 f"best epoch of each scored fold, which nobody should report: accuracy {oracle}", style="dim"
             )
         )
+    if status.mixed_fingerprints:
+        lines.append(Text(mixed_words(status.mixed_fingerprints), style="yellow"))
     if status.pending:
         lines.append(
             Text(

@@ -4,7 +4,7 @@ import shlex
 import time
 from typing import Any
 
-from harness.records import StudyRecord, TrialRecord
+from harness.records import StudyRecord, TrialRecord, mixed_words
 from harness.store.loaded_study import LoadedStudy
 
 PACKAGES = ("torch", "torchvision", "numpy", "optuna", "scikit-learn", "mlflow")  # that may change a figure
@@ -30,6 +30,7 @@ def origin(study: LoadedStudy) -> dict[str, Any]:
         "hardware": known.get("hardware", {}),
         "compute": record.compute,
         "fingerprint": _fingerprint(study),
+        "mixed": mixed_words(study.mixed_fingerprints),
         "text": record.text,
         "commands": commands(record, best),
     }

@@ -45,6 +45,7 @@ def _rows(found: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("machine", _list(found["hardware"]) or "–"),
         ("compute", _list(found["compute"]) or "–"),
         ("may change the bits", _list(found["fingerprint"]) or "–"),
+        *([("not computed alike", found["mixed"])] if found["mixed"] else []),
         ("started", found["started"]),
     ]
 

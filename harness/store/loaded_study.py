@@ -10,7 +10,7 @@ import numpy as np
 from harness.data.split import Manifest
 from harness.errors import CheckFailed, RecordError, UsageError
 from harness.files import read_json
-from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
+from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of, mixed_fingerprints
 from harness.scoring.standard_errors import corrected_standard_error
 from harness.store.findings import AnyFinding, Finding
 from harness.store.store import Store, started_study
@@ -136,6 +136,11 @@ class LoadedStudy:
         if key not in self._folds:
             self._folds[key] = self.store.read_fold_record(key)
         return self._folds[key]
+
+    @cached_property
+    def mixed_fingerprints(self) -> dict[str, tuple[str, ...]]:
+        """In what the folds of all trials were computed differently; empty where all were computed alike."""
+        return mixed_fingerprints(fold for trial in self.trials for fold in self.folds(trial))
 
     def folds(self, trial: TrialRecord) -> list[FoldRecord]:
         """The folds of a trial that are there, in its order."""

@@ -19,8 +19,11 @@ from harness.tracking.findings import Findings
 Writer = Callable[[Path], None]  # fills a folder
 
 
-def note(study: StudyRecord, trials: Sequence[TrialRecord], findings: Findings) -> str:
-    """Markdown: the question, the answer so far and what it is worth, how to get it again."""
+def note(study: StudyRecord, trials: Sequence[TrialRecord], findings: Findings, mixed: str = "") -> str:
+    """Markdown: the question, the answer so far and what it is worth, how to get it again.
+
+    mixed: that not all folds were computed alike, or "".
+    """
     question = f"**Question.** {study.question or '(the study file has no comment at its top)'}"
     words = findings.words(study.objective)
     failed = findings.audit is not None and findings.audit.verdict == "failed"
@@ -32,6 +35,8 @@ def note(study: StudyRecord, trials: Sequence[TrialRecord], findings: Findings) 
     else:
         parts.append(_answer(study, best, ended))
     parts += words
+    if mixed:
+        parts.append(f"**Computed differently.** {mixed[0].upper()}{mixed[1:]}.")
     parts.append(f"**Again.** `harness reproduce {_quoted(study.name)}`  \n{_origin(study)}")
     return "\n\n".join(parts)
 

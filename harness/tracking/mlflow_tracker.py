@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import StoreError
-from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
+from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of, mixed_fingerprints, mixed_words
 from harness.store import model_files
 from harness.store.trial_scores import temperature_of
 from harness.tracking import artifacts, views
@@ -120,10 +120,13 @@ class MlflowTracker:
         self._deliver_models(study, trials, folds, final=final)
         if self._shows(STUDY, views.study_version(study, trials, findings, final=final)):
             return
+        mixed = mixed_words(
+            mixed_fingerprints(folds[key] for one in trials for key in one.folds if key in folds)
+        )
         with_pictures = final or monotonic() >= self._pictures_due
         self._show(
             views.study_view(
-                study, trials, findings, final=final, note=artifacts.note(study, trials, findings),
+                study, trials, findings, final=final, note=artifacts.note(study, trials, findings, mixed),
                 files=artifacts.writer(study, trials, importances, findings, with_pictures=with_pictures),
             )
         )  # fmt: skip

@@ -12,10 +12,15 @@ from harness.analysis.leaderboard import ComparedStudies
 from harness.cli import run
 from harness.documents import to_json
 from harness.errors import UsageError
+from harness.files import read_json, write_json
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
+from harness.report.origin import origin
 from harness.scoring import corrected_standard_error
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
+from harness.tracking import artifacts
+from harness.tracking.findings import Findings
+from harness.tuning import _Alike
 
 STUDY = StudyRecord(
     name="plain", question="", text="", definition={}, objective="accuracy", direction="maximize", num_folds=3,
@@ -124,3 +129,27 @@ def test_one_name_still_prints_its_leaderboard(store: Store, capsys: pytest.Capt
 def test_a_study_that_was_never_started_is_named(store: Store) -> None:
     with pytest.raises(UsageError, match="did you mean 'better'"):
         compare(store, "plain", "beter")
+
+
+def test_a_study_whose_folds_were_computed_differently_says_so(
+    tuned: Store, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert leaderboard.status(LoadedStudy.open(tuned, "small")).mixed_fingerprints == {}
+    path = tuned.fold_folder(tuned.read_trials("small")[1].folds[0]) / "result.json"
+    document = read_json(path)
+    now = document["fingerprint"]["instructions"]
+    document["fingerprint"] |= {"instructions": "AVX of old", "moon": "full"}
+    write_json(path, document)
+    mixed = leaderboard.status(LoadedStudy.open(tuned, "small")).mixed_fingerprints
+    assert mixed == {
+        "instructions": tuple(sorted(["AVX of old", now]))
+    }  # what only one says is no difference
+    assert run(["status", "small", "--home", str(tuned.home)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "not all folds were computed alike (instructions" in shown and "AVX of old" in shown
+    _Alike(tuned, "small")
+    assert "not all folds were computed alike" in caplog.text
+    study = LoadedStudy.open(tuned, "small")
+    assert "AVX of old" in origin(study)["mixed"]
+    said = artifacts.note(study.record, study.trials, Findings(), origin(study)["mixed"])
+    assert "**Computed differently.** Not all folds were computed alike" in said
