@@ -118,7 +118,7 @@ def test_all_that_a_training_loads_is_its_code_or_cannot_change_it(package: Path
 import sys
 from tests.sources.probe import outcomes
 (outcome,) = outcomes([{"train.patience": 1, "train.mix": "mixup"}])
-assert len(outcome) == 64, outcome
+assert len(outcome["bits"]) == 64, outcome
 files = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "harness"]
 print("\\n".join(files))
 """

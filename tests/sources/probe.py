@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 Training = dict[str, Any]
+Outcome = dict[str, Any]
 BASE = {"train.epochs": 2, "train.batch_size": 32, "train.lr": 0.1}
 COMPUTE = {"device": "cpu", "precision": "fp32", "channels_last": True, "threads": 1, "micro_batches": 1}
 SMALL: dict[str, dict[str, Any]] = {  # options that make a model quick
@@ -78,8 +79,8 @@ def _another(option: Any) -> Any:
     return (low + high) / 2 if high is not None and (low + high) / 2 != option.default else 0.5 + low
 
 
-def outcomes(wanted: list[Training]) -> list[str]:
-    """Of each training the hash of its weights and predictions and its scores, or the error it ends with."""
+def outcomes(wanted: list[Training]) -> list[Outcome]:
+    """Of each training the hash of its weights, predictions and epochs, and its scores; or the error it ends with."""
     from harness.data.folds import make_folds
     from harness.data.images import Images
     from harness.data.split import Manifest
@@ -92,7 +93,7 @@ def outcomes(wanted: list[Training]) -> list[str]:
     return [_outcome(training, images, split) for training in wanted]
 
 
-def _outcome(training: Training, images: Any, split: Any) -> str:
+def _outcome(training: Training, images: Any, split: Any) -> Outcome:
     from harness.folds import fold
 
     values = {**BASE, "model.name": "resnet", **{k: v for k, v in training.items() if "." in k}}
@@ -118,9 +119,9 @@ def _outcome(training: Training, images: Any, split: Any) -> str:
         while True:
             next(steps)
     except StopIteration as stop:
-        return _digest(stop.value)
+        return {"bits": _digest(stop.value), "metrics": stop.value.record.metrics}
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return {"bits": f"{type(error).__name__}: {error}", "metrics": {}}
 
 
 def _digest(trained: Any) -> str:
@@ -131,7 +132,7 @@ def _digest(trained: Any) -> str:
                 f"{name} {arrays[name].dtype} {arrays[name].shape}".encode() + arrays[name].tobytes()
             )
     epochs = [[epoch.train_loss, epoch.validation_accuracy] for epoch in trained.record.epochs]
-    found.update(json.dumps([epochs, trained.record.metrics, trained.record.confusion]).encode())
+    found.update(json.dumps([epochs, trained.record.confusion]).encode())
     return found.hexdigest()
 
 
