@@ -1,5 +1,6 @@
 """Stores of earlier releases, one archive each: they open, their studies go on, and what was found is found again."""
 
+import hashlib
 import json
 import tarfile
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from harness.analysis.test_set_ledger import Ledger
 from harness.cli import run
 from harness.config.study_file import Study, load_study_file
 from harness.data.split import Manifest
+from harness.documents import to_json
 from harness.errors import NewerRecord
 from harness.files import read_json, write_json
 from harness.records import SCHEMA, FoldRecord
@@ -24,9 +26,11 @@ from harness.search.driver import FoldEnded
 from harness.store.findings import Audit, Confirmation, FinalTest
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
+from harness.tracking.deliver import findings_of
 from tests.stores.make import driver_of
 
 ARCHIVES = sorted(Path(__file__).parent.glob("store_v*.tar.xz"))
+KINDS = (Audit, Confirmation, FinalTest)
 WORDS = {"BITWISE", "WITHIN-NOISE", "DRIFT"}
 
 
@@ -125,7 +129,7 @@ def records(store: Store) -> dict[str, tuple[Path, Callable[[], object]]]:
         "fold": (store.fold_folder(key) / "result.json", lambda: store.read_fold(key)),
         **{
             kind.kind: (folder / f"{kind.kind}.json", lambda kind=kind: store.read_finding("finished", kind))
-            for kind in (Audit, Confirmation, FinalTest)
+            for kind in KINDS
         },
     }
 
@@ -160,3 +164,14 @@ def test_images_and_split_have_their_schema_too(old: Store) -> None:
     meta = json.loads((old.home / "data" / record.data["hash"] / "meta.json").read_text(encoding="utf-8"))
     assert meta["schema"] >= 1 and old.kept_images(record.data["hash"]) is not None
     assert Manifest.load(old.study_folder("finished") / "split.npz").hash == record.split_hash
+
+
+def test_findings_are_said_and_shown_in_mlflow_as_they_were_written(old: Store) -> None:
+    """A study that MLflow has been shown by an earlier release needs no second delivery."""
+    study = LoadedStudy.open(old, "finished")
+    written = {kind.kind: read_json(old.study_folder("finished") / f"{kind.kind}.json") for kind in KINDS}
+    assert {kind.kind: to_json(study.finding(kind)) for kind in KINDS} == written
+    found = findings_of(study)
+    assert found.files == () and found.honest is None
+    everything = json.dumps({**written, "honest": None, "files": []}, sort_keys=True)
+    assert found.version == hashlib.sha256(everything.encode()).hexdigest()[:12]
