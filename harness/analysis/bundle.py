@@ -26,7 +26,8 @@ from harness.files import digest, entries, files_below, read_json, telling_disk_
 from harness.folds.train_folds import workplace_of
 from harness.os_errors import explained
 from harness.records import StudyRecord, study_from_json
-from harness.store.store import Store, started_study, valid_name
+from harness.store.loaded_study import LoadedStudy
+from harness.store.store import Store, valid_name
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -40,14 +41,14 @@ SAFE = re.compile(
 FOLD_KEY = re.compile(r"[0-9a-f]{40}")
 
 
-def write(store: Store, name: str, target: Path, *, with_images: bool) -> dict[str, Any]:
+def write(study: LoadedStudy, target: Path, *, with_images: bool) -> dict[str, Any]:
     """Write the bundle of a study: {"path", "files", "bytes"}.
 
     with_images: the images that folds are trained on, too, so that nothing else is needed to train them again.
-    Raises UsageError for a study that is not there or is being driven, RecordError for a damaged record.
+    Raises UsageError for a study that is being driven, RecordError for a damaged record.
     """
-    record = started_study(store, name)
-    if store.is_driven(name):
+    store, name = study.store, study.name
+    if study.is_driven:
         raise UsageError(f"study {name} is running; wait for it or stop it, then bundle it")
     for key in _keys(store, name):
         if store.fold_folder(key).exists() and store.read_fold(key) is None:
@@ -59,7 +60,7 @@ def write(store: Store, name: str, target: Path, *, with_images: bool) -> dict[s
             paths[f"folds/{key}/{path.name}"] = path
     with tempfile.TemporaryDirectory(prefix="harness-bundle-") as scratch:
         if with_images:
-            images = workplace_of(store, record, home=Path(scratch)).images
+            images = workplace_of(store, study.record, home=Path(scratch)).images
             paths |= {f"images/{path.name}": path for path in sorted(images.iterdir()) if path.is_file()}
         size = sum(path.stat().st_size for path in paths.values())
         temporary = target.with_name(f".{target.name}.tmp")

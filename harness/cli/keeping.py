@@ -38,6 +38,7 @@ def bundle(
     to_stderr()
     from harness.analysis import bundle as bundling
     from harness.errors import UsageError
+    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
     store = Store(home)
@@ -53,7 +54,7 @@ def bundle(
     assert study is not None
     target = (output or Path(f"{study}.zip")).absolute()
     require_folder("--output", target)
-    document = bundling.write(store, study, target, with_images=images)
+    document = bundling.write(LoadedStudy.open(store, study), target, with_images=images)
     said = f"{document['path']}: {document['files']:,} files, {document['bytes'] / 2**20:.1f} MB"
     print_json(document) if as_json else print(said)
 

@@ -21,7 +21,7 @@ from harness.store.store import Store
 
 @pytest.fixture
 def packed(tuned: Store, tmp_path: Path) -> Path:
-    bundle.write(tuned, "small", tmp_path / "study.zip", with_images=False)
+    bundle.write(LoadedStudy.open(tuned, "small"), tmp_path / "study.zip", with_images=False)
     return tmp_path / "study.zip"
 
 
@@ -132,7 +132,7 @@ def test_a_manifest_of_another_shape_is_refused(tmp_path: Path, manifest: str) -
 
 def test_images_can_come_with_it_and_are_used_where_the_data_set_is_not(tuned: Store, tmp_path: Path) -> None:
 
-    bundle.write(tuned, "small", tmp_path / "with.zip", with_images=True)
+    bundle.write(LoadedStudy.open(tuned, "small"), tmp_path / "with.zip", with_images=True)
     elsewhere = Store(tmp_path / "elsewhere")
     record = bundle.read(elsewhere, tmp_path / "with.zip")
     gone = {**record.data, "settings": {"name": "folder", "root": str(tmp_path / "gone")}}
@@ -148,5 +148,5 @@ def test_images_can_come_with_it_and_are_used_where_the_data_set_is_not(tuned: S
 def test_files_without_a_date_can_be_bundled(tuned: Store, tmp_path: Path) -> None:
     """As some archives and containers leave them: 1970, before which zip files cannot reckon."""
     os.utime(tuned.study_folder("small") / "study.json", (0, 0))
-    bundle.write(tuned, "small", tmp_path / "study.zip", with_images=False)
+    bundle.write(LoadedStudy.open(tuned, "small"), tmp_path / "study.zip", with_images=False)
     assert bundle.read(Store(tmp_path / "there"), tmp_path / "study.zip")

@@ -108,7 +108,7 @@ def test_the_look_at_the_test_images_is_still_known(old: Store) -> None:
 
 
 def test_it_travels_as_a_bundle(old: Store, tmp_path: Path) -> None:
-    bundle.write(old, "finished", tmp_path / "old.zip", with_images=True)
+    bundle.write(LoadedStudy.open(old, "finished"), tmp_path / "old.zip", with_images=True)
     elsewhere = Store(tmp_path / "elsewhere")
     bundle.read(elsewhere, tmp_path / "old.zip")
     assert elsewhere.read_study("finished") == old.read_study("finished")
