@@ -73,6 +73,7 @@ class TrialRecord:
     standard_error: corrected for the overlap of the folds; None below two folds.
     rung, rung_score: key and score of a short training on fold 0, where the study has such.
     failure: which of errors.FAILURES a failed trial met; `reason` says more.
+    traceback: of the error that the trial failed with, without secrets, or "".
     """
 
     number: int
@@ -89,6 +90,7 @@ class TrialRecord:
     rung: str = ""
     rung_score: float | None = None
     failure: str = ""
+    traceback: str = ""
     schema: int = SCHEMA
 
 
@@ -175,6 +177,10 @@ def to_json(record: Epoch | FoldRecord | TrialRecord | StudyRecord) -> dict[str,
     """A record as the dictionary that is written to disk."""
     document = asdict(record)
     document.pop("folder", None)
+    if (
+        document.get("traceback") == ""
+    ):  # so that earlier releases, which do not know it, can read most trials
+        del document["traceback"]
     return document
 
 

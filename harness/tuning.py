@@ -21,7 +21,7 @@ from harness.folds.cluster import THIS_PROCESS, connect
 from harness.folds.executor import Cluster, ExecutorOptions, num_processors
 from harness.folds.mending import mend
 from harness.folds.processes import begin_imports
-from harness.folds.tasks import code_of, make_tasks
+from harness.folds.tasks import code_of, fold_tasks, make_tasks
 from harness.folds.worker import Workplace
 from harness.records import (
     FoldRecord,
@@ -32,6 +32,7 @@ from harness.records import (
     mixed_words,
 )
 from harness.search.autotune import Choice, choose
+from harness.search.contract import require_network
 from harness.search.driver import Driver, Event, FoldEnded, TrialEnded
 from harness.search.profiling import Profiling
 from harness.store.store import Store, valid_name
@@ -238,13 +239,19 @@ def _prepare(
     _warn_of_imbalance(study, images)
     split_path = store.study_folder(name) / "split.npz"
     known = store.read_study(name)
+    if known is not None and (changes := _changes(known, study, images)):
+        _require_nothing_trained(store, known, changes)
+        known = None
     if known is not None:
         split = Manifest.load(split_path)
-        _refuse_changes(known, study, images, split)
+        split.verify_images(images)
+        _require_trials(store, study, name)
         if split.hash != known.split_hash:
             raise DataError(f"{split_path}: damaged: it is not the split that the study began with")
         record = replace(known, num_trials=search_space.num_trials(study))
     else:
+        require_network(study, images)
+        store.start_over(name)  # what a study was that had trained nothing
         split = make_split(study, images, store.home)
         split.save(split_path)
         choice = choose(study, images, kept, store.home, cluster)
@@ -298,21 +305,43 @@ def _new_record(study: Study, name: str, images: Images, split: Manifest, choice
     )  # fmt: skip
 
 
-def _refuse_changes(known: StudyRecord, study: Study, images: Images, split: Manifest) -> None:
-    """A study that has begun stays what it is; anything else would mix two experiments."""
+def _changes(known: StudyRecord, study: Study, images: Images) -> list[str]:
+    """In what a study is not what it was when it began, a line each."""
     changes = [
         f"  {path}   {json.dumps(old)} -> {json.dumps(new)}"
         for path, old, new in differences(known.definition, study.definition())
     ]
-    if not changes:
-        split.verify_images(images)
     if known.data["hash"] != images.content_hash:
         changes.append(f"  images   {known.data['hash'][:12]} -> {images.content_hash[:12]}")
     changes += [f"  {change}" for change in _code_changes(known, _model(study))]
-    if changes:
+    return changes
+
+
+def _require_nothing_trained(store: Store, known: StudyRecord, changes: Sequence[str]) -> None:
+    """A study that has begun stays what it is; anything else would mix two experiments.
+
+    One that has trained no fold has not begun: it is corrected. Raises UsageError for any other.
+    """
+    trials = store.read_trials(known.name)
+    keys = {task.key() for trial in trials for task in fold_tasks(known, trial).values()}
+    keys |= {key for trial in trials for key in (*trial.folds, trial.rung) if key}
+    if any(store.substitute(key) or store.read_fold_record(key) for key in keys):
         raise UsageError(
             f"study {known.name} has changed since it began:\n" + "\n".join(changes) + "\n"
             "put it back to go on, or run it as a new study with --as NAME"
+        )
+    logger.warning(
+        "%s has trained no fold yet, so it begins again as it is now:\n%s", known.name, "\n".join(changes)
+    )
+
+
+def _require_trials(store: Store, study: Study, name: str) -> None:
+    """Raise UsageError for fewer trials than there are: those stay, and nothing is recorded of a smaller number."""
+    wanted, there = search_space.num_trials(study), len(store.read_trials(name))
+    if wanted < there:
+        raise UsageError(
+            f"study {name} has {there} trials already, so it cannot become one of {wanted}: go on with --trials "
+            f"{there} or more, or run it as a new study with --as NAME, which finds the folds that are trained"
         )
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from harness.environment import MLFLOW
 from tests import no_network
 from tests.mlflow_database import empty_database, home, new_home
+from tests.own_models import own_model
 from tests.tuned_study import _tuned, tuned, tuning_of
 
-__all__ = ["_tuned", "empty_database", "home", "new_home", "tuned", "tuning_of"]
+__all__ = ["_tuned", "empty_database", "home", "new_home", "own_model", "tuned", "tuning_of"]
 
 no_network.forbid()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background jobs have it
@@ -35,6 +37,8 @@ objective: accuracy
 def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HARNESS_HOME", "HARNESS_STORAGE", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
+    for name, value in MLFLOW.items():  # as every command has it
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(autouse=True)

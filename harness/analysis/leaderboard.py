@@ -1,15 +1,17 @@
 """Where studies stand, from their records alone: the documents behind `harness status`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from harness.errors import DataError, RecordError
+from harness.errors import DataError, HarnessError, RecordError
 from harness.records import StudyRecord, TrialRecord, TrialState, Values
+from harness.redaction import redacted
 from harness.search.selection_bias import corrected_score
 from harness.store.findings import Audit, CorrectedScore, Verdict
 from harness.store.loaded_study import LoadedStudy
+from harness.store.store import Store
 from harness.tracking.deliver import is_pending
 
 STATES = ("complete", "stopped", "running", "failed")  # in the order of a leaderboard
@@ -77,6 +79,15 @@ class Status:
 
 
 @dataclass(frozen=True)
+class UnreadableStudy:
+    """A study whose records do not allow to say where it stands, and why."""
+
+    study: str
+    problem: str
+    state: Literal["unreadable"] = "unreadable"
+
+
+@dataclass(frozen=True)
 class ComparedStudy:
     """A study's best trial, and what it gains over the study before it.
 
@@ -109,8 +120,7 @@ class ComparedStudies:
 def status(study: LoadedStudy) -> Status:
     """Where the study stands."""
     record, best = study.record, study.best
-    shown = study.delivery.get("trials")
-    run_ids = shown if isinstance(shown, dict) else {}
+    runs = run_ids(study)
     audit = study.finding(Audit)
     return Status(
         study=study.name,
@@ -121,7 +131,7 @@ def status(study: LoadedStudy) -> Status:
         trials=tuple(
             TrialStatus(
                 trial.number, trial.state, trial.reason, trial.failure, trial.params, trial.mean,
-                trial.standard_error, trial.scores, trial.seconds, run_ids.get(str(trial.number)),
+                trial.standard_error, trial.scores, trial.seconds, runs.get(str(trial.number)),
             )
             for trial in study.trials
         ),
@@ -131,6 +141,15 @@ def status(study: LoadedStudy) -> Status:
         audit=AuditStatus(audit.verdict, audit.sentence, audit.trial) if audit else None,
         mixed_fingerprints=study.mixed_fingerprints,
     )  # fmt: skip
+
+
+def status_or_problem(store: Store, name: str) -> Status | UnreadableStudy:
+    """Where a study stands, in a list of studies: one that cannot be read must not hide the others."""
+    try:
+        return status(LoadedStudy.open(store, name))
+    except Exception as error:  # whatever its records may hold
+        problem = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+        return UnreadableStudy(name, redacted(problem.strip().splitlines()[0]))
 
 
 def compare(studies: Sequence[LoadedStudy]) -> ComparedStudies:
@@ -192,7 +211,7 @@ def _corrected(study: LoadedStudy) -> CorrectedScore | None:
         return None
     try:
         return corrected_score(study)
-    except (RecordError, DataError):
+    except (RecordError, DataError, ValueError, IndexError):  # ValueError, as of predictions of other classes
         return None
 
 
@@ -200,3 +219,9 @@ def _state(study: LoadedStudy) -> Literal["running", "finished", "interrupted"]:
     if study.is_driven:
         return "running"
     return "finished" if study.is_finished else "interrupted"
+
+
+def run_ids(study: LoadedStudy) -> Mapping[str, str]:
+    """The id of each trial's run in MLflow, by the trial's number as text."""
+    shown = study.delivery.get("trials")
+    return shown if isinstance(shown, dict) else {}

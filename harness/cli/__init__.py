@@ -28,6 +28,7 @@ from harness.cli import (
     smoking,
     studying,
 )
+from harness.environment import MLFLOW, environment, unless_set
 from harness.errors import INTERRUPTED, TERMINATED, HarnessError, Terminated
 from harness.messages import redact_tracebacks
 from harness.os_errors import explained_to_user
@@ -83,7 +84,8 @@ def run(arguments: Sequence[str]) -> int:
     _print_everything()
     command = typer.main.get_command(app)
     try:
-        code = command.main(args=list(arguments), prog_name="harness", standalone_mode=False)
+        with environment(unless_set(MLFLOW)):
+            code = command.main(args=list(arguments), prog_name="harness", standalone_mode=False)
         if sys.stdout is not None:  # as where a shell has closed it
             sys.stdout.flush()
         if code == INTERRUPTED:  # what typer makes of Ctrl-C

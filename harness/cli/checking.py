@@ -73,7 +73,7 @@ def ask_sizes(study: Study, overrides: list[str], *, measure: bool, images: Path
 
 def _ask(request: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "harness.search.preflight"],
+        [sys.executable, "-P", "-m", "harness.search.preflight"],  # nothing of the current folder
         input=json.dumps(request),
         capture_output=True,
         text=True,

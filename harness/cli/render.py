@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.leaderboard import ComparedStudies, Status, TrialStatus
+from harness.analysis.leaderboard import ComparedStudies, Status, TrialStatus, UnreadableStudy
 from harness.records import mixed_words
 from harness.store.store import nothing_started
 
@@ -114,13 +114,16 @@ def next_steps(status: Status, *, home: Path) -> None:
         out.print(f"train it again:  harness reproduce {name}{where}", style="dim")
 
 
-def studies_started(studies: Sequence[Status], home: Path) -> None:
+def studies_started(studies: Sequence[Status | UnreadableStudy], home: Path) -> None:
     if not studies:
         said = nothing_started(home).rstrip("?")
         console().print(f"{said}; begin with: harness tune --study quickstart", soft_wrap=True)
         return
     table = _table("study", "state", "trials", "best")
     for status in studies:
+        if isinstance(status, UnreadableStudy):
+            table.add_row(status.study, Text(status.state, style="red"), "", status.problem)
+            continue
         best = status.best
         score = "-" if best is None else f"{status.objective} {best.mean:.4f} (trial {best.number})"
         done = sum(trial.state != "running" for trial in status.trials)

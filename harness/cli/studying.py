@@ -1,4 +1,4 @@
-"""tune, status, reproduce: the commands that run a study and look at it."""
+"""tune, status, show, reproduce: the commands that run a study and look at it."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -120,18 +120,42 @@ def status(
     from harness.store.store import Store
 
     store = Store(home)
-    opened = [LoadedStudy.open(store, name) for name in studies or store.studies()]
-    if studies and len(studies) > 1:
+    opened = [LoadedStudy.open(store, name) for name in studies or ()]
+    if len(opened) > 1:
         compared = leaderboard.compare(opened)
         print_json(to_json(compared)) if as_json else render.comparison(compared)
         return
-    found = [leaderboard.status(study) for study in opened]
-    if studies:
-        print_json(to_json(found[0])) if as_json else render.leaderboard(found[0])
-    elif as_json:
+    if opened:
+        standing = leaderboard.status(opened[0])
+        print_json(to_json(standing)) if as_json else render.leaderboard(standing)
+        return
+    found = [leaderboard.status_or_problem(store, name) for name in store.studies()]
+    if as_json:
         print_json({"schema": 1, "studies": [to_json(status) for status in found]})
     else:
         render.studies_started(found, store.home)
+
+
+def show(
+    study: Study,
+    trial: Annotated[str, typer.Argument(help="Which trial: best, or its number.")] = "best",
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show all that is recorded of one trial.
+
+    Its state and why, the values, each fold's score and time, what it was computed on, its run in MLflow; of a failed
+    one the traceback.
+    """
+    to_stderr()
+    from harness.analysis.trial import trial_page
+    from harness.cli.trial_page import print_page
+    from harness.documents import to_json
+    from harness.store.loaded_study import LoadedStudy
+    from harness.store.store import Store
+
+    page = trial_page(LoadedStudy.open(Store(home), study), trial)
+    print_json(to_json(page)) if as_json else print_page(page)
 
 
 def reproduce(
@@ -235,4 +259,4 @@ def _gate(status: "Status", fail_below: float | None) -> None:
         raise CheckFailed(f"the best {status.objective}, {mean:.4f}, is {word} {fail_below:g}")
 
 
-COMMANDS: list[Callable[..., None]] = [tune, status, reproduce]
+COMMANDS: list[Callable[..., None]] = [tune, status, show, reproduce]

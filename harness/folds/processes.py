@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from types import ModuleType
 from typing import Any
 
+from harness.environment import SAFE_PATH, environment
 from harness.errors import HarnessError
 from harness.folds.executor import Executor
 from harness.folds.fold import FoldTask
@@ -114,7 +115,7 @@ class ProcessExecutor(Executor):
         process = context.Process(  # type: ignore[attr-defined]
             target=work, args=(theirs, self.workplace, gpu), name="harness-worker", daemon=True
         )
-        with without_main():
+        with without_main(), environment(SAFE_PATH):
             process.start()
         theirs.close()
         return _Worker(process, ours, gpu)
@@ -172,9 +173,9 @@ def begin_imports() -> None:
     if (context := worker_context()).get_start_method() == "forkserver":
         from multiprocessing import forkserver
 
-        os.environ["HARNESS_DRIVER"] = str(os.getpid())  # see folds/preload.py
         context.set_forkserver_preload(["harness.folds.preload"])
-        forkserver.ensure_running()
+        with environment({"HARNESS_DRIVER": str(os.getpid()), **SAFE_PATH}):  # see folds/preload.py
+            forkserver.ensure_running()
 
 
 @contextmanager

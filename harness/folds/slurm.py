@@ -16,6 +16,7 @@ from typing import Any
 import submitit
 
 from harness import errors
+from harness.environment import SAFE_PATH, environment
 from harness.errors import HarnessError, StoreError, UsageError
 from harness.folds.executor import Answer, Cluster, Executor, ExecutorOptions
 from harness.folds.fold import FoldTask
@@ -147,7 +148,8 @@ def _queue(home: Path, cluster: str, asked: Mapping[str, Any]) -> Any:
 
 def _submitted(queue: Any, *call: Any) -> Any:
     try:
-        return queue.submit(*call)
+        with environment(SAFE_PATH):  # which the job has, too
+            return queue.submit(*call)
     except RuntimeError as error:  # what submitit raises for all that goes wrong
         raise StoreError(f"Slurm takes no job: {str(error).splitlines()[-1]}") from None
 

@@ -5,8 +5,9 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import parent_process
 from pathlib import Path
 from threading import Thread
@@ -28,14 +29,19 @@ from harness.store.store import Store
 logger = logging.getLogger(__name__)
 SIGN_OF_LIFE = None
 BEAT_SECONDS = 5.0
+MOST_TRACEBACK = 20_000  # characters
 
 
 @dataclass(frozen=True)
 class FoldFailure:
-    """A fold that cannot be trained; its trial fails with this reason.   kind: one of errors.FAILURES."""
+    """A fold that cannot be trained; its trial fails with this reason.   kind: one of errors.FAILURES.
+
+    traceback: of the error, without secrets; "" where there is none, as of a process that was killed.
+    """
 
     reason: str
     kind: str = "exception"
+    traceback: str = field(default="", compare=False)
 
 
 Report = Epoch | FoldRecord | FoldFailure
@@ -85,14 +91,15 @@ def run_fold(
             )  # fmt: skip
             break
         except TrialError as error:
-            failure = FoldFailure(redacted(str(error)), error.kind)
+            failure = FoldFailure(redacted(str(error)), error.kind, traceback_of(error))
         except HarnessError:
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno in OF_THE_PLACE and (trouble := explained(error)):
                 raise trouble from None
             logger.debug("fold %s of %s failed", task.fold, task.values, exc_info=True)
-            failure = FoldFailure(redacted(f"{type(error).__name__}: {error}".strip().splitlines()[0]))
+            reason = redacted(f"{type(error).__name__}: {error}".strip().splitlines()[0])
+            failure = FoldFailure(reason, traceback=traceback_of(error))
         if failure.kind != "memory" or attempt is attempts[-1]:
             break
         store.write_substitute(task.key(), attempts[-1].key())
@@ -109,6 +116,12 @@ def run_fold(
     if running := profiler.current():
         running.write()
     yield record
+
+
+def traceback_of(error: BaseException) -> str:
+    """An error's traceback without secrets and without the name of the user's folder; of a long one the end."""
+    text = "".join(traceback.format_exception(error)).replace(str(Path.home()), "~")
+    return redacted(text)[-MOST_TRACEBACK:]
 
 
 def work(pipe: Any, workplace: Workplace, gpu: str | None = None) -> None:

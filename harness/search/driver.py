@@ -226,8 +226,9 @@ class _Heat:
         for step, result in zip(self.steps, self.prefix(trial.number), strict=False):
             if isinstance(result, FoldFailure):
                 place = "short training" if step == RUNG else f"fold {step}"
+                reason = f"{place}: {result.reason}"
                 failed = replace(
-                    trial, state="failed", reason=f"{place}: {result.reason}", failure=result.kind
+                    trial, state="failed", reason=reason, failure=result.kind, traceback=result.traceback
                 )
                 return self._summary(failed, records)
             if step == RUNG:

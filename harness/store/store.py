@@ -267,6 +267,14 @@ class Store:
                 fresh = TrialRecord(trial.number, "running", trial.params, trial.values)
                 self.write_trial(study, fresh)
 
+    def start_over(self, study: str) -> None:
+        """Forget a study's trials and all that was found out about it and shown of it; its folds stay."""
+        folder = self.study_folder(study)
+        shutil.rmtree(folder / "trials", ignore_errors=True)
+        for path in folder.glob("*.json"):
+            if path.name not in ("study.json", "holder.json"):
+                path.unlink()
+
     # What was found out about a study as a whole
 
     def write_finding(self, study: str, finding: Finding) -> None:

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from harness.config.study_file import Study, parse_study_file
+from harness.environment import MLFLOW, environment, unless_set
 from harness.errors import RecordError, StoreError
 from harness.files import digest, read_json, write_json
 from harness.profiler import phase
@@ -71,6 +73,8 @@ class Recorder:
         self._news = threading.Event()
         self._closing, self._retry_until = False, 0.0
         self.problem = ""
+        self._environment = ExitStack()  # left when it is closed, not by the thread, which may not have ended
+        self._environment.enter_context(environment(unless_set(MLFLOW)))
         self._thread = threading.Thread(target=self._run, name="harness-recorder", daemon=True)
         self._thread.start()
 
@@ -84,7 +88,8 @@ class Recorder:
         self._retry_until = time.monotonic() + RETRY_SECONDS
         self._closing = True
         self._news.set()
-        self._thread.join(timeout_seconds)
+        with self._environment:
+            self._thread.join(timeout_seconds)
         if self._thread.is_alive():
             self.problem = self.problem or "delivering takes too long"
 

@@ -17,22 +17,15 @@ from harness.redaction import redacted, shown
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # we deliver again; by default a call that fails takes 244 s
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-}
 CONNECT_SECONDS = 4.0
 LOCK_SECONDS = 120.0  # to wait for another process that creates the database, which takes it 6 to 7 s
 
 
 def connect(uri: str) -> "MlflowClient":
-    """A client of the store, which is created if it is a new SQLite file. Raises StoreError."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    """A client of the store, which is created if it is a new SQLite file. Raises StoreError.
+
+    Call it with environment.MLFLOW set, as every command and every Recorder does: without, MLflow waits for minutes.
+    """
     with telling_store_errors(uri), _sole_creator(uri):
         _require_answer(uri)
         from mlflow import MlflowClient

@@ -25,9 +25,10 @@ def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> 
         except ValueError:  # whose words may hold a part of the password
             raise StoreError("Optuna's store cannot be opened: its address cannot be read") from None
         try:
-            shown = optuna.create_study(
-                storage=storage, study_name=name, direction=study.direction, load_if_exists=True
-            )
+            shown = _shown(storage, name, study)
+            if any(there.params != trial.params for there, trial in zip(shown.trials, trials, strict=False)):
+                optuna.delete_study(study_name=name, storage=storage)  # of before the study was corrected
+                shown = _shown(storage, name, study)
             for trial in trials[len(shown.trials) :]:
                 shown.add_trial(_frozen(study, trial))
         finally:
@@ -36,6 +37,14 @@ def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> 
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
         raise StoreError(f"Optuna's store cannot be written: {redacted(first, url)}") from None
+
+
+def _shown(storage: Any, name: str, study: Study) -> Any:
+    import optuna
+
+    return optuna.create_study(
+        storage=storage, study_name=name, direction=study.direction, load_if_exists=True
+    )
 
 
 def _frozen(study: Study, trial: TrialRecord) -> Any:

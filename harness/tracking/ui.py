@@ -19,6 +19,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
+from harness.environment import SAFE_PATH
 from harness.errors import StoreError, UsageError
 from harness.os_errors import explaining
 from harness.tracking.views import TABLE
@@ -64,8 +65,9 @@ def serve(
     if not database.is_file():
         raise StoreError(f"{database}: there is none yet; run `harness tune` first")
     port = _free_port(host, port)
-    with _writable(database) as served:
-        process = _start(_mlflow(served, host, port), ENVIRONMENT)
+    # In an empty folder: MLflow starts uvicorn, which imports from the folder it is started in.
+    with _writable(database) as served, tempfile.TemporaryDirectory(prefix="harness-ui-") as empty:
+        process = _start(_mlflow(served, host, port), ENVIRONMENT, folder=empty)
         try:
             root = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
             _wait_for_answer(process, f"{root}/health", "the MLflow server")
@@ -125,10 +127,13 @@ def _mlflow(database: Path, host: str, port: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _start(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+def _start(
+    command: list[str], environment: dict[str, str], *, folder: str | None = None
+) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         command,
-        env={**os.environ, **environment},
+        env={**os.environ, **SAFE_PATH, **environment},
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -15,6 +15,7 @@ import torch
 from harness import profiler
 from harness.config import catalog
 from harness.config.signatures import Between, Younger, without_younger
+from harness.environment import environment, unless_set
 from harness.errors import HarnessError, TrialError
 
 
@@ -97,8 +98,9 @@ def session(compute: Compute) -> Iterator[None]:
     """
     _require(compute.device)
     _keep_freed_memory()
+    variables = {}
     if compute.device == "cuda":  # read when cuBLAS starts; without it deterministic matrix products raise
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        variables = unless_set({"CUBLAS_WORKSPACE_CONFIG": ":4096:8"})
         if running := profiler.current():
             running.synchronise = _wait_for_device
     threads, cudnn, memory = torch.get_num_threads(), torch.backends.cudnn, torch.utils.deterministic
@@ -106,7 +108,7 @@ def session(compute: Compute) -> Iterator[None]:
     fill = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
     flags = cudnn.deterministic, cudnn.benchmark
     accelerators = [torch.cuda.current_device()] if compute.device == "cuda" else []
-    with torch.random.fork_rng(devices=accelerators):
+    with environment(variables), torch.random.fork_rng(devices=accelerators):
         try:
             torch.set_num_threads(compute.threads)
             # Does what use_deterministic_algorithms does, without its import of torch.compile's parts (6 s).

@@ -1,6 +1,7 @@
 """Several studies side by side, from records made for it."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,3 +154,36 @@ def test_a_study_whose_folds_were_computed_differently_says_so(
     assert "AVX of old" in origin(study)["mixed"]
     said = artifacts.note(study.record, study.trials, Findings(), origin(study)["mixed"])
     assert "**Computed differently.** Not all folds were computed alike" in said
+
+
+def test_a_study_that_cannot_be_shown_hides_no_other(
+    tuned: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Records of a network with eleven outputs for ten classes, and a study record that is damaged."""
+    record, trials = tuned.read_study("small"), tuned.read_trials("small")
+    assert record is not None
+    wide = []
+    for trial in trials:
+        folds = [tuned.read_fold(key) for key in trial.folds]
+        keys = []
+        for fold in filter(None, folds):
+            arrays = tuned.read_predictions(fold)
+            arrays["probabilities"] = np.pad(arrays["probabilities"], ((0, 0), (0, 1)))
+            arrays["probabilities"][0] = np.nan
+            key = f"{fold.key[:-1]}w"
+            tuned.write_fold(replace(fold, key=key, hashes={}), arrays, {"w": np.ones(1, np.float32)})
+            keys.append(key)
+        wide.append(replace(trial, folds=tuple(keys)))
+    tuned.write_study(replace(record, name="wide"))
+    shutil.copy(tuned.study_folder("small") / "split.npz", tuned.study_folder("wide"))
+    for trial in wide:
+        tuned.write_trial("wide", trial)
+    tuned.write_study(replace(record, name="damaged"))
+    (tuned.study_folder("damaged") / "study.json").write_text("{}")
+    assert run(["status", "--home", str(tuned.home)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 4 and any("damaged" in line and "unreadable" in line for line in lines)
+    assert any(line.split()[:2] == ["small", "finished"] for line in lines)
+    assert run(["status", "--json", "--home", str(tuned.home)]) == 0
+    found = {study["study"]: study["state"] for study in json.loads(capsys.readouterr().out)["studies"]}
+    assert found == {"damaged": "unreadable", "small": "finished", "wide": "finished"}

@@ -1,6 +1,7 @@
 """Executors with real training: equal bits wherever a fold runs, and workers that die are replaced."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from harness.errors import HarnessError, TrialError
 from harness.folds import code, worker
 from harness.folds.fold import FoldTask, halved
 from harness.folds.processes import Executor, InlineExecutor, ProcessExecutor, without_main
+from harness.folds.slurm import FoldJob
 from harness.folds.worker import FoldFailure, Workplace
 from harness.records import Epoch, FoldRecord
 from harness.store.store import Store
@@ -121,7 +123,23 @@ def test_a_bad_trial_fails_with_its_reason_and_the_next_one_runs(
         *_, (_, record) = train(inline, [task])
     assert isinstance(failure, FoldFailure) and reason in failure.reason
     assert failure.kind == ("non-finite" if "train.lr" in change else "exception")
+    assert failure.traceback.startswith("Traceback") and reason in failure.traceback
     assert isinstance(record, FoldRecord)
+
+
+def test_a_traceback_comes_from_a_worker_process_and_from_a_job_without_the_name_of_the_users_folder(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, task = workplace_of(images, tmp_path)
+    bad = replace(task, values={**task.values, "train.lr": 1e30})
+    with ProcessExecutor(here, 1) as workers:
+        *_, (_, failure) = train(workers, [bad])
+    monkeypatch.setattr(Path, "home", lambda: Path(worker.__file__).parent)
+    job = pickle.loads(pickle.dumps(FoldJob(bad, here)()))
+    for report in (failure, job):
+        assert isinstance(report, FoldFailure) and "loop.py" in report.traceback
+        assert report.traceback.rstrip().endswith(report.reason)
+    assert 'File "~/fold.py"' in job.traceback
 
 
 def test_a_fold_without_enough_memory_is_trained_with_its_batches_in_two_parts(
