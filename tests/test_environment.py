@@ -25,7 +25,8 @@ def test_variables_are_put_back_also_after_an_exception(monkeypatch: pytest.Monk
     assert dict(os.environ) == before
 
 
-@pytest.mark.parametrize("breaks", [False, True])
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("breaks", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_tune_leaves_the_environment_of_its_caller_as_it_was(tmp_path: Path, breaks: bool) -> None:
     """In a process of its own, where nothing has been set before; MLflow and worker processes take part."""
     (tmp_path / "small.yaml").write_text(STUDY, encoding="utf-8")
@@ -60,21 +61,30 @@ def planted(tmp_path: Path) -> Path:
 
 def harness(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """The command as it is installed: its own folder comes first in sys.path, not the current one."""
-    command = [sys.executable, "-P", "-m", "harness", *arguments]
+    command = [str(Path(sys.executable).with_name("harness")), *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
 
 
-def test_check_and_workers_import_nothing_from_the_current_folder(planted: Path) -> None:
+@pytest.mark.timeout(300)
+def test_check_imports_nothing_from_the_current_folder(planted: Path) -> None:
     done = harness(planted, "check", "small.yaml")
     assert "smallest model:" in done.stdout, done.stdout + done.stderr
+    assert not list(planted.glob("*.ran"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_workers_import_nothing_from_the_current_folder(planted: Path) -> None:
     done = harness(planted, "tune", "--study", "small.yaml", "--workers", "2", "--home", "home")
     assert done.returncode == 0, done.stderr
     assert not list(planted.glob("*.ran"))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_pages_are_served_without_importing_from_the_current_folder(
     planted: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
