@@ -10,7 +10,7 @@ from safetensors.torch import load
 from harness.config import catalog
 from harness.errors import StoreError
 from harness.records import Epoch
-from harness.training import Compute, FoldData, fit, options_from
+from harness.training import Compute, FoldData, Statistics, fit, loop, options_from, statistics_for
 from harness.training.checkpoint import SEAL_BYTES
 from harness.training.options import identity
 from tests.training.conftest import CPU, equal, make_model, train, weights
@@ -141,6 +141,27 @@ def test_what_is_kept_of_a_training_does_not_make_it_another_one(
             checkpoint=tmp_path / "state",
         )
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("change", "said"), [(1e-16, ""), (1e-7, "belongs to another training")])
+def test_a_training_goes_on_where_another_processor_rounds_the_statistics_otherwise(
+    tmp_path: Path,
+    compute: Compute,
+    data: FoldData,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    change: float,
+    said: str,
+) -> None:
+    path = tmp_path / "state"
+    interrupted(data, path, VALUES, after=2, compute=CPU)
+    here = statistics_for(make_model(data), data.pixels, data.train)
+    there = Statistics(tuple(mean * (1 + change) + change for mean in here.mean), here.std)
+    assert there != here
+    monkeypatch.setattr(loop, "statistics_for", lambda *_: there)
+    epochs, fitted = train(make_model(data, dropout=0.2), data, VALUES, seed=5, checkpoint=path)
+    assert len(epochs) == 4 and fitted.statistics == there
+    assert said in caplog.text and bool(said) == bool(caplog.text)
 
 
 def test_a_full_disk_leaves_the_old_checkpoint_and_names_the_file(
