@@ -159,7 +159,7 @@ def _forget(store: Any, studies: list[str], home: Path) -> None:
     if not studies:
         return
     from harness.store.store import started_study
-    from harness.tracking.mlflow_cleaning import delete_study
+    from harness.tracking.mlflow_store import delete_study
     from harness.tuning import Settings
 
     uri = Settings(home.expanduser().absolute()).tracking_uri

@@ -16,7 +16,7 @@ from harness.store.loaded_study import LoadedStudy
 from harness.store.model_files import DOCUMENT, has_weights
 from harness.store.store import WEIGHTS, Store, valid_name
 from harness.store.trial_scores import temperature_of
-from harness.tracking.mlflow_download import SCHEME, download
+from harness.tracking.mlflow_registry import SCHEME, download
 
 
 @dataclass(frozen=True)

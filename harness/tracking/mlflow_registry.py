@@ -3,18 +3,22 @@
 Every step looks first for what an earlier run has done, so registering again changes nothing.
 """
 
+import platform
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from harness.errors import UsageError
 from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.store import model_files
 from harness.tracking import views
-from harness.tracking.mlflow_model import write_mlmodel
 from harness.tracking.mlflow_store import connect, pages, telling_store_errors
-from harness.tracking.spelling import cut, params
+from harness.tracking.value_limits import cut, params
 
 ALIAS = "champion"
 REFIT = "harness.refit"  # the tag by which run, model and version of one network are found again
@@ -128,3 +132,84 @@ def _version(client: Any, study: StudyRecord, refit: FoldRecord, run_id: str, mo
         client.update_model_version(name, known.version, description=card)
     client.set_registered_model_alias(name, ALIAS, known.version)
     return str(known.version)
+
+
+PACKAGES = ("mlflow", "numpy", "safetensors", "torch")  # and harness itself, which no index has
+
+
+def write_mlmodel(path: Path, study: StudyRecord, run_id: str, model: Any) -> None:
+    """Write how to load the model in `path`/data, what goes in and out, and which packages it needs.
+
+    model: the LoggedModel that it becomes.
+    """
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    images = TensorSpec(np.dtype(np.uint8), (-1, *study.data["image_shape"]))
+    logits = TensorSpec(np.dtype(np.float32), (-1, len(study.data["classes"])))
+    description = Model(
+        artifact_path=model.artifact_location,
+        run_id=run_id,
+        model_id=model.model_id,
+        model_uuid=model.model_id,
+        signature=ModelSignature(Schema([images]), Schema([logits])),
+    )
+    description.add_flavor(  # as mlflow.pyfunc.add_to_model does, whose import warns and takes long
+        "python_function",
+        loader_module="harness.inference.pyfunc",
+        python_version=platform.python_version(),
+        data="data",
+        env={"virtualenv": "python_env.yaml"},
+    )
+    description.save(path / "MLmodel")
+    requirements = [f"{name}=={version(name).split('+')[0]}" for name in PACKAGES]
+    (path / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
+    environment = (
+        f"python: {platform.python_version()}\nbuild_dependencies: []\ndependencies: [-r requirements.txt]\n"
+    )
+    (path / "python_env.yaml").write_text(environment, encoding="utf-8")
+
+
+SCHEME = "models:/"
+
+
+def download(uri: str, name: str, folder: Path) -> Path:
+    """The folder, below `folder`, that `store/model_files.py` filled for this version of a registered model.
+
+    uri: MLflow's.   name: models:/NAME@ALIAS or models:/NAME/VERSION.
+    Raises UsageError for another name, or one that MLflow does not know; StoreError if it cannot be reached.
+    """
+    model, alias, version = _parts(name)
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise UsageError(
+            f"{name}: nothing has been tracked in {Path(uri.removeprefix('sqlite:///')).parent} yet"
+        )
+    with telling_store_errors(uri):
+        client = connect(uri)
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = (
+                client.get_model_version_by_alias(model, alias)
+                if alias
+                else client.get_model_version(model, version)
+            )
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                known = ", ".join(sorted(one.name for one in client.search_registered_models())) or "none"
+                raise UsageError(f"{name}: MLflow has no such model (registered: {known})") from None
+            raise
+        source = client.get_model_version_download_uri(model, found.version)
+        return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=uri)) / "data"
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Of models:/NAME@ALIAS or models:/NAME/VERSION: the model, its alias and its version, one of them empty."""
+    path = name.removeprefix(SCHEME)
+    model, _, alias = path.partition("@")
+    if not alias:
+        model, _, version = path.partition("/")
+    if not model or "/" in model or not (alias or version.isdigit()):
+        raise UsageError(f"{name}: a registered model is models:/NAME@champion or models:/NAME/VERSION")
+    return (model, alias, "") if alias else (model, "", version)

@@ -1,4 +1,4 @@
-"""Opens an MLflow store: its settings, its database's creation, and its errors in one line."""
+"""Opens an MLflow store: its settings, its database's creation, and its errors in one line; takes studies out of it."""
 
 import os
 import re
@@ -12,7 +12,9 @@ from urllib.request import getproxies
 
 from harness.errors import StoreError
 from harness.os_errors import explained
+from harness.records import StudyRecord
 from harness.redaction import redacted, shown
+from harness.tracking import views
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -109,3 +111,24 @@ def pages(search: Callable[..., Any], experiment_ids: list[str], filter_string: 
         token = page.token
         if not token:
             return
+
+
+def delete_study(uri: str, study: StudyRecord) -> int:
+    """Delete the study's runs, as MLflow deletes (`mlflow gc` then frees the space); how many.
+
+    Raises StoreError if MLflow cannot be reached.
+    """
+    with telling_store_errors(uri):
+        client = connect(uri)
+        experiment = client.get_experiment_by_name(study.name)
+        if experiment is None or experiment.lifecycle_stage != "active":
+            return 0
+        mine = f"tags.`harness.study_id` = '{views.study_id(study)}'"
+        for model in list(pages(client.search_logged_models, [experiment.experiment_id], mine)):
+            client.delete_logged_model(model.model_id)
+        runs = list(pages(client.search_runs, [experiment.experiment_id], mine))
+        for run in runs:
+            client.delete_run(run.info.run_id)
+        if not list(pages(client.search_runs, [experiment.experiment_id], "")):
+            client.delete_experiment(experiment.experiment_id)
+        return len(runs)

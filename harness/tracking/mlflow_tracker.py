@@ -20,7 +20,7 @@ from harness.store import model_files
 from harness.store.trial_scores import temperature_of
 from harness.tracking import artifacts, views
 from harness.tracking.findings import Findings
-from harness.tracking.mlflow_model import write_mlmodel
+from harness.tracking.mlflow_registry import write_mlmodel
 from harness.tracking.mlflow_store import connect, pages, telling_store_errors
 from harness.tracking.views import STUDY, Place, Point, View
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far
 from harness.store.trial_scores import summary
 from harness.tracking.findings import Findings
-from harness.tracking.spelling import cut, flattened, params
+from harness.tracking.value_limits import cut, flattened, params
 
 VERSION = "2"  # of the views; raised when they change, so that older runs are brought up to date
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
