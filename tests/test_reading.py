@@ -151,6 +151,9 @@ def place() -> Iterator[Place]:
         home = ["--home", str(made.home)]
         assert run(["sync", *home]) == 0
         assert run(["similar", "done", "--index", str(made.folder / "photos"), *home]) == 0
+        (
+            store.study_folder("done") / "honest.json"
+        ).unlink()  # or else there is nothing to compute while reading
         assert run(["bundle", "done", "-o", str(made.folder / "done.zip"), *home]) == 0
         yield made
 
@@ -158,6 +161,17 @@ def place() -> Iterator[Place]:
 def expected_zero(codes: dict[str, int], said: str) -> None:
     assert codes and {command: code for command, code in codes.items() if code != 0} == {}, said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["status", "status small", "report small -o OUT", "gallery small -o OUT", "bundle small -o OUT", "gc"],
+)
+def test_looking_at_a_store_changes_nothing_in_it(command: str, tuned: Store, tmp_path: Path) -> None:
+    before = read_only.tree(tuned.home)
+    arguments = command.replace("OUT", str(tmp_path / "out")).split()
+    assert run([*arguments, "--home", str(tuned.home)]) == 0
+    assert read_only.tree(tuned.home) == before
 
 
 @pytest.mark.slow
@@ -206,6 +220,8 @@ def test_every_writing_command_is_refused_in_one_line(place: Place, where: str) 
     assert len(last) == len(commands)
     assert all(line.startswith("harness: ") and (helps in line or "-o FILE" in line) for line in last), last
     assert where == "full" or "same command again" not in said
+    if where == "full":  # which is how room is made
+        assert list(place.run(place.commands("gc --yes"), within)[0].values()) == [0]
     assert read_only.tree(place.home) == before
 
 
