@@ -200,3 +200,15 @@ def test_a_home_that_is_not_there_is_told_with_the_nearest_store(
         assert run([*arguments, "--home", str(home)]) == 2
         assert expected in capsys.readouterr().err
     assert not home.exists()  # looking makes none
+
+
+def test_the_doctor_says_that_a_store_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_folder: Path) -> object:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert run(["doctor", "--home", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "cannot be read" in said and f"{tmp_path / 'studies'}: Permission denied; run as the user" in said

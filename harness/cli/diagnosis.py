@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness import __version__
+from harness.errors import StoreError
 from harness.folds.executor import num_processors
 from harness.redaction import shown
 from harness.store.store import Store
@@ -63,8 +64,15 @@ def _machine() -> Iterator[Row]:
 
 def _stores(home: Path) -> Iterator[Row]:
     store, settings = Store(home), Settings(home.expanduser().absolute())
-    names = store.studies()
-    yield "store", f"{store.home} ({len(names)} studies)", "" if names else "made by the first harness tune"
+    try:
+        names = store.studies()
+        yield (
+            "store",
+            f"{store.home} ({len(names)} studies)",
+            "" if names else "made by the first harness tune",
+        )
+    except StoreError as error:
+        yield "store", "cannot be read", str(error)
     existing = next(folder for folder in (store.home, *store.home.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 2**30
     writable = os.access(existing, os.W_OK)

@@ -1,5 +1,6 @@
 """Opens an MLflow store: its settings, its database's creation, and its errors in one line; takes studies out of it."""
 
+import logging
 import os
 import re
 import socket
@@ -89,6 +90,8 @@ def _require_answer(uri: str) -> None:
 @contextmanager
 def telling_store_errors(uri: str) -> Iterator[None]:
     """Turn what MLflow, its database and the network raise into one line. No password is shown."""
+    told_twice = logging.getLogger("mlflow.store.db.utils")  # which logs the traceback of what it raises
+    was_disabled, told_twice.disabled = told_twice.disabled, True
     try:
         yield
     except OSError as error:
@@ -100,6 +103,8 @@ def telling_store_errors(uri: str) -> Iterator[None]:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         first = re.sub(r" failed with exception .*Caused by (.*)\)$", r" failed: \1", first)
         raise StoreError(f"MLflow at {shown(uri)}: {redacted(first, uri)}") from None
+    finally:
+        told_twice.disabled = was_disabled
 
 
 def pages(search: Callable[..., Any], experiment_ids: list[str], filter_string: str) -> Iterator[Any]:
