@@ -240,7 +240,16 @@ def _prepare(
     split_path = store.study_folder(name) / "split.npz"
     known = store.read_study(name)
     if known is not None and (changes := _changes(known, study, images)):
-        _require_nothing_trained(store, known, changes)
+        if _has_trained(store, known):
+            if not list(differences(known.definition, study.definition())):
+                Manifest.load(split_path).verify_images(images)  # names the image
+            raise UsageError(
+                f"study {name} has changed since it began:\n" + "\n".join(changes) + "\n"
+                "put it back to go on, or run it as a new study with --as NAME"
+            )
+        logger.warning(
+            "%s has trained no fold yet, so it begins again as it is now:\n%s", name, "\n".join(changes)
+        )
         known = None
     if known is not None:
         split = Manifest.load(split_path)
@@ -317,22 +326,12 @@ def _changes(known: StudyRecord, study: Study, images: Images) -> list[str]:
     return changes
 
 
-def _require_nothing_trained(store: Store, known: StudyRecord, changes: Sequence[str]) -> None:
-    """A study that has begun stays what it is; anything else would mix two experiments.
-
-    One that has trained no fold has not begun: it is corrected. Raises UsageError for any other.
-    """
+def _has_trained(store: Store, known: StudyRecord) -> bool:
+    """Whether a study has a fold. One that has stays what it is, or two experiments would mix; another is corrected."""
     trials = store.read_trials(known.name)
     keys = {task.key() for trial in trials for task in fold_tasks(known, trial).values()}
     keys |= {key for trial in trials for key in (*trial.folds, trial.rung) if key}
-    if any(store.substitute(key) or store.read_fold_record(key) for key in keys):
-        raise UsageError(
-            f"study {known.name} has changed since it began:\n" + "\n".join(changes) + "\n"
-            "put it back to go on, or run it as a new study with --as NAME"
-        )
-    logger.warning(
-        "%s has trained no fold yet, so it begins again as it is now:\n%s", known.name, "\n".join(changes)
-    )
+    return any(store.substitute(key) or store.read_fold_record(key) for key in keys)
 
 
 def _require_trials(store: Store, study: Study, name: str) -> None:
