@@ -105,5 +105,7 @@ def test_the_copy_in_optunas_store_follows_a_correction(tmp_path: Path, small: P
     corrected = load_study_file(str(small), ["model.dropout=0", "model.width=[4, 8]"])
     for _ in range(2):
         mirror(url, "small", corrected, [done])
-        (shown,) = optuna.load_study(study_name="small", storage=url).trials
+        storage = optuna.storages.RDBStorage(url)
+        (shown,) = optuna.load_study(study_name="small", storage=storage).trials
+        storage.engine.dispose()
         assert shown.params == done.params and shown.value == 0.5

@@ -4,7 +4,7 @@ Three parts: `training` (all that this package does with a task but the next two
 (the file that model.name means, with what it imports). A part's sources are read as text, never imported, and hashed
 without comments, docstrings and layout. `known_sources.json` beside this file says which hashes give the bits of which
 recipe; sources of the recipe RECIPE leave no trace in a key, so folds of earlier releases are found. How a hash gets
-into that table: `python -m tests.known_sources` proves that the bits are equal and enters it, or says which are not.
+into that table: `python -m tests.sources` proves that the bits are equal and enters it, or says which are not.
 
 A process reads its sources once: what it has imported does not change either when a file is edited.
 """

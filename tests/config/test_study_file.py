@@ -94,7 +94,7 @@ def test_all_problems_of_a_file_are_told_together(study_file: Path) -> None:
         ("name: digits", "name: digits, test_fraction: [0.1, 0.2]", "must be one value: all trials"),
         ("trials: 4", "trials: many", "search.trials"),
         ("trials: 4", "trials: 4, sampler: tpee", "unknown value 'tpee'; did you mean 'tpe'?"),
-        ("trials: 4", "trials: 4, racing: 1", "unknown value '1'; (forgiving, median, none, paired)"),
+        ("trials: 4", "trials: 4, racing: 1", f"unknown value '1'; ({', '.join(sorted(RULES))})"),
         ("trials: 4", "trials: 4, options: {}", "unknown search option; (batch,"),
         ("trials: 4", "trials: 4, 3: 4", "search.3   unknown search option"),
         ("trials: 4", "trials: 4, confidence: 2", "must be a number >= 0.5 and <= 0.9999 (got 2)"),
