@@ -28,7 +28,7 @@ FOR_CONTRIBUTORS = [GITHUB / "CONTRIBUTING.md", *sorted((ROOT / "harness" / "doc
 LINK = re.compile(r"\]\(([^)\s]+)\)|\b(?:src|srcset|href)=\"([^\"]+)\"")
 NAMED = re.compile(r"`([\w./-]+(?:\.(?:py|md|yaml|yml|toml|js|css|cff|gz|xz)|/))`")
 UV = ("build", "lock", "run", "sync", "tool")  # the commands of uv that the documents use
-RUNS_WITHOUT_TEST = {"git", "cp"}
+COMES_FROM_ELSEWHERE = {"git", "pre-commit"}
 
 
 def name_of(path: Path) -> str:
@@ -85,10 +85,11 @@ def problem(words: list[str]) -> str:
     """What of a command does not exist, or ""."""
     program, *rest = words
     if words[:3] == ["python3", "-m", "uv"]:
-        if words[3] != "run":
-            return "" if words[3] in UV else f"uv {words[3]}"
-        words = rest[5:] if rest[3] == "--directory" else rest[3:]
-        return problem(words)
+        return problem(words[2:])
+    if program == "uv":
+        if rest[0] != "run":
+            return "" if rest[0] in UV else f"uv {rest[0]}"
+        return problem(rest[3:] if rest[1] == "--directory" else rest[1:])
     if program in ("python", "python3") and rest[0] == "-m":
         module = ROOT / Path(*rest[1].split("."))
         benchmark = rest[1] == "tests.benchmarks" and not (module / f"{rest[2]}.py").exists()
@@ -101,7 +102,7 @@ def problem(words: list[str]) -> str:
         return harness_problem(rest)
     if program == "pytest":
         return pytest_problem(rest)
-    there = shutil.which(program, path=str(Path(sys.executable).parent)) or program in RUNS_WITHOUT_TEST
+    there = shutil.which(program, path=str(Path(sys.executable).parent)) or program in COMES_FROM_ELSEWHERE
     return "" if there else program
 
 
