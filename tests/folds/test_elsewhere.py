@@ -104,7 +104,7 @@ def test_a_measurement_is_made_where_folds_are_trained_and_kept_here(
 ) -> None:
     record = tune(study_file, tmp_path / "home", elsewhere, "compute=auto").record
     measured = record.provenance["compute_measured"]
-    assert measured and min(measured.values()) > 0  # how many there is time for depends on the machine
+    assert len(measured) >= 2 and min(measured.values()) > 0
     assert len(list((tmp_path / "home" / "probes").iterdir())) == 1
 
 
