@@ -1,28 +1,22 @@
 """`tune`: puts a study's parts together, runs it, and goes on where an earlier run was stopped."""
 
-import json
 import logging
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import __version__
-from harness.config import search_space
 from harness.config.study_file import Study
-from harness.data.class_counts import count_classes
-from harness.data.images import Images
-from harness.data.split import Manifest, make_split
-from harness.errors import DataError, UsageError
-from harness.folds import code, guards
-from harness.folds.cluster import THIS_PROCESS, connect
-from harness.folds.executor import Cluster, ExecutorOptions, num_processors
+from harness.errors import UsageError
+from harness.folds import guards
+from harness.folds.cluster import connect
+from harness.folds.executor import ExecutorOptions, num_processors
 from harness.folds.mending import mend
 from harness.folds.processes import begin_imports
-from harness.folds.tasks import code_of, fold_tasks, make_tasks
-from harness.folds.worker import Workplace
+from harness.folds.tasks import make_tasks
+from harness.prepare import prepare
 from harness.records import (
     FoldRecord,
     StudyRecord,
@@ -31,8 +25,6 @@ from harness.records import (
     mixed_fingerprints,
     mixed_words,
 )
-from harness.search.autotune import Choice, choose
-from harness.search.contract import require_network
 from harness.search.driver import Driver, Event, FoldEnded, TrialEnded
 from harness.search.profiling import Profiling
 from harness.store.store import Store, valid_name
@@ -40,7 +32,6 @@ from harness.store.study_lock import driving_alone
 from harness.tracking.deliver import Recorder, default_storage_url, default_tracking_uri, with_driver
 
 logger = logging.getLogger(__name__)
-IMBALANCE = 10.0  # times as many images, from which on a study by accuracy is warned
 
 
 @dataclass(frozen=True)
@@ -113,7 +104,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         if settings.executor == "process" and settings.workers != 1 and num_processors() > 1:
             begin_imports()
         profiling = Profiling(store.study_folder(name)) if settings.profile else None
-        record, workplace = _prepare(study, store, name, cluster)
+        record, workplace = prepare(study, store, name, cluster)
         mend(store, record, workplace, cluster)
         if settings.retry_failed:
             store.reopen_failed(name)
@@ -226,151 +217,6 @@ def _folds_needed_elsewhere(store: Store, name: str, *, only_driven: bool = Fals
             if trial is best or trial.state == "running":
                 keys |= set(trial.folds)
     return keys
-
-
-def _prepare(
-    study: Study, store: Store, name: str, cluster: Cluster = THIS_PROCESS
-) -> tuple[StudyRecord, Workplace]:
-    """The study's record, new or checked against what the study was when it began, and its workplace."""
-    from harness.data import load_training
-
-    images = load_training(study.data)
-    kept = store.keep_images(images)
-    _warn_of_imbalance(study, images)
-    split_path = store.study_folder(name) / "split.npz"
-    known = store.read_study(name)
-    if known is not None and (changes := _changes(known, study, images)):
-        if _has_trained(store, known):
-            if not list(differences(known.definition, study.definition())):
-                Manifest.load(split_path).verify_images(images)  # names the image
-            raise UsageError(
-                f"study {name} has changed since it began:\n" + "\n".join(changes) + "\n"
-                "put it back to go on, or run it as a new study with --as NAME"
-            )
-        logger.warning(
-            "%s has trained no fold yet, so it begins again as it is now:\n%s", name, "\n".join(changes)
-        )
-        known = None
-    if known is not None:
-        split = Manifest.load(split_path)
-        split.verify_images(images)
-        _require_trials(store, study, name)
-        if split.hash != known.split_hash:
-            raise DataError(f"{split_path}: damaged: it is not the split that the study began with")
-        record = replace(known, num_trials=search_space.num_trials(study))
-    else:
-        require_network(study, images)
-        store.start_over(name)  # what a study was that had trained nothing
-        split = make_split(study, images, store.home)
-        split.save(split_path)
-        choice = choose(study, images, kept, store.home, cluster)
-        record = _new_record(study, name, images, split, choice)
-    cluster.options.require_used(record.compute)
-    store.write_study(record)
-    return record, Workplace(kept, split_path, store.home)
-
-
-def _warn_of_imbalance(study: Study, images: Images) -> None:
-    """Accuracy can be high where a rare class is never recognised."""
-    counted = count_classes(images)
-    if study.objective == "accuracy" and counted.ratio > IMBALANCE:
-        (small, fewest), (large, most) = counted.smallest, counted.largest
-        logger.warning(
-            "%s has %s images and %s has %s, which accuracy hardly sees; consider objective: balanced_accuracy, and "
-            "train.sampling: balanced",
-            large, f"{most:,}", small, f"{fewest:,}",
-        )  # fmt: skip
-
-
-def _new_record(study: Study, name: str, images: Images, split: Manifest, choice: Choice) -> StudyRecord:
-    from harness import provenance, training
-
-    return StudyRecord(
-        name=name,
-        question=study.question,
-        text=study.text,
-        definition=study.definition(),
-        objective=study.objective,
-        direction=study.direction,
-        num_folds=study.cv.folds,
-        num_trials=search_space.num_trials(study),
-        seed=study.search.seed,
-        data={
-            "settings": study.data,
-            "hash": images.content_hash,
-            "classes": list(images.classes),
-            "num_images": len(images.labels),
-            "image_shape": list(images.pixels.shape[1:]),
-        },
-        split_hash=split.hash,
-        compute=training.recorded(choice.compute),
-        provenance={
-            **provenance.collect(), "harness": __version__, "overrides": list(study.overrides),
-            "definition_hash": study.definition_hash(),
-            "code": {"parts": code.identity(_model(study)), "functions": code.functions(_model(study))},
-            **({"compute_measured": choice.measured} if choice.measured else {}),
-        },
-        created=time.time(),
-    )  # fmt: skip
-
-
-def _changes(known: StudyRecord, study: Study, images: Images) -> list[str]:
-    """In what a study is not what it was when it began, a line each."""
-    changes = [
-        f"  {path}   {json.dumps(old)} -> {json.dumps(new)}"
-        for path, old, new in differences(known.definition, study.definition())
-    ]
-    if known.data["hash"] != images.content_hash:
-        changes.append(f"  images   {known.data['hash'][:12]} -> {images.content_hash[:12]}")
-    changes += [f"  {change}" for change in _code_changes(known, _model(study))]
-    return changes
-
-
-def _has_trained(store: Store, known: StudyRecord) -> bool:
-    """Whether a study has a fold. One that has stays what it is, or two experiments would mix; another is corrected."""
-    trials = store.read_trials(known.name)
-    keys = {task.key() for trial in trials for task in fold_tasks(known, trial).values()}
-    keys |= {key for trial in trials for key in (*trial.folds, trial.rung) if key}
-    return any(store.substitute(key) or store.read_fold_record(key) for key in keys)
-
-
-def _require_trials(store: Store, study: Study, name: str) -> None:
-    """Raise UsageError for fewer trials than there are: those stay, and nothing is recorded of a smaller number."""
-    wanted, there = search_space.num_trials(study), len(store.read_trials(name))
-    if wanted < there:
-        raise UsageError(
-            f"study {name} has {there} trials already, so it cannot become one of {wanted}: go on with --trials "
-            f"{there} or more, or run it as a new study with --as NAME, which finds the folds that are trained"
-        )
-
-
-def _code_changes(known: StudyRecord, model: str) -> list[str]:
-    """Edits of what trains the study's folds since it began, where they may change what comes out."""
-    before, now = code.canonical(code_of(known.provenance), model), code.identity(model)
-    functions = known.provenance.get("code", {}).get("functions")
-    if before == now:
-        return []
-    if functions is None:  # of an earlier release, which did not write them down
-        return [
-            f"{code.describe([part], model)}: changed since that release"
-            for part in sorted({*before, *now})
-            if before.get(part) != now.get(part)
-        ]
-    return code.edits(functions, code.functions(model))
-
-
-def _model(study: Study) -> str:
-    return str(study.model["name"])
-
-
-def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Every dotted path at which two JSON documents differ, with both values ("-" for none)."""
-    is_range = any(isinstance(side, dict) and "low" in side for side in (old, new))
-    if isinstance(old, Mapping) and isinstance(new, Mapping) and not is_range:
-        for key in sorted({*old, *new}):
-            yield from differences(old.get(key, "-"), new.get(key, "-"), f"{path}.{key}".lstrip("."))
-    elif old != new:
-        yield path, old, new
 
 
 def _deadline(started: float, *minutes: float | None) -> float | None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness.cli import run
+from harness.prepare import differences
 from harness.records import TrialRecord
 from harness.store.store import Store
-from harness.tuning import _deadline, differences
+from harness.tuning import _deadline
 from tests.cli.test_show import FAILING
 from tests.tuned_study import STUDY
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.prepare import prepare
 from harness.store.store import Store
 
 STUDY = """\
@@ -20,7 +21,6 @@ search: {trials: 2, sampler: grid, racing: none}
 
 def tune(path: Path, home: Path, *overrides: str) -> Store:
     """Run a study to its end; MLflow sees nothing of it."""
-    from harness import tuning
     from harness.config.study_file import load_study_file
     from harness.folds.processes import InlineExecutor
     from harness.folds.tasks import make_tasks
@@ -28,7 +28,7 @@ def tune(path: Path, home: Path, *overrides: str) -> Store:
 
     study = load_study_file(str(path), overrides)
     store = Store(home)
-    record, workplace = tuning._prepare(study, store, study.name)
+    record, workplace = prepare(study, store, study.name)
     tasks = make_tasks(
         study, data_hash=record.data["hash"], split_hash=record.split_hash, compute=record.compute
     )

@@ -16,7 +16,6 @@ from typing import NoReturn
 import typer
 
 from harness.cli import (
-    auditing,
     comparing,
     finishing,
     inspecting,
@@ -45,7 +44,6 @@ app = typer.Typer(
 for module in (
     studying,
     comparing,
-    auditing,
     finishing,
     reporting,
     predicting,

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from harness import tuning
 from harness.config import search_space
 from harness.config.study_file import load_study_file
 from harness.errors import HarnessError, UsageError
 from harness.folds.executor import ExecutorOptions
 from harness.folds.ray import RayCluster, RayExecutor
 from harness.folds.tasks import make_tasks
+from harness.prepare import prepare
 from harness.records import FoldRecord, TrialRecord
 from harness.search.driver import EpochEnded, FoldEnded
 from harness.store.store import Store
@@ -90,7 +90,7 @@ def test_a_fold_whose_actor_finds_no_place_is_trained_by_one_that_has_it(
     """As after the loss of a node: two folds were begun, and there is room for one."""
     ray.init("local", num_cpus=1, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
     study = load_study_file("quickstart", CHANGES)
-    record, workplace = tuning._prepare(study, Store(tmp_path), study.name)
+    record, workplace = prepare(study, Store(tmp_path), study.name)
     make = make_tasks(
         study, data_hash=record.data["hash"], split_hash=record.split_hash, compute=record.compute
     )

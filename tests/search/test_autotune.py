@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import tuning
 from harness.config.study_file import Study, load_study_file
 from harness.data import load_training
 from harness.errors import StudyError
 from harness.folds.executor import num_processors
+from harness.prepare import prepare
 from harness.search import autotune
 from harness.search.autotune import agrees, candidates, choose, decide, first_gradient
 from harness.store.store import Store
@@ -99,7 +99,7 @@ def test_it_is_measured_once_recorded_and_kept(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(autotune, "_measure", measure)
     study = load_study_file("quickstart", CHANGES)
-    begin = partial(tuning._prepare, study, Store(tmp_path))
+    begin = partial(prepare, study, Store(tmp_path))
     begin("first")
     begin("second")
     shutil.rmtree(tmp_path / "probes")

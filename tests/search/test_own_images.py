@@ -146,7 +146,7 @@ def test_a_rare_class_is_told_of_once_where_accuracy_is_the_objective(
 ) -> None:  # fmt: skip
     for path in sorted((photographs / "ill").iterdir())[num_rare:]:
         path.unlink()
-    caplog.set_level(logging.WARNING, "harness.tuning")
+    caplog.set_level(logging.WARNING, "harness.prepare")
     overrides = (
         "data.groups=null",
         "data.test_fraction=0.01",

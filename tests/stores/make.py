@@ -11,12 +11,12 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from harness import tuning
 from harness.analysis.final import Request, final
 from harness.config.study_file import Study, load_study_file
 from harness.data import test_set
 from harness.folds.processes import InlineExecutor
 from harness.folds.tasks import make_tasks
+from harness.prepare import prepare
 from harness.records import SCHEMA
 from harness.search.driver import Driver, EpochEnded
 from harness.store.loaded_study import LoadedStudy
@@ -36,7 +36,7 @@ compute: {device: cpu, precision: fp32}
 
 def driver_of(study: Study, store: Store) -> Driver:
     """The driver of a study, new or begun, which tells nobody; its executor is to be closed."""
-    record, workplace = tuning._prepare(study, store, study.name)
+    record, workplace = prepare(study, store, study.name)
     kept = {
         **record.provenance,
         "diff": "",

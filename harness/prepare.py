@@ -1,0 +1,175 @@
+"""Before a study's first step: its record and its split, new or checked against what the study was when it began."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from harness import __version__, provenance, training
+from harness.config import search_space
+from harness.config.study_file import Study
+from harness.data import load_training
+from harness.data.class_counts import count_classes
+from harness.data.images import Images
+from harness.data.split import Manifest, make_split
+from harness.errors import DataError, UsageError
+from harness.folds import code
+from harness.folds.cluster import THIS_PROCESS
+from harness.folds.executor import Cluster
+from harness.folds.tasks import code_of, fold_tasks
+from harness.folds.worker import Workplace
+from harness.records import StudyRecord
+from harness.search.autotune import Choice, choose
+from harness.search.contract import require_network
+from harness.store.store import Store
+
+logger = logging.getLogger(__name__)
+IMBALANCE = 10.0  # times as many images, from which on a study by accuracy is warned
+
+
+def prepare(
+    study: Study, store: Store, name: str, cluster: Cluster = THIS_PROCESS
+) -> tuple[StudyRecord, Workplace]:
+    """The study's record, new or checked against what the study was when it began, and its workplace.
+
+    Raises UsageError for a study that has changed since it trained its first fold, or that has more trials than are
+    asked for; CheckFailed that names the image where another image is all that has changed; StudyError for a network
+    that cannot be trained; DataError for a damaged split.
+    """
+    images = load_training(study.data)
+    kept = store.keep_images(images)
+    _warn_of_imbalance(study, images)
+    split_path = store.study_folder(name) / "split.npz"
+    known = store.read_study(name)
+    if known is not None and (changes := _changes(known, study, images)):
+        if _has_trained(store, known):
+            if not list(differences(known.definition, study.definition())):
+                Manifest.load(split_path).verify_images(images)  # names the image
+            raise UsageError(
+                f"study {name} has changed since it began:\n" + "\n".join(changes) + "\n"
+                "put it back to go on, or run it as a new study with --as NAME"
+            )
+        logger.warning(
+            "%s has trained no fold yet, so it begins again as it is now:\n%s", name, "\n".join(changes)
+        )
+        known = None
+    if known is not None:
+        split = Manifest.load(split_path)
+        split.verify_images(images)
+        _require_trials(store, study, name)
+        if split.hash != known.split_hash:
+            raise DataError(f"{split_path}: damaged: it is not the split that the study began with")
+        record = replace(known, num_trials=search_space.num_trials(study))
+    else:
+        require_network(study, images)
+        store.start_over(name)  # what a study was that had trained nothing
+        split = make_split(study, images, store.home)
+        split.save(split_path)
+        choice = choose(study, images, kept, store.home, cluster)
+        record = _new_record(study, name, images, split, choice)
+    cluster.options.require_used(record.compute)
+    store.write_study(record)
+    return record, Workplace(kept, split_path, store.home)
+
+
+def _warn_of_imbalance(study: Study, images: Images) -> None:
+    """Accuracy can be high where a rare class is never recognised."""
+    counted = count_classes(images)
+    if study.objective == "accuracy" and counted.ratio > IMBALANCE:
+        (small, fewest), (large, most) = counted.smallest, counted.largest
+        logger.warning(
+            "%s has %s images and %s has %s, which accuracy hardly sees; consider objective: balanced_accuracy, and "
+            "train.sampling: balanced",
+            large, f"{most:,}", small, f"{fewest:,}",
+        )  # fmt: skip
+
+
+def _new_record(study: Study, name: str, images: Images, split: Manifest, choice: Choice) -> StudyRecord:
+    return StudyRecord(
+        name=name,
+        question=study.question,
+        text=study.text,
+        definition=study.definition(),
+        objective=study.objective,
+        direction=study.direction,
+        num_folds=study.cv.folds,
+        num_trials=search_space.num_trials(study),
+        seed=study.search.seed,
+        data={
+            "settings": study.data,
+            "hash": images.content_hash,
+            "classes": list(images.classes),
+            "num_images": len(images.labels),
+            "image_shape": list(images.pixels.shape[1:]),
+        },
+        split_hash=split.hash,
+        compute=training.recorded(choice.compute),
+        provenance={
+            **provenance.collect(), "harness": __version__, "overrides": list(study.overrides),
+            "definition_hash": study.definition_hash(),
+            "code": {"parts": code.identity(_model(study)), "functions": code.functions(_model(study))},
+            **({"compute_measured": choice.measured} if choice.measured else {}),
+        },
+        created=time.time(),
+    )  # fmt: skip
+
+
+def _changes(known: StudyRecord, study: Study, images: Images) -> list[str]:
+    """In what a study is not what it was when it began, a line each."""
+    changes = [
+        f"  {path}   {json.dumps(old)} -> {json.dumps(new)}"
+        for path, old, new in differences(known.definition, study.definition())
+    ]
+    if known.data["hash"] != images.content_hash:
+        changes.append(f"  images   {known.data['hash'][:12]} -> {images.content_hash[:12]}")
+    changes += [f"  {change}" for change in _code_changes(known, _model(study))]
+    return changes
+
+
+def _has_trained(store: Store, known: StudyRecord) -> bool:
+    """Whether a study has a fold. One that has stays what it is, or two experiments would mix; another is corrected."""
+    trials = store.read_trials(known.name)
+    keys = {task.key() for trial in trials for task in fold_tasks(known, trial).values()}
+    keys |= {key for trial in trials for key in (*trial.folds, trial.rung) if key}
+    return any(store.substitute(key) or store.read_fold_record(key) for key in keys)
+
+
+def _require_trials(store: Store, study: Study, name: str) -> None:
+    """Raise UsageError for fewer trials than there are: those stay, and nothing is recorded of a smaller number."""
+    wanted, there = search_space.num_trials(study), len(store.read_trials(name))
+    if wanted < there:
+        raise UsageError(
+            f"study {name} has {there} trials already, so it cannot become one of {wanted}: go on with --trials "
+            f"{there} or more, or run it as a new study with --as NAME, which finds the folds that are trained"
+        )
+
+
+def _code_changes(known: StudyRecord, model: str) -> list[str]:
+    """Edits of what trains the study's folds since it began, where they may change what comes out."""
+    before, now = code.canonical(code_of(known.provenance), model), code.identity(model)
+    functions = known.provenance.get("code", {}).get("functions")
+    if before == now:
+        return []
+    if functions is None:  # of an earlier release, which did not write them down
+        return [
+            f"{code.describe([part], model)}: changed since that release"
+            for part in sorted({*before, *now})
+            if before.get(part) != now.get(part)
+        ]
+    return code.edits(functions, code.functions(model))
+
+
+def _model(study: Study) -> str:
+    return str(study.model["name"])
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every dotted path at which two JSON documents differ, with both values ("-" for none)."""
+    is_range = any(isinstance(side, dict) and "low" in side for side in (old, new))
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and not is_range:
+        for key in sorted({*old, *new}):
+            yield from differences(old.get(key, "-"), new.get(key, "-"), f"{path}.{key}".lstrip("."))
+    elif old != new:
+        yield path, old, new
