@@ -1,5 +1,6 @@
 """What all tests share: a study file to vary, and a world without the user's settings."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,11 @@ from tests.tuned_study import _tuned, tuned, tuning_of
 
 __all__ = ["_tuned", "empty_database", "home", "new_home", "own_model", "tuned", "tuning_of"]
 
+SETTINGS = ("HARNESS_HOME", "HARNESS_STORAGE", "MLFLOW_TRACKING_URI")
+
 no_network.forbid()
+for name in SETTINGS:  # fixtures of a module or of the session are made before those of a test
+    os.environ.pop(name, None)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background jobs have it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("repeatable", derandomize=True)  # the same examples in every run
@@ -35,8 +40,9 @@ objective: accuracy
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HARNESS_HOME", "HARNESS_STORAGE", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
+    for name in SETTINGS:
+        monkeypatch.setenv(name, "")  # so that what MLflow itself sets during the test ends with it
+        monkeypatch.delenv(name)
     for name, value in MLFLOW.items():  # as every command has it
         monkeypatch.setenv(name, value)
 

@@ -12,7 +12,7 @@ import harness
 from harness.errors import StudyError, UsageError
 from harness.store.store import Store
 
-PAGE = Path(__file__).parents[2] / "studies" / "python.md"
+PAGE = Path(__file__).parents[1] / "studies" / "python.md"
 
 
 def test_importing_harness_imports_nothing_else() -> None:
