@@ -69,15 +69,10 @@ def grid(study: Study) -> list[Values]:
 
 def grid_size(study: Study) -> float:
     """How many different trials there can be; infinite where a range is continuous."""
-    sizes = [
-        len(setting.values)
-        if isinstance(setting, Choice)
-        else math.inf
-        if setting.is_continuous
-        else setting.count
+    return math.prod(
+        math.inf if isinstance(setting, Range) and setting.is_continuous else setting.count
         for setting in searched(study).values()
-    ]
-    return math.prod(sizes)
+    )
 
 
 def num_trials(study: Study) -> int:

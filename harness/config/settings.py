@@ -193,7 +193,7 @@ def _scalar(raw: Any, option: Option) -> tuple[Scalar, str]:
         return None, f"unknown value {raw!r}{guess}"
     if option.kind in ("int", "float"):
         value, message = _number(raw, option.kind)
-        return value, wrong if message or not _inside(value, option) else ""
+        return value, wrong if message or not option.limits.allow(value) else ""
     kind = bool if option.kind == "bool" else str
     return (raw, "") if isinstance(raw, kind) and option.kind != "map" else (None, wrong)
 
@@ -204,10 +204,3 @@ def _number(raw: Any, kind: str) -> tuple[Any, str]:
     if kind == "float":
         return float(raw), ""
     return (int(raw), "") if raw == int(raw) else (None, "is not an integer")
-
-
-def _inside(value: float, option: Option) -> bool:
-    low, high, above = option.limits.low, option.limits.high, option.limits.above
-    return (
-        (low is None or value >= low) and (high is None or value <= high) and (above is None or value > above)
-    )

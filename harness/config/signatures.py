@@ -26,6 +26,13 @@ class Between:
     high: float | None = None
     above: float | None = None  # exclusive lower limit
 
+    def allow(self, value: float) -> bool:
+        return (
+            (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+            and (self.above is None or value > self.above)
+        )
+
 
 @dataclass(frozen=True)
 class Younger:

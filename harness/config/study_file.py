@@ -7,30 +7,20 @@ all problems of a file are reported together.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-from pydantic import ValidationError
+from typing import Any, Literal
 
 from harness.config import catalog
+from harness.config.binding import bind, bound_search, named, only_fixed, search_options, validated
 from harness.config.sections import Cv, Search, Section, search_problems
-from harness.config.settings import (
-    PLACES,
-    Choice,
-    Range,
-    Setting,
-    absolute,
-    expanded,
-    parse_setting,
-    without_places,
-)
+from harness.config.settings import PLACES, Choice, Range, Setting, absolute, expanded, without_places
 from harness.config.signatures import Option, without_younger
 from harness.config.yaml import MAX_BYTES, parse_value, parse_yaml, question, refuse_secrets
 from harness.errors import Problem, StudyError, did_you_mean
 from harness.records import Scalar
 
-AnySection = TypeVar("AnySection", bound=Section)
 SECTIONS = ("data", "model", "train", "cv", "search", "objective", "compute")
 
 
@@ -66,10 +56,9 @@ class Study(Section):
 
     def definition(self) -> dict[str, Any]:
         """What makes this study this one, as JSON: every section, but for its budget and where its data lie."""
-        return {part: "auto" if self._is_measured(part) else self._defining(part) for part in SECTIONS}
-
-    def _is_measured(self, part: str) -> bool:
-        return part == "compute" and self.measures
+        return {
+            part: "auto" if part == "compute" and self.measures else self._defining(part) for part in SECTIONS
+        }
 
     def _defining(self, part: str) -> Any:
         """What of a section belongs to the definition."""
@@ -105,12 +94,6 @@ class Study(Section):
         return hashlib.sha256(json.dumps(self.definition(), sort_keys=True).encode()).hexdigest()
 
 
-def search_options(racing: str, sampler: str) -> dict[str, Option]:
-    """The options that the racing rule and the sampler bring with them."""
-    entries = (catalog.racing_rules().get(racing), catalog.samplers().get(sampler))
-    return {option.name: option for entry in entries if entry for option in entry.options}
-
-
 def load_study_file(name: str, overrides: Sequence[str] = ()) -> Study:
     """The study of that name (`studies/NAME.yaml` here, else a shipped one) or at that path.
 
@@ -144,17 +127,10 @@ def find_study_file(name: str) -> Path:
         return known[name]
     path = expanded(Path(name))
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
-        if _is_file(path):
+        if os.path.isfile(path):  # noqa: PTH113  a Path raises over a name that is too long
             return path
         raise StudyError(name, [Problem("", "there is no such file")])
     raise StudyError(name, [Problem("", f"no study of this name{did_you_mean(name, list(known))}")])
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long
-        return False
 
 
 def as_json(setting: Setting) -> Any:
@@ -197,15 +173,15 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
         if key not in SECTIONS
     ]
     sections = {part: _mapping(document, part, problems) for part in SECTIONS if part != "objective"}
-    data = _named("data", sections["data"], catalog.datasets(), problems)
+    data = named("data", sections["data"], catalog.datasets(), problems)
     data = {name: absolute(name, value) for name, value in data.items()}
-    model = _named("model", sections["model"], catalog.models(), problems)
-    train = _bind("train", sections["train"], catalog.train_options(), "train option", problems)
-    compute = _bind("compute", sections["compute"], catalog.compute_options(), "compute option", problems)
-    _only_fixed("data", data, "all trials of a study meet the same images", problems)
-    _only_fixed("compute", compute, "all trials of a study are computed the same way", problems)
-    cv = _validated(Cv, "cv", sections["cv"], problems)
-    search = _search(sections["search"], problems)
+    model = named("model", sections["model"], catalog.models(), problems)
+    train = bind("train", sections["train"], catalog.train_options(), "train option", problems)
+    compute = bind("compute", sections["compute"], catalog.compute_options(), "compute option", problems)
+    only_fixed("data", data, "all trials of a study meet the same images", problems)
+    only_fixed("compute", compute, "all trials of a study are computed the same way", problems)
+    cv = validated(Cv, "cv", sections["cv"], problems)
+    search = bound_search(sections["search"], problems)
     objective = document.get("objective", "accuracy")
     metrics = catalog.metrics()
     if not isinstance(objective, str) or objective not in metrics:
@@ -224,116 +200,9 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
 
 def _mapping(document: dict[str, Any], part: str, problems: list[Problem]) -> dict[str, Any]:
     value = document.get(part)
-    if value is None:
-        return {}
-    if (part, value) == ("compute", "auto"):
-        return {}
-    if not isinstance(value, dict):
-        problems.append(
-            Problem(
-                part, f"must be a map of names and values{' or auto' * (part == 'compute')} (got {value!r})"
-            )
-        )
-        return {}
-    return value
-
-
-def _named(
-    part: str, given: dict[str, Any], entries: Mapping[str, catalog.Entry], problems: list[Problem]
-) -> dict[str, Any]:
-    """Bind a section whose `name` says which file's options it takes."""
-    name = given.get("name")
-    if not isinstance(name, str) or name not in entries:
-        kind = {"data": "data set", "model": "model"}[part]
-        said = f"unknown {kind} {name!r}" if name is not None else f"must name a {kind}"
-        problems.append(Problem(f"{part}.name", said + did_you_mean(str(name), list(entries))))
-        return {}
-    if entries[name].problem:
-        problems.append(Problem(f"{part}.name", entries[name].problem))
-        return {}
-    rest = {key: value for key, value in given.items() if key != "name"}
-    options = {option.name: option for option in entries[name].options}
-    return {"name": name, **_bind(part, rest, options, f"option of {name}", problems)}
-
-
-def _search(given: dict[str, Any], problems: list[Problem]) -> Search | None:
-    """The section with what its racing rule and its sampler, chosen by name, add to it."""
-    known = {"racing": catalog.racing_rules(), "sampler": catalog.samplers()}
-    chosen = {part: str(given.get(part, Search.model_fields[part].default)) for part in known}
-    unknown = [part for part in known if chosen[part] not in known[part]]
-    problems += [
-        Problem(
-            f"search.{part}", f"unknown value {chosen[part]!r}{did_you_mean(chosen[part], list(known[part]))}"
-        )
-        for part in unknown
-    ]
-    own = Search.model_fields.keys() - {"options"}
-    options = search_options(**chosen)
-    rest = {key: value for key, value in given.items() if key not in own}
-    for key in [key for key in rest if key not in options]:
-        del rest[key]
-        having = [
-            f"{part} {name}"
-            for part, entries in known.items()
-            for name, entry in entries.items()
-            if key in [option.name for option in entry.options]
-        ]
-        said = f"is an option of {' and '.join(having)} only" if having else "unknown search option"
-        guess = "" if having else did_you_mean(str(key), [*own, *options])
-        problems.append(Problem(f"search.{key}", said + guess))
-    bound = _bind("search", rest, options, "search option", problems)
-    _only_fixed("search", bound, "a study has one search", problems)
-    if unknown or any(isinstance(value, Choice | Range) for value in bound.values()):
-        return None
-    own_values = {key: value for key, value in given.items() if key in own}
-    return _validated(Search, "search", {**own_values, "options": bound}, problems)
-
-
-def _bind(
-    part: str, given: Mapping[str, Any], options: Mapping[str, Option], what: str, problems: list[Problem]
-) -> dict[str, Any]:
-    """Every option with the value or range it was given, or its default."""
-    problems += [
-        Problem(f"{part}.{key}", f"unknown {what}{did_you_mean(str(key), list(options))}")
-        for key in given
-        if key not in options
-    ]
-    bound: dict[str, Any] = {}
-    for name, option in options.items():
-        path = f"{part}.{name}"
-        if name in given:
-            bound[name], found = parse_setting(given[name], option, path)
-            problems += found
-        elif option.required:
-            problems.append(Problem(path, f"is required: {option.allowed()}"))
-        else:
-            bound[name] = option.default
-    return bound
-
-
-def _only_fixed(part: str, bound: Mapping[str, Setting], why: str, problems: list[Problem]) -> None:
-    problems += [
-        Problem(f"{part}.{name}", f"must be one value: {why}")
-        for name, setting in bound.items()
-        if isinstance(setting, Choice | Range)
-    ]
-
-
-def _validated(
-    kind: type[AnySection], part: str, given: dict[str, Any], problems: list[Problem]
-) -> AnySection | None:
-    try:
-        return kind(**given)
-    except ValidationError as error:
-        for detail in error.errors():
-            name = ".".join(str(piece) for piece in detail["loc"])
-            if detail["type"] == "extra_forbidden":
-                message = f"unknown {part} option{did_you_mean(name, list(kind.model_fields))}"
-            else:
-                allowed = detail["msg"].replace("Input should be", "must be")
-                message = f"{allowed} (got {detail['input']!r})"
-            problems.append(Problem(f"{part}.{name}", message))
-        return None
-    except TypeError:  # a key that is not text
-        problems.append(Problem(part, "every name must be text"))
-        return None
+    if isinstance(value, dict):
+        return value
+    if value is not None and (part, value) != ("compute", "auto"):
+        allowed = "a map of names and values" + " or auto" * (part == "compute")
+        problems.append(Problem(part, f"must be {allowed} (got {value!r})"))
+    return {}

@@ -18,6 +18,10 @@ MAX_BYTES = 64 * 1024
 MAX_DEPTH = 8
 MAX_VALUES = 5_000  # names and values together; 64 KB can hold 30,000, which take seconds
 MAX_INTEGER = 2**64
+# What the parser raises over bytes nobody meant as YAML; a ValueError passes through as it is.
+PARSER_ERRORS = (
+    YAMLError, RecursionError, OverflowError, AttributeError, KeyError, TypeError, AssertionError
+)  # fmt: skip
 
 
 def parse_yaml(raw: bytes, *, source: str) -> tuple[dict[str, Any], str]:
@@ -76,16 +80,7 @@ def _load(text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}: " if mark else ""
         raise ValueError(f"{where}{(error.problem or 'is not YAML').splitlines()[0]}") from None
-    except (
-        YAMLError,
-        RecursionError,
-        OverflowError,
-        AttributeError,
-        KeyError,
-        TypeError,
-        AssertionError,
-    ) as error:
-        # What the parser raises over bytes nobody meant as YAML; ValueError passes through as it is.
+    except PARSER_ERRORS as error:
         first = str(error).strip().splitlines()
         raise ValueError(f"is not YAML ({first[0] if first else type(error).__name__})") from None
 

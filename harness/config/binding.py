@@ -1,0 +1,126 @@
+"""Binds the sections of a study file to what they set: every name to its option, every value to its type.
+
+What is wrong is added to the list `problems`, so that all problems of a file are reported together.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from harness.config import catalog
+from harness.config.sections import Search, Section
+from harness.config.settings import Choice, Range, Setting, parse_setting
+from harness.config.signatures import Option
+from harness.errors import Problem, did_you_mean
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def named(
+    part: str, given: dict[str, Any], entries: Mapping[str, catalog.Entry], problems: list[Problem]
+) -> dict[str, Any]:
+    """Bind a section whose `name` says which file's options it takes."""
+    name = given.get("name")
+    if not isinstance(name, str) or name not in entries:
+        kind = {"data": "data set", "model": "model"}[part]
+        said = f"unknown {kind} {name!r}" if name is not None else f"must name a {kind}"
+        problems.append(Problem(f"{part}.name", said + did_you_mean(str(name), list(entries))))
+        return {}
+    if entries[name].problem:
+        problems.append(Problem(f"{part}.name", entries[name].problem))
+        return {}
+    rest = {key: value for key, value in given.items() if key != "name"}
+    options = {option.name: option for option in entries[name].options}
+    return {"name": name, **bind(part, rest, options, f"option of {name}", problems)}
+
+
+def bound_search(given: dict[str, Any], problems: list[Problem]) -> Search | None:
+    """The section with what its racing rule and its sampler, chosen by name, add to it."""
+    known = {"racing": catalog.racing_rules(), "sampler": catalog.samplers()}
+    chosen = {part: str(given.get(part, Search.model_fields[part].default)) for part in known}
+    unknown = [part for part in known if chosen[part] not in known[part]]
+    problems += [
+        Problem(
+            f"search.{part}", f"unknown value {chosen[part]!r}{did_you_mean(chosen[part], list(known[part]))}"
+        )
+        for part in unknown
+    ]
+    own = Search.model_fields.keys() - {"options"}
+    options = search_options(**chosen)
+    rest = {key: value for key, value in given.items() if key not in own}
+    for key in [key for key in rest if key not in options]:
+        del rest[key]
+        having = [
+            f"{part} {name}"
+            for part, entries in known.items()
+            for name, entry in entries.items()
+            if key in [option.name for option in entry.options]
+        ]
+        said = f"is an option of {' and '.join(having)} only" if having else "unknown search option"
+        guess = "" if having else did_you_mean(str(key), [*own, *options])
+        problems.append(Problem(f"search.{key}", said + guess))
+    bound = bind("search", rest, options, "search option", problems)
+    only_fixed("search", bound, "a study has one search", problems)
+    if unknown or any(isinstance(value, Choice | Range) for value in bound.values()):
+        return None
+    own_values = {key: value for key, value in given.items() if key in own}
+    return validated(Search, "search", {**own_values, "options": bound}, problems)
+
+
+def bind(
+    part: str, given: Mapping[str, Any], options: Mapping[str, Option], what: str, problems: list[Problem]
+) -> dict[str, Any]:
+    """Every option with the value or range it was given, or its default."""
+    problems += [
+        Problem(f"{part}.{key}", f"unknown {what}{did_you_mean(str(key), list(options))}")
+        for key in given
+        if key not in options
+    ]
+    bound: dict[str, Any] = {}
+    for name, option in options.items():
+        path = f"{part}.{name}"
+        if name in given:
+            bound[name], found = parse_setting(given[name], option, path)
+            problems += found
+        elif option.required:
+            problems.append(Problem(path, f"is required: {option.allowed()}"))
+        else:
+            bound[name] = option.default
+    return bound
+
+
+def only_fixed(part: str, bound: Mapping[str, Setting], why: str, problems: list[Problem]) -> None:
+    """Refuse lists and ranges in a section that trials cannot differ in."""
+    problems += [
+        Problem(f"{part}.{name}", f"must be one value: {why}")
+        for name, setting in bound.items()
+        if isinstance(setting, Choice | Range)
+    ]
+
+
+def validated(
+    kind: type[AnySection], part: str, given: dict[str, Any], problems: list[Problem]
+) -> AnySection | None:
+    """The section with the values given, or None where pydantic finds something wrong with them."""
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        for detail in error.errors():
+            name = ".".join(str(piece) for piece in detail["loc"])
+            if detail["type"] == "extra_forbidden":
+                message = f"unknown {part} option{did_you_mean(name, list(kind.model_fields))}"
+            else:
+                allowed = detail["msg"].replace("Input should be", "must be")
+                message = f"{allowed} (got {detail['input']!r})"
+            problems.append(Problem(f"{part}.{name}", message))
+        return None
+    except TypeError:  # a key that is not text
+        problems.append(Problem(part, "every name must be text"))
+        return None
+
+
+def search_options(racing: str, sampler: str) -> dict[str, Option]:
+    """The options that the racing rule and the sampler bring with them."""
+    entries = (catalog.racing_rules().get(racing), catalog.samplers().get(sampler))
+    return {option.name: option for entry in entries if entry for option in entry.options}
