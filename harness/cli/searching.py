@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from harness.inference.embedding import Embedder
-    from harness.inference.index import Index
+    from harness.inference.vectors import Index
 
 MOST_PAIRS_SHOWN = 500  # on a page, which holds the pictures of both
 IndexOf = Annotated[

@@ -73,7 +73,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 def _parts(model: TrialModel) -> tuple[_Part, ...]:
     """One per network, but one only of those that share a frozen encoder."""
-    from harness.models.frozen import FrozenModel
+    from harness.models.frozen import FrozenModel  # loads torch
 
     found: dict[Any, _Part] = {}
     for place, fold in enumerate(model.folds):

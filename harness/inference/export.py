@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness import __version__
+from harness import __version__, training
 from harness.errors import CheckFailed, HarnessError, StoreError, UsageError
 from harness.files import telling_disk_trouble, write_file
 from harness.inference import export_onnx
@@ -86,11 +86,9 @@ def check_images(shape: tuple[int, int, int], count: int = NUM_IMAGES) -> np.nda
 
 def _in_fp32(model: TrialModel) -> TrialModel:
     """The same networks, computing on the CPU in full precision: what a file is compared with."""
-    from harness.training import Compute
-
     for fold in model.folds:
         fold.network.to("cpu")
-    return replace(model, compute=Compute("cpu", "fp32", channels_last=False, threads=1))
+    return replace(model, compute=training.Compute("cpu", "fp32", channels_last=False, threads=1))
 
 
 def _made(model: TrialModel, kind: Kind, document: dict[str, Any]) -> File:
@@ -112,7 +110,7 @@ def _made(model: TrialModel, kind: Kind, document: dict[str, Any]) -> File:
 def _program(model: TrialModel) -> Any:
     import torch
 
-    from harness.inference.portable import Portable
+    from harness.inference.portable import Portable  # loads torch
 
     example = torch.from_numpy(check_images(model.image_shape, 3))
     batch = {0: torch.export.Dim("batch", min=1)}
@@ -192,7 +190,7 @@ def _export_folder(
     expected: np.ndarray,
     tolerance: float,
 ) -> dict[str, Any]:
-    """What `packaging.py` describes, which `find_model` takes as a model's folder."""
+    """What `store/model_files.py` describes, which `find_model` takes as a model's folder."""
     if target.exists():
         raise UsageError(f"{target}: is there already")
     with telling_disk_trouble(target, 0), tempfile.TemporaryDirectory(dir=target.absolute().parent) as place:

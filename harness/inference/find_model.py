@@ -60,7 +60,8 @@ def find_model(store: Store, text: str, tracking_uri: str, *, ensemble: bool = F
     files; StoreError if MLflow cannot be reached.
     """
     if text.startswith(SCHEME):
-        found = _registered(text, tracking_uri)
+        with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+            found = _in_folder(download(tracking_uri, text, Path(folder)), named=text)
     elif _is_folder(store, text):
         found = _in_folder(Path(text))
     else:
@@ -77,11 +78,6 @@ def _is_folder(store: Store, text: str) -> bool:
     except (OSError, ValueError):  # a name that is too long, or holds a null byte
         return False
     return there and not (valid_name(text) and (store.study_folder(text) / "study.json").exists())
-
-
-def _registered(text: str, tracking_uri: str) -> Found:
-    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        return _in_folder(download(tracking_uri, text, Path(folder)), named=text)
 
 
 def _in_folder(folder: Path, *, named: str = "") -> Found:

@@ -21,7 +21,7 @@ class GradCam:
     """
 
     def __init__(self, model: TrialModel):
-        from harness.inference.portable import Portable
+        from harness.inference.portable import Portable  # loads torch
 
         self._model = model
         self._portable = Portable(model).eval().to(model.compute.device)

@@ -3,17 +3,15 @@
     HOME/similar/<model>-<folder>/index.json       which files, of what size and time, which vectors, by which models
     HOME/similar/<model>-<folder>/<sha256>.f32     their vectors: float32 (N, D), mapped when it is searched
 
-A search compares with all vectors: exact, and quick enough for some million images.
+`vectors.py` searches them.
 """
 
 import hashlib
 import logging
-import math
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,114 +23,13 @@ from harness.errors import DataError, RecordError, StoreError, UsageError
 from harness.files import read_json, write_file, write_json
 from harness.inference.embedding import Embedder
 from harness.inference.predict import decoded_batches
+from harness.inference.vectors import Index
 
 log = logging.getLogger(__name__)
 
 SCHEMA = 1
 DOCUMENT = "index.json"
 SAVE_SECONDS = 60.0  # a killed run loses at most so much work
-MOST_PAIRS = 10_000  # that are named; all are counted
-ROWS, COLUMNS = 1024, 8192  # of a block of scores, when all are compared with all
-
-
-@dataclass(frozen=True, eq=False)
-class Index:
-    """folder: of the images.   names: their paths in it, in the order of the vectors.
-
-    states: size and times of each file.   vectors: float32 (N, D), of length 1.
-    unreadable: files that are no images, by name: the state, and why.
-    models: where the models are from that made it; several may make the same vectors.
-    """
-
-    folder: Path
-    names: tuple[str, ...]
-    states: tuple[str, ...]
-    vectors: np.ndarray
-    unreadable: dict[str, tuple[str, str]]
-    models: tuple[str, ...] = ()
-
-    def path(self, number: int) -> str:
-        return os.path.join(self.folder, self.names[number])  # noqa: PTH118  a Path is slower
-
-    def nearest(self, query: np.ndarray, top: int, *, without: str | None = None) -> list[tuple[int, float]]:
-        """The most similar images and their scores, best first.   query: (D,).   without: a path not to be found."""
-        rough = self.vectors @ query
-        count = min(top + 1, len(rough))
-        found = np.argpartition(-rough, count - 1)[:count]
-        scores = cosines(self.vectors[found], np.broadcast_to(query, (count, len(query))))
-        order = np.lexsort((found, -scores))
-        skipped = None if without is None else os.path.realpath(without)
-        kept = [
-            (number, score)
-            for number, score in zip(found[order].tolist(), scores[order].tolist(), strict=True)
-            if skipped is None or os.path.realpath(self.path(number)) != skipped
-        ]
-        return kept[:top]
-
-    def pairs(self, threshold: float, *, most: int = MOST_PAIRS) -> tuple[int, list[tuple[int, int, float]]]:
-        """How many pairs are at least so similar, and the most similar of them, best first.
-
-        Every image is compared with every other, block by block, in float32: as much as `rounding` says below the
-        threshold counts as reaching it. The scores that are returned are computed once more, in float64.
-        """
-        threshold -= rounding(self.vectors.shape[1])
-        count, floor, best = 0, threshold, np.empty(0, dtype=_PAIR)
-        for top, left, scores in self._blocks_of_scores():
-            count += int(np.count_nonzero(scores >= threshold))
-            ones, twos = np.nonzero(scores >= floor)
-            found = np.empty(len(ones), dtype=_PAIR)
-            found["one"], found["two"], found["score"] = ones + top, twos + left, scores[ones, twos]
-            best = np.concatenate([best, found])
-            if len(best) > 2 * most:
-                best = _best(best, most)
-                floor = best["score"][-1]  # what is less can be among the best no more
-        named = _best(best, most)
-        for start in range(0, len(named), ROWS):
-            part = named[start : start + ROWS]
-            part["score"] = cosines(self.vectors[part["one"]], self.vectors[part["two"]])
-        return count, [(one, two, score) for one, two, score in _best(named, most).tolist()]
-
-    def _blocks_of_scores(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """The first row and column of each block, and its scores; -inf where a pair has been in a block before."""
-        vectors = np.asarray(self.vectors)
-        for top in range(0, len(vectors), ROWS):
-            for left in range(top, len(vectors), COLUMNS):
-                scores = vectors[top : top + ROWS] @ vectors[left : left + COLUMNS].T
-                if left < top + ROWS:
-                    rows, columns = scores.shape
-                    scores[np.tri(rows, columns, k=top - left, dtype=bool)] = -np.inf
-                yield top, left, scores
-
-
-_PAIR = np.dtype([("one", np.int64), ("two", np.int64), ("score", np.float64)])
-
-
-def cosines(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Of each row with the same row of the other: (n, D) and (n, D) to float64 (n,), at most 1; 0 for a row of zeros.
-
-    Equal rows have exactly 1 on every processor: sums of the same products in the same order, and the root of a
-    square. A product of float32 matrices has it or the number below, by the order in which its BLAS adds.
-    """
-    one, two = (np.ascontiguousarray(rows, dtype=np.float64) for rows in (one, two))
-    products, *squares = (
-        np.einsum("ij,ij->i", left, right) for left, right in ((one, two), (one, one), (two, two))
-    )
-    lengths = np.sqrt(squares[0] * squares[1])
-    found: np.ndarray = np.minimum(products / np.where(lengths > 0, lengths, 1), 1)
-    return found
-
-
-def rounding(size: int) -> float:
-    """By how much a float32 scalar product of two vectors of length 1 may be off, whatever the order of its sum.
-
-    The roundings of a sum of D terms grow with the root of D, as their signs differ (Higham and Mary 2019, A new
-    approach to probabilistic rounding error analysis); those of scaling the vectors to length 1 come on top.
-    """
-    return float(np.finfo(np.float32).eps) * (4 + math.sqrt(size))
-
-
-def _best(found: np.ndarray, most: int) -> np.ndarray:
-    return found[np.lexsort((found["two"], found["one"], -found["score"]))][:most]
 
 
 def update(home: Path, embedder: Embedder, folder: Path, *, model: str = "") -> Index:
@@ -147,9 +44,11 @@ def update(home: Path, embedder: Embedder, folder: Path, *, model: str = "") -> 
     folder = folder.resolve()
     place = _place(home, embedder, folder)
     before = _before(place)
-    if before is not None and _is_of(before, _states(folder), model):
-        log.info("%s: %s images indexed, none has changed", folder, f"{len(before.names):,}")
-        return before
+    if before is not None and (not model or model in before.models):
+        known = dict(zip(before.names, before.states, strict=True))
+        if known | {name: state for name, (state, _) in before.unreadable.items()} == _states(folder):
+            log.info("%s: %s images indexed, none has changed", folder, f"{len(before.names):,}")
+            return before
     lock = FileLock(place.with_suffix(".lock"))
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -171,7 +70,7 @@ def find(home: Path, embedder: Embedder) -> Index:
     if len(places) > 1:
         folders = ", ".join(printable(_plain(_read(path.parent)["folder"])) for path in places)
         raise UsageError(f"several folders are indexed ({folders}); say which: --index FOLDER")
-    index = _opened(places[0].parent, _read(places[0].parent))
+    index = _opened(places[0].parent)
     log.info("%s as it was when it was indexed; --index %s looks again", index.folder, index.folder)
     return index
 
@@ -187,13 +86,6 @@ def origins(place: Path) -> tuple[Path, tuple[str, ...]]:
 
 def _place(home: Path, embedder: Embedder, folder: Path) -> Path:
     return home / "similar" / f"{embedder.key[:16]}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
-
-
-def _is_of(index: Index, states: dict[str, str], model: str) -> bool:
-    """Whether an index is of these files, and by this model as well."""
-    known = dict(zip(index.names, index.states, strict=True))
-    known |= {name: state for name, (state, _) in index.unreadable.items()}
-    return known == states and (not model or model in index.models)
 
 
 def _updated(place: Path, embedder: Embedder, folder: Path, model: str, *, keep: bool) -> Index:
@@ -219,30 +111,20 @@ def _updated(place: Path, embedder: Embedder, folder: Path, model: str, *, keep:
             else:
                 rows[name] = found
         if rows and time.monotonic() - saved > SAVE_SECONDS:
-            keep = keep and _written(place, folder, states, rows, unreadable, models)
+            keep = keep and _write(place, folder, states, rows, unreadable, models)
             log.info("%s of %s images embedded", f"{len(rows):,}", f"{len(states):,}")
             saved = time.monotonic()
     if not rows:
         raise DataError(f"{folder}: no image in it that can be read")
     if before is None or todo or gone or len(before.unreadable) != len(unreadable) or models != known:
-        keep = keep and _written(place, folder, states, rows, unreadable, models)
+        keep = keep and _write(place, folder, states, rows, unreadable, models)
     said = f"{len(todo):,} looked at, {gone:,} gone, {len(unreadable):,} unreadable"
     log.info("%s: %s images indexed (%s)", folder, f"{len(rows):,}", said)
     if keep:
-        return _opened(place, _read(place))
+        return _opened(place)
     names = [name for name in states if name in rows]
     vectors = np.stack([rows[name] for name in names])
     return Index(folder, tuple(names), tuple(states[name] for name in names), vectors, unreadable, models)
-
-
-def _written(place: Path, *index: Any) -> bool:
-    """Keep the index as it is so far; whether the disk took it."""
-    try:
-        _write(place, *index)
-    except StoreError as error:
-        _say_not_kept(place, str(error))
-        return False
-    return True
 
 
 def _say_not_kept(place: Path, why: str) -> None:
@@ -284,7 +166,7 @@ def _before(place: Path) -> Index | None:
     if not (place / DOCUMENT).exists():
         return None
     try:
-        return _opened(place, _read(place))
+        return _opened(place)
     except RecordError as error:
         log.warning("%s; it is made anew", error)
         return None
@@ -297,8 +179,9 @@ def _read(place: Path) -> dict[str, Any]:
     return document
 
 
-def _opened(place: Path, document: dict[str, Any]) -> Index:
+def _opened(place: Path) -> Index:
     """Raises RecordError unless the vectors are those of the document."""
+    document = _read(place)
     path = place / f"{document['sha256']}.f32"
     shape = len(document["names"]), document["dimension"]
     try:
@@ -322,13 +205,15 @@ def _write(
     rows: dict[str, np.ndarray],
     unreadable: dict[str, tuple[str, str]],
     models: tuple[str, ...],
-) -> None:
-    """First the vectors under a name of their own, then the document that names them: one of both versions is whole."""
+) -> bool:
+    """Keep the index as it is so far; whether the disk took it.
+
+    First the vectors under a name of their own, then the document that names them: one of both versions is whole.
+    """
     names = [name for name in states if name in rows]
     vectors = np.stack([rows[name] for name in names])
     content = vectors.astype("<f4").tobytes()
     sha256 = hashlib.sha256(content).hexdigest()
-    write_file(place / f"{sha256}.f32", content)
     document = {
         "schema": SCHEMA,
         "folder": _stored(str(folder)),
@@ -339,10 +224,16 @@ def _write(
         "states": [states[name] for name in names],
         "unreadable": [[_stored(name), state, why] for name, (state, why) in sorted(unreadable.items())],
     }
-    write_json(place / DOCUMENT, document)
+    try:
+        write_file(place / f"{sha256}.f32", content)
+        write_json(place / DOCUMENT, document)
+    except StoreError as error:
+        _say_not_kept(place, str(error))
+        return False
     for path in place.glob("*.f32"):
         if path.stem != sha256:
             path.unlink(missing_ok=True)
+    return True
 
 
 def _stored(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import models, training
-from harness.errors import DataError, HarnessError, RecordError
+from harness.errors import DataError, RecordError
 from harness.scoring import softmax
 from harness.store.model_files import DOCUMENT, MEAN, SCHEMA, STD
 
@@ -85,7 +85,7 @@ class TrialModel:
 
 
 def load_trial_model(folder: Path) -> TrialModel:
-    """The model that `tracking/packaging.py` wrote. It computes as it was trained, or on the CPU if it must.
+    """The model that `store/model_files.py` wrote. It computes as it was trained, or on the CPU if it must.
 
     Raises RecordError for a file that is missing, damaged or newer than this harness.
     """
@@ -166,10 +166,5 @@ def _read_document(path: Path) -> dict[str, Any]:
 
 def usable_compute(recorded: dict[str, Any]) -> "Compute":
     """The recorded one where this machine has its device, else the CPU's fp32."""
-    options = training.ComputeOptions(
-        *(recorded[name] for name in ("device", "precision", "channels_last", "threads"))
-    )
-    try:
-        return training.resolve(options)
-    except HarnessError:
-        return training.Compute("cpu", "fp32", options.channels_last, options.threads)
+    names = ("device", "precision", "channels_last", "threads")  # the others are of the training alone
+    return training.on_this_machine(training.Compute(*(recorded[name] for name in names)))

@@ -15,7 +15,10 @@ class Portable(nn.Module):
 
     def __init__(self, model: TrialModel):
         super().__init__()
-        self.networks = nn.ModuleList(_whole(fold.network) for fold in model.folds)
+        self.networks = nn.ModuleList(
+            _WithEncoder(fold.network) if isinstance(fold.network, FrozenModel) else fold.network
+            for fold in model.folds
+        )
         mean = torch.tensor([fold.statistics.mean for fold in model.folds], dtype=torch.float64)
         std = torch.tensor([fold.statistics.std for fold in model.folds], dtype=torch.float64)
         self.scale: torch.Tensor
@@ -45,7 +48,3 @@ class _WithEncoder(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.model.head(self.model.inputs(self.encoder(images).float(), None))
         return logits
-
-
-def _whole(network: nn.Module) -> nn.Module:
-    return _WithEncoder(network) if isinstance(network, FrozenModel) else network

@@ -21,7 +21,7 @@ from harness.inference.model import TrialModel
 
 BATCH_PIXELS = 2**19  # of one channel: 512 images of 32×32
 CHUNK_IMAGES = (
-    64  # that a thread decodes in one go; handing over a single small file costs more than decoding it
+    64  # that a thread decodes in one go; to hand over a single small file costs more than to decode it
 )
 MAX_THREADS = 8
 
@@ -95,14 +95,12 @@ def _decoded(
 
 
 def _decode_all(files: list[Candidate], channels: int, size: int) -> list[Decoded]:
-    return [(file.path, _decode(file, channels, size)) for file in files]
-
-
-def _decode(file: Candidate, channels: int, size: int) -> np.ndarray | str:
-    """The pixels, or why there are none."""
-    if file.problem:
-        return file.problem
-    try:
-        return decode(read(file.path), image_size=size, channels=channels)
-    except UnreadableError as error:
-        return str(error)
+    found: list[Decoded] = []
+    for path, problem in files:
+        try:
+            if problem:
+                raise UnreadableError(problem)
+            found.append((path, decode(read(path), image_size=size, channels=channels)))
+        except UnreadableError as error:
+            found.append((path, str(error)))
+    return found

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -31,15 +31,17 @@ class Sorter:
         """
         folder = self.root / self.folders[label]
         if self.dry_run:
-            return self._plan(folder, path)
+            return _first_free(folder, path, self._plan)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{folder}: cannot be made: {error.strerror}") from None
         if self.how == "link":
-            return _linked(os.path.realpath(path), folder, path)
+            source = os.path.realpath(path)
+            os.stat(source)  # noqa: PTH116  a link to nothing would be made without a word
+            return _first_free(folder, path, lambda target: target.symlink_to(source))
         os.stat(path)  # noqa: PTH116  before its place is taken
-        target = _reserved(folder, path)
+        target = _first_free(folder, path, _reserve)
         try:
             _move(path, target) if self.how == "move" else shutil.copy2(path, target)
         except BaseException:
@@ -48,12 +50,10 @@ class Sorter:
             raise
         return target
 
-    def _plan(self, folder: Path, path: str) -> Path:
-        for target in _targets(folder, path):
-            if str(target) not in self._planned and not os.path.lexists(target):
-                self._planned.add(str(target))
-                return target
-        raise AssertionError("names do not end")
+    def _plan(self, target: Path) -> None:
+        if str(target) in self._planned or os.path.lexists(target):
+            raise FileExistsError
+        self._planned.add(str(target))
 
 
 def folder_names(labels: Sequence[str]) -> dict[str, str]:
@@ -76,37 +76,23 @@ def folder_names(labels: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _targets(folder: Path, path: str) -> Iterator[Path]:
-    """The file's own name in the folder, then the name with _2, _3, … added."""
+def _first_free(folder: Path, path: str, take: Callable[[Path], None]) -> Path:
+    """The file's own name in the folder, or with _2, _3, … added: the first that is taken without a FileExistsError."""
     name = Path(path).name
     stem, suffix = os.path.splitext(name)  # noqa: PTH122
-    yield folder / name
-    number = 1
+    target, number = folder / name, 1
     while True:
-        number += 1
-        yield folder / f"{stem}_{number}{suffix}"
-
-
-def _reserved(folder: Path, path: str) -> Path:
-    """A new empty file of the first name that is free, so that nobody else takes it."""
-    for target in _targets(folder, path):
         try:
-            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            take(target)
+            return target
         except FileExistsError:
-            continue
-        return target
-    raise AssertionError("names do not end")
+            number += 1
+            target = folder / f"{stem}_{number}{suffix}"
 
 
-def _linked(source: str, folder: Path, path: str) -> Path:
-    os.stat(source)  # noqa: PTH116  a link to nothing would be made without a word
-    for target in _targets(folder, path):
-        try:
-            target.symlink_to(source)
-        except FileExistsError:
-            continue
-        return target
-    raise AssertionError("names do not end")
+def _reserve(target: Path) -> None:
+    """An empty file, so that nobody else takes the name."""
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
 
 
 def _move(path: str, target: Path) -> None:

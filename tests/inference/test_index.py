@@ -9,9 +9,9 @@ import pytest
 
 from harness.errors import DataError, RecordError, UsageError
 from harness.files import read_json
-from harness.inference import index as indices
 from harness.inference.embedding import Embedder, unit
-from harness.inference.index import Index, find, update
+from harness.inference.index import find, update
+from harness.inference.vectors import Index, rounding
 from tests.inference.made_up_models import made, noise, save
 
 
@@ -69,8 +69,8 @@ def test_the_nearest_are_those_of_all_scores() -> None:
 
 @pytest.mark.parametrize("threshold", [-1.0, 0.25, 0.7, 1.0])
 def test_pairs_are_those_of_all_products(threshold: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indices, "ROWS", 7)
-    monkeypatch.setattr(indices, "COLUMNS", 30)
+    monkeypatch.setattr("harness.inference.vectors.ROWS", 7)
+    monkeypatch.setattr("harness.inference.vectors.COLUMNS", 30)
     index = exact_index(100)
     index.vectors[90] = index.vectors[3]
     count, found = index.pairs(threshold, most=5000)
@@ -97,7 +97,7 @@ def test_equal_vectors_are_pairs_whatever_the_rounding(size: int) -> None:
 def test_a_sum_in_the_worst_order_is_not_further_off_than_is_allowed_for(size: int) -> None:
     vectors = unit(np.random.default_rng(0).standard_normal((100, size)))
     one_by_one = np.cumsum(np.square(vectors), axis=1, dtype=np.float32)[:, -1]
-    assert np.abs(one_by_one - 1).max() < indices.rounding(size) < 2e-5
+    assert np.abs(one_by_one - 1).max() < rounding(size) < 2e-5
 
 
 def test_a_vector_of_zeros_is_like_nothing() -> None:
@@ -146,7 +146,7 @@ def test_a_killed_run_goes_on(
     tmp_path: Path, photos: Path, embedder: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.inference.predict.BATCH_PIXELS", 2 * 16 * 16)
-    monkeypatch.setattr(indices, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr("harness.inference.index.SAVE_SECONDS", -1.0)
     given = Embedder.__call__
 
     def dying(self: Embedder, pixels: np.ndarray) -> np.ndarray:

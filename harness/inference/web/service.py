@@ -10,9 +10,9 @@ from harness.data.image_files import printable
 from harness.errors import DataError
 from harness.inference.embedding import Embedder
 from harness.inference.gradcam import GradCam
-from harness.inference.index import Index
 from harness.inference.model import TrialModel
 from harness.inference.pictures import overlay, thumbnail
+from harness.inference.vectors import Index
 
 SCHEMA = 1
 MOST_SIMILAR = 12
