@@ -1,9 +1,9 @@
 """`compute: auto`: which precision, layout and threads train a study's network fastest on this machine, by measurement.
 
 Every candidate trains the default trial's network on a few images, in as many processes at once as it would have, in
-two rounds after one another. The rules' own choice stays unless another is faster in both rounds by five percent, or
-where the measurement takes too long: so what is chosen is never slower, as far as a few seconds tell. No candidate is
-less exact than the rules' choice, and where that is less exact than fp32, its first gradient must agree with fp32's.
+two rounds after one another. The rules' own choice stays unless another is faster by five percent in every round that
+there was time for: so what is chosen is never slower, as far as a few seconds tell. No candidate is less exact than the
+rules' choice, and where that is less exact than fp32, its first gradient must agree with fp32's.
 """
 
 import json
@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import models, training
 from harness.config import search_space
 from harness.config.study_file import Study
 from harness.data.images import Images
@@ -25,6 +26,7 @@ from harness.files import digest, read_json, write_json
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.processes import without_main, worker_context
+from harness.search.preflight import speeds_of
 
 if TYPE_CHECKING:
     from harness.training import Compute
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 VERSION = 2  # of the measurement; raised when it changes, so that it is made anew
 ROUNDS, SECONDS = 2, 0.8  # each candidate's rounds, and the time that its processes train together in one
-MOST_SECONDS = 30.0  # of the whole measurement; what is not measured in both rounds by then is not chosen
+MOST_SECONDS = 30.0  # of all; what was measured in fewer rounds than the rules' choice by then is not chosen
 MARGIN = 1.05
 LEAST_COSINE = 0.98  # between the first gradients in fp32 and in a lower precision
 BATCHES = {"cpu": 2, "mps": 2, "cuda": 16}  # of images, an epoch
@@ -70,8 +72,6 @@ def choose(study: Study, images: Images, kept: Path, home: Path, cluster: Cluste
 
 def resolved(options: Mapping[str, Any]) -> tuple["Compute", dict[str, str]]:
     """What this machine computes on by a study's `compute`, every "auto" decided; and this machine's fingerprint."""
-    from harness import training
-
     compute = training.resolve(training.ComputeOptions(**options))
     return compute, training.fingerprint(compute)
 
@@ -166,9 +166,6 @@ def _measure(
 
 def _rate(study: Study, kept: Path, compute: dict[str, Any]) -> float:
     """Images a second of one process, in the mean over the window, after an epoch to warm up."""
-    from harness import training
-    from harness.search.preflight import speeds_of
-
     images, params = Images.open(kept), search_space.defaults(study)
     batch_size = int(search_space.resolve(study, params)["train.batch_size"] or 1)
     num_images = BATCHES[compute["device"]] * batch_size
@@ -196,7 +193,6 @@ def first_gradient(study: Study, images: Images, compute: "Compute") -> Any:
     import numpy as np
     import torch
 
-    from harness import models, training
     from harness.training.pixels import autocast
 
     options = search_space.section(search_space.resolve(study, search_space.defaults(study)), "model")
@@ -229,8 +225,6 @@ def _key(study: Study, images: Images, machine: Mapping[str, str], num_processor
 
 
 def _read(path: Path) -> Choice | None:
-    from harness import training
-
     try:
         document = read_json(path)
     except (OSError, RecordError):

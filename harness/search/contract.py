@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import models
 from harness.config import catalog, search_space
 from harness.config.study_file import Study
 from harness.data.images import Images
@@ -43,8 +44,6 @@ def _problem(name: str, options: Any, images: Images) -> str:
     """Why the network cannot be trained, or ""."""
     import torch
     from torch.nn import functional
-
-    from harness import models
 
     few = images.take(np.arange(min(NUM_IMAGES, len(images))))
     count, channels, height, _ = few.pixels.shape

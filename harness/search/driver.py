@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.config import search_space
 from harness.config.study_file import Study
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RecordError
 from harness.folds.executor import Executor
 from harness.folds.fold import FoldTask
 from harness.folds.tasks import RUNG
@@ -66,7 +66,7 @@ Event = TrialBegan | FoldBegan | EpochEnded | FoldEnded | TrialEnded
 class Driver:
     """Runs one study. `trials` grows as they end; it starts with those an earlier run has finished.
 
-    make_task: the task of (a trial's values, a fold).   deadline: on the monotonic clock; no trial starts after it.
+    make_task: the task of a trial's step.   deadline: on the monotonic clock; no trial starts after it.
     """
 
     study: Study
@@ -102,6 +102,15 @@ class Driver:
     @property
     def best(self) -> TrialRecord | None:
         return best_of(self.trials, self.study.direction)
+
+    def score(self, record: FoldRecord) -> float:
+        """By the study's objective. Raises RecordError for a fold that was scored before there was that metric."""
+        if self.study.objective not in record.metrics:
+            raise RecordError(
+                f"{record.folder}: scored before there was the metric {self.study.objective}; delete this folder and "
+                "run the same command again, which trains the fold again"
+            )
+        return record.metrics[self.study.objective]
 
     def _require_successes(self) -> None:
         """Raise HarnessError where most trials fail: more of them would be a night lost."""
@@ -144,7 +153,7 @@ class Driver:
                 # Also of an earlier batch: trained ahead, and then not needed.
                 heat.results[task.key()] = report
                 if isinstance(report, FoldRecord):
-                    yield FoldEnded(*place, report.metrics[self.study.objective], report)
+                    yield FoldEnded(*place, self.score(report), report)
                 yield from heat.settle()
             if self._is_over(heat):
                 return
@@ -203,7 +212,8 @@ class _Heat:
         order = [(current, step) for step in ahead[:1]]
         order += [(number, self.steps[0]) for number in later]
         order += [(current, step) for step in ahead]
-        order += [(number, step) for number in later for step in self.steps if self._may_go_on(number)]
+        in_the_race = [n for n in later if self._decide(self.driver.trials[n]).state == "running"]
+        order += [(number, step) for number in in_the_race for step in self.steps]
         for place in order:
             key = self.keys[place]
             if key not in self.results and key not in self.driver.scheduler.under_way:
@@ -232,17 +242,14 @@ class _Heat:
                 )
                 return self._summary(failed, records)
             if step == RUNG:
-                trial = replace(trial, rung=result.key, rung_score=self._score(result))
+                trial = replace(trial, rung=result.key, rung_score=self.driver.score(result))
             else:
                 records.append(result)
-            reason = self._stops(trial, [self._score(record) for record in records])
+            reason = self._stops(trial, [self.driver.score(record) for record in records])
             if reason:
                 return self._summary(replace(trial, state="stopped", reason=reason), records)
         done = len(records) == self.num_folds
         return self._summary(replace(trial, state="complete" if done else "running"), records)
-
-    def _score(self, record: FoldRecord) -> float:
-        return record.metrics[self.driver.study.objective]
 
     def _stops(self, trial: TrialRecord, scores: Sequence[float]) -> str:
         """Why the trial should stop, judged by the trials before it alone."""
@@ -264,12 +271,8 @@ class _Heat:
     def _signed(self, scores: Sequence[float]) -> list[float]:
         return [self.sign * score for score in scores]
 
-    def _may_go_on(self, number: int) -> bool:
-        """Whether what is known now leaves a trial in the race whose turn has not come yet."""
-        return self._decide(self.driver.trials[number]).state == "running"
-
     def _summary(self, trial: TrialRecord, records: list[FoldRecord]) -> TrialRecord:
-        error, scores = None, [self._score(record) for record in records]
+        error, scores = None, [self.driver.score(record) for record in records]
         if len(scores) > 1:
             error = corrected_standard_error(scores, test_fraction=1 / (self.num_folds - 1))
         return replace(

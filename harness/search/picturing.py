@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import training
 from harness.config import search_space
 from harness.config.study_file import Study
 from harness.data.images import Images
@@ -18,7 +19,7 @@ MEASURED_IMAGES = 1000
 
 def draw_pictures(study: Study, images: Images, path: Path) -> None:
     """Write the picture as a PNG file. Raises UsageError where it cannot be written."""
-    from harness import plots, training
+    from harness import plots  # loads matplotlib
 
     values = search_space.resolve(study, search_space.defaults(study))
     options = training.options_from(search_space.section(values, "train")).augment
@@ -49,8 +50,7 @@ class _Seen:
     """A handful of images, of as many classes as possible, on their way into a network."""
 
     def __init__(self, images: Images):
-        from harness.training.compute import Compute
-        from harness.training.pixels import Pixels, measure
+        from harness.training.pixels import Pixels, measure  # loads torch
 
         turns = np.empty(len(images), np.int64)  # 0 for the first image of each class, 1 for the second, …
         for label in range(len(images.classes)):
@@ -58,7 +58,7 @@ class _Seen:
         self.few = images.take(np.lexsort((images.labels, turns))[:NUM_IMAGES])
         step = -(-len(images) // MEASURED_IMAGES)
         self.statistics = measure(images.pixels, np.arange(0, len(images), step))
-        self.pixels = Pixels(self.few.pixels, self.statistics, Compute("cpu", "fp32", False, 1))
+        self.pixels = Pixels(self.few.pixels, self.statistics, training.Compute("cpu", "fp32", False, 1))
 
     def stored(self) -> np.ndarray:
         return _coloured(self.few.pixels / 255)
@@ -71,9 +71,8 @@ class _Seen:
 
         indices, (_, _, height, width) = np.arange(len(self.few)), self.few.pixels.shape
         draws = draw(options, indices, height, width, seed=0, epoch=epoch)
-        bounds = sorted(
-            {0, len(indices) // 2, len(indices)}
-        )  # two batches, since each is mixed in its own way
+        # Two batches, since each is mixed in its own way.
+        bounds = sorted({0, len(indices) // 2, len(indices)})
         labels = torch.from_numpy(self.few.labels)
         mix = mixer(options, len(self.few.classes))
         with torch.random.fork_rng(devices=[]):

@@ -13,9 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness import models, training
 from harness.config import search_space
 from harness.config.settings import Choice, Range, Setting
 from harness.config.study_file import Study, load_study_file
+from harness.data import load_training
+from harness.data.class_counts import count_classes
 from harness.data.images import Images
 from harness.errors import HarnessError
 from harness.records import Scalar, Values
@@ -31,10 +34,11 @@ def model_sizes(
     study: Study, *, in_channels: int, image_size: int, classes: Sequence[str]
 ) -> list[tuple[int, Values]]:
     """(parameters, model options) of the smallest and the largest model at the corners of the space."""
-    from harness import models
-
+    names = list(study.model)
+    columns = [_ends(study.model[name]) for name in names]
+    corners = [dict(zip(names, row, strict=True)) for row in itertools.product(*columns)]
     found = []
-    for options in _corners(study):
+    for options in [*corners[:: -(-len(corners) // MOST_CORNERS)], corners[-1]]:
         arguments = {key: value for key, value in options.items() if key != "name"}
         try:
             model = models.build(str(options["name"]), in_channels, image_size, classes, arguments)
@@ -64,8 +68,6 @@ def speeds_of(
     """Images/s of short epochs of one trial's model, for as long as they are asked for."""
     import numpy as np
     import torch
-
-    from harness import models, training
 
     values = {**search_space.resolve(study, params), "train.epochs": FOR_EVER, "train.patience": None}
     values |= {"train.lr": LEAST_LR, "train.rest_lr": None}  # as fast as any, and it cannot diverge
@@ -97,10 +99,6 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     With `measure` also the images/s of trial 0 and of the largest model. images: where to draw what the training
     sees, or None.
     """
-    from harness import training
-    from harness.data import load_training
-    from harness.data.class_counts import count_classes
-
     study = load_study_file(request["study"], request["overrides"])
     images = load_training(study.data)
     if request["images"]:
@@ -124,15 +122,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     return reply
 
 
-def _corners(study: Study) -> Sequence[Values]:
-    """The model's options at the ends of every range and of numbers to choose from, and at every other choice."""
-    names = list(study.model)
-    columns = [_ends(study.model[name]) for name in names]
-    corners = [dict(zip(names, row, strict=True)) for row in itertools.product(*columns)]
-    return [*corners[:: -(-len(corners) // MOST_CORNERS)], corners[-1]]
-
-
 def _ends(setting: Setting) -> tuple[Scalar, ...]:
+    """Both ends of a range and of numbers to choose from; of other choices, all."""
     if isinstance(setting, Range):
         kind = int if setting.kind == "int" else float
         return tuple(dict.fromkeys((kind(setting.low), kind(setting.high))))

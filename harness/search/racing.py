@@ -82,9 +82,8 @@ class Paired(Rule):
     confidence: Annotated[float, Between(0.5, 0.9999), Younger()] = 0.95
 
     def least_trials(self, num_folds: int) -> int:
-        return 2 + -(
-            -LEAST_FREEDOM // (num_folds - 1)
-        )  # the first trial, those of the variance, and one to stop
+        # The first trial, those of the variance, and one to stop.
+        return 2 + -(-LEAST_FREEDOM // (num_folds - 1))
 
     def stops(self, scores: Sequence[float], field: Field) -> str:
         variance, freedom = _paired_variance([*field.earlier, scores], field.incumbent)
@@ -103,6 +102,7 @@ class Paired(Rule):
 class Median(Rule):
     """Stop when the mean so far is below the median of the earlier trials' means over the same folds.
 
+    It keeps still until a trial has all its folds.
     warm_up: trials that it must know.
     Source: Golovin et al. 2017, Google Vizier, section 3.2.2; Optuna's MedianPruner keeps still for five trials, too.
     """
