@@ -14,23 +14,9 @@ if TYPE_CHECKING:
 
 DECODER = 1  # raised when the same bytes would become other pixels: decoded copies are then made anew
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-SUFFIXES = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".bmp",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-    )
-)
+SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"
+))  # fmt: skip
 MAX_PIXELS = 2**26  # of one image, before it is made smaller: 67 megapixels, 0.2 GB as RGB
 STRIP_HEIGHT = 64
 ORIENTATION = 0x0112  # the EXIF tag
@@ -101,7 +87,11 @@ def _in_mode(image: "Image.Image", mode: str) -> "Image.Image":
     if image.mode == "F":
         raise UnreadableError("floating-point pixels have no fixed range")
     if image.mode == "I" or image.mode.startswith("I;16"):
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert(mode)
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65_535:
+            raise UnreadableError(f"pixel values {values.min()}..{values.max()} are not 16-bit grey")
+        rounded = (values.astype(np.uint32) * 255 + 32_767) // 65_535
+        return Image.fromarray(rounded.astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
         return _on_white(image, mode)
     return image if image.mode == mode else image.convert(mode)
@@ -117,10 +107,3 @@ def _on_white(image: "Image.Image", mode: str) -> "Image.Image":
         white = Image.new("RGBA", strip.size, "white")
         result.paste(Image.alpha_composite(white, strip).convert(mode), (0, top))
     return result
-
-
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """16-bit grey 0..65535 as 0..255, rounded."""
-    if values.min() < 0 or values.max() > 65_535:
-        raise UnreadableError(f"pixel values {values.min()}..{values.max()} are not 16-bit grey")
-    return ((values.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)

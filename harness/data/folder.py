@@ -3,7 +3,6 @@
 Source: yours
 """
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -11,8 +10,8 @@ import os
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,7 +23,7 @@ from harness.data import grouping, near_duplicates
 from harness.data.cache import cached, opened
 from harness.data.decoding import DECODER, UnreadableError, decode
 from harness.data.holdout import group_keys, test_part
-from harness.data.image_files import ImageFile, Listing, list_images
+from harness.data.image_files import ImageFile, Listing, list_images, read
 from harness.data.images import CHUNK_BYTES, Chunk, Images, read_notes, write
 from harness.errors import DataError, StoreError
 from harness.files import write_file
@@ -33,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 TELL_EVERY = 10_000
 MAX_THREADS = 8  # they pay for photographs; small files hold Python's lock
-MAX_FILE_BYTES = 2**28
 NUM_NAMED = 5  # unreadable files that a message names
 COMPARED = 32  # pixels, whatever the image size of the study: so that the test part is the same for all
 
@@ -54,7 +52,7 @@ def load(
     unreadable: what becomes of files that are no whole image.   test_fraction: where there is no test folder.
     groups: how images of one object are known (see grouping.py), which are then never split between the test
     part and the training part, or between folds. Groups that have an equal file are one.
-    Duplicates are never split between the test part and the training part either (see duplicates.py).
+    Duplicates are never split between the test part and the training part either (see near_duplicates.py).
     A decoded copy is kept below `home`, named by the content of all files; their names, sizes and times tell
     whether they are still the same. Raises DataError for an unusable folder.
     """
@@ -67,7 +65,8 @@ def load(
     seen = cache / "seen" / listing.fingerprint(str(Path(root).absolute()), recipe, json.dumps(named))
     images = _remembered(seen, cache)
     if images is None:
-        digests = _hash_files(listing)
+        logger.info("reading %d image files", len(listing.files))
+        digests = [_hash_file(file) for file in listing.files]  # threads made it slower
         keys = [digest or file.name.encode() for digest, file in zip(digests, listing.files, strict=True)]
         together = grouping.merged(named, keys) if named else []
         chosen = np.arange(len(listing.files))
@@ -84,7 +83,8 @@ def load(
         name = f"folder-{reader.key(recipe)}"
         images = cached(cache / name, reader.write, lock=f"{name}.lock")
         if all(digests):  # a file that could not be read at all is tried again next time
-            _remember(seen, name)
+            with suppress(OSError, StoreError):  # without it, the next start reads the files again
+                write_file(seen, name.encode("ascii"))
     assert images.path is not None
     for note in read_notes(images.path):
         logger.warning("%s: %s", root, note)
@@ -118,13 +118,17 @@ class _Reader:
 
     def _chunks(self) -> Iterator[Chunk]:
         unreadable: list[str] = []
+        numbers = np.unique(self.groups, return_inverse=True)[1].astype(np.int64)  # of every file's group
         size = max(1, min(256, CHUNK_BYTES // (self.channels * self.image_size**2)))
         with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
             for start in range(0, len(self.chosen), size):
                 good, bad = self.decode_all(pool, self.chosen[start : start + size])
                 unreadable += bad
                 if good:
-                    yield self._chunk(good)
+                    files = [self.listing.files[index] for index in good]
+                    labels = np.array([file.label for file in files], dtype=np.int64)
+                    groups = numbers[list(good)] if self.groups else None
+                    yield Chunk(np.stack(list(good.values())), labels, [file.name for file in files], groups)
                 if (start + size) // TELL_EVERY > start // TELL_EVERY and start + size < len(self.chosen):
                     logger.info("%s: %d of %d images decoded", self.root, start + size, len(self.chosen))
         self._judge(unreadable)
@@ -142,17 +146,6 @@ class _Reader:
             else:
                 good[index] = result
         return good, bad
-
-    def _chunk(self, images: dict[int, np.ndarray]) -> Chunk:
-        files = [self.listing.files[index] for index in images]
-        labels = np.array([file.label for file in files], dtype=np.int64)
-        groups = self._group_numbers[list(images)] if self.groups else None
-        return Chunk(np.stack(list(images.values())), labels, [file.name for file in files], groups)
-
-    @cached_property
-    def _group_numbers(self) -> np.ndarray:
-        """Of every file, int64."""
-        return np.unique(self.groups, return_inverse=True)[1].astype(np.int64)
 
     def _decode(self, index: int) -> np.ndarray | str:
         """The pixels of one file, or why it is unreadable."""
@@ -246,18 +239,8 @@ def _remembered(seen: Path, cache: Path) -> Images | None:
         return None
 
 
-def _remember(seen: Path, name: str) -> None:
-    with contextlib.suppress(OSError, StoreError):  # without it, the next start reads the files again
-        write_file(seen, name.encode("ascii"))
-
-
-def _hash_files(listing: Listing) -> list[bytes]:
-    """SHA-256 of each file's bytes, b"" where there is no reading it. (Threads made it slower.)"""
-    logger.info("reading %d image files", len(listing.files))
-    return [_hash_file(file) for file in listing.files]
-
-
 def _hash_file(file: ImageFile) -> bytes:
+    """SHA-256 of a file's bytes, b"" where there is no reading it."""
     try:
         return hashlib.sha256(_read(file)).digest()
     except UnreadableError:
@@ -267,10 +250,4 @@ def _hash_file(file: ImageFile) -> bytes:
 def _read(file: ImageFile) -> bytes:
     if file.problem:
         raise UnreadableError(file.problem)
-    try:
-        with open(file.path, "rb") as opened_file:  # noqa: PTH123  a Path costs more than the reading
-            if os.fstat(opened_file.fileno()).st_size > MAX_FILE_BYTES:
-                raise UnreadableError(f"larger than {MAX_FILE_BYTES:,} bytes")
-            return opened_file.read()
-    except OSError as error:
-        raise UnreadableError(error.strerror or str(error)) from None
+    return read(file.path)

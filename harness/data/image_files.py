@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 MAX_DEPTH = 50
 MAX_VISITS = 100
+MAX_FILE_BYTES = 2**28
 VALIDATION = ("val", "valid", "validation", "dev")
 
 
@@ -212,9 +213,6 @@ def printable(name: str) -> str:
         char.encode("unicode_escape").decode() if unicodedata.category(char) in hidden else char
         for char in composed
     )
-
-
-MAX_FILE_BYTES = 2**28
 
 
 class Candidate(NamedTuple):

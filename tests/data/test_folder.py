@@ -230,7 +230,9 @@ def test_an_unreadable_file_is_the_duplicate_of_none(root: Path) -> None:
         (root / name / "text.jpg").write_text(f"no image {name}")
         save(root / name / "black.png", np.zeros((8, 8, 3), np.uint8))
     listing = list_images(root, "train")
-    found = folder_module._duplicates(listing, folder_module._hash_files(listing), root.parent, "")
+    found = folder_module._duplicates(
+        listing, [folder_module._hash_file(file) for file in listing.files], root.parent, ""
+    )
     assert [{listing.files[index].name for index in pair} for pair in found.pairs] == [
         {"a/black.png", "b/black.png"}
     ]
