@@ -15,7 +15,7 @@ __all__ = ["__version__", "load_study", "tune"]
 
 def __getattr__(name: str) -> Any:
     if name in ("load_study", "tune"):
-        from harness import api
+        from harness import api  # which imports all of it
 
         return getattr(api, name)
     raise AttributeError(f"module 'harness' has no attribute {name!r}")

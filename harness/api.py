@@ -9,11 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import documents
+from harness import documents, tuning
 from harness.analysis.leaderboard import status
 from harness.config.settings import expanded
 from harness.config.study_file import load_study_file, parse_study_file
+from harness.errors import UsageError
 from harness.records import FoldRecord, StudyRecord, TrialRecord, to_json
+from harness.search.driver import TrialEnded
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 
@@ -156,9 +158,6 @@ def tune(
     progress: True for a line per trial on stderr, False for none, or a function that is given every event.
     Raises StudyError for a study that cannot be run, with all its problems.
     """
-    from harness import tuning
-    from harness.errors import UsageError
-
     if isinstance(study, Mapping):
         if name is None:
             raise UsageError('a study given as a map needs a name: tune({...}, name="depth")')
@@ -175,8 +174,6 @@ def tune(
 
 
 def _print_trial(event: object) -> None:
-    from harness.search.driver import TrialEnded
-
     if isinstance(event, TrialEnded):
         trial = event.trial
         score = "" if trial.mean is None else f" {trial.mean:.4f}"

@@ -49,14 +49,8 @@ ABOUT_A_NAME = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 OF_THE_PLACE = tuple({*KINDS} - {*ABOUT_A_NAME, errno.ENOMEM, errno.EIO})
 # These say nothing about the file that was to be read: it is not damaged, and nothing may be done in its place.
 NOT_THE_FILE = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOMEM,
-    errno.ESTALE,
-    errno.ENOLCK,
-)
+    errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ENOLCK
+)  # fmt: skip
 
 
 @contextmanager

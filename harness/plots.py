@@ -23,6 +23,7 @@ BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#999999", "#222222"
 BLUES = LinearSegmentedColormap.from_list("blues", ["#FFFFFF", "#9ECAE6", BLUE, "#08306B"])
 DPI = 110
 CELL = 96  # pixels of the page for the larger side of an image in a row of images, at most
+MOST_LETTERS = 24  # of a class's name
 MOST_NUMBERS = 30  # classes; beyond, the cells of a confusion matrix are too small for numbers
 
 
@@ -30,7 +31,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     """Counts of images, (classes, classes): rows are true, columns predicted; the shade is a row's share."""
     num_classes = len(classes)
     side = float(np.clip(0.55 * num_classes, 3.2, 12))
-    names = [_shortened(name) for name in classes]
+    names = [name if len(name) <= MOST_LETTERS else name[: MOST_LETTERS - 1] + "…" for name in classes]
     size = 9 if num_classes <= MOST_NUMBERS else max(3.0, 9 * MOST_NUMBERS / num_classes)
     names_width = 0.0088 * size * max(map(len, names))
     left, bottom = 0.55 + names_width, 0.6 + 0.75 * names_width
@@ -39,7 +40,13 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     image = axes.imshow(shares, cmap=BLUES, vmin=0, vmax=1)
     if num_classes <= MOST_NUMBERS:
-        _write_counts(axes, matrix, shares)
+        number_size = 9 if matrix.max() < 10_000 and num_classes <= 15 else 6
+        for (row, column), count in np.ndenumerate(matrix):
+            if count:
+                colour = "white" if shares[row, column] > 0.5 else INK
+                axes.text(
+                    column, row, f"{count}", ha="center", va="center", fontsize=number_size, color=colour
+                )
     axes.set_xticks(range(num_classes), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=size)
     axes.set_yticks(range(num_classes), names, fontsize=size)
     for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
@@ -224,14 +231,6 @@ def _sheet(rows: Sequence[np.ndarray], *, gap: int) -> np.ndarray:
     return np.concatenate([np.concatenate(list(row), axis=1) for row in padded])
 
 
-def _write_counts(axes: Axes, matrix: np.ndarray, shares: np.ndarray) -> None:
-    size = 9 if matrix.max() < 10_000 and len(matrix) <= 15 else 6
-    for (row, column), count in np.ndenumerate(matrix):
-        if count:
-            colour = "white" if shares[row, column] > 0.5 else INK
-            axes.text(column, row, f"{count}", ha="center", va="center", fontsize=size, color=colour)
-
-
 def _curve(axes: Axes, folds: list[list[float]], colour: str, style: str, label: str) -> None:
     """Mean and range over the folds that got as far; folds that stopped early end early."""
     length = max(len(fold) for fold in folds)
@@ -249,7 +248,3 @@ def _tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#DDDDDD", lw=0.8)
     axes.set_axisbelow(True)
-
-
-def _shortened(name: str, most: int = 24) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"

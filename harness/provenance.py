@@ -24,12 +24,17 @@ def collect(folder: Path | None = None) -> dict[str, Any]:
 
     folder: whose repository is asked, by default the current one; outside of any, that of harness's code.
     """
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name, as in some containers
+        user = "unknown"
+    packages = {str(package.metadata["Name"]): package.version for package in distributions()}
     return {
         **git_state(folder or Path.cwd()),
         "python": platform.python_version(),
-        "packages": _packages(),
+        "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
         "hardware": _hardware(),
-        "user": _user(),
+        "user": user,
     }
 
 
@@ -59,12 +64,6 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.decode(errors="replace")
 
 
-def _packages() -> dict[str, str]:
-    """Versions of everything installed, by name."""
-    found = {str(package.metadata["Name"]): package.version for package in distributions()}
-    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
-
-
 def _hardware() -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     found = {"system": platform.platform(), "machine": platform.machine(), "cores": cores}
@@ -73,10 +72,3 @@ def _hardware() -> dict[str, Any]:
     if "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
         found["gpu"] = sys.modules["torch"].cuda.get_device_name()
     return found
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a user id without a name, as in some containers
-        return "unknown"
