@@ -31,12 +31,7 @@ def make_folds(
 
 
 def inner_split(
-    labels: np.ndarray,
-    indices: np.ndarray,
-    *,
-    fraction: float,
-    seed: int,
-    groups: np.ndarray | None = None,
+    labels: np.ndarray, indices: np.ndarray, *, fraction: float, seed: int, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Part a fold's training images again: (train, inner), disjoint, sorted, int64.
 

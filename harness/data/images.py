@@ -238,11 +238,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
 
 
 def _finished(
-    digest: Any,
-    shape: Sequence[int],
-    labels: np.ndarray,
-    classes: Sequence[str],
-    groups: np.ndarray | None,
+    digest: Any, shape: Sequence[int], labels: np.ndarray, classes: Sequence[str], groups: np.ndarray | None
 ) -> str:
     """The content hash, given a digest that has taken the pixels."""
     digest.update(labels.astype("<i8").tobytes())

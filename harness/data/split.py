@@ -57,13 +57,7 @@ class Manifest:
 
     @classmethod
     def make(
-        cls,
-        images: LabelledImages,
-        fold_of: np.ndarray,
-        groups: np.ndarray,
-        *,
-        num_folds: int,
-        seed: int,
+        cls, images: LabelledImages, fold_of: np.ndarray, groups: np.ndarray, *, num_folds: int, seed: int
     ) -> "Manifest":
         """The manifest of folds that were drawn for these images. Raises CheckFailed if they are none."""
         manifest = cls(

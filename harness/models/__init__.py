@@ -27,11 +27,7 @@ if TYPE_CHECKING:
 
 
 def build(
-    name: str,
-    in_channels: int,
-    image_size: int,
-    classes: int | Sequence[str],
-    options: Mapping[str, Scalar],
+    name: str, in_channels: int, image_size: int, classes: int | Sequence[str], options: Mapping[str, Scalar]
 ) -> "nn.Module":
     """The network of `models/NAME.py` for square images, from (N, C, H, W) floats to (N, classes) logits.
 

@@ -64,9 +64,7 @@ def build(
 
     weights = f"{published.architecture}.{published.tag}" if pretrained else f"{architecture} random"
     source = Source(
-        key=f"timm {weights} {in_channels}x{size}x{size}",
-        make=make,
-        weights=trained if pretrained else None,
+        key=f"timm {weights} {in_channels}x{size}x{size}", make=make, weights=trained if pretrained else None
     )
     return transfer.model(source, num_classes, tune=tune, backbone_lr=backbone_lr, dropout=dropout)
 

@@ -201,11 +201,7 @@ def _best_device() -> Literal["cpu", "cuda", "mps"]:
 
 
 def _devices() -> dict[str, bool]:
-    return {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
+    return {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 
 
 def _require(device: str) -> None:

@@ -182,12 +182,7 @@ class _Training:
         indices = epoch_order(self.options.balance, self.data.labels, self.train, seed=self.seed, epoch=epoch)
         labels = torch.from_numpy(self.data.labels[indices]).to(device)
         draws = draw(
-            self.options.augment,
-            indices,
-            self.images.height,
-            self.images.width,
-            seed=self.seed,
-            epoch=epoch,
+            self.options.augment, indices, self.images.height, self.images.width, seed=self.seed, epoch=epoch
         )
         mix = mixer(self.options.augment, self.data.num_classes)
         losses = torch.zeros(self.num_steps, device=device)

@@ -122,12 +122,7 @@ class KernelMuon(torch.optim.Muon):
         self.kernels = [kernel for group in groups for kernel in group["params"]]
         matrices = iter([nn.Parameter(_as_matrix(kernel.detach())) for kernel in self.kernels])
         of_matrices = [{**group, "params": [next(matrices) for _ in group["params"]]} for group in groups]
-        super().__init__(
-            of_matrices,
-            lr=options.lr,
-            momentum=options.momentum,
-            nesterov=options.nesterov,
-        )
+        super().__init__(of_matrices, lr=options.lr, momentum=options.momentum, nesterov=options.nesterov)
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         matrices = [matrix for group in self.param_groups for matrix in group["params"]]
