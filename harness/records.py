@@ -4,7 +4,7 @@ They are the truth; MLflow's runs and Optuna's trials are views made from them. 
 `store/store.py`'s job.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -121,36 +121,45 @@ class StudyRecord:
 
     @property
     def sign(self) -> int:
-        """1 where a higher score is better, -1 where a lower one is: `sign * score` is better when higher."""
-        return 1 if self.direction == "maximize" else -1
-
-    @property
-    def test_fraction(self) -> float:
-        """Held-out images of a fold per training image, which corrected errors of a mean over folds need."""
-        return 1 / (self.num_folds - 1)
+        """That of its objective."""
+        return sign_of(self.direction)
 
 
-def best_of(trials: Sequence[TrialRecord], direction: str) -> TrialRecord | None:
-    """The trial with the best mean among those that have all their folds; the earliest of equals."""
-    complete = [trial for trial in trials if trial.state == "complete" and trial.mean is not None]
-    sign = 1 if direction == "maximize" else -1
-    return max(complete, key=lambda trial: (sign * (trial.mean or 0.0), -trial.number), default=None)
+def sign_of(direction: str) -> int:
+    """1 where a higher score is better, -1 where a lower one is: `sign * score` is better when higher."""
+    return 1 if direction == "maximize" else -1
+
+
+def ranked(trials: Iterable[TrialRecord], direction: str) -> list[TrialRecord]:
+    """The trials that have all their folds by their mean, best first, the earlier of equals first."""
+    return sorted(filter(_is_complete, trials), key=_rank(direction))
+
+
+def best_of(trials: Iterable[TrialRecord], direction: str) -> TrialRecord | None:
+    """The first of `ranked`; None where no trial has all its folds."""
+    return min(filter(_is_complete, trials), key=_rank(direction), default=None)
 
 
 def best_so_far(trials: Sequence[TrialRecord], direction: str) -> tuple[list[int], list[float]]:
     """Numbers of the trials that were better than all complete ones before them, and their scores."""
-    sign = 1 if direction == "maximize" else -1
+    sign = sign_of(direction)
     numbers: list[int] = []
     bests: list[float] = []
     for trial in trials:
-        if (
-            trial.state == "complete"
-            and trial.mean is not None
-            and (not bests or sign * trial.mean > sign * bests[-1])
-        ):
+        mean = trial.mean if trial.state == "complete" else None
+        if mean is not None and (not bests or sign * mean > sign * bests[-1]):
             numbers.append(trial.number)
-            bests.append(trial.mean)
+            bests.append(mean)
     return numbers, bests
+
+
+def _is_complete(trial: TrialRecord) -> bool:
+    return trial.state == "complete" and trial.mean is not None
+
+
+def _rank(direction: str) -> Callable[[TrialRecord], tuple[float, int]]:
+    sign = sign_of(direction)
+    return lambda trial: (-sign * (trial.mean or 0.0), trial.number)
 
 
 def mixed_fingerprints(folds: Iterable[FoldRecord]) -> dict[str, tuple[str, ...]]:

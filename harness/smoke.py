@@ -113,7 +113,7 @@ def _mlflow(home: Path) -> str:
 
 def _reproduce(home: Path) -> str:
     verdict: dict[str, Any] = {}
-    for step in reproduce(Store(home), STUDY):
+    for step in reproduce(_study(home)):
         if isinstance(step, dict):
             verdict = step
     return _require(verdict["verdict"] == "BITWISE", verdict["verdict"])

@@ -17,16 +17,10 @@ from harness.folds.mending import mend
 from harness.folds.processes import begin_imports
 from harness.folds.tasks import make_tasks
 from harness.prepare import prepare
-from harness.records import (
-    FoldRecord,
-    StudyRecord,
-    TrialRecord,
-    best_of,
-    mixed_fingerprints,
-    mixed_words,
-)
+from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_fingerprints, mixed_words
 from harness.search.driver import Driver, Event, FoldEnded, TrialEnded
 from harness.search.profiling import Profiling
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store, valid_name
 from harness.store.study_lock import driving_alone
 from harness.tracking.deliver import Recorder, default_storage_url, default_tracking_uri, with_driver
@@ -108,12 +102,13 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         mend(store, record, workplace, cluster)
         if settings.retry_failed:
             store.reopen_failed(name)
+        begun = LoadedStudy(store, record, tuple(store.read_trials(name)), is_driven=True)
         if profiling is not None:
             workplace = replace(workplace, profile=profiling.parts)
         most_useful = study.cv.folds * min(study.search.batch, record.num_trials)
         executor = cluster.executor(workplace, record.compute, most_useful=most_useful)
         recorder = Recorder(
-            study, record, store, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
+            begun, study, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
         )
         tasks = make_tasks(
             study,
@@ -127,8 +122,8 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         patience = 3.0  # seconds to deliver what is left when the user wants to leave
         try:
             with executor:
-                yield StudyBegan(record, executor.num_slots, tuple(store.read_trials(name)))
-                yield from _watched(driver, recorder, store, record.data["num_images"])
+                yield StudyBegan(record, executor.num_slots, begun.trials)
+                yield from _watched(begun, driver, recorder)
             patience = 600.0
         finally:
             recorder.update(driver.trials)
@@ -140,18 +135,18 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         yield StudyEnded(record, tuple(driver.trials), driver.best, state, recorder.problem, profile)
 
 
-def _watched(driver: Driver, recorder: Recorder, store: Store, num_images: int) -> Iterator[Event]:
+def _watched(begun: LoadedStudy, driver: Driver, recorder: Recorder) -> Iterator[Event]:
     """The driver's events, after guarding, telling the recorder and clearing away what need not be kept."""
-    pinned = _folds_needed_elsewhere(store, driver.name)
-    leader = best_of(store.read_trials(driver.name), driver.study.direction)
-    alike = _Alike(store, driver.name)
+    store, leader = begun.store, begun.best
+    pinned = _folds_needed_elsewhere(begun)
+    alike = _Alike(begun)
     for event in driver.run():
         if isinstance(event, FoldEnded):
             alike.look_at(event.record)
         if isinstance(event, TrialEnded):
             if event.trial.state == "complete":
-                _guard(event.trial, store, num_images)
-            kept = pinned | _folds_needed_elsewhere(store, driver.name, only_driven=True)
+                _guard(event.trial, store, begun.record.data["num_images"])
+            kept = pinned | _folds_needed_elsewhere(begun, only_driven=True)
             _drop_losers([event.trial, *([leader] if leader else [])], event.best, store, kept)
             leader = event.best
         if isinstance(event, TrialEnded | FoldEnded):
@@ -163,13 +158,9 @@ def _watched(driver: Driver, recorder: Recorder, store: Store, num_images: int) 
 class _Alike:
     """Warns, once, when a study's folds are not all computed alike: it may have gone on on another machine."""
 
-    def __init__(self, store: Store, name: str):
-        self._folds = [
-            fold
-            for trial in store.read_trials(name)
-            for key in trial.folds[:1]
-            if (fold := store.read_fold_record(key))
-        ]
+    def __init__(self, study: LoadedStudy):
+        firsts = [study.fold(trial.folds[0]) for trial in study.trials if trial.folds]
+        self._folds = [fold for fold in firsts if fold]
         self._warned = False
         self._warn()
 
@@ -204,18 +195,16 @@ def _drop_losers(
                 raise ValueError(f"unknown train.keep_models {other!r}")
 
 
-def _folds_needed_elsewhere(store: Store, name: str, *, only_driven: bool = False) -> set[str]:
+def _folds_needed_elsewhere(study: LoadedStudy, *, only_driven: bool = False) -> set[str]:
     """The keys of the best and the running trials' folds of other studies, or of those that are run right now."""
     keys: set[str] = set()
-    for other in store.studies():
-        record = store.read_study(other) if other != name else None
-        if record is None or (only_driven and not store.is_driven(other)):
+    for name in study.store.studies():
+        if name == study.name or (only_driven and not study.store.is_driven(name)):
             continue
-        trials = store.read_trials(other)
-        best = best_of(trials, record.direction)
-        for trial in trials:
-            if trial is best or trial.state == "running":
-                keys |= set(trial.folds)
+        if other := LoadedStudy.find(study.store, name):
+            for trial in other.trials:
+                if trial is other.best or trial.state == "running":
+                    keys.update(trial.folds)
     return keys
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -69,3 +70,18 @@ def test_every_record_is_opened_at_most_once(
     assert sum("/trials/" in path for path in counted) == studies * TRIALS
     assert records(counted, "oof.npz") == studies * TRIALS * FOLDS  # to correct the best score
     assert records(counted, "result.json") == studies * TRIALS * FOLDS
+
+
+def test_a_report_that_mlflow_is_shown_too_opens_no_record_again(
+    home: Path, tmp_path: Path, empty_database: Path
+) -> None:
+    """Nothing has been delivered yet, so every trial is shown and its predictions are drawn."""
+    shutil.copy(empty_database, home / "mlflow.db")
+    counted = opened(home, tmp_path, "report", "one")
+    assert (home / "studies" / "one" / "mlflow.json").exists()
+    read = {
+        path: times for path, times in counted.items() if path.startswith(("folds/", "studies/one/trials"))
+    }
+    assert {path: times for path, times in read.items() if times > 1} == {}
+    assert records(counted, "oof.npz") == records(counted, "result.json") == TRIALS * FOLDS
+    assert counted["studies/one/study.json"] == counted["studies/one/split.npz"] == 1

@@ -6,6 +6,7 @@ from harness.files import write_file
 from harness.search.selection_bias import known_score
 from harness.store.findings import FinalTest
 from harness.store.loaded_study import LoadedStudy
+from harness.store.trial_scores import temperature_of
 
 
 def publish(study: LoadedStudy, final: FinalTest) -> str:
@@ -14,7 +15,6 @@ def publish(study: LoadedStudy, final: FinalTest) -> str:
     Publishing again changes nothing.
     Raises StoreError if MLflow cannot be reached, RecordError if the network is gone.
     """
-    from harness.store import trial_scores
     from harness.tracking import mlflow_registry
     from harness.tuning import Settings
 
@@ -35,5 +35,5 @@ def publish(study: LoadedStudy, final: FinalTest) -> str:
         card=card,
         points=points,
         tags={"harness.looks": str(final.looks), "harness.audit": final.audit.verdict},
-        temperature=trial_scores.temperature_of(record, study.folds(trial)),
+        temperature=temperature_of(study, trial),
     )

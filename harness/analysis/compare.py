@@ -10,7 +10,7 @@ from harness.analysis.leaderboard import mismatch
 from harness.errors import RecordError, UsageError
 from harness.records import SCHEMA, TrialRecord
 from harness.scoring import paired
-from harness.scoring.standard_errors import corrected_interval, corrected_standard_error
+from harness.scoring.standard_errors import corrected_interval, corrected_standard_error, held_out_fraction
 from harness.store.loaded_study import LoadedStudy
 
 
@@ -65,7 +65,7 @@ def compare(trials: Sequence[Contender], *, rope: float = 0.01, alpha: float = 0
     sign = first.sign
     contenders = sorted(trials, key=lambda one: (-sign * (one.trial.mean or 0.0), one.label))
     scores = sign * np.array([one.trial.scores for one in contenders])
-    test_fraction = first.test_fraction
+    test_fraction = held_out_fraction(first.num_folds)
     rows = _rows(contenders, scores, test_fraction, rope)
     alike = paired.indistinguishable(scores, test_fraction=test_fraction, alpha=alpha)
     cheapest = paired.cheapest_within_one_error(

@@ -15,7 +15,7 @@ from harness.folds.fold import FoldTask
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import Epoch, StudyRecord, TrialRecord
-from harness.scoring.standard_errors import corrected_standard_error
+from harness.scoring.standard_errors import corrected_standard_error, held_out_fraction
 from harness.seeds import seed_for
 from harness.store.findings import Confirmation, ConfirmedTrial
 from harness.store.loaded_study import LoadedStudy
@@ -90,7 +90,7 @@ def _confirmation(study: LoadedStudy, trials: Sequence[TrialRecord], scores: np.
             tuned_standard_error=trial.standard_error,
             confirmed=float(mean),
             confirmed_standard_error=corrected_standard_error(
-                again.ravel().tolist(), test_fraction=record.test_fraction
+                again.ravel().tolist(), test_fraction=held_out_fraction(record.num_folds)
             ),
             shrinkage=sign * ((trial.mean or 0.0) - float(mean)),
             scores=tuple(map(tuple, again.tolist())),

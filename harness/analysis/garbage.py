@@ -14,14 +14,14 @@ from time import time
 from harness.analysis.bundle import FOLD_KEY
 from harness.errors import RecordError, StoreError, UsageError
 from harness.files import files_below
-from harness.folds.fold import halved
+from harness.folds.fold import FoldTask, halved
 from harness.folds.tasks import fold_tasks, shortened
 from harness.inference import index
 from harness.inference.find_model import is_gone
 from harness.os_errors import explaining
-from harness.records import StudyRecord, TrialRecord
 from harness.store.findings import FinalTest
-from harness.store.store import Store, started_study
+from harness.store.loaded_study import LoadedStudy
+from harness.store.store import Store
 
 OLD_SECONDS = 24 * 3600.0  # a temporary file of this age belongs to nobody any more
 
@@ -35,20 +35,23 @@ class Leftover:
     bytes: int
 
 
-def leftovers(store: Store, removed: Sequence[str] = ()) -> list[Leftover]:
+def leftovers(store: Store, removed: Sequence[LoadedStudy] = ()) -> list[Leftover]:
     """What can go, the studies `removed` with all that only they need.
 
-    Raises UsageError for a study that is not there or whose final model is registered as MLflow's champion.
+    Raises UsageError for a study whose final model is registered as MLflow's champion.
     """
-    for name in removed:
-        started_study(store, name)
-        if store.read_finding(name, FinalTest) is not None:
-            raise UsageError(f"study {name} has a final model, MLflow's champion of that name; it stays")
-    kept = [name for name in store.studies() if name not in removed]
-    needed = set[str]().union(*(_needed(store, name) for name in kept))
-    found = [_leftover(store.study_folder(name), f"study {name}") for name in removed]
+    for study in removed:
+        if study.finding(FinalTest) is not None:
+            raise UsageError(
+                f"study {study.name} has a final model, MLflow's champion of that name; it stays"
+            )
+    names = [study.name for study in removed]
+    kept = {name: LoadedStudy.find(store, name) for name in store.studies() if name not in names}
+    needed = set[str]().union(*(_named(store.study_folder(name)) for name in kept))
+    needed = needed.union(*(_possible(study) for study in kept.values() if study))
+    found = [_leftover(store.study_folder(name), f"study {name}") for name in names]
     found += _folds(store, needed)
-    hashes = {record.data["hash"] for name in kept if (record := store.read_study(name))}
+    hashes = {study.record.data["hash"] for study in kept.values() if study}
     for folder, what in (("data", "images of no study"), ("duplicates", "duplicates of no study's images")):
         for path in sorted((store.home / folder).glob("*")):
             if path.name.partition(".")[0] not in hashes:
@@ -76,27 +79,26 @@ def remove(store: Store, found: Sequence[Leftover]) -> None:
                     leftover.path.unlink(missing_ok=True)
 
 
-def _needed(store: Store, name: str) -> set[str]:
-    """The keys of all folds that the study's records name, and of those its open trials may come to."""
+def _named(folder: Path) -> set[str]:
+    """The keys of all folds that any record in a study's folder names, damaged ones too."""
     keys: set[str] = set()
-    documents = (path for path in files_below(store.study_folder(name)) if path.suffix == ".json")
-    for path in documents:
-        with explaining(path):
-            keys.update(FOLD_KEY.findall(path.read_text(encoding="utf-8", errors="replace")))
-    record = store.read_study(name)
-    if record is not None:
-        for trial in store.read_trials(name):
-            if trial.state == "running":
-                keys |= _possible(record, trial)
+    for path in files_below(folder):
+        if path.suffix == ".json":
+            with explaining(path):
+                keys.update(FOLD_KEY.findall(path.read_text(encoding="utf-8", errors="replace")))
     return keys
 
 
-def _possible(record: StudyRecord, trial: TrialRecord) -> set[str]:
-    tasks = fold_tasks(record, trial)
-    rung = record.definition["search"].get("rung")
-    possible = list(tasks.values())
-    if rung is not None:
-        possible.append(replace(tasks[0], values=shortened(tasks[0].values, rung)))
+def _possible(study: LoadedStudy) -> set[str]:
+    """The keys of the folds that the open trials of a study may come to."""
+    rung = study.record.definition["search"].get("rung")
+    possible: list[FoldTask] = []
+    for trial in study.trials:
+        if trial.state == "running":
+            tasks = fold_tasks(study.record, trial)
+            possible += tasks.values()
+            if rung is not None:
+                possible.append(replace(tasks[0], values=shortened(tasks[0].values, rung)))
     return {task.key() for whole in possible for task in (whole, halved(whole))}
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Literal
 
 from harness.errors import DataError, HarnessError, RecordError
-from harness.records import StudyRecord, TrialRecord, TrialState, Values
+from harness.records import StudyRecord, TrialRecord, TrialState, Values, sign_of
 from harness.redaction import redacted
 from harness.search.selection_bias import corrected_score
 from harness.store.findings import Audit, CorrectedScore, Verdict
@@ -71,10 +71,10 @@ class Status:
     @property
     def ranking(self) -> list[TrialStatus]:
         """The trials, best first: complete ones, then stopped, running and failed ones."""
-        sign = -1 if self.direction == "maximize" else 1
+        sign = sign_of(self.direction)
         return sorted(
             self.trials,
-            key=lambda trial: (STATES.index(trial.state), sign * (trial.mean or 0.0), trial.number),
+            key=lambda trial: (STATES.index(trial.state), -sign * (trial.mean or 0.0), trial.number),
         )
 
 

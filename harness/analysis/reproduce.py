@@ -15,8 +15,9 @@ from harness.folds.executor import Cluster
 from harness.folds.fold import FoldTask
 from harness.folds.tasks import code_of, fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
-from harness.records import SCHEMA, Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord, best_of
-from harness.store.store import Store, started_study
+from harness.records import SCHEMA, Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord
+from harness.store.loaded_study import LoadedStudy
+from harness.store.store import Store
 
 COMPUTING = (
     "numpy",
@@ -46,8 +47,7 @@ CAUSES = (
 
 
 def reproduce(
-    store: Store,
-    name: str,
+    study: LoadedStudy,
     *,
     trial: str = "best",
     cluster: Cluster = THIS_PROCESS,
@@ -59,13 +59,12 @@ def reproduce(
     Nothing is read but the records and the data set; the folds are trained in a folder of their own.
     Raises UsageError for a trial that is not there or has no folds, DataError if the images are others.
     """
-    record = started_study(store, name)
-    chosen = _chosen(store.read_trials(name), trial, record)
-    recorded = {fold: _recorded(store, key) for fold, key in enumerate(chosen.folds)}
+    record, chosen = study.record, _chosen(study, trial)
+    recorded = {fold: _recorded(study.store, key) for fold, key in enumerate(chosen.folds)}
     with tempfile.TemporaryDirectory(
         prefix=".reproduce-", suffix=".tmp", dir=cluster.shared_folder
     ) as folder:
-        workplace = workplace_of(store, record, home=Path(folder))
+        workplace = workplace_of(study.store, record, home=Path(folder))
         tasks = {fold: _task(old, compute or {}) for fold, old in recorded.items()}
         again: dict[int, FoldRecord] = {}
         for fold, report in train_tasks(workplace, tasks, cluster=cluster):
@@ -185,15 +184,14 @@ def require_reproduced(document: dict[str, Any]) -> None:
         raise CheckFailed(f"trial {document['trial']} of {document['study']} does not come out as recorded")
 
 
-def _chosen(trials: list[TrialRecord], wanted: str, study: StudyRecord) -> TrialRecord:
+def _chosen(study: LoadedStudy, wanted: str) -> TrialRecord:
     if wanted == "best":
-        best = best_of(trials, study.direction)
-        if best is None:
+        if study.best is None:
             raise UsageError(f"study {study.name} has no complete trial yet")
-        return best
-    found = next((trial for trial in trials if str(trial.number) == wanted), None)
+        return study.best
+    found = next((trial for trial in study.trials if str(trial.number) == wanted), None)
     if found is None:
-        numbers = f"0 to {len(trials) - 1}" if trials else "none yet"
+        numbers = f"0 to {len(study.trials) - 1}" if study.trials else "none yet"
         raise UsageError(f"--trial must be best or a number ({numbers}); got {wanted!r}")
     if not found.folds:
         raise UsageError(f"trial {found.number} has no finished fold ({found.state}: {found.reason or '-'})")
@@ -201,6 +199,7 @@ def _chosen(trials: list[TrialRecord], wanted: str, study: StudyRecord) -> Trial
 
 
 def _recorded(store: Store, key: str) -> FoldRecord:
+    """With all that lies beside it as it was written."""
     record = store.read_fold(key)
     if record is None:
         raise RecordError(

@@ -4,13 +4,16 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness.cli.completion import started_studies
 from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_folder
 from harness.messages import to_stderr
+
+if TYPE_CHECKING:
+    from harness.store.loaded_study import LoadedStudy
 
 
 def bundle(
@@ -98,7 +101,7 @@ def sync(
             continue
         try:
             problem = deliver.sync(
-                store, name, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
+                study, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
             )
         except StoreError as error:  # the store refuses, and says what helps
             print(f"{name}: {error}")
@@ -133,15 +136,17 @@ def gc(
     """
     to_stderr()
     from harness.analysis import garbage
+    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store, nothing_started
 
     store = Store(home)
     if not store.home.exists():
         print(nothing_started(store.home), file=sys.stderr)
-    found = garbage.leftovers(store, studies or [])
+    removed = [LoadedStudy.open(store, name) for name in studies or []]
+    found = garbage.leftovers(store, removed)
     total = sum(leftover.bytes for leftover in found)
     if yes:
-        _forget(store, studies or [], home)
+        _forget(removed, home)
         garbage.remove(store, found)
     if as_json:
         rows = [{"path": str(one.path), "what": one.what, "bytes": one.bytes} for one in found]
@@ -154,17 +159,16 @@ def gc(
     print(f"{total / 2**20:.1f} MB {said}")
 
 
-def _forget(store: Any, studies: list[str], home: Path) -> None:
+def _forget(studies: "list[LoadedStudy]", home: Path) -> None:
     """Take studies out of MLflow first: what fails there is still here, and can be tried again."""
     if not studies:
         return
-    from harness.store.store import started_study
     from harness.tracking.mlflow_store import delete_study
     from harness.tuning import Settings
 
     uri = Settings(home.expanduser().absolute()).tracking_uri
-    for name in studies:
-        delete_study(uri, started_study(store, name))
+    for study in studies:
+        delete_study(uri, study.record)
 
 
 COMMANDS: list[Callable[..., None]] = [bundle, sync, gc]

@@ -178,12 +178,13 @@ def reproduce(
     to_stderr()
     from harness.analysis import reproduce as reproducing
     from harness.cli import live, render
+    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
-    store = Store(home)
     compute = _compute_changes(changes or [])
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
-        steps = reproducing.reproduce(store, study, trial=trial, cluster=cluster, compute=compute)
+        opened = LoadedStudy.open(Store(home), study)
+        steps = reproducing.reproduce(opened, trial=trial, cluster=cluster, compute=compute)
         document = live.show_reproduction(steps)
     print_json(document) if as_json else render.reproduction(document)
     reproducing.require_reproduced(document)

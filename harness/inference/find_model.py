@@ -149,12 +149,11 @@ def _load(study: LoadedStudy, trial: TrialRecord, folds: Sequence[FoldRecord]) -
         )
         for fold in folds
     )
-    held_out = study.folds(trial)
     return TrialModel(
         networks,
         (channels, height, width),
         tuple(record.data["classes"]),
         compute,
         architecture,
-        temperature_of(record, held_out) if len(held_out) == len(trial.folds) else None,
+        temperature_of(study, trial),
     )

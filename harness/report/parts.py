@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.analysis.leaderboard import images_per_second
 from harness.errors import HarnessError
-from harness.records import FoldRecord, StudyRecord
+from harness.records import FoldRecord, TrialRecord
 from harness.scoring import METRICS, confusion_matrix
 from harness.scoring.calibration import calibration_curve
 from harness.scoring.per_class import per_class
@@ -33,7 +33,7 @@ def best_trial(study: LoadedStudy, absent: dict[str, str]) -> dict[str, Any] | N
         "num_parameters": folds[0].num_parameters,
         "curves": curves(folds),
         "chosen_epochs": [fold.chosen_epoch for fold in folds],
-        "metrics": _metrics(study.record, folds),
+        "metrics": _metrics(study, trial),
     }
     try:
         held_out = study.out_of_fold(trial)
@@ -74,9 +74,9 @@ def curves(folds: Sequence[FoldRecord]) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def _metrics(record: StudyRecord, folds: Sequence[FoldRecord]) -> dict[str, dict[str, float | None]]:
+def _metrics(study: LoadedStudy, trial: TrialRecord) -> dict[str, dict[str, float | None]]:
     """Every metric's mean over the folds and its corrected standard error."""
-    known = means(record, folds)
+    known = means(study, trial)
     return {
         name: {"mean": known[name], "standard_error": known.get(f"{name}.standard_error")}
         for name in METRICS

@@ -35,6 +35,21 @@ def corrected_standard_error(scores: Sequence[float], *, test_fraction: float) -
     return float(np.sqrt(variance))
 
 
+def held_out_fraction(num_folds: int) -> float:
+    """The `test_fraction` of cross-validation: held-out images of a fold per image that its network is trained on."""
+    return 1 / (num_folds - 1)
+
+
+def trial_standard_error(scores: Sequence[float], *, num_folds: int) -> float | None:
+    """Corrected standard error of a trial's mean over the folds that it has; None below two.
+
+    scores: of these folds, or of repeated ones, or differences of two trials.   num_folds: of a whole trial.
+    """
+    if len(scores) < 2:
+        return None
+    return corrected_standard_error(scores, test_fraction=held_out_fraction(num_folds))
+
+
 def corrected_interval(
     scores: Sequence[float], *, test_fraction: float, confidence: float = 0.95
 ) -> tuple[float, float]:

@@ -17,8 +17,8 @@ from harness.folds.fold import FoldTask
 from harness.folds.tasks import RUNG
 from harness.folds.train_folds import Scheduler
 from harness.folds.worker import FoldFailure
-from harness.records import Epoch, FoldRecord, TrialRecord, best_of
-from harness.scoring.standard_errors import corrected_standard_error
+from harness.records import Epoch, FoldRecord, TrialRecord, best_of, sign_of
+from harness.scoring.standard_errors import trial_standard_error
 from harness.search.racing import Field, rule_of, stops_at_rung
 from harness.search.sampling import Asker
 from harness.store.store import Store
@@ -180,7 +180,7 @@ class _Heat:
         self.open_trials = trials
         self.driver = driver
         self.num_folds = driver.study.cv.folds
-        self.sign = 1 if driver.study.direction == "maximize" else -1
+        self.sign = sign_of(driver.study.direction)
         self.rule = rule_of(driver.study.search)
         self.steps = [*([RUNG] if driver.study.search.rung else []), *range(self.num_folds)]
         self.tasks = {
@@ -272,15 +272,13 @@ class _Heat:
         return [self.sign * score for score in scores]
 
     def _summary(self, trial: TrialRecord, records: list[FoldRecord]) -> TrialRecord:
-        error, scores = None, [self.driver.score(record) for record in records]
-        if len(scores) > 1:
-            error = corrected_standard_error(scores, test_fraction=1 / (self.num_folds - 1))
+        scores = [self.driver.score(record) for record in records]
         return replace(
             trial,
             folds=tuple(record.key for record in records),
             scores=tuple(scores),
             mean=sum(scores) / len(scores) if scores else None,
-            standard_error=error,
+            standard_error=trial_standard_error(scores, num_folds=self.num_folds),
             seconds=sum(record.seconds for record in records),
             started=min((record.started for record in records), default=0.0),
         )

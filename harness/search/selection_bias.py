@@ -3,9 +3,9 @@
 from harness.errors import RecordError
 from harness.files import digest
 from harness.scoring.bbc_cv import corrected_best
-from harness.scoring.standard_errors import epoch_choice
 from harness.store.findings import CorrectedScore, Epochs
 from harness.store.loaded_study import LoadedStudy
+from harness.store.trial_scores import choice_of_epochs
 
 
 def corrected_score(study: LoadedStudy) -> CorrectedScore | None:
@@ -30,11 +30,7 @@ def corrected_score(study: LoadedStudy) -> CorrectedScore | None:
         eligible=[trial.state == "complete" for trial in scored],
         groups=study.split.groups,
     )
-    folds = study.folds(best)
-    epochs = epoch_choice(
-        [[epoch.validation_accuracy for epoch in fold.epochs] for fold in folds],
-        [fold.chosen_epoch for fold in folds],
-    )
+    epochs = choice_of_epochs(study, best)
     return CorrectedScore(
         of=of,
         trial=best.number,

@@ -10,8 +10,8 @@ import numpy as np
 from harness.data.split import Manifest
 from harness.errors import CheckFailed, RecordError, UsageError
 from harness.files import read_json
-from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of, mixed_fingerprints
-from harness.scoring.standard_errors import corrected_standard_error
+from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of, mixed_fingerprints, ranked
+from harness.scoring.standard_errors import trial_standard_error
 from harness.store.findings import AnyFinding, Finding
 from harness.store.store import Store, started_study
 
@@ -47,11 +47,8 @@ class OutOfFold:
         return right
 
 
-def gathered(study: StudyRecord, folds: Sequence[FoldRecord]) -> OutOfFold:
-    """The predictions of these folds together, for all images of the study.
-
-    Raises RecordError if some are gone or damaged, CheckFailed if an image was held out twice.
-    """
+def _gathered(study: StudyRecord, folds: Sequence[FoldRecord]) -> OutOfFold:
+    """The predictions of these folds together, for all images of the study."""
     num_images, num_classes = study.data["num_images"], len(study.data["classes"])
     labels = np.full(num_images, -1, dtype=np.int64)
     probabilities = np.full((num_images, num_classes), np.nan, dtype=np.float32)
@@ -65,6 +62,14 @@ def gathered(study: StudyRecord, folds: Sequence[FoldRecord]) -> OutOfFold:
         labels[indices], fold_of[indices] = found["labels"], fold.fold
         probabilities[indices] = found["probabilities"]
     return OutOfFold(labels, probabilities, fold_of)
+
+
+def last_delivery(store: Store, name: str) -> dict[str, Any]:
+    """What MLflow was shown last of a study, by its run ids and hashes; empty where nothing is known of that."""
+    try:
+        return read_json(store.study_folder(name) / DELIVERY)
+    except (OSError, RecordError):
+        return {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +90,23 @@ class LoadedStudy:
     @classmethod
     def open(cls, store: Store, name: str) -> "LoadedStudy":
         """Raises UsageError if no study of that name has been started, RecordError for a damaged one."""
-        record = started_study(store, name)
+        return cls._of(store, name, started_study(store, name))
+
+    @classmethod
+    def find(cls, store: Store, name: str) -> "LoadedStudy | None":
+        """The study that began in the folder of that name, whatever it is called; None where none did."""
+        record = store.read_study(name)
+        return None if record is None else cls._of(store, name, record)
+
+    @classmethod
+    def _of(cls, store: Store, name: str, record: StudyRecord) -> "LoadedStudy":
         is_driven = store.is_driven(name)  # before the trials: what ends meanwhile is at worst called running
         return cls(store, record, tuple(store.read_trials(name)), is_driven)
+
+    def with_trials(self, trials: Sequence[TrialRecord]) -> "LoadedStudy":
+        """The study with its trials as they are now. Records of folds never change: those read are not read again."""
+        known: dict[str, FoldRecord | None] = {key: fold for key, fold in self._folds.items() if fold}
+        return LoadedStudy(self.store, self.record, tuple(trials), self.is_driven, known)
 
     @property
     def name(self) -> str:
@@ -105,9 +124,7 @@ class LoadedStudy:
     @cached_property
     def ranked(self) -> tuple[TrialRecord, ...]:
         """The complete trials, best first, the earlier of equals first."""
-        complete = [trial for trial in self.trials if trial.state == "complete" and trial.mean is not None]
-        sign = self.record.sign
-        return tuple(sorted(complete, key=lambda trial: (-sign * (trial.mean or 0.0), trial.number)))
+        return tuple(ranked(self.trials, self.record.direction))
 
     @property
     def is_finished(self) -> bool:
@@ -160,14 +177,12 @@ class LoadedStudy:
         Raises RecordError if a fold or its predictions are gone, CheckFailed if an image was held out twice.
         """
         if trial.number not in self._predictions:
-            self._predictions[trial.number] = gathered(self.record, self.all_folds(trial))
+            self._predictions[trial.number] = _gathered(self.record, self.all_folds(trial))
         return self._predictions[trial.number]
 
     def standard_error(self, scores: Sequence[float]) -> float | None:
         """Of the mean of these scores, one per fold, corrected for the folds' overlap; None below two."""
-        if len(scores) < 2:
-            return None
-        return corrected_standard_error(list(scores), test_fraction=self.record.test_fraction)
+        return trial_standard_error(scores, num_folds=self.record.num_folds)
 
     def finding(self, kind: type[AnyFinding]) -> AnyFinding | None:
         """The last finding of that type, or None. Raises RecordError for a damaged or newer one."""
@@ -179,11 +194,8 @@ class LoadedStudy:
 
     @cached_property
     def delivery(self) -> dict[str, Any]:
-        """What MLflow was shown last, by its run ids and hashes; empty where nothing is known of that."""
-        try:
-            return read_json(self.store.study_folder(self.name) / DELIVERY)
-        except (OSError, RecordError):
-            return {}
+        """`last_delivery` of the study."""
+        return last_delivery(self.store, self.name)
 
     @cached_property
     def split(self) -> Manifest:

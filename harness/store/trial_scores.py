@@ -1,53 +1,61 @@
 """The figures of a whole trial: means over its folds, and pooled over all images that it has predicted."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from harness.errors import RecordError
-from harness.records import FoldRecord, StudyRecord, TrialRecord
-from harness.scoring import corrected_standard_error, score
+from harness.records import TrialRecord
+from harness.scoring import score
 from harness.scoring.calibration import fit_temperature
-from harness.scoring.standard_errors import epoch_choice
-from harness.store.loaded_study import OutOfFold, gathered
+from harness.scoring.standard_errors import EpochChoice, epoch_choice
+from harness.store.loaded_study import LoadedStudy, OutOfFold
 
 
-def summary(study: StudyRecord, trial: TrialRecord, folds: Sequence[FoldRecord]) -> dict[str, float]:
+def summary(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
     """Means over the folds with their corrected standard errors, what choosing epochs would add, pooled metrics."""
     found: dict[str, float] = {"trial.seconds": trial.seconds}
+    folds = study.folds(trial)
     if not folds:
         return found
     found["num_parameters"] = float(folds[0].num_parameters)
-    found |= means(study, folds)
-    curves = [[epoch.validation_accuracy for epoch in fold.epochs] for fold in folds]
-    epochs = epoch_choice(curves, [fold.chosen_epoch for fold in folds])
+    found |= means(study, trial)
+    epochs = choice_of_epochs(study, trial)
     found |= {"accuracy.best_epochs": epochs.oracle, "accuracy.best_epochs_inflation": epochs.inflation}
-    if trial.state == "complete" and (predicted := pooled(study, folds)) is not None:
+    if trial.state == "complete" and (predicted := pooled(study, trial)) is not None:
         found |= {f"{name}.pooled": value for name, value in score(*predicted.known).items()}
     return found
 
 
-def means(study: StudyRecord, folds: Sequence[FoldRecord]) -> dict[str, float]:
+def means(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
     """The mean of every metric over the folds, and from two on its corrected error as NAME.standard_error."""
     found: dict[str, float] = {}
+    folds = study.folds(trial)
     for name in folds[0].metrics:
         scores = [fold.metrics[name] for fold in folds]
         found[name] = float(np.mean(scores))
-        if len(scores) > 1 and np.isfinite(scores).all():
-            error = corrected_standard_error(scores, test_fraction=study.test_fraction)
+        error = study.standard_error(scores) if np.isfinite(scores).all() else None
+        if error is not None:
             found[f"{name}.standard_error"] = error
     return found
 
 
-def pooled(study: StudyRecord, folds: Sequence[FoldRecord]) -> OutOfFold | None:
-    """The predictions of all folds; None if any are gone or damaged."""
+def choice_of_epochs(study: LoadedStudy, trial: TrialRecord) -> EpochChoice:
+    """What the choice of the epoch does to the trial's mean accuracy over its folds."""
+    folds = study.folds(trial)
+    return epoch_choice(
+        [[epoch.validation_accuracy for epoch in fold.epochs] for fold in folds],
+        [fold.chosen_epoch for fold in folds],
+    )
+
+
+def pooled(study: LoadedStudy, trial: TrialRecord) -> OutOfFold | None:
+    """The predictions of all folds of the trial; None if any are gone or damaged."""
     try:
-        return gathered(study, folds)
+        return study.out_of_fold(trial)
     except RecordError:
         return None
 
 
-def temperature_of(study: StudyRecord, folds: Sequence[FoldRecord]) -> float | None:
-    """What makes the probabilities of these folds' networks calibrated; None if their predictions are gone."""
-    predicted = pooled(study, folds) if folds else None
+def temperature_of(study: LoadedStudy, trial: TrialRecord) -> float | None:
+    """What makes the probabilities of the trial's networks calibrated; None if their predictions are gone."""
+    predicted = pooled(study, trial)
     return None if predicted is None or not len(predicted.known[0]) else fit_temperature(*predicted.known)

@@ -10,44 +10,36 @@ from pathlib import Path
 import numpy as np
 
 from harness.documents import to_json
-from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of
+from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_words
 from harness.scoring.calibration import calibration_curve
 from harness.scoring.per_class import per_class
+from harness.store.loaded_study import LoadedStudy
 from harness.store.trial_scores import pooled
 from harness.tracking.findings import Findings
 
 Writer = Callable[[Path], None]  # fills a folder
 
 
-def note(study: StudyRecord, trials: Sequence[TrialRecord], findings: Findings, mixed: str = "") -> str:
-    """Markdown: the question, the answer so far and what it is worth, how to get it again.
-
-    mixed: that not all folds were computed alike, or "".
-    """
-    question = f"**Question.** {study.question or '(the study file has no comment at its top)'}"
-    words = findings.words(study.objective)
+def note(study: LoadedStudy, findings: Findings) -> str:
+    """Markdown: the question, the answer so far and what it is worth, how to get it again."""
+    record, best = study.record, study.best
+    question = f"**Question.** {record.question or '(the study file has no comment at its top)'}"
+    words = findings.words(record.objective)
     failed = findings.audit is not None and findings.audit.verdict == "failed"
     parts = [words.pop(0), question] if failed else [question]
-    best = best_of(trials, study.direction)
-    ended = sum(trial.state != "running" for trial in trials)
     if best is None:
-        parts.append(f"**Answer.** None yet: {ended} of {study.num_trials} trials have ended.")
+        parts.append(f"**Answer.** None yet: {len(study.ended)} of {record.num_trials} trials have ended.")
     else:
-        parts.append(_answer(study, best, ended))
+        parts.append(_answer(record, best, len(study.ended)))
     parts += words
-    if mixed:
+    if mixed := mixed_words(study.mixed_fingerprints):
         parts.append(f"**Computed differently.** {mixed[0].upper()}{mixed[1:]}.")
-    parts.append(f"**Again.** `harness reproduce {_quoted(study.name)}`  \n{_origin(study)}")
+    parts.append(f"**Again.** `harness reproduce {_quoted(study.name)}`  \n{_origin(record)}")
     return "\n\n".join(parts)
 
 
 def writer(
-    study: StudyRecord,
-    trials: Sequence[TrialRecord],
-    importances: Mapping[str, float],
-    findings: Findings,
-    *,
-    with_pictures: bool,
+    study: LoadedStudy, importances: Mapping[str, float], findings: Findings, *, with_pictures: bool
 ) -> Writer:
     """Writes study.yaml, environment.json, uncommitted.diff if there is one, history.png, importances.png.
 
@@ -55,22 +47,24 @@ def writer(
     """
 
     def write(folder: Path) -> None:
-        (folder / "study.yaml").write_text(study.text, encoding="utf-8")
-        origin = {key: value for key, value in study.provenance.items() if key != "diff"}
-        _write_json(folder / "environment.json", origin)
-        if study.provenance.get("diff"):
-            (folder / "uncommitted.diff").write_text(study.provenance["diff"], encoding="utf-8")
-        if with_pictures and trials:
-            from harness import plots
+        record = study.record
+        (folder / "study.yaml").write_text(record.text, encoding="utf-8")
+        environment = {key: value for key, value in record.provenance.items() if key != "diff"}
+        _write_json(folder / "environment.json", environment)
+        if record.provenance.get("diff"):
+            (folder / "uncommitted.diff").write_text(record.provenance["diff"], encoding="utf-8")
+        if with_pictures and study.trials:
+            from harness import plots  # matplotlib
 
-            plots.save(plots.history(trials, study.objective, study.direction), folder / "history.png")
+            history = plots.history(study.trials, record.objective, record.direction)
+            plots.save(history, folder / "history.png")
         for kind in ("honest", "audit", "confirm", "final"):
             if finding := getattr(findings, kind):
                 _write_json(folder / f"{kind}.json", to_json(finding))
         for path in findings.files:
             shutil.copyfile(path, folder / path.name)
         if importances:
-            from harness import plots
+            from harness import plots  # matplotlib
 
             _write_json(folder / "importances.json", dict(importances))
             plots.save(plots.importances(importances), folder / "importances.png")
@@ -78,29 +72,30 @@ def writer(
     return write
 
 
-def trial_writer(study: StudyRecord, folds: Sequence[FoldRecord]) -> Writer | None:
+def trial_writer(study: LoadedStudy, trial: TrialRecord) -> Writer | None:
     """Writes confusion.json and .csv, pooled over the folds.
 
     Once all folds are there, also confusion.png, learning_curves.png, and of the pooled predictions per_class.csv and
     calibration.png: drawing takes longer than all the rest of a trial's delivery, and most trials are stopped.
     """
+    folds = study.folds(trial)
     if not folds:
         return None
 
     def write(folder: Path) -> None:
-        classes = study.data["classes"]
+        classes = study.record.data["classes"]
         matrix: np.ndarray = np.asarray([fold.confusion for fold in folds], dtype=np.int64).sum(0)
         _write_confusion(folder, matrix, classes)
         with (folder / "confusion.csv").open("w", newline="", encoding="utf-8") as file:
             rows = [[name, *counts] for name, counts in zip(classes, matrix.tolist(), strict=True)]
             csv.writer(file).writerows([["true \\ predicted", *classes], *rows])
-        if len(folds) < study.num_folds:
+        if len(folds) < study.record.num_folds:
             return
-        from harness import plots
+        from harness import plots  # matplotlib
 
         plots.save(plots.confusion(matrix, classes), folder / "confusion.png")
         plots.save(plots.learning_curves([fold.epochs for fold in folds]), folder / "learning_curves.png")
-        if (predicted := pooled(study, folds)) is not None:
+        if (predicted := pooled(study, trial)) is not None:
             _write_per_class(folder / "per_class.csv", classes, *predicted.known)
             curve = calibration_curve(*predicted.known)
             plots.save(plots.calibration(curve), folder / "calibration.png")

@@ -3,28 +3,29 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from harness.config.study_file import Study, parse_study_file
 from harness.environment import MLFLOW, environment, unless_set
-from harness.errors import RecordError, StoreError
-from harness.files import digest, read_json, write_json
+from harness.errors import StoreError
+from harness.files import digest, write_json
 from harness.profiler import phase
-from harness.records import FoldRecord, StudyRecord, TrialRecord
+from harness.records import TrialRecord
 from harness.redaction import redacted
 from harness.search.sampling import replay
 from harness.search.selection_bias import corrected_score, known_score
 from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest
-from harness.store.loaded_study import DELIVERY, LoadedStudy
+from harness.store.loaded_study import DELIVERY, LoadedStudy, last_delivery
 from harness.store.store import Store
 from harness.tracking.findings import Findings
+from harness.tracking.optuna_mirror import mirror
 
 if TYPE_CHECKING:
     from harness.tracking.mlflow_tracker import MlflowTracker
@@ -35,28 +36,6 @@ SILENT_SECONDS = 8.0  # after which a delivery that has failed was to a store th
 CLOSED = "closed"  # shown as it is, by a later process than the one that trained it
 
 
-class Folds(Mapping[str, FoldRecord]):
-    """Fold records by key, read when they are first looked at."""
-
-    def __init__(self, read: Callable[[str], FoldRecord | None]):
-        self._read = read
-        self._known: dict[str, FoldRecord] = {}
-
-    def __getitem__(self, key: str) -> FoldRecord:
-        if key not in self._known:
-            record = self._read(key)
-            if record is None:
-                raise KeyError(key)
-            self._known[key] = record
-        return self._known[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._known)
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-
 class Recorder:
     """One thread that makes MLflow show what the records say, again and again as they grow.
 
@@ -64,12 +43,11 @@ class Recorder:
     the truth, and delivering them twice changes nothing. `problem` says what went wrong last, or "".
     """
 
-    def __init__(
-        self, study: Study, record: StudyRecord, store: Store, *, tracking_uri: str, storage_url: str
-    ):
-        self._study, self._record, self._store = study, record, store
+    def __init__(self, study: LoadedStudy, definition: Study, *, tracking_uri: str, storage_url: str):
+        """study: its trials are those of the last `update`.   definition: the same as its study file has it."""
+        self._study, self._definition = study, definition
         self._tracking_uri, self._storage_url = tracking_uri, storage_url
-        self._trials: list[TrialRecord] = []
+        self._trials: tuple[TrialRecord, ...] = ()
         self._news = threading.Event()
         self._closing, self._retry_until = False, 0.0
         self.problem = ""
@@ -78,9 +56,9 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="harness-recorder", daemon=True)
         self._thread.start()
 
-    def update(self, trials: list[TrialRecord]) -> None:
+    def update(self, trials: Sequence[TrialRecord]) -> None:
         """Tell the recorder where the study stands; returns at once."""
-        self._trials = list(trials)
+        self._trials = tuple(trials)
         self._news.set()
 
     def close(self, *, timeout_seconds: float = 600.0) -> None:
@@ -95,27 +73,27 @@ class Recorder:
 
     def _run(self) -> None:
         # One at a time: an earlier recorder that was not waited for may still be delivering.
-        with FileLock(self._store.study_folder(self._record.name) / "delivering"):
+        with FileLock(self._study.store.study_folder(self._study.name) / "delivering"):
             self._deliver_until_closed()
 
     def _deliver_until_closed(self) -> None:
         tracker = None
-        folds = Folds(self._store.read_fold_record)
+        study = self._study
         while True:
             self._news.wait()
             self._news.clear()
-            final, trials = self._closing, self._trials
-            if tracker is None and final and self._has_been_delivered(trials):
+            final, study = self._closing, study.with_trials(self._trials)
+            if tracker is None and final and self._has_been_delivered(study):
                 return
             began = time.monotonic()
             try:
                 with phase("bookkeeping"):
                     if tracker is None:
-                        from harness.tracking.mlflow_tracker import MlflowTracker
+                        from harness.tracking.mlflow_tracker import MlflowTracker  # mlflow
 
-                        tracker = MlflowTracker(self._tracking_uri, home=self._store.home)
-                        close_abandoned(self._store, tracking_uri=self._tracking_uri)
-                    self._deliver(tracker, trials, folds, final=final)
+                        tracker = MlflowTracker(self._tracking_uri, home=study.store.home)
+                        close_abandoned(study.store, tracking_uri=self._tracking_uri)
+                    self._deliver(tracker, study, final=final)
                 self.problem = ""
             except StoreError as error:
                 self._report(str(error))
@@ -131,40 +109,28 @@ class Recorder:
                 time.sleep(RETRY_PAUSE_SECONDS)
                 self._news.set()
 
-    def _deliver(
-        self,
-        tracker: "MlflowTracker",
-        trials: list[TrialRecord],
-        folds: Mapping[str, FoldRecord],
-        *,
-        final: bool,
-    ) -> None:
-        from harness.tracking.optuna_mirror import mirror
+    def _deliver(self, tracker: "MlflowTracker", study: LoadedStudy, *, final: bool) -> None:
+        if not final:
+            tracker.deliver(study, final=False, findings=findings_of(study))
+            _write_delivery(study, tracker, delivered="")
+            return
+        importances = replay(self._definition, study.ended).importances()
+        findings = replace(findings_of(study), honest=written_score(study))
+        tracker.deliver(study, final=True, importances=importances, findings=findings)
+        mirror(self._storage_url, study.name, self._definition, study.ended)
+        _write_delivery(study, tracker, delivered=self._snapshot(study))
 
-        ended = [trial for trial in trials if trial.state != "running"]
-        importances = replay(self._study, ended).importances() if final else {}
-        study = LoadedStudy(self._store, self._record, tuple(trials))
-        tracker.deliver(
-            self._record, trials, folds, final=final, importances=importances,
-            findings=replace(findings_of(study), honest=written_score(study)) if final else findings_of(study),
-        )  # fmt: skip
-        if final:
-            mirror(self._storage_url, self._record.name, self._study, ended)
-        delivered = self._snapshot(trials) if final else ""
-        _write_delivery(self._store, self._record.name, tracker, delivered=delivered, trials=trials)
-
-    def _snapshot(self, trials: list[TrialRecord]) -> str:
+    def _snapshot(self, study: LoadedStudy) -> str:
         """What is delivered, and where to: equal texts need no second delivery."""
         places = (self._tracking_uri, self._storage_url)
-        return digest(repr((places, self._record.num_trials, delivery_of(trials))).encode())
+        return digest(repr((places, study.record.num_trials, delivery_of(study.trials))).encode())
 
-    def _has_been_delivered(self, trials: list[TrialRecord]) -> bool:
+    def _has_been_delivered(self, study: LoadedStudy) -> bool:
         """Whether the last delivery was of just these trials, to stores that are still there."""
         databases = [url.removeprefix("sqlite:///") for url in (self._tracking_uri, self._storage_url)]
         if not all(Path(path).exists() for path in databases if "://" not in path):
             return False
-        shown = _last_delivery(self._store, self._record.name)
-        return shown.get("delivered") == self._snapshot(trials)
+        return study.delivery.get("delivered") == self._snapshot(study)
 
     def _report(self, problem: str) -> None:
         problem = redacted(problem, self._tracking_uri, self._storage_url)
@@ -183,17 +149,19 @@ def is_pending(study: LoadedStudy) -> bool:
     return study.delivery.get("trials_delivered") != delivery_of(study.trials)
 
 
-def sync(store: Store, name: str, *, tracking_uri: str, storage_url: str) -> str:
-    """Deliver what is recorded of a study, looking at what is there; what went wrong, or ""."""
-    record = store.read_study(name)
-    assert record is not None
+def sync(study: LoadedStudy, *, tracking_uri: str, storage_url: str) -> str:
+    """Deliver what is recorded of a study, looking at what is there; what went wrong, or "".
+
+    Raises StoreError where a process drives the study: that delivers it.
+    """
+    record, name = study.record, study.name
     overrides = record.provenance.get("overrides", [])
-    study = parse_study_file(record.text.encode(), overrides, name=name, source=f"study {name}")
-    with store.driving(name):
+    definition = parse_study_file(record.text.encode(), overrides, name=name, source=f"study {name}")
+    with study.store.driving(name):
         # MLflow may have lost what it was shown.
-        (store.study_folder(name) / DELIVERY).unlink(missing_ok=True)
-        recorder = Recorder(study, record, store, tracking_uri=tracking_uri, storage_url=storage_url)
-        recorder.update(store.read_trials(name))
+        (study.store.study_folder(name) / DELIVERY).unlink(missing_ok=True)
+        recorder = Recorder(study, definition, tracking_uri=tracking_uri, storage_url=storage_url)
+        recorder.update(study.trials)
         recorder.close()
     return recorder.problem
 
@@ -225,23 +193,20 @@ def redeliver(study: LoadedStudy, *, tracking_uri: str, lock_seconds: float = -1
     lock_seconds: to wait for another process that delivers it, or -1 for as long as it takes.
     Raises StoreError if MLflow cannot be reached; the next delivery then shows it.
     """
-    from harness.tracking.mlflow_tracker import MlflowTracker
+    from harness.tracking.mlflow_tracker import MlflowTracker  # mlflow
 
-    store, name = study.store, study.name
-    with FileLock(store.study_folder(name) / "delivering", timeout=lock_seconds):
-        tracker = MlflowTracker(tracking_uri, home=store.home)
+    with FileLock(study.store.study_folder(study.name) / "delivering", timeout=lock_seconds):
+        tracker = MlflowTracker(tracking_uri, home=study.store.home)
         final = not study.is_driven
-        tracker.deliver(
-            study.record, study.trials, Folds(study.fold), final=final, findings=findings_of(study)
-        )
+        tracker.deliver(study, final=final, findings=findings_of(study))
         if final and study.trials:
-            _write_delivery(store, name, tracker, delivered=CLOSED, trials=study.trials)
+            _write_delivery(study, tracker, delivered=CLOSED)
 
 
 def close_abandoned(store: Store, *, tracking_uri: str) -> None:
     """Have MLflow show the studies whose process was killed as what they are, not as running for ever."""
     for name in store.studies():
-        if _last_delivery(store, name).get("delivered") or store.is_driven(name):
+        if last_delivery(store, name).get("delivered") or store.is_driven(name):
             continue
         try:
             redeliver(LoadedStudy.open(store, name), tracking_uri=tracking_uri, lock_seconds=1.0)
@@ -249,20 +214,10 @@ def close_abandoned(store: Store, *, tracking_uri: str) -> None:
             logger.debug("study %s is not shown as it is: %s", name, error)
 
 
-def _last_delivery(store: Store, name: str) -> dict[str, Any]:
-    """What MLflow was shown last of a study; empty where nothing is known of that."""
-    try:
-        return read_json(store.study_folder(name) / DELIVERY)
-    except (OSError, RecordError):
-        return {}
-
-
-def _write_delivery(
-    store: Store, name: str, tracker: "MlflowTracker", *, delivered: str, trials: Sequence[TrialRecord]
-) -> None:
+def _write_delivery(study: LoadedStudy, tracker: "MlflowTracker", *, delivered: str) -> None:
     """delivered: the snapshot that all stores show, or "" while the study runs."""
-    document = {**tracker.run_ids(), "delivered": delivered, "trials_delivered": delivery_of(trials)}
-    write_json(store.study_folder(name) / DELIVERY, document)
+    document = {**tracker.run_ids(), "delivered": delivered, "trials_delivered": delivery_of(study.trials)}
+    write_json(study.store.study_folder(study.name) / DELIVERY, document)
 
 
 def default_tracking_uri(home: Path) -> str:

@@ -7,7 +7,7 @@ anywhere is simply done again. Only the `mlflow_…` modules here import mlflow.
 
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import StoreError
-from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of, mixed_fingerprints, mixed_words
+from harness.records import StudyRecord, TrialRecord
 from harness.store import model_files
+from harness.store.loaded_study import LoadedStudy
 from harness.store.trial_scores import temperature_of
 from harness.tracking import artifacts, views
 from harness.tracking.findings import Findings
@@ -61,9 +62,7 @@ class MlflowTracker:
 
     def deliver(
         self,
-        study: StudyRecord,
-        trials: Sequence[TrialRecord],
-        folds: Mapping[str, FoldRecord],
+        study: LoadedStudy,
         *,
         final: bool,
         importances: Mapping[str, float] | None = None,
@@ -71,16 +70,15 @@ class MlflowTracker:
     ) -> None:
         """Add what MLflow lacks of the study; calling it again, or after a crash anywhere, changes nothing.
 
-        trials: in the order of their numbers.   folds: by key, at least those of the trials.
         final: nobody is working on the study any more.   importances: option -> share, for a picture.
         findings: about the study as a whole.
         Raises StoreError if MLflow cannot be reached or does not take it.
         """
         try:
             with telling_store_errors(self._uri):
-                if self._study_id != views.study_id(study):
-                    self._read(study)
-                self._deliver(study, trials, folds, findings, final=final, importances=importances or {})
+                if self._study_id != views.study_id(study.record):
+                    self._read(study.record)
+                self._deliver(study, findings, final=final, importances=importances or {})
         except BaseException:
             self._study_id = ""  # look again at what is there
             raise
@@ -103,57 +101,46 @@ class MlflowTracker:
         return {level: pairs.count((level, parent)) for level, parent in above.items()}
 
     def _deliver(
-        self,
-        study: StudyRecord,
-        trials: Sequence[TrialRecord],
-        folds: Mapping[str, FoldRecord],
-        findings: Findings,
-        *,
-        final: bool,
-        importances: Mapping[str, float],
+        self, study: LoadedStudy, findings: Findings, *, final: bool, importances: Mapping[str, float]
     ) -> None:
         if STUDY not in self._runs:
-            first = views.study_view(study, [], NOTHING, final=False, note="", files=None)
-            self._create(first, parent=None)
-        for trial in trials:
-            self._deliver_trial(study, trial, folds, final=final)
-        self._deliver_models(study, trials, folds, final=final)
-        if self._shows(STUDY, views.study_version(study, trials, findings, final=final)):
+            begun = study.with_trials(())
+            self._create(views.study_view(begun, NOTHING, final=False, note="", files=None), parent=None)
+        for trial in study.trials:
+            self._deliver_trial(study, trial, final=final)
+        self._deliver_models(study, final=final)
+        if self._shows(STUDY, views.study_version(study, findings, final=final)):
             return
-        mixed = mixed_words(
-            mixed_fingerprints(folds[key] for one in trials for key in one.folds if key in folds)
-        )
         with_pictures = final or monotonic() >= self._pictures_due
         self._show(
             views.study_view(
-                study, trials, findings, final=final, note=artifacts.note(study, trials, findings, mixed),
-                files=artifacts.writer(study, trials, importances, findings, with_pictures=with_pictures),
+                study, findings, final=final, note=artifacts.note(study, findings),
+                files=artifacts.writer(study, importances, findings, with_pictures=with_pictures),
             )
         )  # fmt: skip
         if with_pictures:
             self._pictures_due = monotonic() + PICTURES_SECONDS
 
-    def _deliver_trial(
-        self, study: StudyRecord, trial: TrialRecord, folds: Mapping[str, FoldRecord], *, final: bool
-    ) -> None:
+    def _deliver_trial(self, study: LoadedStudy, trial: TrialRecord, *, final: bool) -> None:
         place: Place = (trial.number, None)
         is_empty = trial.state == "running" and not trial.folds
         if is_empty or self._shows(place, views.trial_version(trial, final=final)):
             return
-        records = [record for key in trial.folds if (record := folds.get(key)) is not None]
-        if len(records) < len(trial.folds):
+        folds = study.folds(trial)
+        if len(folds) < len(trial.folds):
             logger.warning("trial %d: a fold's record is gone; MLflow does not show the trial", trial.number)
             return
-        files = None if trial.state == "running" else artifacts.trial_writer(study, records)
-        view = views.trial_view(study, trial, records, final=final, files=files)
+        files = None if trial.state == "running" else artifacts.trial_writer(study, trial)
+        view = views.trial_view(study, trial, final=final, files=files)
         if place not in self._runs:
             self._create(view, parent=STUDY)
-        for record in records:
-            fold = views.fold_view(study, trial, record, files=artifacts.fold_writer(study, record))
-            if not self._shows(fold.place, fold.version):
-                if fold.place not in self._runs:
-                    self._create(fold, parent=place)
-                self._show(fold)
+        for fold in folds:
+            files = artifacts.fold_writer(study.record, fold)
+            fold_view = views.fold_view(study.record, trial, fold, files=files)
+            if not self._shows(fold_view.place, fold_view.version):
+                if fold_view.place not in self._runs:
+                    self._create(fold_view, parent=place)
+                self._show(fold_view)
         self._show(view)
 
     def _shows(self, place: Place, version: str) -> bool:
@@ -232,36 +219,29 @@ class MlflowTracker:
         tags = views.experiment_tags(study)
         return str(self._client.create_experiment(study.name, artifact_location=location, tags=tags))
 
-    def _deliver_models(
-        self,
-        study: StudyRecord,
-        trials: Sequence[TrialRecord],
-        folds: Mapping[str, FoldRecord],
-        *,
-        final: bool,
-    ) -> None:
+    def _deliver_models(self, study: LoadedStudy, *, final: bool) -> None:
         """A model of each complete trial that keeps it; the best one's when nothing better can come."""
-        best = best_of(trials, study.direction)
-        for trial in trials:
+        for trial in study.trials:
             keep = str(trial.values.get("train.keep_models", "best"))
-            wanted = keep == "all" or (keep == "best" and final and trial is best)
+            wanted = keep == "all" or (keep == "best" and final and trial is study.best)
             ready = trial.number in self._models and self._models[trial.number].status == "READY"
             if not wanted or ready or trial.state != "complete":
                 continue
-            records = [record for key in trial.folds if (record := folds.get(key)) is not None]
-            if len(records) == len(trial.folds) and model_files.has_weights(records):
-                self._deliver_model(study, trial, records)
+            folds = study.folds(trial)
+            if len(folds) == len(trial.folds) and model_files.has_weights(folds):
+                self._deliver_model(study, trial)
 
-    def _deliver_model(self, study: StudyRecord, trial: TrialRecord, records: Sequence[FoldRecord]) -> None:
+    def _deliver_model(self, study: LoadedStudy, trial: TrialRecord) -> None:
         """Upload first, declare ready last."""
         from mlflow.entities import LoggedModelOutput
 
+        record = study.record
         run_id = self._runs[trial.number, None].run_id
         model = self._models.get(trial.number)
         if model is None:
             tags = {
                 "harness.study": study.name,
-                "harness.study_id": views.study_id(study),
+                "harness.study_id": views.study_id(record),
                 "harness.trial": str(trial.number),
             }
             model = self._client.create_logged_model(
@@ -272,11 +252,11 @@ class MlflowTracker:
             path = Path(folder) / "model"
             try:
                 model_files.write_model(
-                    path / "data", study, trial, records, temperature=temperature_of(study, records)
+                    path / "data", record, trial, study.folds(trial), temperature=temperature_of(study, trial)
                 )
             except FileNotFoundError:  # a better trial's models have just replaced these
                 return
-            write_mlmodel(path, study, run_id, model)
+            write_mlmodel(path, record, run_id, model)
             self._client.log_model_artifacts(model.model_id, str(path))
         outputs = self._client.get_run(run_id).outputs
         if model.model_id not in [output.model_id for output in (outputs.model_outputs if outputs else [])]:

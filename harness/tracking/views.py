@@ -9,10 +9,12 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far
+from harness.store.loaded_study import LoadedStudy
 from harness.store.trial_scores import summary
 from harness.tracking.findings import Findings
 from harness.tracking.value_limits import cut, flattened, params
@@ -69,64 +71,61 @@ def study_id(study: StudyRecord) -> str:
     return hashlib.sha256(f"{study.name}\n{study.created!r}\n{study.seed}".encode()).hexdigest()[:16]
 
 
-def study_version(
-    study: StudyRecord, trials: Sequence[TrialRecord], findings: Findings, *, final: bool
-) -> str:
-    state, ended = study_state(study, trials, final=final), len(_ended(trials))
-    return f"{VERSION} {state} {ended}/{study.num_trials} {findings.version}".strip()
+def study_version(study: LoadedStudy, findings: Findings, *, final: bool) -> str:
+    state, decided = study_state(study, final=final), len(_decided(study))
+    return f"{VERSION} {state} {decided}/{study.record.num_trials} {findings.version}".strip()
 
 
-def study_state(study: StudyRecord, trials: Sequence[TrialRecord], *, final: bool) -> str:
+def study_state(study: LoadedStudy, *, final: bool) -> str:
     """running, finished, failed (every trial did) or interrupted."""
-    ended = _ended(trials)
+    ended = _decided(study)
     if not final:
         return "running"
-    if len(ended) < study.num_trials:
+    if len(ended) < study.record.num_trials:
         return "interrupted"
     return "failed" if all(trial.state == "failed" for trial in ended) else "finished"
 
 
 def study_view(
-    study: StudyRecord,
-    trials: Sequence[TrialRecord],
+    study: LoadedStudy,
     findings: Findings,
     *,
     final: bool,
     note: str,
     files: Callable[[Path], None] | None,
 ) -> View:
-    state = study_state(study, trials, final=final)
+    record, state = study.record, study_state(study, final=final)
     status: dict[str, Status] = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
-    ended = _ended(trials)
+    ended = _decided(study)
     ends = {trial.number: _milliseconds(trial.started + trial.seconds) for trial in ended if trial.started}
-    numbers, bests = best_so_far(ended, study.direction)
+    numbers, bests = best_so_far(ended, record.direction)
     improvements = dict(zip(numbers, bests, strict=True))
     points, best = [], None
     for trial in ended:
         best = improvements.get(trial.number, best)
         if best is not None and trial.number in ends:
-            points.append(Point(f"best.{study.objective}", best, ends[trial.number], trial.number))
-    latest = max(ends.values(), default=_milliseconds(study.created))
+            points.append(Point(f"best.{record.objective}", best, ends[trial.number], trial.number))
+    latest = max(ends.values(), default=_milliseconds(record.created))
     if final:  # an earlier run's findings, shown at another time than then, would be another point
-        found = findings.points(study.objective, finished=state == "finished")
+        found = findings.points(record.objective, finished=state == "finished")
         points += [Point(key, value, latest) for key, value in found.items()]
     shown, odd = _finite(points)
     return View(
         place=STUDY,
-        version=study_version(study, trials, findings, final=final),
+        version=study_version(study, findings, final=final),
         name=study.name,
-        started=_milliseconds(study.created),
+        started=_milliseconds(record.created),
         ended=latest if final else None,
         status=status.get(state, "RUNNING"),
-        tags=_tags(study, STUDY) | odd | findings.tags() | {
+        tags=_tags(record, STUDY) | odd | findings.tags() | {
             "harness.state": state,
             **({"harness.best_trial": str(numbers[-1])} if numbers else {}),
             "mlflow.note.content": cut(note),
         },
-        params=params(flattened(study.definition) | flattened({"compute": study.compute})),
+        params=params(flattened(record.definition) | flattened({"compute": record.compute})),
         points=shown,
         files=files,
-        dataset=_dataset(study),
+        dataset=_dataset(record),
     )  # fmt: skip
 
 
@@ -135,24 +134,19 @@ def trial_version(trial: TrialRecord, *, final: bool) -> str:
 
 
 def trial_view(
-    study: StudyRecord,
-    trial: TrialRecord,
-    folds: Sequence[FoldRecord],
-    *,
-    final: bool,
-    files: Callable[[Path], None] | None,
+    study: LoadedStudy, trial: TrialRecord, *, final: bool, files: Callable[[Path], None] | None
 ) -> View:
-    """folds: the trial's records, in its order."""
+    record, folds = study.record, study.folds(trial)
     state = _trial_state(trial, final=final)
     status: dict[str, Status] = {"running": "RUNNING", "interrupted": "KILLED", "failed": "FAILED"}
-    started = _milliseconds(folds[0].started if folds else trial.started or study.created)
+    started = _milliseconds(folds[0].started if folds else trial.started or record.created)
     ended = max((_fold_end(fold) for fold in folds), default=started)
     points = [
-        Point(f"fold.{study.objective}", fold.metrics[study.objective], _fold_end(fold), fold.fold)
+        Point(f"fold.{record.objective}", fold.metrics[record.objective], _fold_end(fold), fold.fold)
         for fold in folds
     ]
     if state in ("complete", "stopped"):
-        points += [Point(key, value, ended) for key, value in summary(study, trial, folds).items()]
+        points += [Point(key, value, ended) for key, value in summary(study, trial).items()]
     shown, odd = _finite(points)
     return View(
         place=(trial.number, None),
@@ -161,14 +155,14 @@ def trial_view(
         started=started,
         ended=None if state == "running" else ended,
         status=status.get(state, "FINISHED"),
-        tags=_tags(study, (trial.number, None)) | odd | {
+        tags=_tags(record, (trial.number, None)) | odd | {
             "harness.state": state,
             **({"harness.reason": cut(trial.reason)} if trial.reason else {}),
         },
         params=params(trial.values),
         points=shown,
         files=files,
-        dataset=_dataset(study),
+        dataset=_dataset(record),
     )  # fmt: skip
 
 
@@ -265,10 +259,9 @@ def _trial_state(trial: TrialRecord, *, final: bool) -> str:
     return "interrupted" if final and trial.state == "running" else trial.state
 
 
-def _ended(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The trials before the first that is still running: what was decided, in its order."""
-    running = next((place for place, trial in enumerate(trials) if trial.state == "running"), len(trials))
-    return list(trials[:running])
+def _decided(study: LoadedStudy) -> list[TrialRecord]:
+    """The trials before the first that is still running, in their order."""
+    return list(takewhile(lambda trial: trial.state != "running", study.trials))
 
 
 def _finite(points: Sequence[Point]) -> tuple[tuple[Point, ...], dict[str, str]]:

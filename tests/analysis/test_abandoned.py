@@ -18,11 +18,14 @@ def abandoned(store: Store, empty_database: Path) -> str:
     """MLflow's address, after it has seen the study run and not end."""
     shutil.copy(empty_database, store.home / "mlflow.db")
     uri = deliver.default_tracking_uri(store.home)
-    record, trials = store.read_study("small"), store.read_trials("small")
-    assert record is not None
-    MlflowTracker(uri, home=store.home).deliver(record, trials, deliver.Folds(store.read_fold), final=False)
+    MlflowTracker(uri, home=store.home).deliver(LoadedStudy.open(store, "small"), final=False)
     assert "RUNNING" in states(store)
     return uri
+
+
+def synced(store: Store, name: str, tracking_uri: str, storage_url: str) -> str:
+    """What went wrong when it was delivered."""
+    return deliver.sync(LoadedStudy.open(store, name), tracking_uri=tracking_uri, storage_url=storage_url)
 
 
 def states(store: Store) -> set[str]:
@@ -49,7 +52,12 @@ def test_any_command_that_delivers_sees_to_it(
     uri = abandoned(tuned, empty_database)
     (tmp_path / "other.yaml").write_text(STUDY.replace("dropout: [0.0, 0.3]", "dropout: [0.1]"))
     tuning_of(tmp_path / "other.yaml", tuned.home)
-    assert deliver.sync(tuned, "other", tracking_uri=uri, storage_url=f"sqlite:///{tmp_path}/o.db") == ""
+    assert (
+        deliver.sync(
+            LoadedStudy.open(tuned, "other"), tracking_uri=uri, storage_url=f"sqlite:///{tmp_path}/o.db"
+        )
+        == ""
+    )
     assert states(tuned) == {"FINISHED"}
 
 
@@ -68,11 +76,16 @@ def test_what_the_server_has_lost_is_delivered_again(
     shutil.copy(empty_database, new)
     storage_url = f"sqlite:///{tmp_path}/o.db"
     for uri in (abandoned(tuned, empty_database), f"sqlite:///{new}", f"sqlite:///{new}"):
-        assert deliver.sync(tuned, "small", tracking_uri=uri, storage_url=storage_url) == ""
+        assert synced(tuned, "small", uri, storage_url) == ""
     assert len(shown(new, tuned.read_study("small"))["runs"]) == 7
     with closing(sqlite3.connect(new)) as connection, connection:
         for table in ("metrics", "latest_metrics", "params", "tags", "inputs", "input_tags"):
             connection.execute(f"delete from {table}")
         connection.execute("delete from runs")
-    assert deliver.sync(tuned, "small", tracking_uri=f"sqlite:///{new}", storage_url=storage_url) == ""
+    assert (
+        deliver.sync(
+            LoadedStudy.open(tuned, "small"), tracking_uri=f"sqlite:///{new}", storage_url=storage_url
+        )
+        == ""
+    )
     assert len(shown(new, tuned.read_study("small"))["runs"]) == 7

@@ -148,8 +148,8 @@ def test_the_champion_is_in_mlflows_registry_and_predicts(audited: Store) -> Non
 
     found = last(audited)
     uri = f"sqlite:///{audited.home}/mlflow.db"
-    MlflowTracker(uri, home=audited.home).deliver(started_study(audited, "small"), [], {}, final=True)
     study = LoadedStudy.open(audited, "small")
+    MlflowTracker(uri, home=audited.home).deliver(study.with_trials(()), final=True)
     assert publish(study, found) == publish(study, found) == "1"
     client = mlflow.MlflowClient(tracking_uri=uri)
     version = client.get_model_version_by_alias("small", "champion")

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.analysis.garbage import leftovers, remove
+from harness.analysis.garbage import Leftover, leftovers, remove
 from harness.errors import StoreError, UsageError
 from harness.folds.tasks import fold_tasks
 from harness.inference import index
 from harness.inference.embedding import Embedder
 from harness.inference.export import save_model
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import WEIGHTS, Store
 from tests.inference.made_up_models import made
 from tests.made_up_findings import final_test
@@ -24,7 +25,12 @@ OTHER = "f" * 40
 
 def found(store: Store, *removed: str) -> dict[str, str]:
     """path below the store -> what it is."""
-    return {str(one.path.relative_to(store.home)): one.what for one in leftovers(store, removed)}
+    return {str(one.path.relative_to(store.home)): one.what for one in without(store, *removed)}
+
+
+def without(store: Store, *removed: str) -> list[Leftover]:
+    """What can go with studies of these names."""
+    return leftovers(store, [LoadedStudy.open(store, name) for name in removed])
 
 
 def add_fold(store: Store, key: str) -> None:
@@ -72,16 +78,16 @@ def test_a_study_goes_with_what_only_it_needs(tuned: Store) -> None:
     going = found(tuned, "small")
     assert going["studies/small"] == "study small"
     assert {path.partition("/")[2] for path in going if path.startswith("folds/")} == set(second.folds)
-    remove(tuned, leftovers(tuned, ["small"]))
+    remove(tuned, without(tuned, "small"))
     assert tuned.studies() == ["other"] and all(tuned.read_fold(key) for key in first.folds)
 
 
 def test_a_study_with_a_final_model_stays(tuned: Store) -> None:
     tuned.write_finding("small", final_test(refit=OTHER))
     with pytest.raises(UsageError, match="champion"):
-        leftovers(tuned, ["small"])
+        without(tuned, "small")
     with pytest.raises(UsageError, match="no study 'smal'"):
-        leftovers(tuned, ["smal"])
+        without(tuned, "smal")
 
 
 def test_nothing_is_deleted_while_a_study_runs(tuned: Store) -> None:

@@ -148,11 +148,11 @@ def test_a_study_whose_folds_were_computed_differently_says_so(
     assert run(["status", "small", "--home", str(tuned.home)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "not all folds were computed alike (instructions" in shown and "AVX of old" in shown
-    _Alike(tuned, "small")
-    assert "not all folds were computed alike" in caplog.text
     study = LoadedStudy.open(tuned, "small")
+    _Alike(study)
+    assert "not all folds were computed alike" in caplog.text
     assert "AVX of old" in origin(study)["mixed"]
-    said = artifacts.note(study.record, study.trials, Findings(), origin(study)["mixed"])
+    said = artifacts.note(study, Findings())
     assert "**Computed differently.** Not all folds were computed alike" in said
 
 

@@ -53,9 +53,9 @@ def ours(num_trials: int, *, keep_models: str, folds: int = FOLDS) -> Run:
                 for key in study.trials[-1].folds:
                     (study.folds[key].folder / "weights.safetensors").unlink()
         tracker = MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", home=home)
-        tracker.deliver(study.record, study.trials[:1], study.folds, final=False)
+        tracker.deliver(study.loaded.with_trials(study.trials[:1]), final=False)
         started = time.process_time(), time.perf_counter()
-        tracker.deliver(study.record, study.trials, study.folds, final=False)
+        tracker.deliver(study.loaded, final=False)
         return _result(num_trials, *started)
 
 

@@ -45,7 +45,7 @@ def caught_up(num_points: int, *, folds: int) -> Run:
                     (study.folds[key].folder / "weights.safetensors").unlink()
             tracker = MlflowTracker(server.uri, home=home)
             started = time.perf_counter()
-            tracker.deliver(study.record, study.trials, study.folds, final=True)
+            tracker.deliver(study.loaded, final=True)
             seconds = time.perf_counter() - started
             with closing(sqlite3.connect(server.database)) as connection:
                 (points,) = connection.execute("select count(*) from metrics").fetchone()

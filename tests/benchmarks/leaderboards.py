@@ -120,7 +120,7 @@ def mlflows(num_folds: int) -> Run:
         for _ in range(num_folds // FOLDS):
             study.add_trial("stopped")
         tracker = MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", home=home)
-        tracker.deliver(study.record, study.trials, study.folds, final=False)
+        tracker.deliver(study.loaded, final=False)
         started = time.perf_counter()
         tracker.count_runs(study.name)
         seconds = time.perf_counter() - started

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 from harness.tracking import deliver
 from tests.campaigns.victim import STUDY_NAME, Victim
@@ -88,8 +89,7 @@ def _deliver(victim: Victim, home: Path) -> int:
     """Deliver, as `harness sync` does, until the server has taken everything: how often that was necessary."""
     for count in range(DELIVERIES):
         problem = deliver.sync(
-            Store(home),
-            STUDY_NAME,
+            LoadedStudy.open(Store(home), STUDY_NAME),
             tracking_uri=victim.proxy.uri,
             storage_url=deliver.default_storage_url(home),
         )

@@ -19,6 +19,7 @@ from harness.data.split import Manifest
 from harness.errors import HarnessError
 from harness.files import read_json, write_json
 from harness.folds.code import RECIPE
+from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 
 STUDY = """\
@@ -187,7 +188,9 @@ def reproductions(n: int, seed: int) -> list[str]:
 def what_went_wrong(victim: Victim, planted: Planted) -> str:
     """What was not said of it, or was and should not be; "" if all is well."""
     try:
-        steps = reproduce(victim.store, "victim", trial=str(victim.trial), compute=planted.compute)
+        steps = reproduce(
+            LoadedStudy.open(victim.store, "victim"), trial=str(victim.trial), compute=planted.compute
+        )
         *_, document = steps
     except HarnessError as error:
         told = str(error)

@@ -136,7 +136,7 @@ def test_a_finished_study_is_judged_where_the_cluster_is(
     with cluster_of(elsewhere, tuned) as cluster:
         *_, confirmed = confirm(study, top=1, cluster=cluster)
         *_, audited = audit(study, cluster=cluster)
-        *_, reproduced = reproduce(tuned, "small", cluster=cluster)
+        *_, reproduced = reproduce(LoadedStudy.open(tuned, "small"), cluster=cluster)
         *_, finished = final(study, Request(top=1, cluster=cluster))
     assert (
         isinstance(confirmed, Confirmation) and isinstance(audited, Audit) and isinstance(finished, FinalTest)

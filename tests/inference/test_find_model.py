@@ -199,7 +199,7 @@ def test_a_registered_version_is_found_by_its_alias_and_number(tmp_path: Path, e
     study = FakeStudy(home, num_folds=2)
     trial = study.add_trial()
     folds = list(study.folds.values())
-    MlflowTracker(uri, home=home).deliver(study.record, study.trials, study.folds, final=True)
+    MlflowTracker(uri, home=home).deliver(study.loaded, final=True)
     mlflow_registry.register(
         uri, study.record, trial, folds[0], card="a card", points={}, tags={}, temperature=1.25
     )

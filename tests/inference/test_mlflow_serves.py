@@ -22,7 +22,7 @@ from harness.data import test_set
 from harness.inference.find_model import find_model
 from harness.store.findings import FinalTest
 from harness.store.loaded_study import LoadedStudy
-from harness.store.store import Store, started_study
+from harness.store.store import Store
 from harness.tracking.mlflow_tracker import MlflowTracker
 from tests.made_up_findings import audit
 
@@ -38,7 +38,7 @@ def champion(kept: Store, empty_database: Path) -> Iterator[str]:
     kept.write_finding("small", audit(trial=best))
     *_, found = final(LoadedStudy.open(kept, "small"), Request())
     assert isinstance(found, FinalTest)
-    MlflowTracker(uri, home=kept.home).deliver(started_study(kept, "small"), [], {}, final=True)
+    MlflowTracker(uri, home=kept.home).deliver(LoadedStudy.open(kept, "small").with_trials(()), final=True)
     publish(LoadedStudy.open(kept, "small"), found)
     yield uri
     test_set.opened = False

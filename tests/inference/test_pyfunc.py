@@ -34,7 +34,7 @@ def test_a_fresh_process_loads_the_model_and_gets_the_same_logits(tmp_path, empt
     study = FakeStudy(home, num_folds=2)
     trial = study.add_trial()
     tracker = MlflowTracker(uri, home=home)
-    tracker.deliver(study.record, study.trials, study.folds, final=True)
+    tracker.deliver(study.loaded, final=True)
     write_model(tmp_path / "model", study.record, trial, list(study.folds.values()))
     images = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)

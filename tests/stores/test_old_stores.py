@@ -92,7 +92,7 @@ def test_the_interrupted_study_goes_on_from_its_checkpoint_to_its_end(
 def test_the_finished_study_is_trained_again_and_what_differs_is_named(old: Store) -> None:
     best = LoadedStudy.open(old, "finished").best.number
     recorded = [old.read_fold(key) for key in old.read_trials("finished")[best].folds]
-    document = last(reproduce(old, "finished"))
+    document = last(reproduce(LoadedStudy.open(old, "finished")))
     assert document["verdict"] in WORDS and len(document["folds"]) == 2
     if document["verdict"] == "DRIFT":
         assert document["differences"], "this code trains otherwise than the release that made the store"

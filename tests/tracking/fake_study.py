@@ -12,7 +12,8 @@ from harness import models, scoring
 from harness.files import digest_of
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
 from harness.scoring import corrected_standard_error
-from harness.store.store import PREDICTIONS, WEIGHTS
+from harness.store.loaded_study import LoadedStudy
+from harness.store.store import PREDICTIONS, WEIGHTS, Store
 from harness.training import Compute
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -69,6 +70,11 @@ class FakeStudy:
             },
             created=CREATED,
         )
+
+    @property
+    def loaded(self) -> LoadedStudy:
+        """As it is now. Its folds have no records on disk, so it has them from here."""
+        return LoadedStudy(Store(self.folder), self.record, tuple(self.trials), _folds={**self.folds})
 
     def add_trial(
         self, state: str = "complete", num_folds: int | None = None, **values: object

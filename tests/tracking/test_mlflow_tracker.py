@@ -33,9 +33,7 @@ def open_tracker(home: Path) -> MlflowTracker:
 def deliver(
     tracker: MlflowTracker, study: FakeStudy, *, final: bool = True, findings: Findings = NOTHING
 ) -> None:
-    tracker.deliver(
-        study.record, study.trials, study.folds, final=final, importances={"train.lr": 0.8}, findings=findings
-    )
+    tracker.deliver(study.loaded, final=final, importances={"train.lr": 0.8}, findings=findings)
 
 
 def runs_by_name(tracker: MlflowTracker) -> dict[str, Any]:

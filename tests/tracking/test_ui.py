@@ -65,9 +65,7 @@ def test_a_browser_shows_the_trials_best_first(home):
     from selenium.webdriver.support.ui import WebDriverWait
 
     study = fake_study(home)
-    MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", home=home).deliver(
-        study.record, study.trials, study.folds, final=True
-    )
+    MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", home=home).deliver(study.loaded, final=True)
     options = webdriver.ChromeOptions()
     for flag in FLAGS.split():
         options.add_argument(flag)
@@ -108,9 +106,7 @@ def test_only_this_machine_and_only_its_own_pages_are_answered(
     monkeypatch.setenv("MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", "true")  # for a team's server
     monkeypatch.setenv("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", "*")
     study = fake_study(home)
-    MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", home=home).deliver(
-        study.record, study.trials, study.folds, final=True
-    )
+    MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", home=home).deliver(study.loaded, final=True)
     with serve(home, port=0, study=study.name) as server:
         port = int(urlsplit(server.url).port or 0)
         own = f"127.0.0.1:{port}"
