@@ -7,7 +7,7 @@ did not hold, 4 a store or server is unreachable, 130 or 143 interrupted.
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from types import FrameType
@@ -15,16 +15,16 @@ from typing import NoReturn
 
 import typer
 
+from harness import __version__
 from harness.cli import (
+    check,
     comparing,
+    doctor,
     finishing,
     inspecting,
     keeping,
     predicting,
-    reporting,
-    searching,
-    serving,
-    smoking,
+    similar,
     studying,
 )
 from harness.environment import MLFLOW, environment, unless_set
@@ -41,20 +41,32 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (
-    studying,
-    comparing,
-    finishing,
-    reporting,
-    predicting,
-    searching,
-    serving,
-    inspecting,
-    keeping,
-    smoking,
-):
-    for command in module.COMMANDS:
-        app.command(name=command.__name__.rstrip("_"))(command)
+COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of --help
+    studying.tune,
+    studying.status,
+    studying.show,
+    studying.reproduce,
+    comparing.compare,
+    comparing.gallery,
+    finishing.audit,
+    finishing.confirm,
+    finishing.final,
+    comparing.report,
+    predicting.predict,
+    predicting.export,
+    similar.similar,
+    predicting.serve,
+    check.check,
+    inspecting.list_,
+    doctor.doctor,
+    inspecting.ui,
+    keeping.bundle,
+    keeping.sync,
+    keeping.gc,
+    inspecting.smoke,
+)
+for command in COMMANDS:
+    app.command(name=command.__name__.rstrip("_"))(command)
 
 
 @app.callback(invoke_without_command=True)
@@ -63,8 +75,6 @@ def root(
 ) -> None:
     """Tune, cross-validate, track and reproduce image classifiers, with scores you can believe."""
     if version:
-        from harness import __version__
-
         print(__version__)
     elif context.invoked_subcommand is None:
         print(context.get_help())
@@ -79,7 +89,9 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code. A user's mistake is told in one line, without a traceback."""
     signal.signal(signal.SIGTERM, _on_sigterm)
-    _print_everything()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a file's name may hold bytes that are no text: written out
+            stream.reconfigure(errors="backslashreplace")
     command = typer.main.get_command(app)
     try:
         with environment(unless_set(MLFLOW)):
@@ -101,7 +113,8 @@ def run(arguments: Sequence[str]) -> int:
         _drop_output()
         return 0
     except OSError as error:
-        known = explained_to_user(error, [*arguments, *_places()])
+        places = [os.environ.get("HARNESS_HOME") or "mlruns", os.environ.get("HARNESS_DATA")]
+        known = explained_to_user(error, [*arguments, *filter(None, places)])
         if known is None:
             raise
         if error.filename is None:  # stdout's disk may be full, and would be told again at the end
@@ -115,22 +128,10 @@ def run(arguments: Sequence[str]) -> int:
         return 2
 
 
-def _print_everything() -> None:
-    """A file's name may hold bytes that are no text, and a terminal may lack a sign: then it is written out."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
 def _drop_output() -> None:
     """Have nothing more written to stdout, which would fail again when the process ends."""
     with suppress(OSError, ValueError):  # where it is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _places() -> list[str]:
-    """Folders that the user has named in the environment, or takes as they are."""
-    return [os.environ.get("HARNESS_HOME") or "mlruns", *filter(None, [os.environ.get("HARNESS_DATA")])]
 
 
 def _on_sigterm(_number: int, _frame: FrameType | None) -> None:

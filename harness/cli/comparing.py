@@ -1,13 +1,38 @@
-"""compare, gallery: the commands that look into trials."""
+"""compare, gallery, report: the commands that look into trials and make pages of them."""
 
-from collections.abc import Callable
+import logging
+from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, Study, print_json, require_folder, require_place
+from harness.cli.options import (
+    DEFAULT_HOME,
+    AsJson,
+    Home,
+    Study,
+    opened,
+    print_json,
+    require_folder,
+    require_place,
+    started_studies,
+)
 from harness.messages import to_stderr
+
+if TYPE_CHECKING:
+    from harness.store.loaded_study import LoadedStudy
+
+logger = logging.getLogger(__name__)
+DELIVERY_SECONDS = 10.0  # to wait for another process that is delivering the study
+
+
+class Format(StrEnum):
+    """What a report can be written as."""
+
+    html = "html"
+    md = "md"
 
 
 def compare(
@@ -32,24 +57,18 @@ def compare(
     Corrected t-test, exact McNemar, Bayesian correlated t-test, the set that cannot be told apart, and the cheapest.
     """
     to_stderr()
-    from functools import cache
-
-    from harness.analysis.compare import compare as comparing
-    from harness.analysis.compare import named
-    from harness.cli import verdicts
-    from harness.store.loaded_study import LoadedStudy
-    from harness.store.store import Store
+    from harness.analysis import compare as comparing
+    from harness.cli import findings
 
     if picture is not None:
         require_folder("--picture", picture)
-    store = Store(home)
-    contenders = named(cache(lambda name: LoadedStudy.open(store, name)), trials)
-    document = comparing(contenders, rope=rope, alpha=alpha)
+    contenders = comparing.named(cache(partial(opened, home)), trials)
+    document = comparing.compare(contenders, rope=rope, alpha=alpha)
     if picture is not None:
         from harness import plots
 
         plots.save(plots.comparison(document), picture)
-    print_json(document) if as_json else verdicts.comparison(document)
+    print_json(document) if as_json else findings.comparison(document)
 
 
 def gallery(
@@ -74,15 +93,11 @@ def gallery(
     Wrong, confident and agreed on by all, and labels that are likely wrong, by class; never the test images.
     """
     to_stderr()
-    from harness.cli.finishing import show_in_mlflow
-    from harness.report.gallery import gallery as making
-    from harness.store.loaded_study import LoadedStudy
-    from harness.store.store import Store
+    from harness.report import gallery as pages
 
-    store = Store(home)
-    require_place(output, store.study_folder(study))
-    opened = LoadedStudy.open(store, study)
-    document = making(opened, top=top, most=most, output=output and output.absolute())
+    require_place(output, home, study)
+    looked_at = opened(home, study)
+    document = pages.gallery(looked_at, top=top, most=most, output=output and output.absolute())
     if as_json:
         print_json(document)
     else:
@@ -90,7 +105,75 @@ def gallery(
         print(", ".join(f"{count:,} {kind}" for kind, count in kinds.items()))
         print(output or document["page"])
     if output is None:
-        show_in_mlflow(opened)
+        show_in_mlflow(looked_at)
 
 
-COMMANDS: list[Callable[..., None]] = [compare, gallery]
+def report(
+    studies: Annotated[
+        list[str],
+        typer.Argument(metavar="STUDY...", help="Several are compared.", autocompletion=started_studies),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            dir_okay=False,
+            help="By default report.html in the study's folder, comparison.html here; Markdown is printed.",
+        ),
+    ] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="A page for people, or Markdown for a pull request.")
+    ] = Format.html,
+    images: Annotated[
+        int, typer.Option(min=0, help="Misclassified and suspicious images of each class; 0 for none.")
+    ] = 4,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Write a study as one page to read and to send.
+
+    Answer, errors, leaderboard, curves, confusion, images, cost and provenance in one HTML file that needs no network;
+    several studies are compared first. Without -o the page of one is kept with it, and MLflow shows it.
+    """  # fmt: skip
+    to_stderr()
+    from harness.files import write_file
+    from harness.report import html, kept
+    from harness.report.document import collect
+    from harness.report.markdown import markdown
+
+    if form is Format.html and not as_json and len(set(studies)) == 1:
+        require_place(output, home, studies[0])
+    elif output is not None:
+        require_folder("--output", output)
+    reported = [opened(home, name) for name in dict.fromkeys(studies)]
+    found = collect(reported, images=0 if form is Format.md else images)
+    if as_json:
+        print_json(found.document)
+        return
+    content = markdown(found.document) if form is Format.md else html.page(found)
+    if form is Format.md and output is None:
+        print(content, end="")
+        return
+    own = form is Format.html and output is None and len(reported) == 1  # it is kept with its study
+    path = kept.place(reported[0].store, reported[0].name) if own else output or Path("comparison.html")
+    write_file(path.absolute(), content.encode())
+    print(path)
+    if own and not reported[0].is_driven:
+        try:
+            show_in_mlflow(reported[0], lock_seconds=DELIVERY_SECONDS)
+        except Exception as error:  # a fault in a view is no reason to fail: the page is there
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
+            logger.warning("MLflow does not show the page yet (%s); harness sync delivers it", said)
+
+
+def show_in_mlflow(study: "LoadedStudy", *, lock_seconds: float = -1) -> None:
+    """Have MLflow's pages say what was found; without MLflow it is kept, and shown later.
+
+    lock_seconds, errors: as in `redeliver`.
+    """
+    from harness.tracking.deliver import redeliver
+    from harness.tuning import Settings
+
+    redeliver(study, tracking_uri=Settings(study.store.home).tracking_uri, lock_seconds=lock_seconds)

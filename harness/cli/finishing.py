@@ -2,11 +2,13 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from harness.cli.comparing import show_in_mlflow
 from harness.cli.options import (
     DEFAULT_HOME,
     Address,
@@ -19,11 +21,13 @@ from harness.cli.options import (
     Study,
     Workers,
     connected,
+    opened,
     print_json,
 )
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
+    from harness.store.findings import FinalTest
     from harness.store.loaded_study import LoadedStudy
 
 logger = logging.getLogger(__name__)
@@ -53,18 +57,13 @@ def audit(
     """
     to_stderr()
     from harness.analysis import audit as auditing
-    from harness.cli import verdicts
-    from harness.documents import to_json
-    from harness.store.loaded_study import LoadedStudy
-    from harness.store.store import Store
+    from harness.cli import findings
 
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
-        opened = LoadedStudy.open(Store(home), study)
-        found = told(auditing.audit(opened, trial=trial, stopped=stopped, cluster=cluster))
-    print_json(to_json(found)) if as_json else verdicts.audit(found)
-    opened = LoadedStudy.open(opened.store, study)  # with what was found, and what has come since
-    remake_page(opened)
-    show_in_mlflow(opened)
+        steps = auditing.audit(opened(home, study), trial=trial, stopped=stopped, cluster=cluster)
+        found = told(steps)
+    print_json(found) if as_json else findings.audit(found)
+    _update_views(home, study)
     auditing.require_passed(found)
 
 
@@ -88,18 +87,12 @@ def confirm(
     """
     to_stderr()
     from harness.analysis.confirm import confirm as confirming
-    from harness.cli import verdicts
-    from harness.documents import to_json
-    from harness.store.loaded_study import LoadedStudy
-    from harness.store.store import Store
+    from harness.cli import findings
 
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
-        opened = LoadedStudy.open(Store(home), study)
-        found = told(confirming(opened, top=top, repeats=repeats, cluster=cluster))
-    print_json(to_json(found)) if as_json else verdicts.confirmation(found)
-    opened = LoadedStudy.open(opened.store, study)  # with what was found, and what has come since
-    remake_page(opened)
-    show_in_mlflow(opened)
+        found = told(confirming(opened(home, study), top=top, repeats=repeats, cluster=cluster))
+    print_json(found) if as_json else findings.confirmation(found)
+    _update_views(home, study)
 
 
 def final(
@@ -126,21 +119,13 @@ def final(
     """
     to_stderr()
     from harness.analysis import final as finishing
-    from harness.analysis.champion import publish
-    from harness.cli import verdicts
-    from harness.documents import to_json
-    from harness.store.loaded_study import LoadedStudy
-    from harness.store.store import Store
+    from harness.cli import findings
 
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
-        opened = LoadedStudy.open(Store(home), study)
         request = finishing.Request(top=top, cluster=cluster, checked=i_checked, again=again)
-        found = told(finishing.final(opened, request))
-    print_json(to_json(found)) if as_json else verdicts.final(found)
-    opened = LoadedStudy.open(opened.store, study)  # with what was found, and what has come since
-    remake_page(opened)
-    publish(opened, found)
-    show_in_mlflow(opened)
+        found = told(finishing.final(opened(home, study), request))
+    print_json(found) if as_json else findings.final(found)
+    _update_views(home, study, champion=found)
 
 
 def told(steps: Iterator[str | Found]) -> Found:
@@ -152,25 +137,25 @@ def told(steps: Iterator[str | Found]) -> Found:
     raise AssertionError("the steps end with a finding")
 
 
+def _update_views(home: Path, study: str, *, champion: "FinalTest | None" = None) -> None:
+    """Have the study's page and MLflow say what was found, and MLflow offer the network of a final test."""
+    from harness.analysis.champion import publish
+
+    loaded = opened(home, study)  # with what was found, and what has come since
+    remake_page(loaded)
+    if champion is not None:
+        publish(loaded, champion)
+    show_in_mlflow(loaded)
+
+
 def remake_page(study: "LoadedStudy") -> None:
     """Have the study's report, if there is one, say what was found; a fault in it is told, and no reason to fail."""
-    from harness.report.kept import place, remake
+    from harness.report import kept
 
-    path = place(study.store, study.name)
+    path = kept.place(study.store, study.name)
     try:
-        if remake(study):
+        if kept.remake(study):
             print(f"{path}: made again, with this in it", file=sys.stderr)
     except Exception as error:
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         logger.warning("%s lacks this (%s); harness report %s makes it again", path, said, study.name)
-
-
-def show_in_mlflow(study: "LoadedStudy") -> None:
-    """Have MLflow's pages say what was found; without MLflow it is kept, and shown later."""
-    from harness.tracking.deliver import redeliver
-    from harness.tuning import Settings
-
-    redeliver(study, tracking_uri=Settings(study.store.home).tracking_uri)
-
-
-COMMANDS: list[Callable[..., None]] = [audit, confirm, final]

@@ -1,16 +1,21 @@
-"""check, list, doctor, ui: the commands that look at what there is."""
+"""list, ui, smoke: what a study file can name, the pages on a store, and a run that says whether all works."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import asdict
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from harness.cli.completion import kinds, started_studies, study_files
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, Sets, print_json, require_folder
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, started_studies
+from harness.config import catalog
+from harness.config.catalog import Entry
+from harness.config.signatures import Option
+from harness.errors import CheckFailed, UsageError, did_you_mean
 from harness.messages import to_stderr
+
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]  # columns, rows
 
 
 class Kind(StrEnum):
@@ -24,47 +29,19 @@ class Kind(StrEnum):
     compute = "compute"
 
 
-def check(
-    study: Annotated[str, typer.Argument(help="A study's name or file.", autocompletion=study_files)],
-    changes: Sets = None,
-    measure: Annotated[
-        bool, typer.Option("--measure", help="Estimate the time from a few real steps.")
-    ] = False,
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PNG", dir_okay=False, writable=True, help="Draw what training sees, as a picture."
-        ),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check a study file and show its search space.
-
-    How many folds and epochs it trains at most, how large its models are; with --measure, how long it takes; with
-    --images, how the training changes the images, and how every other augmentation would.
-    """
-    to_stderr()
-    from harness.cli import checking, render
-    from harness.config.study_file import load_study_file
-
-    if images is not None:
-        require_folder("--images", images)
-    loaded = load_study_file(study, changes or [])
-    plan = checking.plan(loaded)
-    if not as_json:
-        render.search_space(loaded, plan.rows, plan.totals)
-    sizes = checking.ask_sizes(loaded, changes or [], measure=measure, images=images)
-    if as_json:
-        print_json(plan.document | sizes)
-    else:
-        for line in checking.size_lines(loaded, plan, sizes):
-            print(line)
+def _kinds(context: typer.Context, incomplete: str) -> list[str]:
+    """Entries of the kind that `harness list` was asked for, which a shell offers after a TAB."""
+    kind = str(getattr(context.params.get("kind"), "value", context.params.get("kind")))
+    names = {
+        "models": [*catalog.models()], "datasets": [*catalog.datasets()], "studies": [*catalog.studies()]
+    }.get(kind, [])  # fmt: skip
+    return [name for name in sorted(names) if name.startswith(incomplete)]
 
 
 def list_(
     kind: Annotated[Kind, typer.Argument(help="studies, models, datasets, metrics, train or compute.")],
     name: Annotated[
-        str | None, typer.Argument(help="One model or data set: its options.", autocompletion=kinds)
+        str | None, typer.Argument(help="One model or data set: its options.", autocompletion=_kinds)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -73,33 +50,13 @@ def list_(
     Studies, models, data sets, metrics, options of train and of compute; with the name of a model or data set, its
     options: harness list models resnet.
     """
-    from harness.cli import listing, render
-
-    columns, rows = listing.table(kind.value, name)
+    columns, rows = _listed(kind.value, name)
     if as_json:
         print_json({"schema": 1, kind.value: [dict(zip(columns, row, strict=True)) for row in rows]})
-    else:
-        render.catalog_table(columns, rows)
+        return
+    from harness.cli import tables
 
-
-def doctor(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
-    """Say what is here and what is missing.
-
-    Versions, device, threads, stores, data sets, and what to do about the rest.
-    """
-    to_stderr()
-    from harness.cli import diagnosis, render
-
-    rows = diagnosis.rows(home)
-    if as_json:
-        print_json(
-            {
-                "schema": 1,
-                "doctor": [dict(zip(("what", "found", "advice"), row, strict=True)) for row in rows],
-            }
-        )
-    else:
-        render.catalog_table(("what", "found", "advice"), rows)
+    tables.plain(columns, rows)
 
 
 def ui(
@@ -118,9 +75,9 @@ def ui(
     models. With --optuna, Optuna's dashboard: search history, importances, parallel coordinates. Ctrl-C ends it.
     """
     to_stderr()
-    from harness.errors import UsageError
     from harness.store.store import Store, started_study
     from harness.tracking import ui as pages
+    from harness.tuning import Settings
 
     store = Store(home)
     if study is not None:
@@ -130,8 +87,6 @@ def ui(
             f"nothing has been tracked in {store.home} yet; begin with: harness tune --study quickstart"
         )
     if optuna:
-        from harness.tuning import Settings
-
         serving = pages.serve_optuna(Settings(store.home).storage_url, port=port, open_browser=browser)
     else:
         serving = pages.serve(store.home, port=port, study=study, open_browser=browser)
@@ -140,4 +95,78 @@ def ui(
         server.wait()
 
 
-COMMANDS: list[Callable[..., Any]] = [check, list_, doctor, ui]
+def smoke(as_json: AsJson = False) -> None:
+    """Run everything small and offline.
+
+    On embedded images, in a folder of its own: says what held (exit 3 if something did not). For a CI.
+    """
+    to_stderr()
+    from harness import smoke as running
+
+    checks = []
+    for check in running.smoke():
+        checks.append(check)
+        line = f"{'ok  ' if check.held else 'FAIL'}  {check.name}: {check.detail}  ({check.seconds:.1f} s)"
+        print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+    if as_json:
+        print_json({"schema": 1, "held": all(c.held for c in checks), "checks": [asdict(c) for c in checks]})
+    broken = [check.name for check in checks if not check.held]
+    if broken:
+        raise CheckFailed(f"{len(broken)} of {len(checks)} did not hold: {'; '.join(broken)}")
+
+
+def _listed(kind: str, name: str | None) -> Table:
+    """Columns and rows of one kind of thing, or of one entry's options."""
+    if name is not None:
+        entries = {"models": catalog.models(), "datasets": catalog.datasets()}.get(kind)
+        if entries is None:
+            raise UsageError(f"harness list {kind} takes no name; models and datasets do")
+        if name not in entries:
+            raise UsageError(f"no {kind.rstrip('s')} {name!r}{did_you_mean(name, list(entries))}")
+        if problem := entries[name].problem:
+            raise UsageError(problem)
+        return _options(entries[name].options)
+    if kind == "studies":
+        found = catalog.studies().items()
+        return ("study", "question", "file"), [(study, _question(study), str(path)) for study, path in found]
+    if kind == "metrics":
+        return ("metric", "what it is", "better"), [
+            (metric.name, metric.summary, "higher" if metric.higher_is_better else "lower")
+            for metric in catalog.metrics().values()
+        ]
+    if kind in ("train", "compute"):
+        return _options((catalog.train_options() if kind == "train" else catalog.compute_options()).values())
+    if kind == "models":
+        return ("name", "what it is", "parameters", "source", "options"), [
+            (entry.name, _what(entry), entry.parameters, entry.source, _names(entry))
+            for entry in catalog.models().values()
+        ]
+    return ("name", "what it is", "source", "options"), [
+        (entry.name, _what(entry), entry.source, _names(entry)) for entry in catalog.datasets().values()
+    ]
+
+
+def _what(entry: Entry) -> str:
+    return f"broken: {entry.problem}" if entry.problem else entry.summary
+
+
+def _names(entry: Entry) -> str:
+    return ", ".join(option.name for option in entry.options)
+
+
+def _options(options: Iterable[Option]) -> Table:
+    return ("option", "takes", "default"), [
+        (option.name, option.allowed(), "required" if option.required else _text(option.default))
+        for option in options
+    ]
+
+
+def _text(value: object) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _question(name: str) -> str:
+    """The first line of a study file, without its mark."""
+    with catalog.studies()[name].open(encoding="utf-8", errors="replace") as file:
+        first = file.readline()
+    return first.lstrip("#").strip() if first.startswith("#") else ""

@@ -2,18 +2,22 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from harness.cli.completion import started_studies
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_folder
+from harness.cli.options import (
+    DEFAULT_HOME,
+    AsJson,
+    Home,
+    opened,
+    print_json,
+    require_folder,
+    started_studies,
+)
+from harness.errors import StoreError, UsageError
 from harness.messages import to_stderr
-
-if TYPE_CHECKING:
-    from harness.store.loaded_study import LoadedStudy
 
 
 def bundle(
@@ -40,8 +44,6 @@ def bundle(
     """
     to_stderr()
     from harness.analysis import bundle as bundling
-    from harness.errors import UsageError
-    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store
 
     store = Store(home)
@@ -57,7 +59,7 @@ def bundle(
     assert study is not None
     target = (output or Path(f"{study}.zip")).absolute()
     require_folder("--output", target)
-    document = bundling.write(LoadedStudy.open(store, study), target, with_images=images)
+    document = bundling.write(opened(home, study), target, with_images=images)
     said = f"{document['path']}: {document['files']:,} files, {document['bytes'] / 2**20:.1f} MB"
     print_json(document) if as_json else print(said)
 
@@ -75,13 +77,11 @@ def sync(
     has already is not sent again.
     """
     to_stderr()
-    from harness.errors import StoreError
-    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store, nothing_started, started_study
     from harness.tracking import deliver
     from harness.tuning import Settings
 
-    store, settings = Store(home), Settings(home.expanduser().absolute())
+    store, settings = Store(home), Settings(home)
     names = studies or store.studies()
     for name in names:
         started_study(store, name)
@@ -90,7 +90,7 @@ def sync(
     problems: list[str] = []
     refused: list[str] = []
     for name in names:
-        study = LoadedStudy.open(store, name)
+        study = opened(home, name)
         if study.is_driven:
             print(f"{name}: running; it delivers by itself")
             continue
@@ -136,17 +136,20 @@ def gc(
     """
     to_stderr()
     from harness.analysis import garbage
-    from harness.store.loaded_study import LoadedStudy
     from harness.store.store import Store, nothing_started
+    from harness.tracking.mlflow_store import delete_study
+    from harness.tuning import Settings
 
     store = Store(home)
     if not store.home.exists():
         print(nothing_started(store.home), file=sys.stderr)
-    removed = [LoadedStudy.open(store, name) for name in studies or []]
+    removed = [opened(home, name) for name in studies or []]
     found = garbage.leftovers(store, removed)
     total = sum(leftover.bytes for leftover in found)
     if yes:
-        _forget(removed, home)
+        uri = Settings(home).tracking_uri
+        for study in removed:  # out of MLflow first: what fails there is still here, and can be tried again
+            delete_study(uri, study.record)
         garbage.remove(store, found)
     if as_json:
         rows = [{"path": str(one.path), "what": one.what, "bytes": one.bytes} for one in found]
@@ -157,18 +160,3 @@ def gc(
         print(f"{what}: {len(sizes):,}, {sum(sizes) / 2**20:.1f} MB")
     said = "deleted" if yes else "could go; harness gc --yes deletes them" if found else "nothing to delete"
     print(f"{total / 2**20:.1f} MB {said}")
-
-
-def _forget(studies: "list[LoadedStudy]", home: Path) -> None:
-    """Take studies out of MLflow first: what fails there is still here, and can be tried again."""
-    if not studies:
-        return
-    from harness.tracking.mlflow_store import delete_study
-    from harness.tuning import Settings
-
-    uri = Settings(home.expanduser().absolute()).tracking_uri
-    for study in studies:
-        delete_study(uri, study.record)
-
-
-COMMANDS: list[Callable[..., None]] = [bundle, sync, gc]

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.render import console, duration, number
+from harness.cli.tables import console, duration, number
 from harness.folds.tasks import RUNG
 from harness.records import Epoch, StudyRecord, TrialRecord
 from harness.report.format import times

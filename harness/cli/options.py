@@ -1,20 +1,43 @@
-"""Options that several commands share, and what they have in common before they start."""
+"""Options that several commands share, what a shell offers for them after a TAB, and what commands begin and end with.
+
+`harness --install-completion` sets a shell up.
+"""
 
 import json
 import os
+import sys
+from contextlib import suppress
+from dataclasses import is_dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.completion import started_studies
+from harness.config import catalog
 from harness.config.settings import expanded
+from harness.documents import to_json
 from harness.errors import StoreError, UsageError
 from harness.os_errors import explaining
 
 if TYPE_CHECKING:
     from harness.folds.executor import Cluster
+    from harness.inference.find_model import Found
+    from harness.store.loaded_study import LoadedStudy
+
+
+def study_files(incomplete: str) -> list[str]:
+    """Studies that lie here or come with harness."""
+    return [name for name in sorted(catalog.studies()) if name.startswith(incomplete)]
+
+
+def started_studies(context: typer.Context, incomplete: str) -> list[str]:
+    """Studies of the store that the command line names so far."""
+    home = Path(context.params.get("home") or os.environ.get("HARNESS_HOME") or "mlruns")
+    names: list[str] = []
+    with suppress(OSError):  # nothing to offer, where that may not be read
+        names = sorted(path.parent.name for path in (home / "studies").glob("*/study.json"))
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def _absolute(home: Path) -> Path:
@@ -49,6 +72,21 @@ Sets = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+# Of commands that use a finished study's model.
+Model = Annotated[
+    str, typer.Argument(help="STUDY, STUDY:7 for trial 7, models:/NAME@champion, or a model's folder.")
+]
+Ensemble = Annotated[
+    bool,
+    typer.Option("--ensemble", help="The mean of the fold models, also where final trained one network."),
+]
+IndexOf = Annotated[
+    Path | None,
+    typer.Option(
+        "--index", metavar="FOLDER", help="Search the images of FOLDER; what is new in it is embedded first."
+    ),
+]
 
 
 class Kind(StrEnum):
@@ -111,6 +149,25 @@ def connected(home: Path, *given: Any) -> "Cluster":
     return connect(ExecutorOptions(**executor_options(*given)), home)
 
 
+def opened(home: Path, study: str) -> "LoadedStudy":
+    """The study as the store has it now. Raises UsageError for one that has not been started."""
+    from harness.store.loaded_study import LoadedStudy
+    from harness.store.store import Store
+
+    return LoadedStudy.open(Store(home), study)
+
+
+def found_model(home: Path, model: str, *, ensemble: bool) -> "Found":
+    """The model that a command is to use; where it is from is told on stderr."""
+    from harness.inference.find_model import find_model
+    from harness.store.store import Store
+    from harness.tuning import Settings
+
+    found = find_model(Store(home), model, Settings(home).tracking_uri, ensemble=ensemble)
+    print(found.source, file=sys.stderr)
+    return found
+
+
 def require_folder(option: str, path: Path) -> None:
     """Raises UsageError unless the folder that the file is to lie in is there."""
     try:
@@ -121,8 +178,11 @@ def require_folder(option: str, path: Path) -> None:
         raise UsageError(f"{option} {path}: there is no folder {path.parent}")
 
 
-def require_place(output: Path | None, folder: Path) -> None:
-    """Raises UsageError, StoreError unless a page can be written as `output`, or without one into a study's folder."""
+def require_place(output: Path | None, home: Path, study: str) -> None:
+    """Raises UsageError, StoreError unless a page can be written: as `output`, or else into the study's folder."""
+    from harness.store.store import Store
+
+    folder = Store(home).study_folder(study)
     if output is not None:
         require_folder("--output", output)
     elif folder.is_dir() and not os.access(folder, os.W_OK):
@@ -130,4 +190,6 @@ def require_place(output: Path | None, folder: Path) -> None:
 
 
 def print_json(document: Any) -> None:
+    """document: a dictionary, or a dataclass of `documents`."""
+    document = to_json(document) if is_dataclass(document) else document
     print(json.dumps(document, indent=1, ensure_ascii=False))

@@ -1,27 +1,29 @@
-"""predict, export: the commands that use a finished study's model."""
+"""predict, export, serve: the commands that use a finished study's model."""
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, require_folder
+from harness.cli.options import (
+    DEFAULT_HOME,
+    AsJson,
+    Ensemble,
+    Home,
+    IndexOf,
+    Model,
+    found_model,
+    print_json,
+    require_folder,
+)
+from harness.errors import UsageError
+from harness.inference.sorting import UNSURE, How, Sorter
 from harness.messages import to_stderr
 
-if TYPE_CHECKING:
-    from harness.inference.find_model import Found
-    from harness.inference.sorting import Sorter
-
-Model = Annotated[
-    str, typer.Argument(help="STUDY, STUDY:7 for trial 7, models:/NAME@champion, or a model's folder.")
-]
-Ensemble = Annotated[
-    bool,
-    typer.Option("--ensemble", help="The mean of the fold models, also where final trained one network."),
-]
 Raw = Annotated[bool, typer.Option("--raw", help="The network's own probabilities, without calibration.")]
 
 
@@ -56,7 +58,7 @@ def predict(
     one folder per class, and stdout says which goes where.
     """
     to_stderr()
-    from harness.cli.rows import Columns, run
+    from harness.cli.predictions import Columns, run
     from harness.data.image_files import image_files
     from harness.inference.predict import predict_files
 
@@ -68,8 +70,13 @@ def predict(
         print(f"{model}: no temperature is known, so probabilities are not calibrated", file=sys.stderr)
     columns = Columns(found.model.classes, top=top, threshold=threshold, errors=errors)
     files = image_files(paths, without=root and root[1])
+    sorter = None
+    if root is not None:
+        how, folder = root
+        folders = [*found.model.classes, *([] if UNSURE in found.model.classes else [UNSURE])]
+        sorter = Sorter(folder, how, folders, dry_run=not yes)
     with contextlib.closing(predict_files(found.model, files, raw=raw)) as stream:
-        run(stream, columns, format_, output, _sorter(root, found.model.classes, yes=yes))
+        run(stream, columns, format_, output, sorter)
 
 
 def export(
@@ -95,8 +102,6 @@ def export(
     harness itself reads.
     """
     to_stderr()
-    from dataclasses import replace
-
     from harness.inference.export import export as exporting
 
     suffix = "-model" if format_ == "safetensors" else f".{format_}"
@@ -112,26 +117,48 @@ def export(
     print_json(document) if as_json else print(f"{said}{document['difference']:.1e}")
 
 
-def found_model(home: Path, model: str, *, ensemble: bool) -> "Found":
-    """The model that a command is to use; where it is from is told on stderr."""
-    from harness.inference.find_model import find_model
-    from harness.store.store import Store
-    from harness.tuning import Settings
+def serve(
+    model: Model,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")] = 8000,
+    index: IndexOf = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = False,
+    ensemble: Ensemble = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Try a model in a browser.
 
-    found = find_model(Store(home), model, Settings(home).tracking_uri, ensemble=ensemble)
-    print(found.source, file=sys.stderr)
-    return found
+    Drop an image, and see its classes, where the model looked, and with --index similar images.
+
+    Only this machine is answered, without users or encryption; for others use `mlflow models serve`. POST /predict
+    takes an image file and answers with JSON; GET /health says which model it is.
+    """
+    to_stderr()
+    from harness.inference import index as indices
+    from harness.inference.embedding import Embedder
+    from harness.inference.web.server import Server
+    from harness.inference.web.service import Service
+
+    warnings.filterwarnings("ignore", module="PIL")  # it doubts files that it reads all the same
+    found = found_model(home, model, ensemble=ensemble)
+    embedder = None if index is None else Embedder(found.model)
+    searched = None
+    if index is not None and embedder is not None:
+        searched = indices.update(home, embedder, index, model=found.origin)
+    service = Service(found.model, found.source, index=searched, embedder=embedder)
+    with Server(service, port=port) as server:
+        print(f"{server.url}\nCtrl-C ends it", file=sys.stderr)
+        if browser:
+            import webbrowser
+
+            webbrowser.open(server.url)
+        server.serve_forever()
 
 
 def _one_of(
     move: Path | None, link: Path | None, copy: Path | None, paths: list[str]
-) -> tuple[Literal["move", "link", "copy"], Path] | None:
+) -> tuple[How, Path] | None:
     """What is to be done to the files, and the folder. Raises UsageError for several, or a folder of the files."""
-    from harness.errors import UsageError
-
-    wanted: Iterator[tuple[Literal["move", "link", "copy"], Path | None]] = iter(
-        (("move", move), ("link", link), ("copy", copy))
-    )
+    wanted: list[tuple[How, Path | None]] = [("move", move), ("link", link), ("copy", copy)]
     chosen = [(how, folder) for how, folder in wanted if folder is not None]
     if len(chosen) > 1:
         raise UsageError("--move, --link and --copy exclude each other")
@@ -144,17 +171,3 @@ def _one_of(
     if inside:
         raise UsageError(f"--{how} {folder}: {inside[0]} is in it already")
     return how, folder
-
-
-def _sorter(
-    root: tuple[Literal["move", "link", "copy"], Path] | None, classes: tuple[str, ...], *, yes: bool
-) -> "Sorter | None":
-    from harness.inference.sorting import UNSURE, Sorter
-
-    if root is None:
-        return None
-    how, folder = root
-    return Sorter(folder, how, [*classes, *([] if UNSURE in classes else [UNSURE])], dry_run=not yes)
-
-
-COMMANDS: list[Callable[..., None]] = [predict, export]

@@ -1,11 +1,9 @@
 """tune, status, show, reproduce: the commands that run a study and look at it."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.completion import started_studies, study_files
 from harness.cli.options import (
     DEFAULT_HOME,
     Address,
@@ -20,14 +18,20 @@ from harness.cli.options import (
     Workers,
     connected,
     executor_options,
+    opened,
     print_json,
+    started_studies,
+    study_files,
 )
+from harness.config import catalog
+from harness.config.settings import Choice, Range, parse_setting
+from harness.documents import to_json
+from harness.errors import CheckFailed, HarnessError, Problem, StoreError, StudyError, did_you_mean
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
     from harness.analysis.leaderboard import Status
-    from harness.tuning import Settings, StudyEnded
-
+    from harness.tuning import StudyEnded
 
 StudyFile = Annotated[
     str,
@@ -73,7 +77,8 @@ def tune(
     """
     to_stderr()
     from harness import tuning
-    from harness.cli import live
+    from harness.analysis import leaderboard
+    from harness.cli import live, tables
     from harness.config.study_file import load_study_file
 
     settings = tuning.Settings(
@@ -90,9 +95,17 @@ def tune(
         ended = live.show(events)
     finally:
         events.close()
-    status = _show(ended, settings, as_json=as_json)
+    status = leaderboard.status(opened(home, ended.record.name))
+    if as_json:
+        print_json(to_json(status) | ({"profile": ended.profile} if profile else {}))
+    else:
+        tables.leaderboard(status)
+        if profile:
+            tables.profile(ended.profile)
+        tables.next_steps(status, home=home)
     _require_success(ended)
-    _gate(status, fail_below)
+    if fail_below is not None:
+        _require_as_good(status, fail_below)
 
 
 def status(
@@ -114,26 +127,24 @@ def status(
     """
     to_stderr()
     from harness.analysis import leaderboard
-    from harness.cli import render
-    from harness.documents import to_json
-    from harness.store.loaded_study import LoadedStudy
+    from harness.cli import tables
     from harness.store.store import Store
 
+    named = [opened(home, name) for name in studies or ()]
+    if len(named) > 1:
+        compared = leaderboard.compare(named)
+        print_json(compared) if as_json else tables.comparison(compared)
+        return
+    if named:
+        standing = leaderboard.status(named[0])
+        print_json(standing) if as_json else tables.leaderboard(standing)
+        return
     store = Store(home)
-    opened = [LoadedStudy.open(store, name) for name in studies or ()]
-    if len(opened) > 1:
-        compared = leaderboard.compare(opened)
-        print_json(to_json(compared)) if as_json else render.comparison(compared)
-        return
-    if opened:
-        standing = leaderboard.status(opened[0])
-        print_json(to_json(standing)) if as_json else render.leaderboard(standing)
-        return
     found = [leaderboard.status_or_problem(store, name) for name in store.studies()]
     if as_json:
         print_json({"schema": 1, "studies": [to_json(status) for status in found]})
     else:
-        render.studies_started(found, store.home)
+        tables.studies_started(found, store.home)
 
 
 def show(
@@ -149,13 +160,10 @@ def show(
     """
     to_stderr()
     from harness.analysis.trial import trial_page
-    from harness.cli.trial_page import print_page
-    from harness.documents import to_json
-    from harness.store.loaded_study import LoadedStudy
-    from harness.store.store import Store
+    from harness.cli import tables
 
-    page = trial_page(LoadedStudy.open(Store(home), study), trial)
-    print_json(to_json(page)) if as_json else print_page(page)
+    page = trial_page(opened(home, study), trial)
+    print_json(page) if as_json else tables.trial(page)
 
 
 def reproduce(
@@ -177,44 +185,19 @@ def reproduce(
     """
     to_stderr()
     from harness.analysis import reproduce as reproducing
-    from harness.cli import live, render
-    from harness.store.loaded_study import LoadedStudy
-    from harness.store.store import Store
+    from harness.cli import live, tables
 
     compute = _compute_changes(changes or [])
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
-        opened = LoadedStudy.open(Store(home), study)
-        steps = reproducing.reproduce(opened, trial=trial, cluster=cluster, compute=compute)
+        steps = reproducing.reproduce(opened(home, study), trial=trial, cluster=cluster, compute=compute)
         document = live.show_reproduction(steps)
-    print_json(document) if as_json else render.reproduction(document)
+    print_json(document) if as_json else tables.reproduction(document)
     reproducing.require_reproduced(document)
-
-
-def _show(ended: "StudyEnded", settings: "Settings", *, as_json: bool) -> "Status":
-    """What came of it: the leaderboard, where the time went if that was asked for, what to do next."""
-    from harness.analysis import leaderboard
-    from harness.cli import render
-    from harness.documents import to_json
-    from harness.store.loaded_study import LoadedStudy
-    from harness.store.store import Store
-
-    status = leaderboard.status(LoadedStudy.open(Store(settings.home), ended.record.name))
-    if as_json:
-        print_json(to_json(status) | ({"profile": ended.profile} if settings.profile else {}))
-        return status
-    render.leaderboard(status)
-    if settings.profile:
-        render.profile(ended.profile)
-    render.next_steps(status, home=settings.home)
-    return status
 
 
 def _compute_changes(changes: list[str]) -> dict[str, Any]:
     """The `compute.…=` overrides of reproduce, checked like a study's."""
-    from harness.config import catalog
-    from harness.config.settings import Choice, Range, parse_setting
     from harness.config.yaml import parse_value
-    from harness.errors import Problem, StudyError, did_you_mean
 
     options, chosen, problems = catalog.compute_options(), {}, []
     for change in changes:
@@ -236,8 +219,6 @@ def _compute_changes(changes: list[str]) -> dict[str, Any]:
 
 def _require_success(ended: "StudyEnded") -> None:
     """Raise StoreError if something was not delivered, HarnessError if no trial has succeeded."""
-    from harness.errors import HarnessError, StoreError
-
     if ended.pending:
         raise StoreError(
             f"MLflow or Optuna has not taken everything ({ended.pending}); nothing is lost: run the same command again"
@@ -247,17 +228,11 @@ def _require_success(ended: "StudyEnded") -> None:
         raise HarnessError(f"no trial has succeeded ({reasons})")
 
 
-def _gate(status: "Status", fail_below: float | None) -> None:
-    from harness.errors import CheckFailed
-
-    if fail_below is None:
-        return
+def _require_as_good(status: "Status", bound: float) -> None:
+    """Raise CheckFailed if the best mean is worse than the bound."""
     if status.best is None or status.best.mean is None:
-        raise CheckFailed(f"no complete trial to compare with --fail-below {fail_below:g}")
+        raise CheckFailed(f"no complete trial to compare with --fail-below {bound:g}")
     mean, higher_is_better = status.best.mean, status.direction == "maximize"
-    if (mean < fail_below) if higher_is_better else (mean > fail_below):
+    if (mean < bound) if higher_is_better else (mean > bound):
         word = "below" if higher_is_better else "above"
-        raise CheckFailed(f"the best {status.objective}, {mean:.4f}, is {word} {fail_below:g}")
-
-
-COMMANDS: list[Callable[..., None]] = [tune, status, show, reproduce]
+        raise CheckFailed(f"the best {status.objective}, {mean:.4f}, is {word} {bound:g}")

@@ -24,7 +24,7 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from harness.cli import app, checking, run
+from harness.cli import app, check, run
 from harness.config.study_file import parse_study_file
 from harness.data.decoding import UnreadableError, decode
 from harness.errors import HarnessError
@@ -60,7 +60,7 @@ def study_files(n: int, seed: int) -> list[str]:
 
     def read(raw: bytes) -> None:
         study = parse_study_file(raw, (), name="hostile", source="hostile.yaml")
-        checking.plan(study)
+        check.described(study, check.plan(study))
         study.definition_hash()
 
     parse_study_file(STUDIES[0], (), name="warm", source="warm.yaml")
@@ -258,7 +258,7 @@ def _elsewhere() -> Iterator[Path]:
         patch("harness.tuning.tune", refuse),
         patch("logging.basicConfig"),
         silent(),
-        patch("harness.cli.checking.ask_sizes", refuse),
+        patch("harness.cli.check.ask_sizes", refuse),
         patch("harness.tracking.ui.serve", refuse),
     ):
         (Path(scratch) / "file").write_bytes(b"PK\x03\x04")

@@ -14,7 +14,7 @@ import numpy as np
 
 from harness import __version__
 from harness.analysis.reproduce import reproduce
-from harness.cli import render
+from harness.cli import tables
 from harness.data.split import Manifest
 from harness.errors import HarnessError
 from harness.files import read_json, write_json
@@ -206,7 +206,7 @@ def what_went_wrong(victim: Victim, planted: Planted) -> str:
     if wrong or said.keys() != planted.named.keys():
         return f"named are {said}, planted were {planted.named}"
     with redirect_stdout(io.StringIO()) as shown:
-        render.reproduction(document)
+        tables.reproduction(document)
     lines = [f"differs: {what}: recorded {was}, now {now}" for what, (was, now) in said.items()]
     unseen = [line for line in [document["verdict"], *lines] if line not in shown.getvalue()]
     return f"the terminal does not show {unseen}" if unseen else ""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.cli import run
-from harness.cli.rows import Columns, _HeldBack
+from harness.cli.predictions import Columns, _HeldBack
 from harness.inference.find_model import find_model
 from harness.inference.predict import Predicted
 from harness.store.store import Store

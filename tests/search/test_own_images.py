@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from harness import tuning
-from harness.cli import checking
+from harness.cli import check
 from harness.config.study_file import load_study_file
 from harness.data import load_training
 from harness.data.split import Manifest
@@ -127,13 +127,13 @@ def test_a_check_counts_the_images_of_classes_and_groups(study_file: Path) -> No
         "num_classes": 2, "smallest": ["ill", 24], "largest": ["well", 72], "ratio": 3.0,
         "num_groups": 32, "largest_group": 3,
     }  # fmt: skip
-    first, *_ = checking.size_lines(study, checking.plan(study), sizes)
+    first, *_ = check.size_lines(study, check.plan(study), sizes)
     counts = "96 images in 2 classes: from 24 of ill to 72 of well, ratio 3.0"
     assert first == f"{counts}; 32 groups, the largest of 3 images"
     sizes = preflight.answer(
         {"study": str(study_file), "overrides": ["data.groups=null"], "measure": False, "images": None}
     )
-    assert checking.size_lines(study, checking.plan(study), sizes)[0] == counts
+    assert check.size_lines(study, check.plan(study), sizes)[0] == counts
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What confirm and final have found, for people."""
+"""What audit, confirm, final and compare have found, for people."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from harness.cli.render import console, duration
+from harness.cli.tables import console, duration
 from harness.store.findings import Audit, Confirmation, DuplicatePairs, FalseStops, FinalTest
 
 

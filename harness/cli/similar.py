@@ -1,14 +1,23 @@
 """similar: images that a model finds alike."""
 
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, Home, print_json, require_folder
-from harness.cli.predicting import Ensemble, Model, found_model
+from harness.cli.options import (
+    DEFAULT_HOME,
+    Ensemble,
+    Home,
+    IndexOf,
+    Model,
+    found_model,
+    print_json,
+    require_folder,
+)
+from harness.errors import DataError, UsageError
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
@@ -18,12 +27,56 @@ if TYPE_CHECKING:
     from harness.inference.vectors import Index
 
 MOST_PAIRS_SHOWN = 500  # on a page, which holds the pictures of both
-IndexOf = Annotated[
-    Path | None,
-    typer.Option(
-        "--index", metavar="FOLDER", help="Search the images of FOLDER; what is new in it is embedded first."
-    ),
-]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of the index."""
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """An image of the index, and its cosine to the query."""
+
+    number: int
+    name: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    query: str
+    similar: tuple[Neighbour, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    first: Image
+    second: Image
+    score: float
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Pairs with a score of at least the threshold: how many there are, and the most similar of them."""
+
+    threshold: float
+    num_pairs: int
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class SimilarImages:
+    """What `--format json` prints. model: where it is from.   folder, num_images: what the index is of."""
+
+    model: str
+    folder: str
+    num_images: int
+    queries: tuple[Answer, ...]
+    duplicates: Duplicates | None
 
 
 def similar(
@@ -56,7 +109,6 @@ def similar(
     """
     to_stderr()
     from harness.data.image_files import printable
-    from harness.errors import UsageError
     from harness.inference import index as indices
     from harness.inference.embedding import Embedder
 
@@ -72,14 +124,27 @@ def similar(
         searched = indices.find(home, embedder)
     else:
         searched = indices.update(home, embedder, index, model=found.origin)
-    document: dict[str, Any] = {
-        "schema": 1,
-        "model": found.source,
-        "folder": printable(str(searched.folder)),
-        "num_images": len(searched.names),
-        "queries": [_answer(searched, query, vector, path, top) for query, vector, path in asked],
-        "duplicates": None if duplicates is None else _duplicates(searched, duplicates),
-    }
+
+    def name(number: int) -> str:
+        return printable(searched.names[number])
+
+    answers = []
+    for query, vector, path in asked:
+        nearest = searched.nearest(vector, top, without=path)
+        answers.append(
+            Answer(
+                query, tuple(Neighbour(number, name(number), round(score, 6)) for number, score in nearest)
+            )
+        )
+    alike = None
+    if duplicates is not None:
+        num_pairs, pairs = searched.pairs(duplicates)
+        alike = Duplicates(duplicates, num_pairs, tuple(
+            Pair(Image(one, name(one)), Image(two, name(two)), round(score, 6)) for one, two, score in pairs
+        ))  # fmt: skip
+    document = SimilarImages(
+        found.source, printable(str(searched.folder)), len(searched.names), tuple(answers), alike
+    )
     if page is not None:
         _write_page(page, document, searched, [path for _, _, path in asked])
     if format_ == "json":
@@ -93,7 +158,6 @@ def _asked(
 ) -> list[tuple[str, "np.ndarray", str | None]]:
     """Each query: its words, its vector, and its path if it has one. Raises DataError for an unreadable file."""
     from harness.data.image_files import Candidate, printable
-    from harness.errors import DataError
     from harness.inference.predict import decoded_batches
 
     asked: list[tuple[str, np.ndarray, str | None]] = []
@@ -107,71 +171,40 @@ def _asked(
     return asked + [(text, vector, None) for text, vector in zip(texts, words, strict=True)]
 
 
-def _answer(index: "Index", query: str, vector: "np.ndarray", path: str | None, top: int) -> dict[str, Any]:
-    found = index.nearest(vector, top, without=path)
-    return {"query": query, "similar": [_named(index, number, score=score) for number, score in found]}
-
-
-def _named(index: "Index", number: int, **more: float) -> dict[str, Any]:
-    from harness.data.image_files import printable
-
-    rounded = {name: round(value, 6) for name, value in more.items()}
-    return {"number": number, "name": printable(index.names[number]), **rounded}
-
-
-def _duplicates(index: "Index", threshold: float) -> dict[str, Any]:
-    count, pairs = index.pairs(threshold)
-    rows = [
-        {"first": _named(index, one), "second": _named(index, two), "score": round(score, 6)}
-        for one, two, score in pairs
-    ]
-    return {"threshold": threshold, "num_pairs": count, "pairs": rows}
-
-
-def _write_page(target: Path, document: dict[str, Any], index: "Index", paths: list[str | None]) -> None:
+def _write_page(target: Path, document: SimilarImages, index: "Index", paths: list[str | None]) -> None:
     from harness.files import write_file
-    from harness.inference.similar_page import Row
-    from harness.inference.similar_page import page as made
+    from harness.inference import similar_page
 
     rows = [
-        Row(
-            answer["query"],
-            path,
-            [(index.path(hit["number"]), hit["name"], hit["score"]) for hit in answer["similar"]],
+        similar_page.Row(
+            answer.query, path, [(index.path(hit.number), hit.name, hit.score) for hit in answer.similar]
         )
-        for answer, path in zip(document["queries"], paths, strict=True)
+        for answer, path in zip(document.queries, paths, strict=True)
     ]
-    for pair in (document["duplicates"] or {"pairs": []})["pairs"][:MOST_PAIRS_SHOWN]:
-        one, two = pair["first"], pair["second"]
-        found = [(index.path(image["number"]), image["name"], pair["score"]) for image in (one, two)]
-        rows.append(Row(f"{pair['score']:.4f}", None, found))
-    write_file(target, made(f"Similar images in {document['folder']}", rows).encode())
+    for pair in document.duplicates.pairs[:MOST_PAIRS_SHOWN] if document.duplicates else ():
+        found = [(index.path(image.number), image.name, pair.score) for image in (pair.first, pair.second)]
+        rows.append(similar_page.Row(f"{pair.score:.4f}", None, found))
+    write_file(target, similar_page.page(f"Similar images in {document.folder}", rows).encode())
     print(f"{target}: {len(rows):,} row{'s' if len(rows) != 1 else ''} of pictures", file=sys.stderr)
 
 
-def _print_tables(document: dict[str, Any]) -> None:
-    from harness.cli import render
+def _print_tables(document: SimilarImages) -> None:
+    from harness.cli import tables
 
-    queries, duplicates = document["queries"], document["duplicates"]
-    if queries:
+    duplicates = document.duplicates
+    if document.queries:
         rows = [
-            (answer["query"] if place == 0 else "", f"{hit['score']:.4f}", hit["name"])
-            for answer in queries
-            for place, hit in enumerate(answer["similar"])
+            (answer.query if place == 0 else "", f"{hit.score:.4f}", hit.name)
+            for answer in document.queries
+            for place, hit in enumerate(answer.similar)
         ]
-        render.catalog_table(("query", "score", "image"), rows)
+        tables.plain(("query", "score", "image"), rows)
     if duplicates is not None:
-        pairs = [
-            (f"{row['score']:.4f}", row["first"]["name"], row["second"]["name"])
-            for row in duplicates["pairs"]
-        ]
-        more = "" if len(pairs) == duplicates["num_pairs"] else f", of which the {len(pairs):,} most similar"
-        count = "1 pair" if duplicates["num_pairs"] == 1 else f"{duplicates['num_pairs']:,} pairs"
-        print(f"{count} with a score of at least {duplicates['threshold']:g}{more}")
+        pairs = [(f"{pair.score:.4f}", pair.first.name, pair.second.name) for pair in duplicates.pairs]
+        more = "" if len(pairs) == duplicates.num_pairs else f", of which the {len(pairs):,} most similar"
+        count = "1 pair" if duplicates.num_pairs == 1 else f"{duplicates.num_pairs:,} pairs"
+        print(f"{count} with a score of at least {duplicates.threshold:g}{more}")
         if pairs:
-            render.catalog_table(("score", "image", "and"), pairs)
-    if not queries and duplicates is None:
-        print(f"{document['folder']}: {document['num_images']:,} images indexed")
-
-
-COMMANDS: list[Callable[..., None]] = [similar]
+            tables.plain(("score", "image", "and"), pairs)
+    if not document.queries and duplicates is None:
+        print(f"{document.folder}: {document.num_images:,} images indexed")

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,11 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.leaderboard import ComparedStudies, Status, TrialStatus, UnreadableStudy
+from harness.analysis.trial import FoldLine, TrialPage
 from harness.records import mixed_words
 from harness.store.store import nothing_started
 
 STATE_STYLES = {"complete": "green", "stopped": "yellow", "running": "cyan", "failed": "red"}
 MOST_ROWS = 15
+WIDTH = 80  # of what is said of a trial; a traceback and a path may be longer
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -154,6 +157,31 @@ def comparison(studies: ComparedStudies) -> None:
             out.print(Text(f"no gain: {names} are of different {row.no_gain}"))
 
 
+def trial(page: TrialPage) -> None:
+    """All of one trial, line by line."""
+    said = [f"{page.study}, trial {page.trial}: {page.state}"]
+    if page.reason:
+        why = f"{page.failure}: {page.reason}" if page.failure else page.reason
+        said += textwrap.wrap(why, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    if page.mean is not None:
+        error = "" if page.standard_error is None else f" ± {page.standard_error:.4f}"
+        said.append(f"{page.objective} {page.mean:.4f}{error}, {duration(page.seconds)}")
+    if page.rung_score is not None:
+        said.append(f"short training {page.rung_score:.4f}")
+    values = {f"{name}{' *' * (name in page.params)}": number(value) for name, value in page.values.items()}
+    said += _block("values" + " (* searched)" * bool(page.params), values)
+    if page.folds:
+        said += ["", f"fold  {page.objective:>17}  {'epochs':>6}  {'time':>9}  key"]
+        said += map(_fold, page.folds)
+    for fingerprint in page.fingerprints:
+        said += _block("computed on", fingerprint)
+    if page.mlflow_run_id:
+        said += ["", f"MLflow run {page.mlflow_run_id}"]
+    if page.traceback:
+        said += ["", *page.traceback.rstrip().splitlines()]
+    print(*said, sep="\n")
+
+
 def reproduction(document: Mapping[str, Any]) -> None:
     """The verdict with every fold's two scores, and what differs."""
     out = console()
@@ -194,7 +222,7 @@ def search_space(study: Any, rows: Sequence[tuple[str, str, str]], totals: str) 
     out.print(totals)
 
 
-def catalog_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = _table(columns[0])
     for column in columns[1:]:
         table.add_column(column)
@@ -225,6 +253,25 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _fold(fold: FoldLine) -> str:
+    if fold.epochs is None or fold.seconds is None:
+        return f"{fold.fold:>4}  {fold.score:>17.4f}  its record is gone"
+    return (
+        f"{fold.fold:>4}  {fold.score:>17.4f}  {fold.epochs:>6}  {duration(fold.seconds):>9}  {fold.key[:12]}"
+    )
+
+
+def _block(title: str, values: Mapping[str, str]) -> list[str]:
+    """A title, then a name and its value on each line; long values go on below themselves."""
+    width = max(map(len, values), default=0)
+    found = ["", title]
+    for name, value in values.items():
+        found += textwrap.wrap(
+            value or "-", WIDTH, initial_indent=f"  {name:<{width}}  ", subsequent_indent=" " * (width + 4)
+        )
+    return found
 
 
 def _table(*columns: str) -> Table:

@@ -17,7 +17,7 @@ import numpy as np
 from rich.live import Live
 from rich.text import Text
 
-from harness.cli.render import console
+from harness.cli.tables import console
 from harness.data.image_files import printable
 from harness.errors import DataError, Interrupted, Terminated
 from harness.files import telling_disk_trouble

@@ -1,0 +1,179 @@
+"""check: what a study searches and trains at most, how large its models are, how long it takes."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.options import AsJson, Sets, print_json, require_folder, study_files
+from harness.config.settings import Choice, Range
+from harness.documents import to_json
+from harness.errors import HarnessError
+from harness.messages import to_stderr
+from harness.records import Values
+
+if TYPE_CHECKING:
+    from harness.config.study_file import Study
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What can be said of a study without torch and the images.
+
+    space: what is searched, as a study file has it.   defaults: trial 0.   num_…: at most, of the whole study.
+    """
+
+    study: str
+    space: Mapping[str, Any]
+    defaults: Values
+    num_trials: int
+    num_folds: int
+    num_epochs: int
+
+
+def check(
+    study: Annotated[str, typer.Argument(help="A study's name or file.", autocompletion=study_files)],
+    changes: Sets = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Estimate the time from a few real steps.")
+    ] = False,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG", dir_okay=False, writable=True, help="Draw what training sees, as a picture."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a study file and show its search space.
+
+    How many folds and epochs it trains at most, how large its models are; with --measure, how long it takes; with
+    --images, how the training changes the images, and how every other augmentation would.
+    """
+    to_stderr()
+    from harness.cli import tables
+    from harness.config.study_file import load_study_file
+
+    if images is not None:
+        require_folder("--images", images)
+    loaded = load_study_file(study, changes or [])
+    planned = plan(loaded)
+    if not as_json:
+        tables.search_space(loaded, *described(loaded, planned))
+    sizes = ask_sizes(loaded, changes or [], measure=measure, images=images)
+    if as_json:
+        print_json(to_json(planned) | sizes)
+    else:
+        for line in size_lines(loaded, planned, sizes):
+            print(line)
+
+
+def plan(study: "Study") -> Plan:
+    """What the study searches and trains at most."""
+    from harness.config import search_space
+    from harness.config.study_file import as_json
+
+    trials = search_space.num_trials(study)
+    folds = trials * study.cv.folds
+    return Plan(
+        study=study.name,
+        space={path: as_json(setting) for path, setting in search_space.searched(study).items()},
+        defaults=search_space.defaults(study),
+        num_trials=trials,
+        num_folds=folds,
+        num_epochs=folds * _most_epochs(study),
+    )
+
+
+def described(study: "Study", plan: Plan) -> tuple[list[tuple[str, str, str]], str]:
+    """The plan for people: (name, values, trial 0's value) of what is searched, and a line of totals."""
+    from harness.cli.tables import number
+    from harness.config import search_space
+
+    rows = [
+        (path, in_words(setting), number(plan.defaults[path]))
+        for path, setting in search_space.searched(study).items()
+    ]
+    size = search_space.grid_size(study)
+    combinations = "infinitely many" if math.isinf(size) else f"{size:,.0f}"
+    totals = (
+        f"at most {plan.num_trials} trials × {study.cv.folds} folds = {plan.num_folds:,} folds, "
+        f"{plan.num_epochs:,} epochs; {combinations} combinations; sampler {study.search.sampler}, "
+        f"racing {study.search.racing}, objective {study.objective}"
+    )
+    return rows, totals
+
+
+def in_words(setting: Choice | Range) -> str:
+    """Like "0.001 … 0.1 (log)" or "16, 32, 64"."""
+    from harness.cli.tables import number
+
+    if isinstance(setting, Choice):
+        return ", ".join(number(value) for value in setting.values)
+    step = f" (step {setting.step:g})" if setting.step else ""
+    return f"{setting.low:g} … {setting.high:g}{' (log)' if setting.log else ''}{step}"
+
+
+def ask_sizes(study: "Study", overrides: list[str], *, measure: bool, images: Path | None) -> dict[str, Any]:
+    """The answer of `search/preflight.py`, from a process of its own, which also draws `images` if asked to.
+
+    Raises HarnessError if that was asked and has not happened.
+    """
+    asked = {
+        "study": study.source, "overrides": overrides, "measure": measure, "images": images and str(images)
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "harness.search.preflight"],  # nothing of the current folder
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        reply = {"error": (done.stderr.strip().splitlines() or ["no answer"])[-1]}
+    else:
+        reply = json.loads(lines[-1])
+    if images is not None and "error" in reply:
+        raise HarnessError(reply["error"])
+    return reply
+
+
+def size_lines(study: "Study", plan: Plan, sizes: Mapping[str, Any]) -> list[str]:
+    """Images, models and time in words."""
+    from harness.cli.tables import duration, number
+
+    if "error" in sizes:
+        return [f"models and time are unknown: {sizes['error']}"]
+    num_images, balance = sizes["num_images"], sizes["balance"]
+    (small, fewest), (large, most) = balance["smallest"], balance["largest"]
+    line = (
+        f"{num_images:,} images in {balance['num_classes']} classes: "
+        f"from {fewest:,} of {small} to {most:,} of {large}, ratio {balance['ratio']:.1f}"
+    )
+    if balance["num_groups"] is not None:
+        line += f"; {balance['num_groups']:,} groups, the largest of {balance['largest_group']:,} images"
+    lines = [line]
+    for word, (count, options) in zip(("smallest", "largest"), sizes["sizes"], strict=False):
+        differing = {path.removeprefix("model.") for path in plan.space}
+        chosen = ", ".join(f"{key} {number(value)}" for key, value in options.items() if key in differing)
+        lines.append(f"{word} model: {count:,} parameters" + (f" ({chosen})" if chosen else ""))
+    if "images_per_second" in sizes:
+        trained_on = num_images * (1 - 1 / study.cv.folds) * plan.num_epochs
+        words = ("if all were like trial 0", "if all had the largest model")
+        for word, speed in zip(words, sizes["images_per_second"], strict=True):
+            lines.append(f"{duration(trained_on / speed)} in one process {word} ({speed:,.0f} images/s)")
+    return lines
+
+
+def _most_epochs(study: "Study") -> int:
+    epochs = study.train["epochs"]
+    if isinstance(epochs, Choice):
+        return max(int(value or 0) for value in epochs.values)
+    return int(epochs.high if isinstance(epochs, Range) else epochs)
