@@ -104,7 +104,7 @@ def _predictions(home: Path) -> str:
 
 
 def _mlflow(home: Path) -> str:
-    from harness.tracking.mlflow_tracker import MlflowTracker
+    from harness.tracking.mlflow_tracker import MlflowTracker  # loads mlflow
 
     counts = MlflowTracker(_settings(home).tracking_uri, home=home).count_runs(STUDY)
     detail = ", ".join(f"{count} {level} run(s)" for level, count in counts.items())

@@ -13,9 +13,9 @@ from harness.errors import UsageError
 from harness.folds import guards
 from harness.folds.cluster import connect
 from harness.folds.executor import ExecutorOptions, num_processors
-from harness.folds.mending import mend
 from harness.folds.processes import begin_imports
 from harness.folds.tasks import make_tasks
+from harness.folds.train_folds import train_again
 from harness.prepare import prepare
 from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_fingerprints, mixed_words
 from harness.search.driver import Driver, Event, FoldEnded, TrialEnded
@@ -99,7 +99,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
             begin_imports()
         profiling = Profiling(store.study_folder(name)) if settings.profile else None
         record, workplace = prepare(study, store, name, cluster)
-        mend(store, record, workplace, cluster)
+        train_again(store, record, workplace, cluster)
         if settings.retry_failed:
             store.reopen_failed(name)
         begun = LoadedStudy(store, record, tuple(store.read_trials(name)), is_driven=True)

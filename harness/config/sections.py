@@ -5,9 +5,9 @@ Every field makes a study what it is, but for those marked with Budget: a new on
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,7 @@ from harness.config.signatures import Younger
 from harness.errors import Problem
 from harness.records import Scalar
 
+Chosen = TypeVar("Chosen")
 MAX_GRID = 100_000  # as many as search.trials may be
 
 
@@ -65,6 +66,11 @@ class Search(Section):
     batch: int = Field(default=4, ge=1, le=256)
     timeout_minutes: Annotated[float | None, Budget()] = Field(default=None, gt=0, strict=False)
     options: dict[str, Scalar] = {}
+
+    def with_options(self, kind: type[Chosen]) -> Chosen:
+        """A racing rule or a sampler of this class, a dataclass, with those of the options that are its fields."""
+        names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+        return kind(**{name: value for name, value in self.options.items() if name in names})
 
 
 def search_problems(search: Search, cv: Cv, settings: Mapping[str, Setting]) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from harness.data.grouping import whole_groups
+from harness.data.grouping import by_appearance, whole_groups
 from harness.errors import DataError
 
 
@@ -90,10 +90,8 @@ def _check(labels: np.ndarray, num_folds: int, groups: np.ndarray | None) -> Non
 
 def _stratified(labels: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
     """scikit-learn's allocation: deal the sorted labels out to the folds, then shuffle within each class."""
-    _, first, codes = np.unique(labels, return_index=True, return_inverse=True)
-    codes = np.argsort(np.argsort(first))[codes]  # classes numbered by first appearance, as scikit-learn does
-    dealt = np.sort(codes)
-    num_classes = len(first)
+    codes = by_appearance(labels)  # as scikit-learn numbers classes
+    dealt, num_classes = np.sort(codes), len(np.unique(codes))
     shares = np.array([np.bincount(dealt[i::num_folds], minlength=num_classes) for i in range(num_folds)])
     random = np.random.RandomState(seed % 2**32)
     fold_of = np.empty(len(labels), dtype=np.int64)

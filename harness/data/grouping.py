@@ -65,6 +65,13 @@ def merged(groups: Sequence[Name], contents: Sequence[Hashable]) -> list[Name]:
     return [top(name) for name in groups]
 
 
+def by_appearance(values: np.ndarray) -> np.ndarray:
+    """The values (N,) numbered by their first appearance: int64 (N,), 0 for all that equal the first."""
+    _, first, codes = np.unique(values, return_index=True, return_inverse=True)
+    numbers: np.ndarray = np.argsort(np.argsort(first))[codes]
+    return numbers
+
+
 def _from_pattern(pattern: str, names: Sequence[str]) -> Iterator[str]:
     """Each image's group, "" where the pattern finds none."""
     try:

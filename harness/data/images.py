@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from harness.data.grouping import by_appearance
 from harness.errors import DataError, RecordError
 from harness.files import read_json, sync, sync_folder, telling_disk_trouble, write_json
 
@@ -244,9 +245,7 @@ def _finished(
     digest.update(labels.astype("<i8").tobytes())
     digest.update(json.dumps([list(map(int, shape)), list(classes)]).encode())
     if groups is not None:
-        _, first, codes = np.unique(groups, return_index=True, return_inverse=True)
-        by_appearance = np.argsort(np.argsort(first))[codes]
-        digest.update(by_appearance.astype("<i8").tobytes())
+        digest.update(by_appearance(groups).astype("<i8").tobytes())
     return str(digest.hexdigest())
 
 

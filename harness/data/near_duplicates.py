@@ -140,9 +140,10 @@ def _describe(pixels: Pixels) -> tuple[list[bytes], np.ndarray]:
     _, _, height, width = pixels.shape
     hashes: list[bytes] = []
     described = [np.empty((0, FREQUENCIES**2 - 1), np.float32)]
+    rows, columns = _cosines(height), _cosines(width)
     for chunk in _chunks(pixels):
         hashes += map(bytes, hash_images(chunk))
-        low = _frequencies(luminance(chunk), FREQUENCIES).reshape(len(chunk), -1)[:, 1:]
+        low = (rows @ luminance(chunk) @ columns.T).reshape(len(chunk), -1)[:, 1:]
         length = np.linalg.norm(low, axis=1, keepdims=True)
         plain = length < PLAIN * np.sqrt(height * width)
         described.append(np.where(plain, 0, low / np.where(plain, 1, length)))
@@ -224,16 +225,9 @@ def _similarities(ours: Pixels, theirs: Pixels, pairs: np.ndarray, mirrored: np.
         yield from similarity(one, two).tolist()
 
 
-def _frequencies(images: np.ndarray, count: int) -> np.ndarray:
-    """The lowest `count`² coefficients of the cosine transform of (n, H, W): float32 (n, count, count)."""
-    rows, columns = (_cosines(size, count) for size in images.shape[1:])
-    coefficients: np.ndarray = rows @ images @ columns.T
-    return coefficients
-
-
-def _cosines(size: int, count: int) -> np.ndarray:
-    """(count, size); 0 where there is no such frequency."""
-    frequency, place = np.arange(count)[:, None], np.arange(size)
+def _cosines(size: int) -> np.ndarray:
+    """The lowest rows of the cosine transform's matrix, (FREQUENCIES, size); 0 where there is no such frequency."""
+    frequency, place = np.arange(FREQUENCIES)[:, None], np.arange(size)
     waves = np.cos(np.pi / size * frequency * (place + 0.5)) * np.sqrt(np.where(frequency, 2, 1) / size)
     return np.where(frequency < size, waves, 0).astype(np.float32)
 

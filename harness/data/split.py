@@ -12,7 +12,7 @@ import numpy as np
 from harness.config.study_file import Study
 from harness.data import near_duplicates
 from harness.data.folds import make_folds
-from harness.data.grouping import merged
+from harness.data.grouping import by_appearance, merged
 from harness.data.images import Images
 from harness.data.near_duplicates import Duplicates
 from harness.errors import CheckFailed, DataError
@@ -25,7 +25,7 @@ HEAD = {"data_hash": str, "num_folds": int, "seed": int}
 
 
 class LabelledImages(Protocol):
-    """What is looked at of images; see `datasets.images.Images`."""
+    """What is looked at of images; see `images.Images`."""
 
     @property
     def content_hash(self) -> str: ...
@@ -190,8 +190,7 @@ def together(images: Images, kind: Literal["near", "exact", "ignore"], home: Pat
             joined = _joined(own, duplicates_of(images, home))
         case _:
             assert_never(kind)
-    _, first, codes = np.unique(joined, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[codes].astype(np.int64)
+    return by_appearance(joined).astype(np.int64)
 
 
 def _joined(groups: np.ndarray, duplicates: Duplicates) -> np.ndarray:

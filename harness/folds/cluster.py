@@ -18,7 +18,7 @@ def connect(options: ExecutorOptions, home: Path) -> Cluster:
 
     Raises UsageError for an extra that is not installed, or where there is no Slurm.
     """
-    # The extras are imported here, where one of them was asked for.
+    # Each extra is imported where it was asked for.
     if options.executor == "ray":
         _require("ray", options)
         from harness.folds.ray import RayCluster

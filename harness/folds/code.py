@@ -189,12 +189,12 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif path.name == "__init__.py" or not _is_for_types(node):
+        elif (
+            path.name == "__init__.py"
+            or not isinstance(node, ast.If)
+            or ast.unparse(node.test) != "TYPE_CHECKING"
+        ):
             waiting += ast.iter_child_nodes(node)
-
-
-def _is_for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 @cache

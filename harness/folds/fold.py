@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import models, scoring, training
 from harness.config import search_space
 from harness.data.images import Images
 from harness.data.split import Manifest
@@ -54,11 +55,6 @@ class FoldTask:
             del document["code"]
         return document
 
-    def options(self, part: str) -> Values:
-        """The values of one map, undotted: of {"model.depth": 3, …} the options of "model" are {"depth": 3, …}."""
-        start = f"{part}."
-        return {path.removeprefix(start): v for path, v in self.values.items() if path.startswith(start)}
-
 
 @dataclass(frozen=True)
 class TrainedFold:
@@ -97,14 +93,12 @@ def train_fold(
     Raises TrialError for a trial that cannot go on, DataError if images or split are not the task's, CheckFailed if
     this process would train it with other code.
     """
-    from harness import training
-
     if (images.content_hash, split.hash) != (task.data_hash, task.split_hash):
         raise DataError("the images or the split are not the ones that the fold was defined on")
     code.require(task.code, str(task.values.get("model.name")))
     compute = training.Compute(**task.compute)  # type: ignore[arg-type]
     started, clock = time.time(), time.monotonic()
-    settings = training.options_from(task.options("train"))
+    settings = training.options_from(search_space.section(task.values, "train"))
     with training.session(compute):
         with phase("preparation"):
             model = _seeded_model(task, images)
@@ -143,18 +137,14 @@ def train_fold(
 def _seeded_model(task: FoldTask, images: Images) -> Any:
     import torch
 
-    from harness import models
-
     torch.manual_seed(seed_for(task.seed, task.fold, "init"))
-    options = task.options("model")
+    options = search_space.section(task.values, "model")
     _, channels, height, _ = images.pixels.shape
     return models.build(str(options.pop("name")), channels, height, images.classes, options)
 
 
 def _divided(task: FoldTask, images: Images, split: Manifest, pixels: np.ndarray) -> Any:
     """The images in the two parts of the fold."""
-    from harness import training
-
     no_fold = task.fold == NO_FOLD
     data = training.FoldData(
         pixels=pixels,
@@ -173,8 +163,6 @@ def _inputs(
     task: FoldTask, model: Any, images: Images, settings: Any, compute: Any, features: Path | None
 ) -> np.ndarray:
     """The pixels, or where nothing changes them on their way to a frozen encoder, what its model makes of them."""
-    from harness import training
-
     if not hasattr(model, "encoder"):
         return images.pixels
     if features is None:
@@ -191,8 +179,6 @@ def _guard(
     task: FoldTask, model: Any, data: Any, fitted: Any, num_epochs: int, settings: Any, compute: Any
 ) -> None:
     """Check what was trained; the guards say what must hold."""
-    from harness import training
-
     few = (data.held_out if len(data.held_out) else data.train)[: guards.PROBED]
     first, again = (
         training.predict_logits(model, data.pixels, fitted.statistics, compute, few) for _ in range(2)
@@ -218,8 +204,6 @@ def _trained(
     seconds: float,
     compute: Any,
 ) -> TrainedFold:
-    from harness import scoring, training
-
     labels = data.labels[data.held_out]
     probabilities = scoring.softmax(logits)
     weights = {

@@ -25,9 +25,8 @@ def division(split: Manifest, fold: int, train: np.ndarray, held_out: np.ndarray
         raise CheckFailed(
             f"fold {fold}: image {overlap[0]} is trained on and scored on ({len(overlap)} such)"
         )
-    if len(np.union1d(train, held_out)) != len(split.fold_of) or len(train) + len(held_out) != len(
-        split.fold_of
-    ):
+    num_images = len(split.fold_of)
+    if len(np.union1d(train, held_out)) != num_images or len(train) + len(held_out) != num_images:
         raise CheckFailed(f"fold {fold}: its training and held-out images do not make up the data set")
     if (split.fold_of[held_out] != fold).any():
         raise CheckFailed(f"fold {fold}: it is scored on images that the split gives to another fold")

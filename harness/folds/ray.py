@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import HarnessError, StoreError
 from harness.folds.executor import Answer, Cluster, Executor, ExecutorOptions
-from harness.folds.fold import FoldTask
+from harness.folds.fold import FoldTask, TrainedFold
 from harness.folds.worker import SIGN_OF_LIFE, FoldFailure, Report, Workplace, run_fold
 from harness.records import Epoch
 from harness.redaction import redacted
@@ -45,15 +46,6 @@ class Shared:
     split: bytes
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A fold as an actor hands it over."""
-
-    record: Any  # FoldRecord
-    predictions: dict[str, np.ndarray]
-    weights: dict[str, np.ndarray]
-
-
 class FoldWorker:
     """An actor: imports once, then trains fold after fold."""
 
@@ -63,7 +55,7 @@ class FoldWorker:
         self._images = Images(shared.pixels, shared.labels, shared.classes, groups=shared.groups)
         self._split = Manifest.load(self._folder / "split.npz")
 
-    def train(self, task: FoldTask) -> Generator[Epoch | FoldFailure | Finished | None, None, None]:
+    def train(self, task: FoldTask) -> Generator[Epoch | FoldFailure | TrainedFold | None, None, None]:
         from safetensors.numpy import load_file
 
         yield SIGN_OF_LIFE
@@ -75,7 +67,7 @@ class FoldWorker:
             weights = load_file(report.folder / WEIGHTS)
             predictions = store.read_predictions(report)
             shutil.rmtree(report.folder)
-            yield Finished(report, predictions, weights)
+            yield TrainedFold(report, predictions, weights)
 
 
 @dataclass
@@ -111,8 +103,6 @@ class RayExecutor(Executor):
     _looked: float = float("-inf")
 
     def __post_init__(self) -> None:
-        import ray
-
         images = Images.open(self.workplace.images)
         self._store = Store(self.workplace.home)
         split = self.workplace.split.read_bytes()
@@ -124,8 +114,6 @@ class RayExecutor(Executor):
     def num_slots(self) -> int:  # type: ignore[override]
         """Folds that the cluster has room for now; looked up again every now and then."""
         if time.monotonic() - self._looked > REFRESH_SECONDS:
-            import ray
-
             self._looked = time.monotonic()
             has = ray.cluster_resources()
             room = int(has.get("CPU", 0) // self.cpus) if self.cpus else len(ray.nodes())
@@ -138,8 +126,6 @@ class RayExecutor(Executor):
         self._running.append(self._begin(task))
 
     def next(self) -> tuple[str, Report]:
-        import ray
-
         while True:
             waited_for = [running.reports for running in self._running]
             ready, _ = ray.wait(waited_for, num_returns=1, timeout=REFRESH_SECONDS)
@@ -150,8 +136,6 @@ class RayExecutor(Executor):
                 return running.task.key(), report
 
     def close(self) -> None:
-        import ray
-
         for actor in [*self._idle, *(running.actor for running in self._running)]:
             ray.kill(actor)
         self._idle, self._running = [], []
@@ -161,8 +145,6 @@ class RayExecutor(Executor):
 
         When nodes have gone, the actor of a lost fold may find none.
         """
-        import ray
-
         while self._idle:
             crowded = len(self._idle) + len(self._running) > self.num_slots
             waiting = next((one for one in reversed(self._running) if not one.heard), None)
@@ -182,8 +164,6 @@ class RayExecutor(Executor):
 
     def _receive(self, running: _Running) -> Report | None:
         """The fold's next report; None if it has begun again on another node."""
-        import ray
-
         try:
             report = ray.get(next(running.reports))
         except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
@@ -230,8 +210,6 @@ class RayCluster(Cluster):
 
     def call(self, compute: Mapping[str, Any], function: Callable[..., Answer], *arguments: Any) -> Answer:
         """As a task on a node, which sends its answer; where a study's device is "auto", on one with a GPU if any."""
-        import ray
-
         cpus, gpus = self._place(compute)
         try:
             answer: Answer = ray.get(
@@ -249,15 +227,11 @@ class RayCluster(Cluster):
 
     def close(self) -> None:
         if self._joined:
-            import ray
-
             ray.shutdown()
             self._joined = False
 
     def _place(self, compute: Mapping[str, Any]) -> tuple[float, float]:
         """The processors and GPUs of a fold, once there is a node that has them."""
-        import ray
-
         if not ray.is_initialized():
             _connect(self.options.address)
             self._joined = True
@@ -266,7 +240,11 @@ class RayCluster(Cluster):
         gpus = (self.options.gpus or 1.0) if on_gpu else 0.0
         lacks = f"no node of the Ray cluster has what a fold takes (CPU: {cpus:g}, GPU: {gpus:g})"
         began, told = time.monotonic(), False
-        while not any(_has(node, cpus, gpus) for node in ray.nodes()):
+        while not any(
+            node["Resources"].get("CPU", 0) >= cpus and node["Resources"].get("GPU", 0) >= gpus
+            for node in ray.nodes()
+            if node["Alive"]
+        ):
             if not self.options.address or time.monotonic() - began > NODE_SECONDS:
                 raise HarnessError(lacks)
             if not told:
@@ -280,15 +258,8 @@ def _answer(function: Callable[..., Answer], *arguments: Any) -> Answer:
     return function(*arguments)  # a task of Ray's must be a plain function, which a built-in one is not
 
 
-def _has(node: Mapping[str, Any], cpus: float, gpus: float) -> bool:
-    has = node["Resources"] if node["Alive"] else {}
-    return bool(has.get("CPU", 0) >= cpus and has.get("GPU", 0) >= gpus)
-
-
 def _connect(address: str) -> None:
     """Join the cluster, or start one of this machine's processors that nobody else can reach."""
-    import ray
-
     own = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
         ray.init(

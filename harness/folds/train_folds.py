@@ -4,21 +4,25 @@ The driver of a study asks for folds in the order of its race; `train_tasks` tak
 probe, to reproduce, to repair, and changes nothing of the study.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from harness.data import load_training
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import DataError, HarnessError, RecordError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster, Executor
-from harness.folds.fold import FoldTask
+from harness.folds.fold import FoldTask, halved
+from harness.folds.tasks import fold_tasks
 from harness.folds.worker import FoldFailure, Report, Workplace
 from harness.records import Epoch, FoldRecord, StudyRecord
 from harness.store.store import Store
 
+logger = logging.getLogger(__name__)
 Label = TypeVar("Label")
 
 
@@ -90,8 +94,6 @@ def _split_path(store: Store, record: StudyRecord) -> Path:
 
 def _images(store: Store, record: StudyRecord) -> Images:
     """The study's training images, from where they were; if they are not there, those that the store keeps."""
-    from harness.data import load_training
-
     try:
         return load_training(record.data["settings"])
     except HarnessError:
@@ -126,3 +128,30 @@ def train_tasks(
                 raise HarnessError(f"fold {task.fold} cannot be trained: {report.reason}")
             if report is not None:
                 yield from ((label, report) for label in missing[key])
+
+
+def train_again(
+    store: Store, record: StudyRecord, workplace: Workplace, cluster: Cluster = THIS_PROCESS
+) -> int:
+    """Train the folds of ended trials whose records are gone or damaged: the same tasks, so the same bits; how many.
+
+    The trials stay as they are, for nothing they were decided by has changed. A fold whose task would have another key
+    today is left alone: it could not be the same. Where a fold cannot be trained, a warning says so.
+    """
+    tasks: dict[tuple[int, int], FoldTask] = {}
+    for trial in store.read_trials(record.name):
+        if trial.state in ("complete", "stopped"):
+            known = fold_tasks(record, trial)
+            for fold, key in enumerate(trial.folds):
+                equal = [task for task in (known[fold], halved(known[fold])) if task.key() == key]
+                if equal and store.read_fold(key) is None:
+                    tasks[trial.number, fold] = equal[0]
+    trained = 0
+    try:
+        for (number, fold), report in train_tasks(workplace, tasks, cluster=cluster):
+            if isinstance(report, FoldRecord):
+                logger.warning("trial %d: fold %d was trained again", number, fold)
+                trained += 1
+    except HarnessError as error:
+        logger.warning("%s; what was damaged stays so", error)
+    return trained

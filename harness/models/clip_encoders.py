@@ -56,8 +56,15 @@ class Clip:
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """(len(texts), embedding_size) float32 embeddings of length 1, on the CPU."""
         clip = self._loaded()
+        import open_clip
+
         with _telling(f"the tokenizer of {self.architecture} cannot be loaded"):
-            tokens = self._tokenizer()(list(texts)).to(next(clip.parameters()).device)
+            if _is_path(self.architecture):
+                context_length = self.config["text_cfg"].get("context_length", 77)
+                tokenizer: Any = open_clip.SimpleTokenizer(context_length=context_length)
+            else:
+                tokenizer = open_clip.get_tokenizer(self.architecture)
+            tokens = tokenizer(list(texts)).to(next(clip.parameters()).device)
         with torch.no_grad():
             return F.normalize(clip.encode_text(tokens).float(), dim=-1).cpu()
 
@@ -71,8 +78,12 @@ class Clip:
     def _make(self) -> nn.Module:
         import open_clip
 
-        published = self._published()
-        file = _fetched(published) if published else self.file
+        published, file = self._published(), self.file
+        if published:
+            repository, _, name = published["hf_hub"].rpartition("/")
+            constants = open_clip.constants
+            names = [name] if name else [constants.HF_SAFE_WEIGHTS_NAME, constants.HF_WEIGHTS_NAME]
+            file = from_hub(repository, *names)
         text = {**self.config["text_cfg"], "hf_model_pretrained": False}
         config = {**self.config, "text_cfg": text}
         if published.get("quick_gelu"):  # as the weights were trained, whatever the architecture's file says
@@ -100,13 +111,6 @@ class Clip:
                 f"model.weights: {self.architecture} has no '{self.tag}'{did_you_mean(self.tag, known)}"
             )
         return tag
-
-    def _tokenizer(self) -> Any:
-        import open_clip
-
-        if _is_path(self.architecture):
-            return open_clip.SimpleTokenizer(context_length=self.config["text_cfg"].get("context_length", 77))
-        return open_clip.get_tokenizer(self.architecture)
 
 
 def find(architecture: str, weights: str | None) -> Clip:
@@ -187,14 +191,6 @@ def _config_path(architecture: str) -> Path:
             f"model.architecture: open_clip has no '{architecture}'{did_you_mean(architecture, nearest)}"
         )
     return folder / f"{architecture}.json"
-
-
-def _fetched(published: dict[str, Any]) -> Path:
-    from open_clip import constants
-
-    repository, _, name = published["hf_hub"].rpartition("/")
-    names = [name] if name else [constants.HF_SAFE_WEIGHTS_NAME, constants.HF_WEIGHTS_NAME]
-    return from_hub(repository, *names)
 
 
 @contextmanager

@@ -69,7 +69,7 @@ class Block(nn.Module):
             layers += NORMS[norm](out_channels)
             layers.append(nn.ReLU(inplace=True))
         self.layers = nn.Sequential(*layers)
-        self.attention = _attention(attention, out_channels)
+        self.attention = ATTENTIONS[attention](out_channels)
         self.shortcut = None
         if residual:
             same = in_channels == out_channels
@@ -109,10 +109,9 @@ class CBAM(nn.Module):
         return images * places
 
 
-def _attention(name: str, channels: int) -> nn.Module:
-    kinds = {"none": nn.Identity, "squeeze_excitation": SqueezeExcitation, "cbam": CBAM}
-    module: nn.Module = kinds[name]() if name == "none" else kinds[name](channels)
-    return module
+ATTENTIONS: dict[str, Callable[[int], nn.Module]] = {
+    "none": nn.Identity, "squeeze_excitation": SqueezeExcitation, "cbam": CBAM
+}  # fmt: skip
 
 
 def _bottleneck(channels: int) -> nn.Sequential:

@@ -1,6 +1,5 @@
 """Files of published weights: found in the caches of torch and Hugging Face or fetched, and checked by their hash."""
 
-import hashlib
 import logging
 import re
 import socket
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 
 from harness.errors import HarnessError, UsageError
+from harness.files import digest_of
 
 TIMEOUT_SECONDS = 30.0
 
@@ -99,5 +99,4 @@ def sha256(path: Path) -> str:
 
 @cache
 def _sha256(path: Path, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest_of(path)

@@ -193,7 +193,7 @@ def first_gradient(study: Study, images: Images, compute: "Compute") -> Any:
     import numpy as np
     import torch
 
-    from harness.training.pixels import autocast
+    from harness.training.pixels import autocast  # loads torch
 
     options = search_space.section(search_space.resolve(study, search_space.defaults(study)), "model")
     _, channels, height, _ = images.pixels.shape

@@ -67,7 +67,7 @@ class _Seen:
         """What one epoch makes of the images, not normalised: (n, H, W, 3) in 0..1."""
         import torch
 
-        from harness.training.augment import draw, mixer
+        from harness.training.augment import draw, mixer  # loads torch
 
         indices, (_, _, height, width) = np.arange(len(self.few)), self.few.pixels.shape
         draws = draw(options, indices, height, width, seed=0, epoch=epoch)

@@ -7,7 +7,7 @@ An option stands in the study file's `search:` and is read from the field's anno
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from statistics import median
 from typing import Annotated
 
@@ -126,9 +126,7 @@ RULES: dict[str, type[Rule]] = {"none": Never, "forgiving": Forgiving, "paired":
 
 def rule_of(search: Search) -> Rule:
     """The racing rule that a study asks for, with its options."""
-    kind = RULES[search.racing]
-    names = {field.name for field in fields(kind)}
-    return kind(**{name: value for name, value in search.options.items() if name in names})
+    return search.with_options(RULES[search.racing])
 
 
 def stops_at_rung(score: float, field: Field) -> str:

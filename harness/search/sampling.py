@@ -8,7 +8,7 @@ number): one that only keeps its first seed would repeat its start-up points aft
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -102,9 +102,7 @@ SAMPLERS: dict[str, type[Sampler]] = {"tpe": Tpe, "random": Random, "gp": Gp, "g
 
 def sampler_of(search: Search) -> Sampler:
     """The sampler that a study asks for, with its options."""
-    kind = SAMPLERS[search.sampler]
-    names = {field.name for field in fields(kind)}
-    return kind(**{name: value for name, value in search.options.items() if name in names})
+    return search.with_options(SAMPLERS[search.sampler])
 
 
 class Asker:

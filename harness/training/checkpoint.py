@@ -4,7 +4,6 @@ The file is a safetensors document, with everything that is not a tensor as JSON
 SHA-256 of all that as its last 32 bytes. Random state needs no saving: every epoch draws from its own seed.
 """
 
-import hashlib
 import json
 import logging
 import math
@@ -18,11 +17,10 @@ from safetensors.torch import load, save
 from torch import nn
 
 from harness.errors import RecordError
-from harness.files import write_file
+from harness.files import sealed, unsealed, write_file
 from harness.records import Epoch
 
 log = logging.getLogger(__name__)
-SEAL_BYTES = 32
 Weights = dict[str, torch.Tensor]
 
 
@@ -67,8 +65,7 @@ def write(path: Path, progress: Progress, state: State, identity: dict[str, Any]
         "best_epoch": progress.best_epoch,
         "best_score": progress.best_score,
     }
-    content = save(tensors, metadata={"harness": json.dumps(document)})
-    write_file(path, content + hashlib.sha256(content).digest())
+    write_file(path, sealed(save(tensors, metadata={"harness": json.dumps(document)})))
 
 
 def read(path: Path, state: State, identity: dict[str, Any]) -> Progress:
@@ -78,15 +75,16 @@ def read(path: Path, state: State, identity: dict[str, Any]) -> Progress:
     the last two are logged as warnings. Raises RecordError where it has that training's name and not its content.
     """
     try:
-        sealed = path.read_bytes()
+        content = unsealed(path.read_bytes())
     except FileNotFoundError:
         return Progress()
-    content, seal = sealed[:-SEAL_BYTES], sealed[-SEAL_BYTES:]
-    if hashlib.sha256(content).digest() != seal:
+    if content is None:
         log.warning("checkpoint %s is damaged; this training starts over", path)
         return Progress()
     try:
-        document, tensors = _metadata(content), load(content)
+        # safetensors: eight bytes of length, then the header as JSON; `load` does not return its metadata.
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        document, tensors = json.loads(header["__metadata__"]["harness"]), load(content)
         known = document["identity"]
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         log.warning("checkpoint %s is unreadable (%s); this training starts over", path, error)
@@ -140,13 +138,6 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Weights) -> None:
         if state:
             states[number] = state
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def _metadata(content: bytes) -> dict[str, Any]:
-    """safetensors: eight bytes of length, then the header as JSON; `load` does not return its metadata."""
-    length = int.from_bytes(content[:8], "little")
-    document: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["harness"])
-    return document
 
 
 def _prefixed(prefix: str, tensors: dict[str, Any]) -> Weights:

@@ -18,6 +18,9 @@ from harness.config.signatures import Between, Younger, without_younger
 from harness.environment import environment, unless_set
 from harness.errors import HarnessError, TrialError
 
+# Read when cuBLAS starts; without it deterministic matrix products raise.
+CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+
 
 @dataclass(frozen=True)
 class ComputeOptions:
@@ -68,7 +71,9 @@ def resolve(options: ComputeOptions) -> Compute:
 
     Raises HarnessError for a device that this machine does not have.
     """
-    device = _best_device() if options.device == "auto" else options.device
+    here, device = _devices(), options.device
+    if device == "auto":
+        device = "cuda" if here["cuda"] else "mps" if here["mps"] else "cpu"
     _require(device)
     precision = options.precision
     if precision == "auto":
@@ -99,8 +104,8 @@ def session(compute: Compute) -> Iterator[None]:
     _require(compute.device)
     _keep_freed_memory()
     variables = {}
-    if compute.device == "cuda":  # read when cuBLAS starts; without it deterministic matrix products raise
-        variables = unless_set({"CUBLAS_WORKSPACE_CONFIG": ":4096:8"})
+    if compute.device == "cuda":
+        variables = unless_set(CUBLAS)
         if running := profiler.current():
             running.synchronise = _wait_for_device
     threads, cudnn, memory = torch.get_num_threads(), torch.backends.cudnn, torch.utils.deterministic
@@ -132,7 +137,10 @@ def _defaults() -> Iterator[None]:
     precision, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn
     tf32 = cudnn.allow_tf32
     onednn, *_ = torch.backends.mkldnn.set_flags(True)  # type: ignore[no-untyped-call]
-    with torch.enable_grad(), _no_autocast():
+    with torch.enable_grad(), ExitStack() as stack:
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
         try:
             torch.set_default_dtype(torch.float32)
             if device.type != "cpu":  # setting it at all slows every call
@@ -147,15 +155,6 @@ def _defaults() -> Iterator[None]:
             torch.set_float32_matmul_precision(precision)
             torch.backends.mkldnn.set_flags(onednn)  # type: ignore[no-untyped-call]
             cudnn.allow_tf32 = tf32
-
-
-@contextmanager
-def _no_autocast() -> Iterator[None]:
-    with ExitStack() as stack:
-        for device in ("cpu", "cuda"):
-            if torch.is_autocast_enabled(device):
-                stack.enter_context(torch.autocast(device, enabled=False))
-        yield
 
 
 @contextmanager
@@ -192,12 +191,6 @@ def _keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(mmap_threshold, 2**30)
         mallopt(trim_threshold, 2**31 - 1)
-
-
-def _best_device() -> Literal["cpu", "cuda", "mps"]:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _devices() -> dict[str, bool]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from harness.training.compute import Compute
+from harness.training.compute import CUBLAS, Compute
 
 # Packages that compute, by the name that they are imported under; a fold's fingerprint has those that its code imports.
 COMPUTING = {"numpy": "numpy", "torchvision": "torchvision", "timm": "timm", "open_clip": "open_clip_torch"}
@@ -60,6 +60,10 @@ def fingerprint(compute: Compute, imported: Iterable[str] = COMPUTING) -> dict[s
         "micro_batches": str(compute.micro_batches),
     }
     variables = [f"{name}={os.environ[name]}" for name in VARIABLES if os.environ.get(name)]
+    if compute.device == "cuda":  # what a session sets where the user has not
+        variables += [
+            f"{name}={os.environ[name]}" for name, own in CUBLAS.items() if os.environ.get(name, own) != own
+        ]
     if variables:
         found["variables"] = " ".join(variables)
     if compute.device == "cuda":

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.files import telling_disk_trouble, write_file
+from harness.files import sealed, telling_disk_trouble, unsealed, write_file
 from harness.training.augment import unchanged
 from harness.training.compute import Compute, recorded
 from harness.training.pixels import Inputs, Pixels, Statistics, as_tensor, autocast, evaluate, measure
@@ -28,7 +28,6 @@ PART = 2048  # images that a crash costs at most
 BATCH = {"cpu": 64, "mps": 128, "cuda": 256}  # encoders see images at their own, larger size
 EVALUATION_ROWS = 8192
 TELL_SECONDS = 10.0  # at least so long between two lines about the progress
-SEAL_BYTES = 32
 
 
 class Embeddings:
@@ -156,7 +155,7 @@ class Keeper:
 @lru_cache(maxsize=64)
 def _verified(path: Path, _: int) -> np.ndarray | None:
     """The array, mapped, if the SHA-256 that follows it in the file is its own; read once a process."""
-    if hashlib.sha256(path.read_bytes()[:-SEAL_BYTES]).digest() != path.read_bytes()[-SEAL_BYTES:]:
+    if unsealed(path.read_bytes()) is None:
         log.warning("%s is damaged; it is made anew", path)
         return None
     try:
@@ -174,7 +173,7 @@ def _intact(path: Path) -> np.ndarray | None:
 def _write(path: Path, array: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
-    write_file(path, buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest())
+    write_file(path, sealed(buffer.getvalue()))
 
 
 @torch.inference_mode()

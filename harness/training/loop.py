@@ -112,7 +112,10 @@ class _Training:
         self.images = inputs_for(data.pixels, self.statistics, compute)
         self.train, self.inner = data.train, data.train[:0]
         if options.train.patience is not None:
-            self.train, self.inner = self._inner_split()
+            self.train, self.inner = inner_split(
+                data.labels, data.train, fraction=options.train.inner_fraction,
+                seed=seed_for(seed, "inner"), groups=data.groups,
+            )  # fmt: skip
         self.bounds = batch_bounds(len(self.train), options.train.batch_size)
         self.num_steps = len(self.bounds) - 1
         self._initialise()
@@ -191,7 +194,9 @@ class _Training:
         for step, images in enumerate(timed("data", self.images.batches(indices, draws, self.bounds))):
             before_step()
             images, targets = mix(images, labels[self.bounds[step] : self.bounds[step + 1]])
-            self._set_learning_rate((epoch - 1) * self.num_steps + step)
+            rate = self.schedule.learning_rate((epoch - 1) * self.num_steps + step)
+            for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+                group["lr"] = rate * group["lr_scale"]
             loss, hits = self.gradients(images, targets)
             losses[step] += loss
             correct += hits
@@ -231,12 +236,6 @@ class _Training:
                 name: tensor.detach().clone() for name, tensor in self.scored.state_dict().items()
             }
 
-    def _set_learning_rate(self, step: int) -> None:
-        rate = self.schedule.learning_rate(step)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["lr_scale"]
-
     def _initialise(self) -> None:
         """Let a network that asks for it look at training images before its first step."""
         initialise = getattr(self.model, "initialise_from", None)
@@ -247,13 +246,6 @@ class _Training:
         positions = unchanged(len(chosen), self.images.height, self.images.width)
         with torch.no_grad():
             initialise(next(self.images.batches(chosen, positions, [0, len(chosen)])))
-
-    def _inner_split(self) -> tuple[np.ndarray, np.ndarray]:
-        fraction, seed = self.options.train.inner_fraction, seed_for(self.seed, "inner")
-        train, inner = inner_split(
-            self.data.labels, self.data.train, fraction=fraction, seed=seed, groups=self.data.groups
-        )
-        return train, inner
 
 
 def batch_bounds(num_images: int, batch_size: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from math import cos, pi
@@ -58,7 +58,10 @@ def make_optimizers(model: nn.Module, options: OptimOptions) -> list[torch.optim
     else:
         found = _muon_and_rest(model, named, options)
     for optimizer in found:
-        optimizer.step = _bare_step(optimizer)  # type: ignore[method-assign, assignment]
+        # The step without what torch wraps around it for hooks and torch.compile, to be called under no_grad. Nothing
+        # of that is used here, and its first call imports torch.compile's 900 modules: 5 s in every process.
+        bare = partial(inspect.unwrap(type(optimizer).step), optimizer)
+        optimizer.step = bare  # type: ignore[method-assign]
     return found
 
 
@@ -148,14 +151,6 @@ def _as_matrix(kernel: torch.Tensor) -> torch.Tensor:
 
 def _is_channels_last(kernel: torch.Tensor) -> bool:
     return not kernel.is_contiguous() and kernel.is_contiguous(memory_format=torch.channels_last)
-
-
-def _bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
-    """The optimiser's step without what torch wraps around it for hooks and torch.compile; call it under no_grad.
-
-    Nothing of that is used here, and its first call imports torch.compile's 900 modules: 5 s in every process.
-    """
-    return partial(inspect.unwrap(type(optimizer).step), optimizer)
 
 
 def _spare_the_compiler() -> None:

@@ -60,9 +60,7 @@ def options_from(values: Mapping[str, Scalar]) -> Settings:
     The values are not checked against their limits: `config` has done so.
     Raises UsageError for an unknown name.
     """
-    parts: dict[str, Any] = {
-        "train": TrainOptions, "optim": OptimOptions, "augment": AugmentOptions, "balance": BalanceOptions
-    }  # fmt: skip
+    parts: dict[str, Any] = {field.name: field.default_factory for field in fields(Settings)}
     names = {part: [field.name for field in fields(kind)] for part, kind in parts.items()}
     known = [name for part in names.values() for name in part]
     for name in values:

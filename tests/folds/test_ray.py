@@ -12,7 +12,6 @@ from harness.config import search_space
 from harness.config.study_file import load_study_file
 from harness.errors import HarnessError, UsageError
 from harness.folds.executor import ExecutorOptions
-from harness.folds.ray import RayCluster, RayExecutor
 from harness.folds.tasks import make_tasks
 from harness.prepare import prepare
 from harness.records import FoldRecord, TrialRecord
@@ -21,6 +20,7 @@ from harness.store.store import Store
 from harness.tuning import Settings, StudyEnded, tune
 
 ray = pytest.importorskip("ray")
+ray_executor = pytest.importorskip("harness.folds.ray")
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 CHANGES = [
     "search.trials=2", "train.epochs=3", "cv.folds=3", "model.depth=1", "model.blocks=1", "model.width=4",
@@ -96,7 +96,7 @@ def test_a_fold_whose_actor_finds_no_place_is_trained_by_one_that_has_it(
     )
     trial = TrialRecord(0, "running", {}, search_space.resolve(study, search_space.defaults(study)))
     tasks = [make(trial, fold) for fold in range(2)]
-    with RayExecutor(workplace, workers=2) as executor:
+    with ray_executor.RayExecutor(workplace, workers=2) as executor:
         for task in tasks:
             executor.submit(task)
         finished = set[str]()
@@ -119,7 +119,7 @@ def test_a_question_is_answered_by_a_node_with_what_a_fold_takes(monkeypatch: py
     nodes.add_node(num_cpus=1, num_gpus=1)
     nodes.wait_for_nodes()
     try:
-        with RayCluster(ExecutorOptions(executor="ray", address=nodes.address)) as cluster:
+        with ray_executor.RayCluster(ExecutorOptions(executor="ray", address=nodes.address)) as cluster:
             sees = [
                 cluster.call({"device": device, "threads": 1}, os.getenv, "CUDA_VISIBLE_DEVICES")
                 for device in ("auto", "cuda", "cpu")

@@ -9,9 +9,9 @@ from safetensors.torch import load
 
 from harness.config import catalog
 from harness.errors import StoreError
+from harness.files import SEAL_BYTES
 from harness.records import Epoch
 from harness.training import Compute, FoldData, Statistics, fit, loop, options_from, statistics_for
-from harness.training.checkpoint import SEAL_BYTES
 from harness.training.options import identity
 from tests.training.conftest import CPU, equal, make_model, train, weights
 

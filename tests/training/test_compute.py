@@ -98,6 +98,22 @@ def test_the_fingerprint_is_text_and_names_what_changes_the_bits() -> None:
     assert found != fingerprint(Compute("cpu", "fp32", channels_last=True, threads=2))
 
 
+def test_the_fingerprint_has_what_a_user_has_told_cublas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    gpu = Compute("cuda", "fp32", channels_last=True, threads=1)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    untold, on_cpu = fingerprint(gpu), fingerprint(CPU)
+    for told, same in (
+        (":4096:8", True),
+        (":16:8", False),
+        ("", False),
+    ):  # the first is what a session sets itself
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", told)
+        assert (fingerprint(gpu) == untold) == same
+        assert same or f"CUBLAS_WORKSPACE_CONFIG={told}" in fingerprint(gpu)["variables"].split(" ")
+        assert fingerprint(CPU) == on_cpu
+
+
 def test_an_unknown_processor_still_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     prints._processor_name.cache_clear()
     monkeypatch.setattr(prints.Path, "exists", lambda _: False)

@@ -4,8 +4,7 @@ import logging
 
 import pytest
 
-from harness.folds.mending import mend
-from harness.folds.train_folds import workplace_of
+from harness.folds.train_folds import train_again, workplace_of
 from harness.search.selection_bias import corrected_score, known_score
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
@@ -24,14 +23,14 @@ def test_a_damaged_and_a_missing_fold_come_back_as_they_were(
     (tuned.fold_folder(damaged) / "oof.npz").write_bytes(content)
     (tuned.fold_folder(missing) / "result.json").unlink()
     with caplog.at_level(logging.WARNING):
-        assert mend(tuned, record, workplace_of(tuned, record)) == 2
+        assert train_again(tuned, record, workplace_of(tuned, record)) == 2
     assert "trial 0: fold 1 was trained again" in caplog.text
     for key, old in before.items():
         new = tuned.read_fold(key)
         assert old is not None and new is not None
         assert (new.hashes, new.metrics, new.confusion) == (old.hashes, old.metrics, old.confusion)
     assert tuned.read_trials("small") == trials
-    assert mend(tuned, record, workplace_of(tuned, record)) == 0
+    assert train_again(tuned, record, workplace_of(tuned, record)) == 0
 
 
 def test_a_damaged_corrected_score_is_made_again(tuned: Store) -> None:
