@@ -101,9 +101,9 @@ def gallery(
     if as_json:
         print_json(document)
     else:
-        kinds = {kind: sum(map(len, classes.values())) for kind, classes in document["images"].items()}
+        kinds = {kind: sum(map(len, classes.values())) for kind, classes in document.images.items()}
         print(", ".join(f"{count:,} {kind}" for kind, count in kinds.items()))
-        print(output or document["page"])
+        print(output or document.page)
     if output is None:
         show_in_mlflow(looked_at)
 
@@ -139,8 +139,8 @@ def report(
     """  # fmt: skip
     to_stderr()
     from harness.files import write_file
-    from harness.report import html, kept
-    from harness.report.document import collect
+    from harness.report import html
+    from harness.report.collect import collect
     from harness.report.markdown import markdown
 
     if form is Format.html and not as_json and len(set(studies)) == 1:
@@ -152,12 +152,12 @@ def report(
     if as_json:
         print_json(found.document)
         return
-    content = markdown(found.document) if form is Format.md else html.page(found)
+    content = markdown(found) if form is Format.md else html.page(found)
     if form is Format.md and output is None:
         print(content, end="")
         return
     own = form is Format.html and output is None and len(reported) == 1  # it is kept with its study
-    path = kept.place(reported[0].store, reported[0].name) if own else output or Path("comparison.html")
+    path = html.own_page(reported[0].store, reported[0].name) if own else output or Path("comparison.html")
     write_file(path.absolute(), content.encode())
     print(path)
     if own and not reported[0].is_driven:

@@ -150,11 +150,11 @@ def _update_views(home: Path, study: str, *, champion: "FinalTest | None" = None
 
 def remake_page(study: "LoadedStudy") -> None:
     """Have the study's report, if there is one, say what was found; a fault in it is told, and no reason to fail."""
-    from harness.report import kept
+    from harness.report import html
 
-    path = kept.place(study.store, study.name)
+    path = html.own_page(study.store, study.name)
     try:
-        if kept.remake(study):
+        if html.renew_own_page(study):
             print(f"{path}: made again, with this in it", file=sys.stderr)
     except Exception as error:
         said = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,50 +1,144 @@
-"""Several studies side by side: gains from one to the next, and paired statistics where the splits are the same."""
+"""The comparison of several studies on a page: a table, gains from one to the next, and paired statistics."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from harness.analysis import leaderboard
-from harness.analysis.compare import Contender, compare
-from harness.documents import to_json
-from harness.errors import HarnessError
-from harness.store.loaded_study import LoadedStudy
+from harness.report import charts
+from harness.report.answer import Score
+from harness.report.charts import Difference
+from harness.report.document import ComparedReport, Comparison
+from harness.report.format import duration, interval, percent, probability, score, with_error
+from harness.report.markup import paragraph, table
+from harness.store.findings import CorrectedScore
 
 
-def comparison(opened: Sequence[LoadedStudy], studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The best trials of studies in the order given.
+def comparison(found: Comparison) -> str:
+    """As HTML."""
+    parts = [_table(found.compared), _scores(found.compared), _gains(found.compared)]
+    parts += [_paired(one) for one in found.paired]
+    parts += [paragraph(f"No paired statistics for {why}.", "hint") for why in found.absent]
+    return "".join(parts)
 
-    compared: as `leaderboard.compare` has it, with the corrected and the test score.   paired: `results.compare` of
-    the best trials of each set of studies that share data, splits and objective.   absent: why there is none.
+
+def _table(rows: Sequence[ComparedReport]) -> str:
+    """What says nothing here, an objective that all share or a score that no study has, has no column."""
+    columns: dict[str, list[str | None]] = {
+        "study": [row.study for row in rows],
+        "objective": [row.objective for row in rows],
+        "best ± se": [with_error(row.mean, row.standard_error) for row in rows],
+        "corrected (95 %)": [
+            f"{score(found.corrected)} ({score(found.low)}–{score(found.high)})" if found else None
+            for found in map(_corrected, rows)
+        ],
+        "gain ± se": [with_error(row.gain, row.gain_standard_error, sign="+") for row in rows],
+        "trials": [f"{row.trials_done}/{row.num_trials}" for row in rows],
+        "images": [f"{row.num_images:,}" for row in rows],
+        "time": [duration(row.seconds) for row in rows],
+        "audit": [row.audit or "not made" for row in rows],
+        "test": [
+            f"{score(row.test)} ({interval(*row.test_interval)})" if row.test_interval else None
+            for row in rows
+        ],
+    }
+    if len(set(columns["objective"])) == 1:
+        del columns["objective"]
+    shown = {name: cells for name, cells in columns.items() if any(cell is not None for cell in cells)}
+    words = ("study", "objective", "audit", "test")
+    numbers = [place for place, name in enumerate(shown) if name not in words]
+    notes = []
+    for before, row in pairwise(rows):
+        if row.no_gain:
+            what = " and ".join(row.no_gain.rsplit(", ", 1))
+            notes.append(
+                paragraph(f"No gain: {before.study} and {row.study} are of different {what}.", "hint")
+            )
+    return table(list(shown), zip(*shown.values(), strict=True), numbers=numbers) + "".join(notes)
+
+
+def _corrected(row: ComparedReport) -> CorrectedScore | None:
+    """The best score corrected for the choice, where there was one."""
+    return row.honest if row.honest and row.honest.num_trials > 1 else None
+
+
+def _scores(rows: Sequence[ComparedReport]) -> str:
+    """The best of each study with its corrected score, a chart for each objective and data set.
+
+    Two folders of images are two data sets.
     """
-    rows = to_json(leaderboard.compare(opened))["compared"]
-    for row, study in zip(rows, studies, strict=True):
-        final = study["final"]
-        row |= {
-            "direction": study["direction"],
-            "honest": study["honest"],
-            "test": final and final["scores"][study["objective"]],
-            "test_interval": final and final["intervals"][study["objective"]],
-            "audit": study["audit"] and study["audit"]["verdict"],
-            "data": study["data"]["name"],
-            "data_hash": study["origin"]["data_hash"],
-        }
-    paired, absent = [], []
-    for group in _alike(opened):
-        if len(group) > 1:
-            try:
-                paired.append(compare(group))
-            except HarnessError:
-                names = ", ".join(one.study.name for one in group)
-                absent.append(f"{names}: held-out predictions are gone; harness tune makes them anew")
-    return {"compared": rows, "paired": paired, "absent": absent}
+    groups: dict[tuple[str, str, str], list[Score]] = {}
+    for row in rows:
+        if row.mean is None:
+            continue
+        group = groups.setdefault((row.objective, row.data, row.data_hash), [])
+        group.append(Score.of_mean(row.study, row.mean, row.standard_error))
+        if found := _corrected(row):
+            group.append(Score(f"{row.study}, corrected", found.corrected, found.low, found.high, "95 %"))
+    parts = []
+    for (objective, data, _), drawn in groups.items():
+        title = f"{objective} of the best trials on {'a folder of images' if data == 'folder' else data}"
+        parts.append(f"{paragraph(title)}{charts.forest(drawn, title)}")
+    if not parts:
+        return ""
+    hint = "Blue: mean ± corrected standard error."
+    if any(map(_corrected, rows)):
+        hint += " Orange: corrected for the choice among the study's trials, 95 %."
+    return "".join(parts) + paragraph(hint, "hint")
 
 
-def _alike(studies: Sequence[LoadedStudy]) -> list[list[Contender]]:
-    """Their best trials, in sets whose scores can be compared."""
-    groups: dict[tuple[str, str, str], list[Contender]] = {}
-    for study in studies:
-        record = study.record
-        if study.best is not None:
-            group = groups.setdefault((record.data["hash"], record.split_hash, record.objective), [])
-            group.append(Contender(study, study.best))
-    return list(groups.values())
+def _gains(rows: Sequence[ComparedReport]) -> str:
+    """Each study's gain over the one before it."""
+    drawn = []
+    for row in rows[1:]:
+        if row.gain is not None:
+            error = row.gain_standard_error or 0.0
+            words = with_error(row.gain, row.gain_standard_error, sign="+")
+            drawn.append(Difference(row.study, row.gain, row.gain - error, row.gain + error, words))
+    if not drawn:
+        return ""
+    hint = "Positive is better, whatever the metric; ± the corrected standard error of the differences fold by fold."
+    return (
+        paragraph("Gain of each study over the one before it")
+        + charts.differences(drawn, "Gains from study to study")
+        + paragraph(hint, "hint")
+    )
+
+
+def _paired(found: Mapping[str, Any]) -> str:
+    """Each trial against the best, as `harness compare` has it."""
+    first, *others = found["trials"]
+    drawn, rows = [], []
+    for row in others:
+        p, mcnemar = row["t_test"]["adjusted"], row["mcnemar"]
+        difference = f"{row['difference']:+.4f}"
+        words = f"{difference}, p {'= ' if p >= 0.001 else ''}{probability(p)}"
+        drawn.append(Difference(row["trial"], row["difference"], row["low"], row["high"], words))
+        rows.append((
+            row["trial"],
+            f"{difference} ({row['low']:+.4f} to {row['high']:+.4f})",
+            probability(p),
+            f"{mcnemar['only_best_right']:,} / {mcnemar['only_this_right']:,}",
+            probability(mcnemar["adjusted"]),
+            " / ".join(percent(row["bayes"][part]) for part in ("worse", "equivalent", "better")),
+            "no" if row["indistinguishable"] else "yes",
+        ))  # fmt: skip
+    head = (
+        "trial",
+        "to the best (95 %)",
+        "t\u2011test p",  # a hyphen at which no line ends
+        "only best / this right",
+        "McNemar p",
+        "worse / equal / better",
+        "told apart",
+    )
+    hint = (
+        f"p adjusted for all pairs (Holm); equal is within ±{found['rope']:g}. With {found['num_folds']} folds a "
+        f"difference of {score(found['smallest_difference'])} would be found four times out of five. The best of a "
+        "study was chosen by these very scores, so it looks a little better than it is."
+    )
+    return (
+        paragraph(f"Paired with the best, {first['trial']}, on the same folds: difference and 95 % interval")
+        + charts.differences(drawn, f"Differences to {first['trial']}")
+        + table(head, rows, numbers=(2, 4))
+        + paragraph(hint, "hint")
+    )

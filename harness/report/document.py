@@ -1,154 +1,325 @@
-"""What a report says, as one plain document of its studies; and the images that its pages show."""
+"""What a report says, as one document of its studies: its types, in the order in which they are written as JSON."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import takewhile
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from math import isfinite
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from harness.analysis.leaderboard import status
-from harness.config.study_file import parse_study_file
+from harness.analysis.leaderboard import BestTrial, ComparedStudy, TrialStatus
 from harness.documents import plain_json, to_json
-from harness.errors import HarnessError
-from harness.records import SCHEMA, StudyRecord, TrialRecord, best_so_far
-from harness.report import answer, comparison, origin, parts
-from harness.search.sampling import replay
-from harness.store.findings import Audit, Confirmation, FinalTest
-from harness.store.loaded_study import LoadedStudy
+from harness.records import SCHEMA
+from harness.scoring.per_class import ClassScores
+from harness.store.findings import Audit, Confirmation, CorrectedScore, FalseStops, FinalTest, Verdict
 
-MOST_PICTURES = 60  # of each kind, however many classes there are
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Data:
+    name: str
+    classes: tuple[str, ...]
+    num_images: int
+    image_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BestSoFar:
+    """The trials that were the best when they ended, and their scores."""
+
+    numbers: tuple[int, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SearchedRange:
+    """An option that trials differ in, between two ends.   path: model.dropout.   name: dropout."""
+
+    path: str
+    name: str
+    low: float
+    high: float
+    log: bool
+
+
+@dataclass(frozen=True)
+class SearchedChoice:
+    """An option that trials differ in, one of `choices`, as text."""
+
+    path: str
+    name: str
+    low: None
+    high: None
+    log: bool
+    choices: tuple[str, ...]
+
+
+Searched = SearchedRange | SearchedChoice
+
+
+@dataclass(frozen=True)
+class Curve:
+    """By epoch, over the folds that got as far; None where a fold's value was not finite."""
+
+    mean: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Mean over the folds, and its corrected standard error."""
+
+    mean: float | None
+    standard_error: float | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """error: expected calibration error.   The others by bin of confidence; count: images."""
+
+    error: float
+    confidence: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    count: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TrainedTrial:
+    """The best trial, of whose held-out predictions some are gone.   curves, metrics: by name."""
+
+    number: int
+    num_parameters: int
+    curves: Mapping[str, Curve]
+    chosen_epochs: tuple[int, ...]
+    metrics: Mapping[str, Metric]
+
+
+@dataclass(frozen=True)
+class PredictedTrial(TrainedTrial):
+    """The best trial with what its pooled held-out predictions say.   confusion: rows are true classes."""
+
+    confusion: tuple[tuple[int, ...], ...]
+    classes: tuple[ClassScores, ...]
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class Racing:
+    """Which trials were stopped after how many folds, and what that saved.
+
+    seconds_saved: an estimate. A fold that was not trained counts as long as those that its trial trained took in the
+    mean, or where it trained none, as those of all trials.   checked: the audit's sample of stopped trials.
+    """
+
+    rule: str | None
+    rung: float | None
+    stopped: int
+    folds_trained: int
+    folds_of_ended_trials: int
+    folds_saved: int
+    seconds_saved: float
+    checked: FalseStops | None
+
+
+@dataclass(frozen=True)
+class ImageToLookAt:
+    """What networks that had not seen an image said of it.   confidence, label_probability: mean over the trials."""
+
+    index: int
+    name: str | None
+    label: str
+    predicted: str
+    confidence: float
+    label_probability: float
+
+
+ByClass = Mapping[str, tuple[ImageToLookAt, ...]]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """found: how many there are of each kind.   images: some of them, by kind and class."""
+
+    trials: tuple[int, ...]
+    found: Mapping[str, int]
+    images: Mapping[str, ByClass]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that the folds of all trials took to train, and their short trainings; speed of the best trial."""
+
+    seconds: float
+    short_seconds: float
+    short_trainings: int
+    folds: int
+    best_seconds: float | None
+    images_per_second: float | None
+    device: str | None
+
+
+@dataclass(frozen=True)
+class Command:
+    what: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the figures come from; nothing that names a person or a folder but options do.
+
+    fingerprint: what may change the bits, as the best trial's first fold has recorded it.   text: the study file.
+    """
+
+    started: str
+    commit: str | None
+    dirty: bool
+    untracked: int
+    harness: str | None
+    definition_hash: str | None
+    data_hash: str
+    split_hash: str
+    seed: int
+    python: str | None
+    packages: Mapping[str, str]
+    hardware: Mapping[str, Any]
+    compute: Mapping[str, Any]
+    fingerprint: Mapping[str, str]
+    mixed: str
+    text: str
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Of the best trial over trial 0, positive for better, with its 95 % interval and the p of the t-test."""
+
+    gain: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a reader must know first. level: "failed" where the score cannot be believed."""
+
+    level: Literal["failed", "note"]
+    text: str
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """Everything that is recorded of a study.
+
+    trials: best first.   honest: the best score, corrected for the choice.   absent: why something is missing.
+    answer: plain text; the first sentence by itself says it all.
+    """
+
+    study: str
+    question: str
+    about: str
+    state: Literal["running", "finished", "interrupted"]
+    objective: str
+    direction: Literal["maximize", "minimize"]
+    num_trials: int
+    best: BestTrial | None
+    honest: CorrectedScore | None
+    num_folds: int
+    data: Data
+    trials: tuple[TrialStatus, ...]
+    best_so_far: BestSoFar
+    searched: tuple[Searched, ...]
+    importances: Mapping[str, float]
+    best_trial: TrainedTrial | None
+    racing: Racing
+    gallery: Gallery | None
+    cost: Cost
+    origin: Origin
+    audit: Audit | None
+    confirm: Confirmation | None
+    final: FinalTest | None
+    absent: Mapping[str, str]
+    defaults: Gain | None = None
+    answer: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
+
+    @property
+    def num_ended(self) -> int:
+        return sum(trial.state != "running" for trial in self.trials)
+
+    @property
+    def corrected(self) -> CorrectedScore | None:
+        """`honest`, where there was a choice."""
+        return self.honest if self.honest and self.honest.num_trials > 1 else None
+
+    def is_best(self, trial: TrialStatus) -> bool:
+        return self.best is not None and self.best.number == trial.number
+
+
+@dataclass(frozen=True)
+class ComparedReport(ComparedStudy):
+    """A study's best trial beside others, with the corrected and the test score."""
+
+    direction: str
+    honest: CorrectedScore | None
+    test: float | None
+    test_interval: tuple[float, float] | None
+    audit: Verdict | None
+    data: str
+    data_hash: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Studies in the order given.
+
+    paired: `analysis.compare` of the best trials of each set of studies that share data, splits and objective.
+    absent: why there is none.
+    """
+
+    compared: tuple[ComparedReport, ...]
+    paired: tuple[Mapping[str, Any], ...]
+    absent: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """document: plain data, as `--json` prints it.   pixels: by study and index uint8 (C, H, W), of images shown.
+    """pixels: by study and index uint8 (C, H, W), of images shown.   images: of each class and kind, as asked for."""
 
-    images: of each class and kind, as was asked for.
-    """
-
-    document: dict[str, Any]
-    pixels: dict[str, dict[int, np.ndarray]]
+    comparison: Comparison | None
+    studies: tuple[StudyReport, ...]
+    pixels: Mapping[str, Mapping[int, np.ndarray]]
     images: int = 0
 
-
-def collect(opened: Sequence[LoadedStudy], *, images: int = 4) -> Report:
-    """Everything that is recorded of some studies.
-
-    images: misclassified and suspicious ones of each class and kind; with 0 the data set is not looked at.
-    What cannot be told, because predictions or images are gone say, is missing; `absent` then says why.
-    """
-    pixels: dict[str, dict[int, np.ndarray]] = {}
-    studies = []
-    for loaded in opened:
-        study = _study(loaded)
-        if images:
-            pixels[loaded.name] = _add_gallery(loaded, study, images)
-        studies.append(study)
-    document = {
-        "schema": SCHEMA,
-        "comparison": comparison.comparison(opened, studies) if len(opened) > 1 else None,
-        "studies": studies,
-    }
-    return Report(plain_json(document), pixels, images)
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `--json` prints; findings are in it as they are written."""
+        studies = [
+            plain_json(study)
+            | {
+                kind: (found := getattr(study, kind)) and to_json(found)
+                for kind in ("audit", "confirm", "final")
+            }
+            for study in self.studies
+        ]
+        return {"schema": SCHEMA, "comparison": plain_json(self.comparison), "studies": studies}
 
 
-def _study(loaded: LoadedStudy) -> dict[str, Any]:
-    record, trials = loaded.record, loaded.trials
-    found = status(loaded)
-    stands = to_json(found)
-    absent: dict[str, str] = {}
-    numbers, scores = best_so_far(trials, record.direction)
-    study = {
-        "study": loaded.name,
-        "question": record.question.split("\n")[0],
-        "about": record.question.partition("\n")[2],
-        **{key: stands[key] for key in ("state", "objective", "direction", "num_trials", "best", "honest")},
-        "num_folds": record.num_folds,
-        "data": _data(record),
-        "trials": plain_json(found.ranking),
-        "best_so_far": {"numbers": numbers, "scores": scores},
-        "searched": _searched(record, trials),
-        "importances": _importances(record, trials, absent),
-        "best_trial": parts.best_trial(loaded, absent),
-        "racing": parts.racing(loaded),
-        "gallery": None,
-        "cost": parts.cost(loaded),
-        "origin": origin.origin(loaded),
-        "audit": _finding(loaded, Audit),
-        "confirm": _finding(loaded, Confirmation),
-        "final": _finding(loaded, FinalTest),
-        "absent": absent,
-    }
-    study["defaults"] = answer.against_defaults(loaded)
-    study["answer"] = answer.sentences(study)
-    study["warnings"] = answer.warnings(study)
-    return study
-
-
-def _finding(study: LoadedStudy, kind: type[Audit] | type[Confirmation] | type[FinalTest]) -> Any:
-    found = study.finding(kind)
-    return found and to_json(found)
-
-
-def _data(record: StudyRecord) -> dict[str, Any]:
-    known = {key: record.data[key] for key in ("classes", "num_images", "image_shape")}
-    return {"name": record.data["settings"]["name"], **known}
-
-
-def _searched(record: StudyRecord, trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
-    """The names that trials differ in, in the order of the study file: a range with its ends, or its choices."""
-    searched = []
-    for path in dict.fromkeys(path for trial in trials for path in trial.params):
-        part, _, option = path.partition(".")
-        setting = record.definition.get(part, {}).get(option)
-        values = [trial.params[path] for trial in trials if path in trial.params]
-        one: dict[str, Any] = {"path": path, "name": option, "low": None, "high": None, "log": False}
-        if isinstance(setting, Mapping) and "low" in setting:
-            one |= {"low": setting["low"], "high": setting["high"], "log": bool(setting.get("log"))}
-        else:
-            choices = setting if isinstance(setting, list) else []
-            one["choices"] = list(dict.fromkeys(map(str, [*choices, *values])))
-        searched.append(one)
-    return searched
-
-
-def _importances(
-    record: StudyRecord, trials: Sequence[TrialRecord], absent: dict[str, str]
-) -> dict[str, float]:
-    overrides = record.provenance.get("overrides", [])
-    ended = list(takewhile(lambda trial: trial.state != "running", trials))
-    try:
-        study = parse_study_file(
-            record.text.encode(), overrides, name=record.name, source=f"study {record.name}"
+def without_nan(value: Value) -> Value:
+    """The same with None for every float that is not finite, which JSON does not know and no chart shows."""
+    changed: Any = value
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = replace(
+            value, **{field.name: without_nan(getattr(value, field.name)) for field in fields(value)}
         )
-        shares = replay(study, ended).importances()
-    except (HarnessError, ValueError, KeyError) as error:
-        absent["importances"] = f"the study file of the record cannot be read any more: {error}"
-        return {}
-    return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-
-def _add_gallery(loaded: LoadedStudy, study: dict[str, Any], most: int) -> dict[int, np.ndarray]:
-    """Fill the study's gallery; the pixels of its images."""
-    from harness.report.gallery import choose
-
-    if study["best"] is None:
-        return {}
-    num_classes = len(study["data"]["classes"])
-    try:
-        chosen = choose(loaded, top=3, most=max(1, min(most, MOST_PICTURES // num_classes)))
-    except HarnessError as error:
-        study["absent"]["gallery"] = str(error)
-        return {}
-    shown: dict[str, dict[str, list[dict[str, Any]]]] = {kind: {} for kind in chosen.shown}
-    for kind, classes in chosen.shown.items():
-        left = MOST_PICTURES
-        for label, rows in classes.items():
-            if left > 0:
-                shown[kind][label] = rows[:left]
-                left -= len(rows)
-    found = {kind: len(indices) for kind, indices in chosen.found.items()}
-    study["gallery"] = {"trials": [trial.number for trial in chosen.trials], "found": found, "images": shown}
-    indices = {row["index"] for kind in shown.values() for rows in kind.values() for row in rows}
-    return {index: np.array(chosen.images.pixels[index]) for index in sorted(indices)}
+    elif isinstance(value, Mapping):
+        changed = {key: without_nan(part) for key, part in value.items()}
+    elif isinstance(value, list | tuple):
+        changed = type(value)(map(without_nan, value))
+    elif isinstance(value, float) and not isfinite(value):
+        changed = None
+    result: Value = changed
+    return result

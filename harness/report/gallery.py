@@ -1,13 +1,12 @@
-"""A page of images that deserve a look: wrong with confidence, and with a label that is likely wrong.
+"""Images that deserve a look: wrong with confidence, or with a label that is likely wrong. A page of them.
 
 Everything is from out-of-fold predictions: no network had seen the image it speaks of. Test images are never shown.
 """
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,8 @@ from harness.data.images import Images
 from harness.files import write_file
 from harness.folds.train_folds import images_of
 from harness.inference.pictures import as_picture, data_url
-from harness.records import SCHEMA, StudyRecord, TrialRecord
+from harness.records import StudyRecord, TrialRecord
+from harness.report.document import ByClass, ImageToLookAt
 from harness.scoring.label_errors import label_issues
 from harness.store.loaded_study import LoadedStudy
 
@@ -47,7 +47,18 @@ class Chosen:
     trials: Sequence[TrialRecord]
     images: Images
     found: dict[str, np.ndarray]
-    shown: dict[str, dict[str, list[dict[str, Any]]]]
+    shown: dict[str, ByClass]
+
+
+@dataclass(frozen=True)
+class GalleryPage:
+    """What is on a page that was written. found: how many of each kind there are.   images: those shown."""
+
+    study: str
+    trials: tuple[int, ...]
+    page: str
+    found: Mapping[str, int]
+    images: Mapping[str, ByClass]
 
 
 def choose(study: LoadedStudy, *, top: int, most: int) -> Chosen:
@@ -56,7 +67,6 @@ def choose(study: LoadedStudy, *, top: int, most: int) -> Chosen:
     top: complete trials that must agree, the best ones.   most: images per class and kind.
     Raises UsageError if no trial is complete.
     """
-    record = study.record
     trials = study.top(top)[:top]
     predicted = [study.out_of_fold(trial) for trial in trials]
     labels = predicted[0].labels
@@ -68,74 +78,68 @@ def choose(study: LoadedStudy, *, top: int, most: int) -> Chosen:
         "wrong": wrong[np.argsort(-mean[wrong, calls[0][wrong]], kind="stable")],
         "suspicious": np.asarray(label_issues(labels, mean), dtype=np.int64),
     }
-    images = images_of(study.store, record, split=study.split)
+    images = images_of(study.store, study.record, split=study.split)
     shown = {kind: _by_class(images, indices, labels, mean, most) for kind, indices in kinds.items()}
-    return Chosen(record, trials, images, kinds, shown)
+    return Chosen(study.record, trials, images, kinds, shown)
 
 
-def gallery(
-    study: LoadedStudy, *, top: int = 3, most: int = 24, output: Path | None = None
-) -> dict[str, Any]:
-    """Write studies/NAME/gallery.html, or `output` in its place; what is on it, by kind and class.
+def gallery(study: LoadedStudy, *, top: int = 3, most: int = 24, output: Path | None = None) -> GalleryPage:
+    """Write studies/NAME/gallery.html, or `output` in its place.
 
     top, most, errors: as in `choose`.
     """
     chosen = choose(study, top=top, most=most)
     path = output or study.store.study_folder(study.name) / "gallery.html"
     write_file(path, _page(chosen).encode())
-    return {
-        "schema": SCHEMA,
-        "study": study.name,
-        "trials": [trial.number for trial in chosen.trials],
-        "page": str(path),
-        "found": {kind: len(indices) for kind, indices in chosen.found.items()},
-        "images": chosen.shown,
-    }
+    numbers = tuple(trial.number for trial in chosen.trials)
+    found = {kind: len(indices) for kind, indices in chosen.found.items()}
+    return GalleryPage(study.name, numbers, str(path), found, chosen.shown)
 
 
 def _by_class(
     images: Images, indices: np.ndarray, labels: np.ndarray, mean: np.ndarray, most: int
-) -> dict[str, list[dict[str, Any]]]:
+) -> ByClass:
     """The first images of each class, in the order given."""
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in images.classes}
+    found: dict[str, list[ImageToLookAt]] = {name: [] for name in images.classes}
     for index in indices.tolist():
         row = found[images.classes[labels[index]]]
         if len(row) < most:
             called = int(mean[index].argmax())
             row.append(
-                {
-                    "index": index,
-                    "name": images.names[index] if images.names else None,
-                    "label": images.classes[labels[index]],
-                    "predicted": images.classes[called],
-                    "confidence": float(mean[index, called]),
-                    "label_probability": float(mean[index, labels[index]]),
-                }
+                ImageToLookAt(
+                    index=index,
+                    name=images.names[index] if images.names else None,
+                    label=images.classes[labels[index]],
+                    predicted=images.classes[called],
+                    confidence=float(mean[index, called]),
+                    label_probability=float(mean[index, labels[index]]),
+                )
             )
-    return {name: row for name, row in found.items() if row}
+    return {name: tuple(row) for name, row in found.items() if row}
 
 
 def _page(chosen: Chosen) -> str:
     record, images = chosen.record, chosen.images
     names = ", ".join(str(trial.number) for trial in chosen.trials)
+    title = f"{html.escape(record.name)}: images to look at"
     parts = [
-        f"<h1>{html.escape(record.name)}: images to look at</h1>",
+        f"<h1>{title}</h1>",
         f"<p>Trials {names}; {record.data['num_images']:,} training images, each predicted by a network that had not "
         "seen it.</p>",
     ]
     for kind, classes in chosen.shown.items():
         parts.append(f"<h2>{kind.capitalize()} ({len(chosen.found[kind]):,})</h2><p>{WORDS[kind]}</p>")
         for label, rows in classes.items():
-            figures = "".join(_figure(images, row) for row in rows)
+            figures = "".join(_figure(row, images.pixels[row.index]) for row in rows)
             parts.append(f"<h3>{html.escape(label)}</h3><div class=row>{figures}</div>")
-    title = f"<title>{html.escape(record.name)}: images to look at</title>"
-    return f'<!doctype html><meta charset="utf-8">{title}<style>{STYLE}</style>' + "\n".join(parts) + "\n"
+    head = f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+    return head + "\n".join(parts) + "\n"
 
 
-def _figure(images: Images, row: dict[str, Any]) -> str:
-    name = html.escape(row["name"] or f"image {row['index']}")
-    words = f"{html.escape(row['predicted'])} {row['confidence']:.0%}<br>label {row['label_probability']:.1%}"
-    picture = as_picture(images.pixels[row["index"]])
+def _figure(image: ImageToLookAt, pixels: np.ndarray) -> str:
+    name = html.escape(image.name or f"image {image.index}")
+    words = f"{html.escape(image.predicted)} {image.confidence:.0%}<br>label {image.label_probability:.1%}"
+    picture = as_picture(pixels)
     picture.thumbnail((2 * SIDE, 2 * SIDE))
     caption = f"<figcaption>{words}<br><small>{name}</small></figcaption>"
     return f'<figure><img src="{data_url(picture, "PNG")}" alt="{name}">{caption}</figure>'

@@ -1,21 +1,19 @@
 """A report as Markdown, short enough for a comment on a pull request."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from harness.report.document import ComparedReport, Report, StudyReport
 from harness.report.format import duration, number, score, with_error
 
 MOST_ROWS = 5
 SIGNS = re.compile(r"([\\`*_\[\]<>#|~&$])")  # that Markdown or HTML would take for more than text
 
 
-def markdown(document: Mapping[str, Any]) -> str:
+def markdown(report: Report) -> str:
     """Warnings, the answer, the top trials and the commands of each study; for several first how they compare."""
-    several = document["comparison"] is not None
-    parts = [_comparison(document["comparison"]["compared"])] if several else []
-    parts += [_study(study) for study in document["studies"]]
-    return "\n\n".join(parts) + "\n"
+    parts = [_comparison(report.comparison.compared)] if report.comparison else []
+    return "\n\n".join([*parts, *map(_study, report.studies)]) + "\n"
 
 
 def plain(text: object) -> str:
@@ -36,49 +34,45 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def _study(study: Mapping[str, Any]) -> str:
-    parts = [f"### {plain(study['study'])}"]
-    parts += [f"> ⚠ **{plain(warning['text'])}**" for warning in study["warnings"]]
-    parts += [f"_{plain(study['question'])}_"] if study["question"] else []
-    first, *others = study["answer"]
+def _study(study: StudyReport) -> str:
+    parts = [f"### {plain(study.study)}"]
+    parts += [f"> ⚠ **{plain(warning.text)}**" for warning in study.warnings]
+    parts += [f"_{plain(study.question)}_"] if study.question else []
+    first, *others = study.answer
     parts.append(" ".join([f"**{plain(first)}**", *map(plain, others)]))
-    if study["trials"]:
+    if study.trials:
         parts.append(_trials(study))
-    reproduce = [one["command"] for one in study["origin"]["commands"] if "reproduce" in one["command"]]
-    commit = study["origin"]["commit"]
-    origin = f"commit {code(commit[:10])}" if commit else "no commit"
-    dirty = " with uncommitted changes" if study["origin"]["dirty"] else ""
-    parts.append(
-        "; ".join(
-            [*map(code, reproduce), f"{origin}{dirty}", f"data {code(study['origin']['data_hash'][:12])}"]
-        )
-    )
+    origin = study.origin
+    reproduce = [code(one.command) for one in origin.commands if "reproduce" in one.command]
+    commit = f"commit {code(origin.commit[:10])}" if origin.commit else "no commit"
+    dirty = " with uncommitted changes" if origin.dirty else ""
+    parts.append("; ".join([*reproduce, f"{commit}{dirty}", f"data {code(origin.data_hash[:12])}"]))
     return "\n\n".join(parts)
 
 
-def _trials(study: Mapping[str, Any]) -> str:
-    head = ["trial", plain(study["objective"]), "folds", "time", "state"]
-    head += [plain(option["name"]) for option in study["searched"]]
+def _trials(study: StudyReport) -> str:
+    head = ["trial", plain(study.objective), "folds", "time", "state"]
+    head += [plain(option.name) for option in study.searched]
     rows = [
         [
-            trial["number"], with_error(trial["mean"], trial["standard_error"]), len(trial["folds"]),
-            duration(trial["seconds"]), trial["state"],
-            *(plain(number(trial["params"].get(option["path"]))) for option in study["searched"]),
+            trial.number, with_error(trial.mean, trial.standard_error), len(trial.folds),
+            duration(trial.seconds), trial.state,
+            *(plain(number(trial.params.get(option.path))) for option in study.searched),
         ]
-        for trial in study["trials"][:MOST_ROWS]
+        for trial in study.trials[:MOST_ROWS]
     ]  # fmt: skip
-    left = len(study["trials"]) - MOST_ROWS
+    left = len(study.trials) - MOST_ROWS
     return _table(head, rows) + (f"\n\n… and {left} more" if left > 0 else "")
 
 
-def _comparison(rows: Sequence[Mapping[str, Any]]) -> str:
+def _comparison(rows: Sequence[ComparedReport]) -> str:
     head = ["study", "best ± se", "corrected", "gain ± se", "trials", "time"]
     body = [
         [
-            plain(row["study"]), f"{plain(row['objective'])} {with_error(row['mean'], row['standard_error'])}",
-            score((row["honest"] or {}).get("corrected")),
-            with_error(row["gain"], row["gain_standard_error"], sign="+"),
-            f"{row['trials_done']}/{row['num_trials']}", duration(row["seconds"]),
+            plain(row.study), f"{plain(row.objective)} {with_error(row.mean, row.standard_error)}",
+            score(row.honest.corrected if row.honest else None),
+            with_error(row.gain, row.gain_standard_error, sign="+"),
+            f"{row.trials_done}/{row.num_trials}", duration(row.seconds),
         ]
         for row in rows
     ]  # fmt: skip

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from harness.analysis import leaderboard
 from harness.analysis.compare import compare, named
 from harness.cli import run
-from harness.report.document import collect
+from harness.report.collect import collect
+from harness.report.document import Gallery, ImageToLookAt
 from harness.report.html import page, safe_json
 from harness.report.markdown import code, markdown, plain
-from harness.report.svg import Axis
+from harness.report.markup import Axis
 from harness.store.findings import Check
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
@@ -124,15 +125,11 @@ def test_the_page_asks_for_nothing_and_runs_one_script_only(store: Store) -> Non
 def test_no_name_breaks_the_page(store: Store) -> None:
     _audit(store, "evil", HOSTILE)
     report = collect(opened(store, "evil"), images=0)
-    study = report.document["studies"][0]
-    study["gallery"] = {"trials": [0], "found": {"wrong": 1, "suspicious": 0}, "images": {
-        "wrong": {HOSTILE: [{
-            "index": 0, "name": HOSTILE, "label": HOSTILE, "predicted": HOSTILE, "confidence": 0.9,
-            "label_probability": 0.1,
-        }]}, "suspicious": {},
-    }}  # fmt: skip
-    report.pixels["evil"] = {0: np.zeros((1, 8, 8), np.uint8)}
-    found = Page(page(report))
+    image = ImageToLookAt(0, HOSTILE, HOSTILE, HOSTILE, confidence=0.9, label_probability=0.1)
+    shown = {"wrong": {HOSTILE: (image,)}, "suspicious": {}}
+    gallery = Gallery((0,), {"wrong": 1, "suspicious": 0}, shown)
+    pixels = {"evil": {0: np.zeros((1, 8, 8), np.uint8)}}
+    found = Page(page(replace(report, studies=(replace(report.studies[0], gallery=gallery),), pixels=pixels)))
     assert [attributes.get("type") for tag, attributes in found.elements if tag == "script"] == [
         "application/json",
         None,
@@ -165,7 +162,7 @@ def test_warnings_come_first(store: Store) -> None:
     content = page(report).partition("<main>")[2]
     first = content.index("The label is given away.")
     assert first < content.index("4 of 9 trials ended") < content.index("Question and answer")
-    said = markdown(report.document)
+    said = markdown(report)
     assert said.index("The label is given away.") < said.index("The best of")
 
 
@@ -185,7 +182,7 @@ def test_the_answer_ends_with_the_sealed_test(store: Store) -> None:
 
 
 def test_markdown_is_short_and_a_cell_stays_a_cell(store: Store) -> None:
-    said = markdown(collect(opened(store, "evil"), images=0).document)
+    said = markdown(collect(opened(store, "evil"), images=0))
     rows = [line for line in said.splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
     assert len(rows) == 7 and len(said) < 4000
@@ -214,7 +211,7 @@ def test_several_studies_are_compared_as_elsewhere(store: Store) -> None:
     assert "two and evil are of different data and splits" in content
     assert content.count('<details class="study"') == 3
     assert content.index("Comparison</h2>") < content.index('<details class="study"')
-    assert markdown(report.document).startswith("| study |")
+    assert markdown(report).startswith("| study |")
 
 
 def test_what_is_gone_is_said_to_be_gone(store: Store) -> None:
@@ -233,7 +230,7 @@ def test_a_study_without_an_answer_has_a_page(store: Store) -> None:
         path.unlink()
     report = collect(opened(store, "one", "two"))
     assert "There is no answer yet: 0 of 4 trials have ended" in page(report)
-    assert "no answer yet" in markdown(report.document)
+    assert "no answer yet" in markdown(report)
 
 
 def test_a_loss_that_is_not_finite_is_left_out(store: Store) -> None:

@@ -1,4 +1,7 @@
-"""SVG from numbers: an axis with its ticks, marks with hover texts, and the frame around a chart."""
+"""Elements of a page from plain values: of SVG an axis and marks with hover texts, of HTML tables and paragraphs.
+
+Whatever is not marked as markup is escaped.
+"""
 
 import html
 import math
@@ -146,3 +149,53 @@ def y_axis(axis: Axis, x: float, right: float, title: str = "", *, most: int = 6
     if title:
         parts.append(text(x - 7, min(axis.start, axis.end) - 12, title, kind="label"))
     return "".join(parts)
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def paragraph(words: object, kind: str = "") -> str:
+    return f"<p{_class(kind)}>{_cell(words)}</p>"
+
+
+def table(
+    head: Sequence[object], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = (), wrap: int = -1
+) -> str:
+    """numbers: columns that are set right.   wrap: the column whose text may be broken, or -1."""
+
+    def one(place: int, value: object, name: str) -> str:
+        kind = "n" if place in numbers else "wrap" if place == wrap and name == "td" else ""
+        return f"<{name}{_class(kind)}>{_cell(value)}</{name}>"
+
+    top = "".join(one(place, value, "th") for place, value in enumerate(head))
+    body = "".join(
+        f"<tr>{''.join(one(place, value, 'td') for place, value in enumerate(row))}</tr>" for row in rows
+    )
+    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def folded(title: str, inner: str, *, printed: bool = False) -> str:
+    """What is seen when asked for.   printed: it is on paper in any case."""
+    return (
+        f"<details{_class('print' if printed else '')}><summary>{escaped(title)}</summary>{inner}</details>"
+    )
+
+
+def legend(*entries: tuple[str, str]) -> str:
+    """(drawing of 16 by 12 pixels, words) each."""
+    parts = "".join(
+        f'<span><svg width="16" height="12" aria-hidden="true">{drawing}</svg>{escaped(words)}</span>'
+        for drawing, words in entries
+    )
+    return f'<div class="legend">{parts}</div>'
+
+
+def _cell(value: object) -> str:
+    return value if isinstance(value, Markup) else escaped("–" if value is None else value)
+
+
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""

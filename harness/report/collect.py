@@ -1,0 +1,340 @@
+"""Collects what is recorded of studies into a report. Nothing is computed but statistics of `scoring`."""
+
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import takewhile
+
+import numpy as np
+
+from harness.analysis import leaderboard
+from harness.analysis.compare import Contender, compare
+from harness.config.study_file import parse_study_file
+from harness.errors import HarnessError
+from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far, mixed_words
+from harness.report import answer
+from harness.report.document import (
+    BestSoFar,
+    Calibration,
+    Command,
+    ComparedReport,
+    Comparison,
+    Cost,
+    Curve,
+    Data,
+    Gain,
+    Gallery,
+    ImageToLookAt,
+    Metric,
+    Origin,
+    PredictedTrial,
+    Racing,
+    Report,
+    Searched,
+    SearchedChoice,
+    SearchedRange,
+    StudyReport,
+    TrainedTrial,
+    without_nan,
+)
+from harness.report.gallery import choose
+from harness.scoring import METRICS, confusion_matrix
+from harness.scoring.calibration import calibration_curve
+from harness.scoring.per_class import per_class
+from harness.search.sampling import replay
+from harness.store.findings import Audit, Confirmation, FinalTest
+from harness.store.loaded_study import LoadedStudy
+from harness.store.trial_scores import means
+
+MOST_IMAGES = 60  # of each kind, however many classes there are
+CURVES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
+PACKAGES = ("torch", "torchvision", "numpy", "optuna", "scikit-learn", "mlflow")  # that may change a figure
+
+
+def collect(opened: Sequence[LoadedStudy], *, images: int = 4) -> Report:
+    """Everything that is recorded of some studies.
+
+    images: misclassified and suspicious ones of each class and kind; with 0 the data set is not looked at.
+    What cannot be told, because predictions or images are gone say, is missing; `absent` then says why.
+    """
+    pixels: dict[str, Mapping[int, np.ndarray]] = {}
+    studies = []
+    for loaded in opened:
+        study = _study(loaded)
+        if images and study.best is not None:
+            study, pixels[loaded.name] = _with_gallery(loaded, study, images)
+        studies.append(study)
+    comparison = _comparison(opened, studies) if len(opened) > 1 else None
+    return Report(without_nan(comparison), tuple(map(without_nan, studies)), pixels, images)
+
+
+def origin(study: LoadedStudy) -> Origin:
+    """Code, data, split, environment and seeds of a study, and the commands that make its figures again."""
+    record, best = study.record, study.best
+    known = record.provenance
+    packages = {name.lower(): version for name, version in known.get("packages", {}).items()}
+    first_fold = study.fold(best.folds[0]) if best and best.folds else None
+    return Origin(
+        started=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(record.created)),
+        commit=known.get("commit") or None,
+        dirty=bool(known.get("dirty")),
+        untracked=len(known.get("untracked", [])),
+        harness=known.get("harness"),
+        definition_hash=known.get("definition_hash"),
+        data_hash=record.data["hash"],
+        split_hash=record.split_hash,
+        seed=record.seed,
+        python=known.get("python"),
+        packages={name: packages[name] for name in PACKAGES if name in packages},
+        hardware=known.get("hardware", {}),
+        compute=record.compute,
+        fingerprint=dict(first_fold.fingerprint) if first_fold else {},
+        mixed=mixed_words(study.mixed_fingerprints),
+        text=record.text,
+        commands=_commands(record, best),
+    )
+
+
+def _commands(record: StudyRecord, best: TrialRecord | None) -> tuple[Command, ...]:
+    """What to type: the best trial from the records, and the whole study from its file."""
+    commit, overrides = str(record.provenance.get("commit") or ""), record.provenance.get("overrides", [])
+    name = shlex.quote(record.name)
+    found = [Command("the code", f"git checkout {commit}")] if commit else []
+    if best is not None:
+        what = f"trains trial {best.number} again where the records are, and compares"
+        found.append(Command(what, f"harness reproduce {name} --trial {best.number}"))
+    sets = [f"--set {shlex.quote(change)}" for change in overrides if isinstance(change, str)]
+    tune = [
+        "harness tune --study",
+        shlex.quote(f"./{record.name}.yaml"),
+        *sets,
+        f"--trials {record.num_trials}",
+    ]
+    what = f"the whole study anywhere, with the study file below as {record.name}.yaml"
+    return (*found, Command(what, " ".join(tune)))
+
+
+def _study(loaded: LoadedStudy) -> StudyReport:
+    record, trials, best = loaded.record, loaded.trials, loaded.best
+    stands = leaderboard.status(loaded)
+    absent: dict[str, str] = {}
+    numbers, scores = best_so_far(trials, record.direction)
+    shorts = [fold for trial in trials if trial.rung and (fold := loaded.fold(trial.rung))]
+    study = without_nan(StudyReport(
+        study=loaded.name,
+        question=record.question.split("\n")[0],
+        about=record.question.partition("\n")[2],
+        state=stands.state,
+        objective=stands.objective,
+        direction=stands.direction,
+        num_trials=stands.num_trials,
+        best=stands.best,
+        honest=stands.honest,
+        num_folds=record.num_folds,
+        data=Data(
+            record.data["settings"]["name"],
+            tuple(record.data["classes"]),
+            record.data["num_images"],
+            tuple(record.data["image_shape"]),
+        ),
+        trials=tuple(stands.ranking),
+        best_so_far=BestSoFar(tuple(numbers), tuple(scores)),
+        searched=_searched(record, trials),
+        importances=_importances(record, trials, absent),
+        best_trial=_best_trial(loaded, absent),
+        racing=_racing(loaded),
+        gallery=None,
+        cost=Cost(
+            seconds=sum(trial.seconds for trial in trials),
+            short_seconds=sum(fold.seconds for fold in shorts),
+            short_trainings=len(shorts),
+            folds=sum(len(trial.folds) for trial in trials),
+            best_seconds=best.seconds if best else None,
+            images_per_second=leaderboard.images_per_second(loaded, best),
+            device=record.compute.get("device"),
+        ),
+        origin=origin(loaded),
+        audit=loaded.finding(Audit),
+        confirm=loaded.finding(Confirmation),
+        final=loaded.finding(FinalTest),
+        absent=absent,
+    ))  # fmt: skip
+    study = replace(study, defaults=_against_defaults(loaded))
+    return replace(study, answer=tuple(answer.sentences(study)), warnings=tuple(answer.warnings(study)))
+
+
+def _searched(record: StudyRecord, trials: Sequence[TrialRecord]) -> tuple[Searched, ...]:
+    """The names that trials differ in, in the order of the study file: a range with its ends, or its choices."""
+    searched: list[Searched] = []
+    for path in dict.fromkeys(path for trial in trials for path in trial.params):
+        part, _, option = path.partition(".")
+        setting = record.definition.get(part, {}).get(option)
+        if isinstance(setting, Mapping) and "low" in setting:
+            searched.append(
+                SearchedRange(path, option, setting["low"], setting["high"], bool(setting.get("log")))
+            )
+            continue
+        values = [trial.params[path] for trial in trials if path in trial.params]
+        choices = dict.fromkeys(map(str, [*(setting if isinstance(setting, list) else []), *values]))
+        searched.append(SearchedChoice(path, option, None, None, log=False, choices=tuple(choices)))
+    return tuple(searched)
+
+
+def _importances(
+    record: StudyRecord, trials: Sequence[TrialRecord], absent: dict[str, str]
+) -> dict[str, float]:
+    overrides = record.provenance.get("overrides", [])
+    ended = list(takewhile(lambda trial: trial.state != "running", trials))
+    try:
+        study = parse_study_file(
+            record.text.encode(), overrides, name=record.name, source=f"study {record.name}"
+        )
+        shares = replay(study, ended).importances()
+    except (HarnessError, ValueError, KeyError) as error:
+        absent["importances"] = f"the study file of the record cannot be read any more: {error}"
+        return {}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _best_trial(study: LoadedStudy, absent: dict[str, str]) -> TrainedTrial | None:
+    """Learning curves, metrics and, of the pooled held-out predictions, confusion, classes and calibration."""
+    trial = study.best
+    if trial is None:
+        return None
+    folds = study.folds(trial)
+    if not folds or len(folds) < len(trial.folds):
+        absent["best_trial"] = "records of its folds are gone or damaged; harness tune makes them anew"
+        return None
+    known = means(study, trial)
+    metrics = {
+        name: Metric(known[name], known.get(f"{name}.standard_error")) for name in METRICS if name in known
+    }
+    chosen_epochs = tuple(fold.chosen_epoch for fold in folds)
+    trained = TrainedTrial(trial.number, folds[0].num_parameters, _curves(folds), chosen_epochs, metrics)
+    try:
+        labels, probabilities = study.out_of_fold(trial).known
+    except HarnessError:
+        absent["predictions"] = "its held-out predictions are gone or damaged; harness tune makes them anew"
+        return trained
+    confusion = confusion_matrix(labels, probabilities.argmax(1), probabilities.shape[1])
+    curve = calibration_curve(labels, probabilities)
+    return PredictedTrial(
+        **vars(trained),
+        confusion=tuple(map(tuple, confusion.tolist())),
+        classes=tuple(per_class(labels, probabilities)),
+        calibration=Calibration(
+            METRICS["calibration_error"](labels, probabilities),
+            tuple(curve.confidence.tolist()),
+            tuple(curve.accuracy.tolist()),
+            tuple(curve.count.tolist()),
+        ),
+    )
+
+
+def _curves(folds: Sequence[FoldRecord]) -> dict[str, Curve]:
+    """By curve and epoch the mean, lowest and highest of the folds that got as far."""
+    length = max(len(fold.epochs) for fold in folds)
+    found = {}
+    for name in CURVES:
+        epochs = [
+            [getattr(fold.epochs[epoch], name) for fold in folds if epoch < len(fold.epochs)]
+            for epoch in range(length)
+        ]
+        found[name] = Curve(
+            tuple(float(np.mean(values)) for values in epochs),
+            tuple(map(min, epochs)),
+            tuple(map(max, epochs)),
+        )
+    return found
+
+
+def _racing(study: LoadedStudy) -> Racing:
+    record, trials, audit = study.record, study.trials, study.finding(Audit)
+    stopped = [trial for trial in trials if trial.state == "stopped"]
+    trained = sum(len(trial.folds) for trial in trials)
+    mean = sum(trial.seconds for trial in trials) / trained if trained else 0.0
+    missing = {trial.number: record.num_folds - len(trial.folds) for trial in stopped}
+    search = record.definition.get("search", {})
+    return Racing(
+        rule=search.get("racing"),
+        rung=search.get("rung"),
+        stopped=len(stopped),
+        folds_trained=trained,
+        folds_of_ended_trials=record.num_folds * len(study.ended),
+        folds_saved=sum(missing.values()),
+        seconds_saved=sum(
+            missing[trial.number] * (trial.seconds / len(trial.folds) if trial.folds else mean)
+            for trial in stopped
+        ),
+        checked=audit.stopped if audit else None,
+    )
+
+
+def _against_defaults(study: LoadedStudy) -> Gain | None:
+    """The best trial's gain over trial 0; None without either."""
+    best = study.best
+    if best is None or best.number == 0 or study.trials[0].state != "complete":
+        return None
+    try:
+        found = compare([Contender(study, best), Contender(study, study.trials[0])])
+    except HarnessError:
+        return None
+    defaults = found["trials"][1]
+    return Gain(-defaults["difference"], -defaults["high"], -defaults["low"], defaults["t_test"]["p"])
+
+
+def _with_gallery(
+    loaded: LoadedStudy, study: StudyReport, most: int
+) -> tuple[StudyReport, dict[int, np.ndarray]]:
+    """The study with a gallery, if it can have one; the pixels of its images."""
+    try:
+        chosen = choose(loaded, top=3, most=max(1, min(most, MOST_IMAGES // len(study.data.classes))))
+    except HarnessError as error:
+        return replace(study, absent={**study.absent, "gallery": str(error)}), {}
+    shown: dict[str, dict[str, tuple[ImageToLookAt, ...]]] = {}
+    for kind, classes in chosen.shown.items():
+        left, shown[kind] = MOST_IMAGES, {}
+        for label, rows in classes.items():
+            if left > 0:
+                shown[kind][label] = rows[:left]
+                left -= len(rows)
+    found = {kind: len(indices) for kind, indices in chosen.found.items()}
+    gallery = Gallery(tuple(trial.number for trial in chosen.trials), found, shown)
+    indices = {row.index for kind in shown.values() for rows in kind.values() for row in rows}
+    pixels = {index: np.array(chosen.images.pixels[index]) for index in sorted(indices)}
+    return replace(study, gallery=gallery), pixels
+
+
+def _comparison(opened: Sequence[LoadedStudy], studies: Sequence[StudyReport]) -> Comparison:
+    """The best trials of studies in the order given, and paired statistics of those that can be compared."""
+    rows = []
+    for row, study in zip(leaderboard.compare(opened).compared, studies, strict=True):
+        final = study.final
+        rows.append(
+            ComparedReport(
+                **vars(row),
+                direction=study.direction,
+                honest=study.honest,
+                test=final.scores[study.objective] if final else None,
+                test_interval=final.intervals[study.objective] if final else None,
+                audit=study.audit.verdict if study.audit else None,
+                data=study.data.name,
+                data_hash=study.origin.data_hash,
+            )
+        )
+    groups: dict[tuple[str, str, str], list[Contender]] = {}
+    for loaded in opened:
+        record = loaded.record
+        if loaded.best is not None:
+            group = groups.setdefault((record.data["hash"], record.split_hash, record.objective), [])
+            group.append(Contender(loaded, loaded.best))
+    paired, absent = [], []
+    for group in groups.values():
+        if len(group) > 1:
+            try:
+                paired.append(compare(group))
+            except HarnessError:
+                names = ", ".join(one.study.name for one in group)
+                absent.append(f"{names}: held-out predictions are gone; harness tune makes them anew")
+    return Comparison(tuple(rows), tuple(paired), tuple(absent))
