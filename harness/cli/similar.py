@@ -162,7 +162,7 @@ def _asked(
 
     asked: list[tuple[str, np.ndarray, str | None]] = []
     files = [Candidate(path) for path in queries]
-    for batch in decoded_batches(embedder.model.image_shape, files):
+    for batch in decoded_batches(embedder.model, files):
         for path, pixels in batch:
             if isinstance(pixels, str):
                 raise DataError(f"{printable(path)}: {pixels}")

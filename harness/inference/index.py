@@ -154,7 +154,7 @@ def _embedded(
     """Names with their vectors, or why there are none, batch by batch."""
     files = (Candidate(os.path.join(folder, name)) for name in names)  # noqa: PTH118
     waiting = iter(names)
-    with closing(decoded_batches(embedder.model.image_shape, files)) as batches:
+    with closing(decoded_batches(embedder.model, files)) as batches:
         for batch in batches:
             pixels = [found for _, found in batch if not isinstance(found, str)]
             rows = iter(embedder(np.stack(pixels)) if pixels else ())

@@ -57,6 +57,15 @@ class TrialModel:
     architecture: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
 
+    def require_files(self) -> tuple[int, int]:
+        """Channels and side of its images. Raises DataError for those that no file is made into."""
+        channels, height, width = self.image_shape
+        if height != width or channels not in (1, 3):
+            raise DataError(
+                f"the model takes images of {channels}×{height}×{width}, which no file is made into"
+            )
+        return channels, height
+
     def predict(self, pixels: np.ndarray, *, raw: bool = False) -> np.ndarray:
         """uint8 (N, C, H, W) images to float32 (N, classes) probabilities, calibrated unless raw.
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from harness.data.decoding import UnreadableError, decode
 from harness.data.image_files import Candidate, read
-from harness.errors import DataError
 from harness.inference.model import TrialModel
 
 BATCH_PIXELS = 2**19  # of one channel: 512 images of 32×32
@@ -43,7 +42,7 @@ def predict_files(
     raw: without the temperature. Warnings are off meanwhile: Pillow doubts files that it reads all the same.
     Raises DataError for a model whose images are not made of files.
     """
-    with contextlib.closing(decoded_batches(model.image_shape, files)) as batches:
+    with contextlib.closing(decoded_batches(model, files)) as batches:
         for batch in batches:
             yield from _predicted(model, batch, raw=raw)
 
@@ -51,20 +50,16 @@ def predict_files(
 Decoded = tuple[str, np.ndarray | str]  # a path, and its pixels or why there are none
 
 
-def decoded_batches(
-    image_shape: tuple[int, int, int], files: Iterable[Candidate]
-) -> Generator[list[Decoded], None, None]:
+def decoded_batches(model: TrialModel, files: Iterable[Candidate]) -> Generator[list[Decoded], None, None]:
     """Every file's pixels, in order, in batches of as many as a network is given at once.
 
-    image_shape: (C, H, W). Warnings and errors as above.
+    Warnings and errors as above.
     """
-    channels, height, width = image_shape
-    if height != width or channels not in (1, 3):
-        raise DataError(f"the model takes images of {channels}×{height}×{width}, which no file is made into")
+    channels, side = model.require_files()
     threads = min(MAX_THREADS, os.cpu_count() or 1)
-    size = max(1, BATCH_PIXELS // (height * width))
+    size = max(1, BATCH_PIXELS // (side * side))
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(threads) as pool:
-        decoded = _decoded(pool, iter(files), channels, height, chunk=min(CHUNK_IMAGES, size), ahead=threads)
+        decoded = _decoded(pool, iter(files), channels, side, chunk=min(CHUNK_IMAGES, size), ahead=threads)
         while batch := list(islice(decoded, size)):
             yield batch
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from harness.data.decoding import UnreadableError, decode
 from harness.data.image_files import printable
-from harness.errors import DataError
 from harness.inference.embedding import Embedder
 from harness.inference.gradcam import GradCam
 from harness.inference.model import TrialModel
@@ -28,11 +27,7 @@ class Service:
     def __init__(
         self, model: TrialModel, source: str, *, index: Index | None = None, embedder: Embedder | None = None
     ):
-        channels, height, width = model.image_shape
-        if height != width or channels not in (1, 3):
-            raise DataError(
-                f"the model takes images of {channels}×{height}×{width}, which no file is made into"
-            )
+        self._channels, self._side = model.require_files()
         self._model, self._source, self._index, self._embedder = model, source, index, embedder
         self._grad_cam = GradCam(model)
         self._lock = threading.Lock()
@@ -49,16 +44,19 @@ class Service:
 
     def predict(self, content: bytes) -> dict[str, Any]:
         """What is answered about an image file. Raises UnreadableError for what is none."""
-        channels, size, _ = self._model.image_shape
         if not content:
             raise UnreadableError("empty")
-        pixels = decode(content, image_size=size, channels=channels)
+        pixels = decode(content, image_size=self._side, channels=self._channels)
         with self._lock:
             probabilities = self._model.predict(pixels[None])[0]
             label = int(probabilities.argmax())
             heat = self._grad_cam(pixels, label)
             vector = None if self._embedder is None else self._embedder(pixels[None])[0]
-        found = [] if self._index is None or vector is None else self._index.nearest(vector, MOST_SIMILAR)
+        similar = []
+        if self._index is not None and vector is not None:
+            for number, score in self._index.nearest(vector, MOST_SIMILAR):
+                name, image = printable(self._index.names[number]), _thumbnail(self._index.path(number))
+                similar.append({"name": name, "score": round(score, 6), "image": image})
         return {
             "schema": SCHEMA,
             "label": self._model.classes[label],
@@ -66,14 +64,9 @@ class Service:
                 name: round(float(value), 6)
                 for name, value in zip(self._model.classes, probabilities, strict=True)
             },
-            "similar": [self._similar(number, score) for number, score in found],
+            "similar": similar,
             "where": None if heat is None or not heat.any() else overlay(pixels, heat),
         }
-
-    def _similar(self, number: int, score: float) -> dict[str, Any]:
-        assert self._index is not None
-        name = printable(self._index.names[number])
-        return {"name": name, "score": round(score, 6), "image": _thumbnail(self._index.path(number))}
 
 
 def _thumbnail(path: str) -> str | None:
