@@ -26,11 +26,16 @@ def summary(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
 
 
 def means(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
-    """The mean of every metric over the folds, and from two on its corrected error as NAME.standard_error."""
+    """The mean of every metric over the folds, and from two on its corrected error as NAME.standard_error.
+
+    A metric that some of the folds lack, since they were scored before there was it, is left out.
+    """
     found: dict[str, float] = {}
     folds = study.folds(trial)
     for name in folds[0].metrics:
-        scores = [fold.metrics[name] for fold in folds]
+        scores = [fold.metrics[name] for fold in folds if name in fold.metrics]
+        if len(scores) < len(folds):
+            continue
         found[name] = float(np.mean(scores))
         error = study.standard_error(scores) if np.isfinite(scores).all() else None
         if error is not None:
