@@ -4,12 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from harness.errors import RecordError
 from harness.records import SCHEMA, require_known
 
 Document = TypeVar("Document")
+# Metadata of a field whose own fields are written in its place, and nothing where it is None: what some rows lack.
+INLINE: Mapping[str, bool] = {"inline": True}
 
 
 def to_json(document: Any) -> Any:
@@ -22,16 +25,20 @@ def to_json(document: Any) -> Any:
 
 
 def plain_json(value: Any) -> Any:
-    """Dataclasses, mappings, sequences and numbers as JSON's own types."""
+    """Dataclasses, mappings, sequences, paths and numbers as JSON's own types."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain_json(getattr(value, field.name)) for field in fields(value)}
+        written: dict[str, Any] = {}
+        for field in fields(value):
+            found = plain_json(getattr(value, field.name))
+            written |= (found or {}) if field.metadata == INLINE else {field.name: found}
+        return written
     if isinstance(value, Mapping):
         return {str(key): plain_json(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [plain_json(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    return str(value) if isinstance(value, PurePath) else value
 
 
 def from_json(kind: type[Document], document: Mapping[str, Any]) -> Document:

@@ -102,7 +102,7 @@ def calibration(curve: CalibrationCurve) -> Figure:
 def comparison(document: Mapping[str, Any]) -> Figure:
     """Scores by fold, each trial a line, and every trial's difference to the best with its 95 % interval.
 
-    document: of `results.compare`.
+    document: of `analysis.compare`, as JSON.
     """
     rows = document["trials"]
     height = max(3.0, 0.42 * len(rows) + 1.2)

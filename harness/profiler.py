@@ -8,10 +8,10 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from harness.files import read_json, write_json
 
@@ -21,11 +21,24 @@ _profiler: "Profiler | None" = None
 Item = TypeVar("Item")
 
 
-@dataclass
-class Profiler:
-    """The phases of this process. synchronise: waits for a device that works on its own, such as a GPU.
+@dataclass(frozen=True)
+class ProcessTimes:
+    """What one process was timed at.   until: when that was written, on the monotonic clock.
 
     threads: by name, seconds by phase.   events: (thread, phase, start, seconds), the first MOST_EVENTS.
+    """
+
+    pid: int
+    until: float
+    threads: dict[str, dict[str, float]]
+    events: list[tuple[str, str, float, float]]
+
+
+@dataclass
+class Profiler:
+    """The phases of this process, as `ProcessTimes` has them.
+
+    synchronise: waits for a device that works on its own, such as a GPU.
     """
 
     folder: Path
@@ -54,8 +67,8 @@ class Profiler:
     def write(self) -> None:
         """Keep what there is so far: a worker may be killed at any moment."""
         threads = {name: dict(phases) for name, phases in list(self.threads.items())}
-        document = {"pid": os.getpid(), "until": monotonic(), "threads": threads, "events": list(self.events)}
-        write_json(self.folder / f"{os.getpid()}.json", document)
+        times = ProcessTimes(os.getpid(), monotonic(), threads, list(self.events))
+        write_json(self.folder / f"{os.getpid()}.json", asdict(times))
 
 
 class _Phase:
@@ -109,6 +122,6 @@ def current() -> Profiler | None:
     return _profiler
 
 
-def read(folder: Path) -> list[dict[str, Any]]:
+def read(folder: Path) -> list[ProcessTimes]:
     """What the processes wrote."""
-    return [read_json(path) for path in sorted(folder.glob("*.json"))]
+    return [ProcessTimes(**read_json(path)) for path in sorted(folder.glob("*.json"))]

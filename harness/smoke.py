@@ -5,13 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from harness import models, training, tuning
 from harness.analysis import leaderboard
-from harness.analysis.reproduce import reproduce
+from harness.analysis.reproduce import Reproduction, reproduce
 from harness.config.study_file import load_study_file
 from harness.data import load_training
 from harness.errors import HarnessError
@@ -112,11 +111,9 @@ def _mlflow(home: Path) -> str:
 
 
 def _reproduce(home: Path) -> str:
-    verdict: dict[str, Any] = {}
-    for step in reproduce(_study(home)):
-        if isinstance(step, dict):
-            verdict = step
-    return _require(verdict["verdict"] == "BITWISE", verdict["verdict"])
+    *_, found = reproduce(_study(home))
+    assert isinstance(found, Reproduction)
+    return _require(found.verdict == "BITWISE", found.verdict)
 
 
 def _overfit(_home: Path) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from harness.config.study_file import Study
 from harness.errors import UsageError
@@ -19,7 +19,7 @@ from harness.folds.train_folds import train_again
 from harness.prepare import prepare
 from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_fingerprints, mixed_words
 from harness.search.driver import Driver, Event, FoldEnded, TrialEnded
-from harness.search.profiling import Profiling
+from harness.search.profiling import Profile, Profiling
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store, valid_name
 from harness.store.study_lock import driving_alone
@@ -46,7 +46,7 @@ class StudyEnded:
     best: TrialRecord | None
     state: Literal["finished", "interrupted"]
     pending: str
-    profile: dict[str, Any] | None = None
+    profile: Profile | None = None
 
 
 @dataclass(frozen=True)

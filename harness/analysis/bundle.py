@@ -15,12 +15,12 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness.data.images import Images
+from harness.documents import plain_json
 from harness.errors import RecordError, UsageError
 from harness.files import digest, entries, files_below, read_json, telling_disk_trouble
 from harness.folds.train_folds import workplace_of
@@ -41,8 +41,34 @@ SAFE = re.compile(
 FOLD_KEY = re.compile(r"[0-9a-f]{40}")
 
 
-def write(study: LoadedStudy, target: Path, *, with_images: bool) -> dict[str, Any]:
-    """Write the bundle of a study: {"path", "files", "bytes"}.
+@dataclass(frozen=True)
+class Written:
+    """files: how many there are in it.   bytes: of the bundle itself."""
+
+    path: Path
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file inside."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says that it holds: its files by their path inside."""
+
+    format: int
+    study: str
+    files: Mapping[str, Entry]
+
+
+def write(study: LoadedStudy, target: Path, *, with_images: bool) -> Written:
+    """Write the bundle of a study.
 
     with_images: the images that folds are trained on, too, so that nothing else is needed to train them again.
     Raises UsageError for a study that is being driven, RecordError for a damaged record.
@@ -70,7 +96,7 @@ def write(study: LoadedStudy, target: Path, *, with_images: bool) -> dict[str, A
                 temporary.replace(target)
             finally:
                 temporary.unlink(missing_ok=True)
-    return {"path": str(target), "files": len(paths), "bytes": target.stat().st_size}
+    return Written(target, len(paths), target.stat().st_size)
 
 
 def read(store: Store, source: Path, *, name: str | None = None) -> StudyRecord:
@@ -81,7 +107,7 @@ def read(store: Store, source: Path, *, name: str | None = None) -> StudyRecord:
     try:
         with zipfile.ZipFile(source) as archive:
             manifest = _manifest(archive, source)
-            name = name or manifest["study"]
+            name = name or manifest.study
             if not valid_name(name):
                 raise UsageError(f"a study cannot be called {name!r}; choose a name with --as")
             return _import(store, archive, manifest, source, name)
@@ -100,9 +126,9 @@ def read(store: Store, source: Path, *, name: str | None = None) -> StudyRecord:
 
 
 def _import(
-    store: Store, archive: zipfile.ZipFile, manifest: dict[str, Any], source: Path, name: str
+    store: Store, archive: zipfile.ZipFile, manifest: Manifest, source: Path, name: str
 ) -> StudyRecord:
-    total = sum(entry["bytes"] for entry in manifest["files"].values())
+    total = sum(entry.bytes for entry in manifest.files.values())
     if total > max(ALWAYS_FINE, MOST_EXPANSION * source.stat().st_size):
         raise RecordError(
             f"{source}: would unpack to {total:,} bytes, which no study does; nothing was imported"
@@ -113,9 +139,9 @@ def _import(
         tempfile.TemporaryDirectory(prefix=".import-", dir=store.home) as scratch,
     ):
         unpacked = Store(Path(scratch))
-        for path, entry in manifest["files"].items():
+        for path, entry in manifest.files.items():
             _extract(archive, path, entry, Path(scratch) / path, source)
-        if "study/study.json" not in manifest["files"]:
+        if "study/study.json" not in manifest.files:
             raise RecordError(f"{source}: has no study in it")
         record = study_from_json(read_json(Path(scratch) / "study" / "study.json"))
         known = store.read_study(name)
@@ -159,13 +185,12 @@ def _write_archive(path: Path, name: str, paths: dict[str, Path]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
         contents = {inside: file.read_bytes() for inside, file in paths.items() if not _is_large(inside)}
         files = {
-            inside: {
-                "bytes": file.stat().st_size,
-                "sha256": digest(contents[inside] if inside in contents else file.read_bytes()),
-            }
+            inside: Entry(
+                file.stat().st_size, digest(contents[inside] if inside in contents else file.read_bytes())
+            )
             for inside, file in paths.items()
         }
-        archive.writestr(MANIFEST, json.dumps({"format": FORMAT, "study": name, "files": files}, indent=1))
+        archive.writestr(MANIFEST, json.dumps(plain_json(Manifest(FORMAT, name, files)), indent=1))
         for inside, file in paths.items():
             kind = zipfile.ZIP_STORED if _is_large(inside) else zipfile.ZIP_DEFLATED
             archive.write(file, inside, compress_type=kind)
@@ -175,18 +200,18 @@ def _is_large(inside: str) -> bool:
     return inside.startswith("images/") or inside.endswith((".safetensors", ".npz", ".png"))
 
 
-def _manifest(archive: zipfile.ZipFile, source: Path) -> dict[str, Any]:
+def _manifest(archive: zipfile.ZipFile, source: Path) -> Manifest:
     """What is inside, once every name is a harmless one."""
     try:
         if archive.getinfo(MANIFEST).file_size > MOST_MANIFEST_BYTES:
             raise ValueError
-        manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
-        version, files = manifest["format"], manifest["files"]
-        kinds = {(type(entry["bytes"]), type(entry["sha256"])) for entry in files.values()}
-        least = min((entry["bytes"] for entry in files.values()), default=0)
-        if not kinds <= {(int, str)} or least < 0 or not isinstance(manifest.get("study", ""), str):
+        document = json.loads(archive.read(MANIFEST))
+        version, study = document["format"], document.get("study", "")
+        files = {path: Entry(entry["bytes"], entry["sha256"]) for path, entry in document["files"].items()}
+        kinds = {(type(entry.bytes), type(entry.sha256)) for entry in files.values()}
+        least = min((entry.bytes for entry in files.values()), default=0)
+        if not kinds <= {(int, str)} or least < 0 or not isinstance(study, str):
             raise ValueError
-        manifest.setdefault("study", "")
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError, RuntimeError):
         raise RecordError(f"{source}: not a bundle of harness") from None
     if version != FORMAT:
@@ -196,18 +221,18 @@ def _manifest(archive: zipfile.ZipFile, source: Path) -> dict[str, Any]:
             raise RecordError(
                 f"{source}: has a file of an unexpected name, {path[:80]!r}; nothing was imported"
             )
-    return manifest
+    return Manifest(version, study, files)
 
 
-def _extract(archive: zipfile.ZipFile, path: str, entry: dict[str, Any], target: Path, source: Path) -> None:
+def _extract(archive: zipfile.ZipFile, path: str, entry: Entry, target: Path, source: Path) -> None:
     """One file, read no further than its size in the manifest, and kept if its hash is right."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with archive.open(path) as file:
-            content = file.read(entry["bytes"] + 1)
+            content = file.read(entry.bytes + 1)
     except (KeyError, RuntimeError, zipfile.BadZipFile):
         content = None
-    if content is None or len(content) != entry["bytes"] or digest(content) != entry["sha256"]:
+    if content is None or len(content) != entry.bytes or digest(content) != entry.sha256:
         raise RecordError(f"{source}: damaged: {path} is not what its manifest says; nothing was imported")
     target.write_bytes(content)
 

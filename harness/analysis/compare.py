@@ -1,14 +1,15 @@
 """Trials side by side: which of them differ by more than chance, and which is the cheapest of those that do not."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from harness.analysis.leaderboard import mismatch
+from harness.documents import INLINE
 from harness.errors import RecordError, UsageError
-from harness.records import SCHEMA, TrialRecord
+from harness.records import TrialRecord
 from harness.scoring import paired
 from harness.scoring.standard_errors import corrected_interval, corrected_standard_error, held_out_fraction
 from harness.store.loaded_study import LoadedStudy
@@ -37,6 +38,79 @@ class Contender:
         return found.right
 
 
+@dataclass(frozen=True)
+class TTest:
+    """adjusted: p for all pairs of trials that are compared, by Holm."""
+
+    t: float
+    p: float
+    adjusted: float
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Images that only the best trial has right, and only this one.   adjusted: p for all trials, by Holm."""
+
+    only_best_right: int
+    only_this_right: int
+    p: float
+    adjusted: float
+
+
+@dataclass(frozen=True)
+class Bayes:
+    """Probabilities that the trial is worse than the best one, equal in practice, and better; they sum to 1."""
+
+    worse: float
+    equivalent: float
+    better: float
+
+
+@dataclass(frozen=True)
+class AgainstBest:
+    """A trial against the best one.   difference: of their means, negative or zero; low, high: its 95 % interval."""
+
+    difference: float
+    difference_standard_error: float
+    low: float
+    high: float
+    t_test: TTest
+    mcnemar: McNemar
+    bayes: Bayes
+
+
+@dataclass(frozen=True)
+class ComparedTrial:
+    """trial: STUDY:3.   folds: its scores.   against_best: None for the best one itself.
+
+    indistinguishable: from the best one.   cheapest: of those within one standard error of the best one.
+    """
+
+    trial: str
+    mean: float | None
+    standard_error: float | None
+    folds: tuple[float, ...]
+    seconds: float
+    best_of_its_study: bool
+    against_best: AgainstBest | None = field(metadata=INLINE)
+    indistinguishable: bool
+    cheapest: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Trials, best first.   smallest_difference: one that would be found four times out of five."""
+
+    objective: str
+    direction: Literal["maximize", "minimize"]
+    num_folds: int
+    num_images: int
+    rope: float
+    alpha: float
+    trials: tuple[ComparedTrial, ...]
+    smallest_difference: float
+
+
 def named(opened: Callable[[str], LoadedStudy], names: Sequence[str]) -> list[Contender]:
     """The trials of these names: STUDY is its best one, STUDY:3 trial 3, STUDY:* all complete ones; each once.
 
@@ -54,7 +128,7 @@ def named(opened: Callable[[str], LoadedStudy], names: Sequence[str]) -> list[Co
     return list(found.values())
 
 
-def compare(trials: Sequence[Contender], *, rope: float = 0.01, alpha: float = 0.05) -> dict[str, Any]:
+def compare(trials: Sequence[Contender], *, rope: float = 0.01, alpha: float = 0.05) -> Comparison:
     """Compare every trial with the best one, fold by fold and image by image; best first.
 
     rope: differences of the objective up to it are equal in practice.   alpha: level of the tests, after Holm.
@@ -62,36 +136,42 @@ def compare(trials: Sequence[Contender], *, rope: float = 0.01, alpha: float = 0
     """
     _require_comparable(trials)
     first = trials[0].study.record
-    sign = first.sign
-    contenders = sorted(trials, key=lambda one: (-sign * (one.trial.mean or 0.0), one.label))
-    scores = sign * np.array([one.trial.scores for one in contenders])
+    contenders = sorted(trials, key=lambda one: (-first.sign * (one.trial.mean or 0.0), one.label))
+    scores = first.sign * np.array([one.trial.scores for one in contenders])
     test_fraction = held_out_fraction(first.num_folds)
-    rows = _rows(contenders, scores, test_fraction, rope)
+    against_best = _against_best([one.right for one in contenders], scores, test_fraction, rope)
     alike = paired.indistinguishable(scores, test_fraction=test_fraction, alpha=alpha)
     cheapest = paired.cheapest_within_one_error(
         scores.mean(1).tolist(),
         [one.trial.standard_error or 0.0 for one in contenders],
         [one.trial.seconds for one in contenders],
     )
-    for place, row in enumerate(rows):
-        row |= {"indistinguishable": place in alike, "cheapest": place == cheapest}
     spread = [float(np.std(scores[0] - other, ddof=1)) for other in scores[1:]]
-    return {
-        "schema": SCHEMA,
-        "objective": first.objective,
-        "direction": first.direction,
-        "num_folds": first.num_folds,
-        "num_images": first.data["num_images"],
-        "rope": rope,
-        "alpha": alpha,
-        "trials": rows,
-        "smallest_difference": paired.smallest_difference(
-            float(np.median(spread)),
-            num_folds=first.num_folds,
-            test_fraction=test_fraction,
-            alpha=alpha,
+    return Comparison(
+        objective=first.objective,
+        direction=first.direction,
+        num_folds=first.num_folds,
+        num_images=first.data["num_images"],
+        rope=rope,
+        alpha=alpha,
+        trials=tuple(
+            ComparedTrial(
+                trial=one.label,
+                mean=one.trial.mean,
+                standard_error=one.trial.standard_error,
+                folds=one.trial.scores,
+                seconds=one.trial.seconds,
+                best_of_its_study=one.trial is one.study.best,
+                against_best=against,
+                indistinguishable=place in alike,
+                cheapest=place == cheapest,
+            )
+            for place, (one, against) in enumerate(zip(contenders, [None, *against_best], strict=True))
         ),
-    }
+        smallest_difference=paired.smallest_difference(
+            float(np.median(spread)), num_folds=first.num_folds, test_fraction=test_fraction, alpha=alpha
+        ),
+    )
 
 
 def _require_comparable(trials: Sequence[Contender]) -> None:
@@ -107,49 +187,31 @@ def _require_comparable(trials: Sequence[Contender]) -> None:
             )
 
 
-def _rows(
-    contenders: Sequence[Contender], scores: np.ndarray, test_fraction: float, rope: float
-) -> list[dict[str, Any]]:
-    """scores: (trials, folds), higher is better, the best first."""
-    right = [one.right for one in contenders]
-    rows: list[dict[str, Any]] = []
-    for place, one in enumerate(contenders):
-        row: dict[str, Any] = {
-            "trial": one.label,
-            "mean": one.trial.mean,
-            "standard_error": one.trial.standard_error,
-            "folds": list(one.trial.scores),
-            "seconds": one.trial.seconds,
-            "best_of_its_study": one.trial is one.study.best,
-        }
-        if place:
-            row |= _against(scores[place] - scores[0], right[place], right[0], test_fraction, rope)
-        rows.append(row)
-    adjusted = {
-        "t_test": paired.against_best(scores, test_fraction=test_fraction)[1:],
-        "mcnemar": paired.holm([row["mcnemar"]["p"] for row in rows[1:]]),
-    }
-    for test, values in adjusted.items():
-        for row, p in zip(rows[1:], values, strict=True):
-            row[test]["adjusted"] = p
-    return rows
+def _against_best(
+    right: Sequence[np.ndarray], scores: np.ndarray, test_fraction: float, rope: float
+) -> list[AgainstBest]:
+    """Each trial but the first against that.
 
-
-def _against(
-    differences: np.ndarray, right: np.ndarray, best: np.ndarray, test_fraction: float, rope: float
-) -> dict[str, Any]:
-    """A trial against the best one; its difference is negative or zero."""
-    gaps = differences.tolist()
-    low, high = corrected_interval(gaps, test_fraction=test_fraction)
-    t, p = paired.corrected_t_test(gaps, test_fraction=test_fraction)
-    only_best, only_this, exact = paired.mcnemar(best, right)
-    worse, equivalent, better = paired.correlated_bayes(gaps, test_fraction=test_fraction, rope=rope)
-    return {
-        "difference": float(np.mean(gaps)),
-        "difference_standard_error": corrected_standard_error(gaps, test_fraction=test_fraction),
-        "low": low,
-        "high": high,
-        "t_test": {"t": float(t), "p": float(p)},
-        "mcnemar": {"only_best_right": int(only_best), "only_this_right": int(only_this), "p": float(exact)},
-        "bayes": {"worse": float(worse), "equivalent": float(equivalent), "better": float(better)},
-    }
+    right: which images each has right, bool (N,).   scores: (trials, folds), higher is better, the best first.
+    """
+    t_adjusted = paired.against_best(scores, test_fraction=test_fraction)[1:]
+    counted = [paired.mcnemar(right[0], other) for other in right[1:]]
+    exact_adjusted = paired.holm([exact for _, _, exact in counted])
+    found = []
+    for place, (only_best, only_this, exact) in enumerate(counted):
+        gaps = (scores[place + 1] - scores[0]).tolist()
+        low, high = corrected_interval(gaps, test_fraction=test_fraction)
+        t, p = paired.corrected_t_test(gaps, test_fraction=test_fraction)
+        worse, equivalent, better = paired.correlated_bayes(gaps, test_fraction=test_fraction, rope=rope)
+        found.append(
+            AgainstBest(
+                difference=float(np.mean(gaps)),
+                difference_standard_error=corrected_standard_error(gaps, test_fraction=test_fraction),
+                low=low,
+                high=high,
+                t_test=TTest(float(t), float(p), t_adjusted[place]),
+                mcnemar=McNemar(int(only_best), int(only_this), float(exact), exact_adjusted[place]),
+                bayes=Bayes(float(worse), float(equivalent), float(better)),
+            )
+        )
+    return found

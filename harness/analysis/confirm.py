@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import Epoch, StudyRecord, TrialRecord
 from harness.scoring.standard_errors import corrected_standard_error, held_out_fraction
+from harness.scoring.variance import variance_of
 from harness.seeds import seed_for
 from harness.store.findings import Confirmation, ConfirmedTrial
 from harness.store.loaded_study import LoadedStudy
@@ -106,12 +106,5 @@ def _confirmation(study: LoadedStudy, trials: Sequence[TrialRecord], scores: np.
         confirmed_order=tuple(order),
         winner=order[0],
         winner_held=order[0] == trials[0].number,
-        variance=_variance(scores) if scores.shape[1] > 1 else None,
+        variance=variance_of(scores) if scores.shape[1] > 1 else None,
     )
-
-
-def _variance(scores: np.ndarray) -> dict[str, Any]:
-    from harness.scoring.variance import variance_components, what_pays
-
-    components = variance_components(scores)
-    return {"components": components, "what_pays": what_pays(components, scores.shape)}

@@ -35,6 +35,15 @@ class Leftover:
     bytes: int
 
 
+@dataclass(frozen=True)
+class Garbage:
+    """deleted: whether it has gone.   bytes: of all that was found."""
+
+    deleted: bool
+    bytes: int
+    found: tuple[Leftover, ...]
+
+
 def leftovers(store: Store, removed: Sequence[LoadedStudy] = ()) -> list[Leftover]:
     """What can go, the studies `removed` with all that only they need.
 

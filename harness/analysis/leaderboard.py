@@ -1,6 +1,6 @@
 """Where studies stand, from their records alone: the documents behind `harness status`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -120,7 +120,7 @@ class ComparedStudies:
 def status(study: LoadedStudy) -> Status:
     """Where the study stands."""
     record, best = study.record, study.best
-    runs = run_ids(study)
+    runs = study.delivery.trials
     audit = study.finding(Audit)
     return Status(
         study=study.name,
@@ -219,9 +219,3 @@ def _state(study: LoadedStudy) -> Literal["running", "finished", "interrupted"]:
     if study.is_driven:
         return "running"
     return "finished" if study.is_finished else "interrupted"
-
-
-def run_ids(study: LoadedStudy) -> Mapping[str, str]:
-    """The id of each trial's run in MLflow, by the trial's number as text."""
-    shown = study.delivery.get("trials")
-    return shown if isinstance(shown, dict) else {}

@@ -3,10 +3,11 @@
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from harness import __version__, provenance
 from harness.errors import CheckFailed, RecordError, UsageError
 from harness.folds import code
 from harness.folds.cluster import THIS_PROCESS
@@ -15,17 +16,12 @@ from harness.folds.executor import Cluster
 from harness.folds.fold import FoldTask
 from harness.folds.tasks import code_of, fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
-from harness.records import SCHEMA, Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord
+from harness.records import Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 
-COMPUTING = (
-    "numpy",
-    "torchvision",
-    "timm",
-    "open_clip_torch",
-    "scikit-learn",
-)  # packages that may change bits
+# Packages that may change bits.
+COMPUTING = ("numpy", "torchvision", "timm", "open_clip_torch", "scikit-learn")
 # What differs is listed in this order: the likeliest cause of other bits first.
 CAUSES = (
     "device",
@@ -46,14 +42,49 @@ CAUSES = (
 )
 
 
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not as it was recorded; "-" for what is not there."""
+
+    what: str
+    recorded: str
+    now: str
+
+
+@dataclass(frozen=True)
+class ReproducedFold:
+    """A fold's score as recorded and as trained again.   bitwise: weights and predictions are the same, too."""
+
+    fold: int
+    recorded: float
+    reproduced: float
+    bitwise: bool
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How much of a trial came out the same.
+
+    verdict: BITWISE where every weight and every held-out probability is the same, WITHIN-NOISE where the mean moved
+    by no more than two standard errors.   differences: what is not as it was, the likeliest cause of other bits first.
+    """
+
+    study: str
+    verdict: Literal["BITWISE", "WITHIN-NOISE", "DRIFT"]
+    trial: int
+    objective: str
+    folds: tuple[ReproducedFold, ...]
+    differences: tuple[Difference, ...]
+
+
 def reproduce(
     study: LoadedStudy,
     *,
     trial: str = "best",
     cluster: Cluster = THIS_PROCESS,
     compute: Mapping[str, Scalar] | None = None,
-) -> Iterator[tuple[int, Epoch] | dict[str, Any]]:
-    """Train the folds of a trial again: yields (fold, epoch) while it works, then the verdict's document.
+) -> Iterator[tuple[int, Epoch] | Reproduction]:
+    """Train the folds of a trial again: yields (fold, epoch) while it works, then what came of it.
 
     trial: "best" or a number.   compute: settings to change on purpose.
     Nothing is read but the records and the data set; the folds are trained in a folder of their own.
@@ -72,14 +103,14 @@ def reproduce(
                 yield fold, report
             else:
                 again[fold] = report
-    document = verdict(record, chosen, recorded, again)
-    document["differences"] += contradictions(record, chosen, recorded)
-    if document["verdict"] == "BITWISE":  # then nothing that an older record does not say can be a cause
-        document["differences"] = [one for one in document["differences"] if one["recorded"] != "-"]
+    found = verdict(record, chosen, recorded, again)
+    differ = [*found.differences, *contradictions(record, chosen, recorded)]
+    if found.verdict == "BITWISE":  # then nothing that an older record does not say can be a cause
+        differ = [one for one in differ if one.recorded != "-"]
     else:
-        known = {one["what"] for one in document["differences"]}
-        document["differences"] += [one for one in of_code(record) if one["what"] not in known]
-    yield document
+        known = {one.what for one in differ}
+        differ += [one for one in of_code(record) if one.what not in known]
+    yield replace(found, differences=tuple(differ))
 
 
 def verdict(
@@ -87,37 +118,31 @@ def verdict(
     trial: TrialRecord,
     recorded: Mapping[int, FoldRecord],
     again: Mapping[int, FoldRecord],
-) -> dict[str, Any]:
-    """What came of it: BITWISE, WITHIN-NOISE or DRIFT, the scores of every fold, and what differs.
-
-    BITWISE: every weight and every held-out probability is the same.
-    WITHIN-NOISE: the mean moved by no more than two standard errors.
-    """
+) -> Reproduction:
+    """The folds of a trial as recorded against the same trained again, with what differs in how they were computed."""
     pairs = [(recorded[fold], again[fold]) for fold in sorted(recorded)]
     scores = [(old.metrics[study.objective], new.metrics[study.objective]) for old, new in pairs]
     same = [old.hashes == new.hashes for old, new in pairs]
     shift = abs(sum(new - old for old, new in scores)) / len(scores)
-    if all(same):
-        word = "BITWISE"
-    else:
-        word = "WITHIN-NOISE" if shift <= 2 * _noise(trial, recorded) else "DRIFT"
-    return {
-        "schema": SCHEMA,
-        "study": study.name,
-        "verdict": word,
-        "trial": trial.number,
-        "objective": study.objective,
-        "folds": [
-            {"fold": old.fold, "recorded": a, "reproduced": b, "bitwise": equal}
-            for (old, _), (a, b), equal in zip(pairs, scores, same, strict=True)
-        ],
-        "differences": differences(pairs),
-    }
+    # One standard error of the trial's mean; at least that of counting right answers on as many images.
+    num_images = sum(sum(map(sum, fold.confusion)) for fold in recorded.values())
+    noise = max(trial.standard_error or 0.0, 0.5 / math.sqrt(num_images))
+    return Reproduction(
+        study=study.name,
+        verdict="BITWISE" if all(same) else "WITHIN-NOISE" if shift <= 2 * noise else "DRIFT",
+        trial=trial.number,
+        objective=study.objective,
+        folds=tuple(
+            ReproducedFold(old.fold, before, after, equal)
+            for (old, _), (before, after), equal in zip(pairs, scores, same, strict=True)
+        ),
+        differences=tuple(differences(pairs)),
+    )
 
 
-def differences(pairs: list[tuple[FoldRecord, FoldRecord]]) -> list[dict[str, str]]:
+def differences(pairs: list[tuple[FoldRecord, FoldRecord]]) -> list[Difference]:
     """What is not as it was, likeliest cause first: settings of the computation, versions, machine."""
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, Difference] = {}
     for old, new in pairs:
         before, after = (
             {
@@ -128,44 +153,41 @@ def differences(pairs: list[tuple[FoldRecord, FoldRecord]]) -> list[dict[str, st
             }
             for record in (old, new)
         )
-        found |= {one["what"]: one for one in _unequal(before, after)}
+        found |= {one.what: one for one in _unequal(before, after)}
     rank = {what: place for place, what in enumerate(CAUSES)}
-    return sorted(found.values(), key=lambda one: (rank.get(one["what"], len(rank)), one["what"]))
+    return sorted(found.values(), key=lambda one: (rank.get(one.what, len(rank)), one.what))
 
 
 def contradictions(
     study: StudyRecord, trial: TrialRecord, recorded: Mapping[int, FoldRecord]
-) -> list[dict[str, str]]:
+) -> list[Difference]:
     """Where a fold was trained with other values, seed, images or split than its trial and its study say.
 
     `recorded` is what the fold says, `now` what they say. A fold whose record was changed no longer has its key.
     """
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, Difference] = {}
     expected = fold_tasks(study, trial)
     for fold, record in recorded.items():
         says = asdict(expected[fold])
-        found |= {one["what"]: one for one in _unequal(_inputs(record.task), _inputs(says))}
+        found |= {one.what: one for one in _unequal(_inputs(record.task), _inputs(says))}
         task = FoldTask(**record.task)
         keys = [task.key()]
-        if (
-            "python" not in record.fingerprint
-        ):  # of a release that kept halved batches under the key of whole ones
+        # A release that did not write Python's version down kept halved batches under the key of whole ones.
+        if "python" not in record.fingerprint:
             keys.append(replace(task, compute={**task.compute, "micro_batches": 1}).key())
         if record.key not in keys:
             changed = {f"the record of fold {fold}": record.key[:12]}
-            found |= {one["what"]: one for one in _unequal(changed, dict.fromkeys(changed, task.key()[:12]))}
+            found |= {one.what: one for one in _unequal(changed, dict.fromkeys(changed, task.key()[:12]))}
     return list(found.values())
 
 
-def of_code(study: StudyRecord) -> list[dict[str, str]]:
+def of_code(study: StudyRecord) -> list[Difference]:
     """How this program and the packages it computes with differ from those that began the study."""
-    from harness import __version__, provenance
-
     before, after = study.provenance, {**provenance.collect(), "harness": __version__}
     return _unequal(*map(_program, (before, after))) + _edits(study)
 
 
-def _edits(study: StudyRecord) -> list[dict[str, str]]:
+def _edits(study: StudyRecord) -> list[Difference]:
     """Functions that are not what they were, where the table does not say that their bits are."""
     functions = study.provenance.get("code", {}).get("functions")
     model = str(study.definition.get("model", {}).get("name"))
@@ -178,10 +200,10 @@ def _edits(study: StudyRecord) -> list[dict[str, str]]:
     return _unequal(before, after)
 
 
-def require_reproduced(document: dict[str, Any]) -> None:
+def require_reproduced(found: Reproduction) -> None:
     """Raise CheckFailed on drift."""
-    if document["verdict"] == "DRIFT":
-        raise CheckFailed(f"trial {document['trial']} of {document['study']} does not come out as recorded")
+    if found.verdict == "DRIFT":
+        raise CheckFailed(f"trial {found.trial} of {found.study} does not come out as recorded")
 
 
 def _chosen(study: LoadedStudy, wanted: str) -> TrialRecord:
@@ -214,12 +236,6 @@ def _task(old: FoldRecord, compute: Mapping[str, Scalar]) -> FoldTask:
     return replace(task, compute={**task.compute, **compute}, recipe=RECIPE, code=here)
 
 
-def _noise(trial: TrialRecord, recorded: Mapping[int, FoldRecord]) -> float:
-    """One standard error of the trial's mean; at least that of counting right answers on as many images."""
-    num_images = sum(sum(map(sum, fold.confusion)) for fold in recorded.values())
-    return max(trial.standard_error or 0.0, 0.5 / math.sqrt(num_images))
-
-
 def _inputs(task: Mapping[str, Any]) -> dict[str, str]:
     """What a fold's task says of its inputs, but for the computation."""
     hashes = {"images": task["data_hash"][:12], "split": task["split_hash"][:12]}
@@ -232,9 +248,9 @@ def _program(provenance: Mapping[str, Any]) -> dict[str, str]:
     return _text({**named, **{name: packages[name] for name in COMPUTING if name in packages}})
 
 
-def _unequal(before: Mapping[str, str], after: Mapping[str, str]) -> list[dict[str, str]]:
+def _unequal(before: Mapping[str, str], after: Mapping[str, str]) -> list[Difference]:
     return [
-        {"what": what, "recorded": before.get(what, "-"), "now": after.get(what, "-")}
+        Difference(what, before.get(what, "-"), after.get(what, "-"))
         for what in sorted({*before, *after})
         if before.get(what) != after.get(what)
     ]

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from harness.analysis.leaderboard import run_ids
 from harness.errors import UsageError
 from harness.records import FoldRecord, TrialRecord, TrialState, Values
 from harness.store.loaded_study import LoadedStudy
@@ -69,7 +68,7 @@ def trial_page(study: LoadedStudy, wanted: str) -> TrialPage:
         values=trial.values,
         folds=tuple(lines),
         fingerprints=tuple(fingerprints),
-        mlflow_run_id=run_ids(study).get(str(trial.number)),
+        mlflow_run_id=study.delivery.trials.get(str(trial.number)),
         traceback=trial.traceback,
     )
 

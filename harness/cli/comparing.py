@@ -19,6 +19,7 @@ from harness.cli.options import (
     require_place,
     started_studies,
 )
+from harness.documents import to_json
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ def compare(
     if picture is not None:
         require_folder("--picture", picture)
     contenders = comparing.named(cache(partial(opened, home)), trials)
-    document = comparing.compare(contenders, rope=rope, alpha=alpha)
+    found = comparing.compare(contenders, rope=rope, alpha=alpha)
     if picture is not None:
         from harness import plots
 
-        plots.save(plots.comparison(document), picture)
-    print_json(document) if as_json else findings.comparison(document)
+        plots.save(plots.comparison(to_json(found)), picture)
+    print_json(found) if as_json else findings.comparison(found)
 
 
 def gallery(

@@ -1,12 +1,11 @@
 """What audit, confirm, final and compare have found, for people."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.markup import escape
 from rich.table import Table
 
+from harness.analysis.compare import AgainstBest, ComparedTrial, Comparison
 from harness.cli.tables import console, duration
+from harness.scoring.variance import Variance
 from harness.store.findings import Audit, Confirmation, DuplicatePairs, FalseStops, FinalTest
 
 
@@ -49,7 +48,7 @@ def final(found: FinalTest) -> None:
     print(f"these test images have been looked at {times} so far (ledger.jsonl)")
 
 
-def comparison(document: Mapping[str, Any]) -> None:
+def comparison(found: Comparison) -> None:
     """The trials, best first, each against the best."""
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     columns = (
@@ -67,43 +66,39 @@ def comparison(document: Mapping[str, Any]) -> None:
     )
     for column in columns:
         table.add_column(column, no_wrap=True)
-    for row in document["trials"]:
+    for row in found.trials:
         table.add_row(
-            row["trial"], *_pair(row["mean"], row["standard_error"]), *_against(row),
-            duration(row["seconds"]), ", ".join(_marks(row)),
+            row.trial, *_pair(row.mean or 0.0, row.standard_error), *_against(row.against_best),
+            duration(row.seconds), ", ".join(_marks(row)),
         )  # fmt: skip
     console().print(table)
-    level = (
-        f"p adjusted for all pairs (Holm), level {document['alpha']:g}; equal is within ±{document['rope']:g}"
-    )
+    level = f"p adjusted for all pairs (Holm), level {found.alpha:g}; equal is within ±{found.rope:g}"
     print(f"{level}; McNemar: images only the best has right, only this one")
-    smallest = f"{document['smallest_difference']:.4f}"
-    print(
-        f"with {document['num_folds']} folds, a difference of {smallest} would be found four times out of five"
-    )
-    if any(row["best_of_its_study"] for row in document["trials"]):
+    smallest = f"{found.smallest_difference:.4f}"
+    print(f"with {found.num_folds} folds, a difference of {smallest} would be found four times out of five")
+    if any(row.best_of_its_study for row in found.trials):
         print(
             "the best of a study was chosen by these very scores, so it looks a little better than it is: see confirm"
         )
 
 
-def _against(row: Mapping[str, Any]) -> tuple[str, ...]:
-    if "difference" not in row:
+def _against(best: AgainstBest | None) -> tuple[str, ...]:
+    if best is None:
         return ("best", "", "", "", "", "")
-    bayes, mcnemar = row["bayes"], row["mcnemar"]
+    bayes, mcnemar = best.bayes, best.mcnemar
     return (
-        f"{row['difference']:+.4f}",
-        f"{row['low']:+.4f} to {row['high']:+.4f}",
-        f"{row['t_test']['adjusted']:.3g}",
-        f"{mcnemar['only_best_right']:,}/{mcnemar['only_this_right']:,}",
-        f"{mcnemar['adjusted']:.2g}",
-        "/".join(f"{bayes[part]:.0%}" for part in ("worse", "equivalent", "better")),
+        f"{best.difference:+.4f}",
+        f"{best.low:+.4f} to {best.high:+.4f}",
+        f"{best.t_test.adjusted:.3g}",
+        f"{mcnemar.only_best_right:,}/{mcnemar.only_this_right:,}",
+        f"{mcnemar.adjusted:.2g}",
+        f"{bayes.worse:.0%}/{bayes.equivalent:.0%}/{bayes.better:.0%}",
     )
 
 
-def _marks(row: Mapping[str, Any]) -> list[str]:
-    alike = ["cannot be told from the best"] if row["indistinguishable"] and "difference" in row else []
-    return alike + (["cheapest within one error"] if row["cheapest"] else [])
+def _marks(row: ComparedTrial) -> list[str]:
+    alike = ["cannot be told from the best"] if row.indistinguishable and row.against_best else []
+    return alike + (["cheapest within one error"] if row.cheapest else [])
 
 
 def audit(found: Audit) -> None:
@@ -147,20 +142,21 @@ def _pair(mean: float, error: float | None) -> tuple[str, str]:
     return f"{mean:.4f}", "-" if error is None else f"{error:.4f}"
 
 
-def _causes(variance: Mapping[str, Any] | None) -> list[str]:
+def _causes(variance: Variance | None) -> list[str]:
     """What the scores' spread comes from, and what another repeat would buy."""
     if variance is None:
         return []
-    shares = variance["components"]["share"].items()
+    shares = variance.components.share.items()
     parts = [f"{name} {share:.0%}" for name, share in shares if share is not None]
-    pays = variance["what_pays"]
-    errors = {
-        name: f"{design['standard_error']:.4f} ({design['trainings']} folds a trial)"
-        for name, design in pays.items()
-        if design["standard_error"] is not None
-    }
     lines = [f"spread of one fold's score: {', '.join(parts)}"]
-    if errors:
-        options = f"one more seed each {errors['one_more_seed']}, one more split {errors['one_more_split']}"
-        lines.append(f"error of a trial's mean: now {errors['now']}, {options}")
+    pays = variance.what_pays
+    now, seed, split = (
+        ""
+        if design.standard_error is None
+        else f"{design.standard_error:.4f} ({design.trainings} folds a trial)"
+        for design in (pays.now, pays.one_more_seed, pays.one_more_split)
+    )
+    if now:  # all three or none: the parts are known, or they are not
+        options = f"one more seed each {seed}, one more split {split}"
+        lines.append(f"error of a trial's mean: now {now}, {options}")
     return lines

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from harness.cli.options import (
     require_folder,
     started_studies,
 )
+from harness.documents import plain_json
 from harness.errors import StoreError, UsageError
 from harness.messages import to_stderr
 
@@ -51,17 +52,15 @@ def bundle(
         raise UsageError("name a study to bundle, or a file with --import")
     if source is not None:
         record = bundling.read(store, source, name=as_name)
-        document: dict[str, Any] = {"study": record.name, "home": str(store.home)}
-        print_json(document) if as_json else print(
-            f"study {record.name} is in {store.home}: harness status {record.name}"
-        )
+        said = f"study {record.name} is in {store.home}: harness status {record.name}"
+        print_json({"study": record.name, "home": str(store.home)}) if as_json else print(said)
         return
     assert study is not None
     target = (output or Path(f"{study}.zip")).absolute()
     require_folder("--output", target)
-    document = bundling.write(opened(home, study), target, with_images=images)
-    said = f"{document['path']}: {document['files']:,} files, {document['bytes'] / 2**20:.1f} MB"
-    print_json(document) if as_json else print(said)
+    written = bundling.write(opened(home, study), target, with_images=images)
+    said = f"{written.path}: {written.files:,} files, {written.bytes / 2**20:.1f} MB"
+    print_json(plain_json(written)) if as_json else print(said)
 
 
 def sync(
@@ -145,15 +144,14 @@ def gc(
         print(nothing_started(store.home), file=sys.stderr)
     removed = [opened(home, name) for name in studies or []]
     found = garbage.leftovers(store, removed)
-    total = sum(leftover.bytes for leftover in found)
     if yes:
         uri = Settings(home).tracking_uri
         for study in removed:  # out of MLflow first: what fails there is still here, and can be tried again
             delete_study(uri, study.record)
         garbage.remove(store, found)
+    total = sum(leftover.bytes for leftover in found)
     if as_json:
-        rows = [{"path": str(one.path), "what": one.what, "bytes": one.bytes} for one in found]
-        print_json({"deleted": yes, "bytes": total, "found": rows})
+        print_json(plain_json(garbage.Garbage(yes, total, tuple(found))))
         return
     for what in dict.fromkeys(one.what for one in found):
         sizes = [one.bytes for one in found if one.what == what]

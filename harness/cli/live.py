@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Group
 from rich.live import Live
@@ -16,6 +16,9 @@ from harness.records import Epoch, StudyRecord, TrialRecord
 from harness.report.format import times
 from harness.search.driver import EpochEnded, Event, FoldBegan, FoldEnded, TrialBegan, TrialEnded
 from harness.tuning import StudyBegan, StudyEnded
+
+if TYPE_CHECKING:
+    from harness.analysis.reproduce import Reproduction
 
 BARS = "▁▂▃▄▅▆▇█"
 EPOCH_LINE_SECONDS = 15.0  # plain lines: an epoch is told only if nothing was said for so long
@@ -34,11 +37,11 @@ def show(events: Iterator[Event | StudyBegan | StudyEnded]) -> StudyEnded:
     return _last(events, Lines())
 
 
-def show_reproduction(steps: Iterator[tuple[int, Epoch] | dict[str, Any]]) -> dict[str, Any]:
-    """Tell each epoch of a reproduction, seldom; returns the verdict's document."""
+def show_reproduction(steps: "Iterator[tuple[int, Epoch] | Reproduction]") -> "Reproduction":
+    """Tell each epoch of a reproduction, seldom; returns what came of it."""
     said = time.monotonic()
     for step in steps:
-        if isinstance(step, dict):
+        if not isinstance(step, tuple):
             return step
         fold, epoch = step
         if time.monotonic() - said > EPOCH_LINE_SECONDS:

@@ -25,7 +25,7 @@ from harness.cli.options import (
 )
 from harness.config import catalog
 from harness.config.settings import Choice, Range, parse_setting
-from harness.documents import to_json
+from harness.documents import plain_json, to_json
 from harness.errors import CheckFailed, HarnessError, Problem, StoreError, StudyError, did_you_mean
 from harness.messages import to_stderr
 
@@ -97,7 +97,7 @@ def tune(
         events.close()
     status = leaderboard.status(opened(home, ended.record.name))
     if as_json:
-        print_json(to_json(status) | ({"profile": ended.profile} if profile else {}))
+        print_json(to_json(status) | ({"profile": plain_json(ended.profile)} if profile else {}))
     else:
         tables.leaderboard(status)
         if profile:
@@ -190,9 +190,9 @@ def reproduce(
     compute = _compute_changes(changes or [])
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
         steps = reproducing.reproduce(opened(home, study), trial=trial, cluster=cluster, compute=compute)
-        document = live.show_reproduction(steps)
-    print_json(document) if as_json else tables.reproduction(document)
-    reproducing.require_reproduced(document)
+        found = live.show_reproduction(steps)
+    print_json(found) if as_json else tables.reproduction(found)
+    reproducing.require_reproduced(found)
 
 
 def _compute_changes(changes: list[str]) -> dict[str, Any]:

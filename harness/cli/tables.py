@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +16,10 @@ from harness.analysis.leaderboard import ComparedStudies, Status, TrialStatus, U
 from harness.analysis.trial import FoldLine, TrialPage
 from harness.records import mixed_words
 from harness.store.store import nothing_started
+
+if TYPE_CHECKING:
+    from harness.analysis.reproduce import Reproduction
+    from harness.search.profiling import Profile
 
 STATE_STYLES = {"complete": "green", "stopped": "yellow", "running": "cyan", "failed": "red"}
 MOST_ROWS = 15
@@ -182,21 +186,19 @@ def trial(page: TrialPage) -> None:
     print(*said, sep="\n")
 
 
-def reproduction(document: Mapping[str, Any]) -> None:
+def reproduction(found: "Reproduction") -> None:
     """The verdict with every fold's two scores, and what differs."""
     out = console()
-    style = {"BITWISE": "green", "WITHIN-NOISE": "yellow", "DRIFT": "red"}[document["verdict"]]
-    out.print(f"[bold {style}]{document['verdict']}[/]  {document['study']} trial {document['trial']}")
+    style = {"BITWISE": "green", "WITHIN-NOISE": "yellow", "DRIFT": "red"}[found.verdict]
+    out.print(f"[bold {style}]{found.verdict}[/]  {found.study} trial {found.trial}")
     table = _table("fold", "recorded", "reproduced", "equal bits")
-    for fold in document["folds"]:
-        equal = "yes" if fold["bitwise"] else "no"
-        table.add_row(str(fold["fold"]), f"{fold['recorded']:.6f}", f"{fold['reproduced']:.6f}", equal)
+    for fold in found.folds:
+        equal = "yes" if fold.bitwise else "no"
+        table.add_row(str(fold.fold), f"{fold.recorded:.6f}", f"{fold.reproduced:.6f}", equal)
     out.print(table)
-    for difference in document["differences"]:
-        out.print(
-            f"differs: {difference['what']}: recorded {difference['recorded']}, now {difference['now']}"
-        )
-    if document["verdict"] != "BITWISE" and not document["differences"]:
+    for one in found.differences:
+        out.print(f"differs: {one.what}: recorded {one.recorded}, now {one.now}")
+    if found.verdict != "BITWISE" and not found.differences:
         out.print(
             "nothing that is recorded differs: the code has changed, or the machine computes unreliably"
         )
@@ -231,21 +233,21 @@ def plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console().print(table)
 
 
-def profile(document: Mapping[str, Any] | None) -> None:
+def profile(found: "Profile | None") -> None:
     """Where the workers' time went, as a table with bars; the bookkeeping beside them."""
     out = console()
-    if document is None:
+    if found is None:
         out.print("nothing was trained, so there is no profile")
         return
     table = _table("phase", "seconds", "share", "")
-    for row in document["phases"]:
-        bar = "█" * round(30 * max(row["share"], 0))
-        table.add_row(row["phase"], f"{row['seconds']:.1f}", f"{row['share']:.1%}", Text(bar, style="cyan"))
-    workers = "1 worker" if document["workers"] == 1 else f"{document['workers']} workers"
-    out.print(f"[bold]time of {workers}[/]  {document['wall_seconds']:.1f} s each")
+    for row in found.phases:
+        bar = "█" * round(30 * max(row.share, 0))
+        table.add_row(row.phase, f"{row.seconds:.1f}", f"{row.share:.1%}", Text(bar, style="cyan"))
+    workers = "1 worker" if found.workers == 1 else f"{found.workers} workers"
+    out.print(f"[bold]time of {workers}[/]  {found.wall_seconds:.1f} s each")
     out.print(table)
-    out.print(f"beside them MLflow and Optuna were told for {document['bookkeeping_seconds']:.1f} s")
-    out.print(Text(f"one by one: {document['trace']} (opens in ui.perfetto.dev or chrome://tracing)"))
+    out.print(f"beside them MLflow and Optuna were told for {found.bookkeeping_seconds:.1f} s")
+    out.print(Text(f"one by one: {found.trace} (opens in ui.perfetto.dev or chrome://tracing)"))
 
 
 def duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from harness.analysis import leaderboard
 from harness.analysis.compare import Contender, compare
 from harness.config.study_file import parse_study_file
+from harness.documents import to_json
 from harness.errors import HarnessError
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far, mixed_words
 from harness.report import answer
@@ -280,8 +281,9 @@ def _against_defaults(study: LoadedStudy) -> Gain | None:
         found = compare([Contender(study, best), Contender(study, study.trials[0])])
     except HarnessError:
         return None
-    defaults = found["trials"][1]
-    return Gain(-defaults["difference"], -defaults["high"], -defaults["low"], defaults["t_test"]["p"])
+    defaults = found.trials[1].against_best
+    assert defaults is not None
+    return Gain(-defaults.difference, -defaults.high, -defaults.low, defaults.t_test.p)
 
 
 def _with_gallery(
@@ -333,7 +335,7 @@ def _comparison(opened: Sequence[LoadedStudy], studies: Sequence[StudyReport]) -
     for group in groups.values():
         if len(group) > 1:
             try:
-                paired.append(compare(group))
+                paired.append(to_json(compare(group)))
             except HarnessError:
                 names = ", ".join(one.study.name for one in group)
                 absent.append(f"{names}: held-out predictions are gone; harness tune makes them anew")

@@ -9,23 +9,47 @@ Source: Searle, Casella and McCulloch 1992, Variance Components, chapter 4; for 
 arXiv 2103.03098.
 """
 
-from typing import TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 
-class Components(TypedDict):
+@dataclass(frozen=True)
+class Components:
     """By part, `hyperparameters`, `split`, `initialisation`, `residual` (folds): its variance, and its share of all."""
 
-    variance: dict[str, float | None]
-    share: dict[str, float | None]
+    variance: Mapping[str, float | None]
+    share: Mapping[str, float | None]
 
 
-class Design(TypedDict):
+@dataclass(frozen=True)
+class Design:
     """Folds to train for a trial's mean, and the standard error of this mean; None if the parts are not known."""
 
     trainings: int
     standard_error: float | None
+
+
+@dataclass(frozen=True)
+class WhatPays:
+    now: Design
+    one_more_seed: Design
+    one_more_split: Design
+
+
+@dataclass(frozen=True)
+class Variance:
+    """Where the spread of scores comes from, and what more repeats would buy."""
+
+    components: Components
+    what_pays: WhatPays
+
+
+def variance_of(scores: np.ndarray) -> Variance:
+    """Both of the following of the same scores, (trials, splits, seeds, folds)."""
+    components = variance_components(scores)
+    return Variance(components, what_pays(components, scores.shape))
 
 
 def variance_components(scores: np.ndarray) -> Components:
@@ -64,13 +88,12 @@ def variance_components(scores: np.ndarray) -> Components:
         "residual": folds,
     }
     total = sum(part for part in variance.values() if part is not None) or 1.0
-    return {
-        "variance": variance,
-        "share": {name: None if part is None else part / total for name, part in variance.items()},
-    }
+    return Components(
+        variance, {name: None if part is None else part / total for name, part in variance.items()}
+    )
 
 
-def what_pays(components: Components, shape: tuple[int, ...]) -> dict[str, Design]:
+def what_pays(components: Components, shape: tuple[int, ...]) -> WhatPays:
     """The standard error of a trial's mean over its splits: now, and with one more seed or split.
 
     shape: of the scores, (trials, splits, seeds, folds). The mean has one seed on each split; one more seed trains
@@ -78,19 +101,19 @@ def what_pays(components: Components, shape: tuple[int, ...]) -> dict[str, Desig
     many is not in it. A new split comes with a new seed, so fold for fold it never buys less than a seed.
     """
     _, num_splits, _, num_folds = shape
-    split, seed = components["variance"]["split"], components["variance"]["initialisation"]
+    split, seed = components.variance["split"], components.variance["initialisation"]
 
     def design(splits: int, seeds: int) -> Design:
         error = None
         if split is not None and seed is not None:
             error = float(np.sqrt(split / splits + seed / (splits * seeds * num_folds)))
-        return {"trainings": splits * seeds * num_folds, "standard_error": error}
+        return Design(splits * seeds * num_folds, error)
 
-    return {
-        "now": design(num_splits, 1),
-        "one_more_seed": design(num_splits, 2),
-        "one_more_split": design(num_splits + 1, 1),
-    }
+    return WhatPays(
+        now=design(num_splits, 1),
+        one_more_seed=design(num_splits, 2),
+        one_more_split=design(num_splits + 1, 1),
+    )
 
 
 def _within(values: np.ndarray, *, axis: int) -> float | None:

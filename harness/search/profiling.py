@@ -3,12 +3,16 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from harness import profiler
+from harness.documents import plain_json
 from harness.files import write_file
+from harness.profiler import ProcessTimes
 
 ORDER = (
     "start-up", "preparation", "data", "forward", "backward", "forward and backward", "optimiser", "evaluation",
@@ -16,6 +20,32 @@ ORDER = (
 )  # fmt: skip
 BESIDE = "bookkeeping"  # has a thread of its own
 MICROSECONDS = 1e6
+
+
+@dataclass(frozen=True)
+class PhaseTime:
+    """share: of the time of all workers."""
+
+    phase: str
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True)
+class TimeTable:
+    """Seconds of the workers by phase, which add up to workers × wall_seconds, and the bookkeeping's beside them."""
+
+    workers: int
+    wall_seconds: float
+    phases: tuple[PhaseTime, ...]
+    bookkeeping_seconds: float
+
+
+@dataclass(frozen=True)
+class Profile(TimeTable):
+    """trace: the file that has the phases one by one."""
+
+    trace: Path
 
 
 class Profiling:
@@ -32,40 +62,40 @@ class Profiling:
         """Where every process leaves its own."""
         return self._folder / "profile"
 
-    def end(self, num_workers: int) -> dict[str, Any] | None:
+    def end(self, num_workers: int) -> Profile | None:
         """Write profile.json and return its table; None if nothing was trained."""
         profiler.stop()
         wall = monotonic() - self._began
         processes = profiler.read(self.parts)
         shutil.rmtree(self.parts)
         table = tabulate(processes, began=self._began, wall=wall, num_workers=num_workers)
-        if table is not None:
-            document = {"traceEvents": trace(processes), "displayTimeUnit": "ms", "harness": table}
-            path = self._folder / "profile.json"
-            write_file(path, json.dumps(document).encode())
-            table = {**table, "trace": str(path)}
-        return table
+        if table is None:
+            return None
+        document = {"traceEvents": trace(processes), "displayTimeUnit": "ms", "harness": plain_json(table)}
+        path = self._folder / "profile.json"
+        write_file(path, json.dumps(document).encode())
+        return Profile(table.workers, table.wall_seconds, table.phases, table.bookkeeping_seconds, path)
 
 
 def tabulate(
-    processes: list[dict[str, Any]], *, began: float, wall: float, num_workers: int
-) -> dict[str, Any] | None:
-    """Seconds of the workers by phase, which add up to workers × wall time, and the bookkeeping's beside them."""
+    processes: Sequence[ProcessTimes], *, began: float, wall: float, num_workers: int
+) -> TimeTable | None:
+    """Of what the processes were timed at; None if nothing was trained.   began: on the monotonic clock."""
     driver = os.getpid()
     totals: dict[str, float] = {}
     starts: list[float] = []
     beside = 0.0
     for process in processes:
-        for own in process["threads"].values():
+        for own in process.threads.values():
             beside += own.get(BESIDE, 0.0)
             for name, seconds in own.items():
                 if name != BESIDE:
                     totals[name] = totals.get(name, 0.0) + seconds
-        events = [event for event in process["events"] if event[1] != BESIDE]
-        if events and (num_workers == 1 or process["pid"] != driver):
+        events = [event for event in process.events if event[1] != BESIDE]
+        if events and (num_workers == 1 or process.pid != driver):
             starts.append(min(event[2] for event in events) - began)
-        if process["pid"] != driver:  # since its last fold
-            totals["waiting"] = totals.get("waiting", 0.0) + began + wall - process["until"]
+        if process.pid != driver:  # since its last fold
+            totals["waiting"] = totals.get("waiting", 0.0) + began + wall - process.until
     if not set(totals) - {"waiting"}:
         return None
     totals["start-up"] = sum(sorted(starts)[:num_workers])
@@ -73,31 +103,25 @@ def tabulate(
     rest = whole - sum(totals.values())
     rows = {name: totals[name] for name in ORDER if name in totals}
     rows |= {"waiting": totals.get("waiting", 0.0), "other": rest}
-    return {
-        "workers": num_workers,
-        "wall_seconds": wall,
-        "phases": [
-            {"phase": name, "seconds": seconds, "share": seconds / whole} for name, seconds in rows.items()
-        ],
-        "bookkeeping_seconds": beside,
-    }
+    phases = tuple(PhaseTime(name, seconds, seconds / whole) for name, seconds in rows.items())
+    return TimeTable(num_workers, wall, phases, beside)
 
 
-def trace(processes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def trace(processes: Sequence[ProcessTimes]) -> list[dict[str, Any]]:
     """Chrome's trace events: a complete event a phase, a track a thread."""
     found: list[dict[str, Any]] = []
     for process in processes:
-        threads = {name: number for number, name in enumerate(process["threads"])}
-        kind = "driver" if process["pid"] == os.getpid() else "worker"
-        common = {"pid": process["pid"], "tid": 0}
+        threads = {name: number for number, name in enumerate(process.threads)}
+        kind = "driver" if process.pid == os.getpid() else "worker"
+        common = {"pid": process.pid, "tid": 0}
         found.append({"ph": "M", "name": "process_name", **common, "args": {"name": kind}})
         for name, tid in threads.items():
             found.append({"ph": "M", "name": "thread_name", **common, "tid": tid, "args": {"name": name}})
         found += [
             {
-                "ph": "X", "name": name, "pid": process["pid"], "tid": threads[thread],
+                "ph": "X", "name": name, "pid": process.pid, "tid": threads[thread],
                 "ts": start * MICROSECONDS, "dur": seconds * MICROSECONDS,
             }
-            for thread, name, start, seconds in process["events"]
+            for thread, name, start, seconds in process.events
         ]  # fmt: skip
     return found

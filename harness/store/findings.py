@@ -5,9 +5,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from harness.data.class_counts import ClassCounts
+from harness.scoring.variance import Variance
 
 Verdict = Literal["passed", "noted", "failed"]
 Kind = Literal["honest", "audit", "confirm", "final"]
@@ -161,7 +162,7 @@ class Confirmation:
     confirmed_order: tuple[int, ...]
     winner: int
     winner_held: bool
-    variance: Mapping[str, Any] | None = None
+    variance: Variance | None = None
 
     def of(self, number: int) -> ConfirmedTrial:
         """Raises StopIteration for a trial that was not confirmed."""

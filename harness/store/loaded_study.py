@@ -1,13 +1,13 @@
 """A study, opened once: the one way to read it. Whoever shows, compares, judges or delivers a study gets this."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from harness.data.split import Manifest
+from harness.documents import from_json
 from harness.errors import CheckFailed, RecordError, UsageError
 from harness.files import read_json
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of, mixed_fingerprints, ranked
@@ -64,12 +64,25 @@ def _gathered(study: StudyRecord, folds: Sequence[FoldRecord]) -> OutOfFold:
     return OutOfFold(labels, probabilities, fold_of)
 
 
-def last_delivery(store: Store, name: str) -> dict[str, Any]:
-    """What MLflow was shown last of a study, by its run ids and hashes; empty where nothing is known of that."""
+@dataclass(frozen=True)
+class Delivery:
+    """What MLflow was shown last of a study.   study, trials: ids of its runs, the latter by the trial's number.
+
+    delivered: hash of what all stores show, or "" while the study runs.   trials_delivered: of the trials alone.
+    """
+
+    study: str | None = None
+    trials: Mapping[str, str] = field(default_factory=dict)
+    delivered: str = ""
+    trials_delivered: str = ""
+
+
+def last_delivery(store: Store, name: str) -> Delivery:
+    """What MLflow was shown last of a study; an empty one where nothing is known of that."""
     try:
-        return read_json(store.study_folder(name) / DELIVERY)
+        return from_json(Delivery, read_json(store.study_folder(name) / DELIVERY))
     except (OSError, RecordError):
-        return {}
+        return Delivery()
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +206,7 @@ class LoadedStudy:
         return found
 
     @cached_property
-    def delivery(self) -> dict[str, Any]:
+    def delivery(self) -> Delivery:
         """`last_delivery` of the study."""
         return last_delivery(self.store, self.name)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from harness.config.study_file import Study, parse_study_file
+from harness.documents import plain_json
 from harness.environment import MLFLOW, environment, unless_set
 from harness.errors import StoreError
 from harness.files import digest, write_json
@@ -22,7 +23,7 @@ from harness.redaction import redacted
 from harness.search.sampling import replay
 from harness.search.selection_bias import corrected_score, known_score
 from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest
-from harness.store.loaded_study import DELIVERY, LoadedStudy, last_delivery
+from harness.store.loaded_study import DELIVERY, Delivery, LoadedStudy, last_delivery
 from harness.store.store import Store
 from harness.tracking.findings import Findings
 from harness.tracking.optuna_mirror import mirror
@@ -130,7 +131,7 @@ class Recorder:
         databases = [url.removeprefix("sqlite:///") for url in (self._tracking_uri, self._storage_url)]
         if not all(Path(path).exists() for path in databases if "://" not in path):
             return False
-        return study.delivery.get("delivered") == self._snapshot(study)
+        return study.delivery.delivered == self._snapshot(study)
 
     def _report(self, problem: str) -> None:
         problem = redacted(problem, self._tracking_uri, self._storage_url)
@@ -146,7 +147,7 @@ def delivery_of(trials: Sequence[TrialRecord]) -> str:
 
 def is_pending(study: LoadedStudy) -> bool:
     """Whether MLflow has not been shown all that is recorded of a study that nobody is working on."""
-    return study.delivery.get("trials_delivered") != delivery_of(study.trials)
+    return study.delivery.trials_delivered != delivery_of(study.trials)
 
 
 def sync(study: LoadedStudy, *, tracking_uri: str, storage_url: str) -> str:
@@ -206,7 +207,7 @@ def redeliver(study: LoadedStudy, *, tracking_uri: str, lock_seconds: float = -1
 def close_abandoned(store: Store, *, tracking_uri: str) -> None:
     """Have MLflow show the studies whose process was killed as what they are, not as running for ever."""
     for name in store.studies():
-        if last_delivery(store, name).get("delivered") or store.is_driven(name):
+        if last_delivery(store, name).delivered or store.is_driven(name):
             continue
         try:
             redeliver(LoadedStudy.open(store, name), tracking_uri=tracking_uri, lock_seconds=1.0)
@@ -216,8 +217,9 @@ def close_abandoned(store: Store, *, tracking_uri: str) -> None:
 
 def _write_delivery(study: LoadedStudy, tracker: "MlflowTracker", *, delivered: str) -> None:
     """delivered: the snapshot that all stores show, or "" while the study runs."""
-    document = {**tracker.run_ids(), "delivered": delivered, "trials_delivered": delivery_of(study.trials)}
-    write_json(study.store.study_folder(study.name) / DELIVERY, document)
+    shown, trials = tracker.run_ids()
+    document = Delivery(shown, trials, delivered, trials_delivered=delivery_of(study.trials))
+    write_json(study.store.study_folder(study.name) / DELIVERY, plain_json(document))
 
 
 def default_tracking_uri(home: Path) -> str:

@@ -83,11 +83,11 @@ class MlflowTracker:
             self._study_id = ""  # look again at what is there
             raise
 
-    def run_ids(self) -> dict[str, Any]:
-        """{"study": run id, "trials": {"0": run id, …}} of the study delivered last."""
+    def run_ids(self) -> tuple[str | None, dict[str, str]]:
+        """Of the study delivered last: its run's id, and those of its trials by their number as text."""
         ids = {place: run.run_id for place, run in self._runs.items()}
         trials = {str(trial): ids[trial, fold] for trial, fold in ids if trial is not None and fold is None}
-        return {"study": ids.get(STUDY), "trials": trials}
+        return ids.get(STUDY), trials
 
     def count_runs(self, study: str) -> dict[str, int]:
         """How many runs the store shows of a study by level: study, trial, fold; each under its parent."""

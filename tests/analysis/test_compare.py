@@ -10,6 +10,7 @@ import pytest
 
 from harness.analysis import compare as comparing
 from harness.cli import run
+from harness.documents import to_json
 from harness.errors import UsageError
 from harness.scoring.paired import corrected_t_test, mcnemar
 from harness.store.loaded_study import LoadedStudy
@@ -17,6 +18,12 @@ from harness.store.store import Store
 
 
 def compare(store: Store, names: list[str]) -> dict[str, Any]:
+    """As it is printed."""
+    document: dict[str, Any] = to_json(found(store, names))
+    return document
+
+
+def found(store: Store, names: list[str]) -> comparing.Comparison:
     return comparing.compare(comparing.named(lambda name: LoadedStudy.open(store, name), names))
 
 

@@ -94,6 +94,6 @@ def test_repeats_tell_the_causes_of_the_spread_apart(tuned: Store) -> None:
     assert (
         len(lines) == trials * (2 + 1) * 2
     )  # two seeds on the first split, one on the second, two folds each
-    shares = found.variance["components"]["share"]
+    shares = found.variance.components.share
     assert sum(share for share in shares.values() if share is not None) == pytest.approx(1.0)
-    assert found.variance["what_pays"]["one_more_split"]["trainings"] == 6
+    assert found.variance.what_pays.one_more_split.trainings == 6

@@ -6,8 +6,16 @@ from typing import Any
 import pytest
 import torch
 
-from harness.analysis.reproduce import contradictions, of_code, require_reproduced, verdict
+from harness.analysis.reproduce import (
+    Difference,
+    Reproduction,
+    contradictions,
+    of_code,
+    require_reproduced,
+    verdict,
+)
 from harness.cli import run
+from harness.documents import to_json
 from harness.errors import CheckFailed
 from harness.folds.fold import FoldTask
 from harness.records import FoldRecord, StudyRecord, TrialRecord
@@ -29,23 +37,23 @@ def fold(number: int, score: float, *, weights: str = "a", **fingerprint: str) -
     )  # fmt: skip
 
 
-def judge(recorded: list[FoldRecord], again: list[FoldRecord]) -> dict[str, Any]:
+def judge(recorded: list[FoldRecord], again: list[FoldRecord]) -> Reproduction:
     return verdict(STUDY, TRIAL, dict(enumerate(recorded)), dict(enumerate(again)))
 
 
 def test_equal_bits_are_bitwise() -> None:
     recorded = [fold(i, 0.9) for i in range(3)]
     document = judge(recorded, [replace(one, seconds=2.0) for one in recorded])
-    assert document["verdict"] == "BITWISE"
-    assert document["differences"] == []
-    assert document["folds"][2] == {"fold": 2, "recorded": 0.9, "reproduced": 0.9, "bitwise": True}
+    assert document.verdict == "BITWISE"
+    assert document.differences == ()
+    assert to_json(document)["folds"][2] == {"fold": 2, "recorded": 0.9, "reproduced": 0.9, "bitwise": True}
 
 
 def test_equal_scores_with_other_weights_are_not_bitwise() -> None:
     recorded = [fold(i, 0.9) for i in range(3)]
     document = judge(recorded, [recorded[0], recorded[1], fold(2, 0.9, weights="b")])
-    assert document["verdict"] == "WITHIN-NOISE"
-    assert [one["bitwise"] for one in document["folds"]] == [True, True, False]
+    assert document.verdict == "WITHIN-NOISE"
+    assert [one.bitwise for one in document.folds] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,7 @@ def test_equal_scores_with_other_weights_are_not_bitwise() -> None:
 def test_two_standard_errors_separate_noise_from_drift(shift: float, expected: str) -> None:
     recorded = [fold(i, 0.9) for i in range(3)]
     document = judge(recorded, [fold(i, 0.9 + shift, weights="b") for i in range(3)])
-    assert document["verdict"] == expected
+    assert document.verdict == expected
     if expected == "DRIFT":
         with pytest.raises(CheckFailed, match="does not come out as recorded"):
             require_reproduced(document)
@@ -65,9 +73,9 @@ def test_two_standard_errors_separate_noise_from_drift(shift: float, expected: s
 def test_what_differs_is_named_with_the_likeliest_cause_first() -> None:
     recorded = [fold(i, 0.9, zlib="1") for i in range(3)]
     again = [fold(i, 0.9, weights="b", torch="2.16", threads="2", zlib="2") for i in range(3)]
-    differences = judge(recorded, again)["differences"]
-    assert [difference["what"] for difference in differences] == ["threads", "torch", "zlib"]
-    assert differences[0] == {"what": "threads", "recorded": "1", "now": "2"}
+    differences = judge(recorded, again).differences
+    assert [difference.what for difference in differences] == ["threads", "torch", "zlib"]
+    assert differences[0] == Difference("threads", recorded="1", now="2")
 
 
 def consistent() -> tuple[StudyRecord, TrialRecord, FoldRecord]:
@@ -87,7 +95,7 @@ def test_records_that_agree_do_not_contradict_each_other() -> None:
     }  # its memory ran out, its key stayed
     assert contradictions(study, trial, {0: replace(record, task=halved)}) == []
     newer = replace(record, task=halved, fingerprint={**record.fingerprint, "python": "3.13.0"})
-    assert [one["what"] for one in contradictions(study, trial, {0: newer})] == ["the record of fold 0"]
+    assert [one.what for one in contradictions(study, trial, {0: newer})] == ["the record of fold 0"]
     assert contradictions(study, trial, {0: replace(newer, key=FoldTask(**halved).key())}) == []
 
 
@@ -107,13 +115,13 @@ def test_a_fold_that_was_changed_is_named_with_what_was_changed(
 ) -> None:
     study, trial, record = consistent()
     first, second = contradictions(study, trial, {0: replace(record, task={**record.task, **changed})})
-    assert (first["what"], first["recorded"], first["now"]) == expected
-    assert second["what"] == "the record of fold 0" and second["recorded"] == record.key[:12]
+    assert (first.what, first.recorded, first.now) == expected
+    assert second.what == "the record of fold 0" and second.recorded == record.key[:12]
 
 
 def test_another_program_is_named() -> None:
     now = {"harness": "0.0.1", "commit": "", "packages": {"numpy": "1.0", "black": "1.0"}}
-    named = {one["what"]: one["recorded"] for one in of_code(replace(STUDY, provenance=now))}
+    named = {one.what: one.recorded for one in of_code(replace(STUDY, provenance=now))}
     assert named["harness"] == "0.0.1" and named["numpy"] == "1.0" and "black" not in named
 
 

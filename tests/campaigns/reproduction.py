@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness import __version__
-from harness.analysis.reproduce import reproduce
+from harness.analysis.reproduce import Reproduction, reproduce
 from harness.cli import tables
 from harness.data.split import Manifest
 from harness.errors import HarnessError
@@ -195,18 +195,18 @@ def what_went_wrong(victim: Victim, planted: Planted) -> str:
     except HarnessError as error:
         told = str(error)
         return "" if planted.refused and planted.refused in told and "\n" not in told else f"refused: {told}"
-    assert isinstance(document, dict)
+    assert isinstance(document, Reproduction)
     if planted.refused:
-        return f"not refused, but {document['verdict']}"
-    bitwise = document["verdict"] == "BITWISE"
+        return f"not refused, but {document.verdict}"
+    bitwise = document.verdict == "BITWISE"
     if planted.bitwise is not None and bitwise != planted.bitwise:
-        return f"{document['verdict']}, with {document['differences']}"
-    said = {one["what"]: (one["recorded"], one["now"]) for one in document["differences"]}
+        return f"{document.verdict}, with {document.differences}"
+    said = {one.what: (one.recorded, one.now) for one in document.differences}
     wrong = {what for what, values in planted.named.items() if any(values) and said.get(what) != values}
     if wrong or said.keys() != planted.named.keys():
         return f"named are {said}, planted were {planted.named}"
     with redirect_stdout(io.StringIO()) as shown:
         tables.reproduction(document)
     lines = [f"differs: {what}: recorded {was}, now {now}" for what, (was, now) in said.items()]
-    unseen = [line for line in [document["verdict"], *lines] if line not in shown.getvalue()]
+    unseen = [line for line in [document.verdict, *lines] if line not in shown.getvalue()]
     return f"the terminal does not show {unseen}" if unseen else ""

@@ -16,7 +16,7 @@ from harness import tuning
 from harness.analysis.audit import audit
 from harness.analysis.confirm import confirm
 from harness.analysis.final import Request, final
-from harness.analysis.reproduce import reproduce
+from harness.analysis.reproduce import Reproduction, reproduce
 from harness.config.study_file import load_study_file
 from harness.errors import HarnessError
 from harness.folds import worker
@@ -141,6 +141,6 @@ def test_a_finished_study_is_judged_where_the_cluster_is(
     assert (
         isinstance(confirmed, Confirmation) and isinstance(audited, Audit) and isinstance(finished, FinalTest)
     )
-    assert isinstance(reproduced, dict) and reproduced["verdict"] == "BITWISE"
+    assert isinstance(reproduced, Reproduction) and reproduced.verdict == "BITWISE"
     assert audited.verdict == "passed" and finished.trial == confirmed.winner
     assert not list(tuned.home.glob(".reproduce-*"))

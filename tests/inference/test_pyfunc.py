@@ -38,7 +38,7 @@ def test_a_fresh_process_loads_the_model_and_gets_the_same_logits(tmp_path, empt
     write_model(tmp_path / "model", study.record, trial, list(study.folds.values()))
     images = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
-    run_id = tracker.run_ids()["trials"]["0"]
+    run_id = tracker.run_ids()[1]["0"]
     (output,) = tracker._client.get_run(run_id).outputs.model_outputs
     arguments = [uri, run_id, output.model_id, str(tmp_path / "images.npy"), str(tmp_path / "logits.npy")]
     command = [sys.executable, "-c", PROGRAM, json.dumps(arguments)]

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from harness.analysis import leaderboard
 from harness.analysis.compare import compare, named
 from harness.cli import run
+from harness.documents import to_json
 from harness.report.collect import collect
 from harness.report.document import Gallery, ImageToLookAt
 from harness.report.html import page, safe_json
@@ -204,7 +205,7 @@ def test_several_studies_are_compared_as_elsewhere(store: Store) -> None:
     assert found["compared"][1]["gain"] is not None and found["compared"][2]["no_gain"] == "data, splits"
     (paired,) = found["paired"]
     contenders = named(lambda name: LoadedStudy.open(store, name), ["one", "two"])
-    expected = json.loads(json.dumps(compare(contenders)))
+    expected = to_json(compare(contenders))
     assert paired["trials"] == expected["trials"]
     content = page(report)
     assert f"{rows[1].gain:+.4f} ± {rows[1].gain_standard_error:.4f}" in content

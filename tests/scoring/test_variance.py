@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.scoring.variance import variance_components, what_pays
+from harness.scoring.variance import Components, Design, variance_components, what_pays
 
 NAMES = ("hyperparameters", "split", "initialisation", "residual")
 
@@ -46,7 +46,7 @@ def test_the_parts_are_found_on_average(confirmed, common):
     found = []
     for seed in range(300):
         full = scores(truth, (6, 4, 3, 5), seed, common=common)
-        found.append(variance_components(as_confirmed(full) if confirmed else full)["variance"])
+        found.append(variance_components(as_confirmed(full) if confirmed else full).variance)
     for name in NAMES:
         assert np.mean([one[name] for one in found]) == pytest.approx(truth[name], rel=0.12), name
 
@@ -54,29 +54,29 @@ def test_the_parts_are_found_on_average(confirmed, common):
 def test_shares_sum_to_one_and_are_never_negative():
     truth = {"hyperparameters": 0.0, "split": 0.0, "initialisation": 1.0, "residual": 0.0}
     for seed in range(20):
-        share = variance_components(scores(truth, (3, 2, 2, 5), seed))["share"]
+        share = variance_components(scores(truth, (3, 2, 2, 5), seed)).share
         assert min(share.values()) >= 0
         assert sum(share.values()) == pytest.approx(1)
 
 
 def test_what_the_design_cannot_show_is_none():
     truth = dict.fromkeys(NAMES, 1.0)
-    one_split = variance_components(scores(truth, (4, 1, 2, 5), 0))["variance"]
+    one_split = variance_components(scores(truth, (4, 1, 2, 5), 0)).variance
     assert one_split["split"] is None and one_split["hyperparameters"] is not None
-    one_seed = variance_components(scores(truth, (4, 3, 1, 5), 0))["variance"]
+    one_seed = variance_components(scores(truth, (4, 3, 1, 5), 0)).variance
     assert one_seed["initialisation"] is None and one_seed["residual"] is not None
-    one_trial = variance_components(scores(truth, (1, 3, 2, 5), 0))["variance"]
+    one_trial = variance_components(scores(truth, (1, 3, 2, 5), 0)).variance
     assert one_trial["hyperparameters"] is None and one_trial["split"] is not None
     nothing = variance_components(np.full((1, 1, 1, 1), 0.5))
-    assert nothing == {"variance": dict.fromkeys(NAMES), "share": dict.fromkeys(NAMES)}
+    assert nothing == Components(dict.fromkeys(NAMES), dict.fromkeys(NAMES))
 
 
 def test_a_run_that_lacks_a_fold_is_left_out_and_splits_are_judged_where_every_trial_has_them():
     full = scores(dict.fromkeys(NAMES, 1.0), (4, 3, 2, 5), 0)
     gaps = np.concatenate([full, full[:, :1] + 100], axis=1)
     gaps[0, 3, :, 2] = np.nan
-    expected = variance_components(full)["variance"]
-    found = variance_components(gaps)["variance"]
+    expected = variance_components(full).variance
+    found = variance_components(gaps).variance
     for name in (
         "hyperparameters",
         "split",
@@ -88,24 +88,21 @@ def test_a_run_that_lacks_a_fold_is_left_out_and_splits_are_judged_where_every_t
 
 def test_equal_scores_have_no_variance():
     found = variance_components(np.full((2, 2, 2, 3), 0.5))
-    assert set(found["variance"].values()) == {0.0} and set(found["share"].values()) == {0.0}
+    assert set(found.variance.values()) == {0.0} and set(found.share.values()) == {0.0}
 
 
 def test_the_expected_error_of_a_mean_is_the_one_seen_in_simulation():
     truth = {"hyperparameters": 0.0, "split": 0.5, "initialisation": 2.0, "residual": 3.0}
     shape = (2000, 3, 2, 5)
     drawn = scores(truth, shape, 0, common=0.0)
-    found = what_pays({"variance": dict(truth), "share": {}}, (2000, 2, 1, 5))
-    assert found["now"]["standard_error"] == pytest.approx(drawn[:, :2, 0].mean((1, 2)).std(), rel=0.05)
-    assert found["one_more_seed"]["standard_error"] == pytest.approx(
-        drawn[:, :2].mean((1, 2, 3)).std(), rel=0.05
-    )
-    assert found["one_more_split"]["standard_error"] == pytest.approx(
-        drawn[:, :3, 0].mean((1, 2)).std(), rel=0.05
-    )
-    assert [found[name]["trainings"] for name in ("now", "one_more_seed", "one_more_split")] == [10, 20, 15]
+    found = what_pays(Components(dict(truth), {}), (2000, 2, 1, 5))
+    assert found.now.standard_error == pytest.approx(drawn[:, :2, 0].mean((1, 2)).std(), rel=0.05)
+    assert found.one_more_seed.standard_error == pytest.approx(drawn[:, :2].mean((1, 2, 3)).std(), rel=0.05)
+    assert found.one_more_split.standard_error == pytest.approx(drawn[:, :3, 0].mean((1, 2)).std(), rel=0.05)
+    designs = (found.now, found.one_more_seed, found.one_more_split)
+    assert [design.trainings for design in designs] == [10, 20, 15]
 
 
 def test_without_the_parts_there_is_no_expected_error():
     parts = variance_components(scores(dict.fromkeys(NAMES, 1.0), (4, 1, 1, 5), 0))
-    assert what_pays(parts, (4, 1, 1, 5))["now"] == {"trainings": 5, "standard_error": None}
+    assert what_pays(parts, (4, 1, 1, 5)).now == Design(5, None)

@@ -2,13 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from harness import profiler
 from harness.config.study_file import load_study_file
-from harness.search.profiling import tabulate
+from harness.search.profiling import Profile, tabulate
 from harness.store.store import Store
 from harness.tuning import Settings, StudyEnded, tune
 
@@ -31,26 +30,26 @@ def run(home: Path, *, profile: bool, stop_after: str = "") -> StudyEnded | None
 
 
 @pytest.fixture(scope="module")
-def profiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def profiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Profile]:
     home = tmp_path_factory.mktemp("profiled")
     ended = run(home, profile=True)
     assert ended is not None and ended.profile is not None
     return home, ended.profile
 
 
-def test_the_phases_add_up_to_the_time_of_the_workers(profiled: tuple[Path, dict[str, Any]]) -> None:
+def test_the_phases_add_up_to_the_time_of_the_workers(profiled: tuple[Path, Profile]) -> None:
     _, table = profiled
-    assert sum(row["share"] for row in table["phases"]) == pytest.approx(1)
-    assert sum(row["seconds"] for row in table["phases"]) == pytest.approx(table["wall_seconds"])
-    seconds = {row["phase"]: row["seconds"] for row in table["phases"]}
+    assert sum(row.share for row in table.phases) == pytest.approx(1)
+    assert sum(row.seconds for row in table.phases) == pytest.approx(table.wall_seconds)
+    seconds = {row.phase: row.seconds for row in table.phases}
     assert {"start-up", "data", "forward", "backward", "optimiser", "evaluation", "writing"} <= set(seconds)
     assert all(value > 0 for name, value in seconds.items() if name != "waiting")
-    assert table["bookkeeping_seconds"] > 0
+    assert table.bookkeeping_seconds > 0
 
 
-def test_the_trace_is_one_that_browsers_open(profiled: tuple[Path, dict[str, Any]]) -> None:
+def test_the_trace_is_one_that_browsers_open(profiled: tuple[Path, Profile]) -> None:
     home, table = profiled
-    document = json.loads(Path(table["trace"]).read_text())
+    document = json.loads(table.trace.read_text())
     complete = [event for event in document["traceEvents"] if event["ph"] == "X"]
     assert {"forward", "bookkeeping"} <= {event["name"] for event in complete}
     assert all(event["dur"] >= 0 and {"ts", "pid", "tid"} <= set(event) for event in complete)
@@ -61,7 +60,7 @@ def test_the_trace_is_one_that_browsers_open(profiled: tuple[Path, dict[str, Any
     assert not (home / "studies" / "quickstart" / "profile").exists()
 
 
-def test_timing_changes_no_bits(profiled: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+def test_timing_changes_no_bits(profiled: tuple[Path, Profile], tmp_path: Path) -> None:
     home, _ = profiled
     run(tmp_path, profile=False)
     stores = Store(home), Store(tmp_path)
@@ -79,7 +78,7 @@ def test_a_run_that_is_stopped_leaves_its_profile(tmp_path: Path) -> None:
     assert profiler.current() is None
 
 
-def test_a_finished_study_has_nothing_to_profile(profiled: tuple[Path, dict[str, Any]]) -> None:
+def test_a_finished_study_has_nothing_to_profile(profiled: tuple[Path, Profile]) -> None:
     ended = run(profiled[0], profile=True)
     assert ended is not None and ended.profile is None
 
@@ -97,13 +96,13 @@ def test_a_phase_within_another_interrupts_it(tmp_path: Path, monkeypatch: pytes
 
 def test_workers_that_wait_are_said_to_wait() -> None:
     """Two workers for ten seconds: one begins after a second, trains for four and waits."""
-    worker = {
-        "pid": 2, "until": 6.0, "threads": {"MainThread": {"waiting": 1.0, "forward": 4.0}},
-        "events": [["MainThread", "waiting", 1.0, 1.0], ["MainThread", "forward", 2.0, 4.0]],
-    }  # fmt: skip
+    worker = profiler.ProcessTimes(
+        pid=2, until=6.0, threads={"MainThread": {"waiting": 1.0, "forward": 4.0}},
+        events=[("MainThread", "waiting", 1.0, 1.0), ("MainThread", "forward", 2.0, 4.0)],
+    )  # fmt: skip
     table = tabulate([worker], began=0.0, wall=10.0, num_workers=2)
     assert table is not None
-    found = {row["phase"]: row["seconds"] for row in table["phases"]}
+    found = {row.phase: row.seconds for row in table.phases}
     assert found == {"start-up": 1.0, "forward": 4.0, "waiting": 5.0, "other": 10.0}
 
 

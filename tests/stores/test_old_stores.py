@@ -13,7 +13,7 @@ import pytest
 from harness.analysis import bundle
 from harness.analysis.final import Request, final
 from harness.analysis.leaderboard import status
-from harness.analysis.reproduce import reproduce
+from harness.analysis.reproduce import Reproduction, reproduce
 from harness.analysis.test_set_ledger import Ledger
 from harness.cli import run
 from harness.config.study_file import Study, load_study_file
@@ -50,10 +50,10 @@ def unfinished(store: Store, folder: Path) -> Study:
     return load_study_file(str(path), record.provenance["overrides"])
 
 
-def last(steps: Any) -> dict[str, Any]:
-    *_, document = steps
-    assert isinstance(document, dict)
-    return document
+def last(steps: Any) -> Reproduction:
+    *_, found = steps
+    assert isinstance(found, Reproduction)
+    return found
 
 
 def test_there_is_a_store_of_every_schema_so_far() -> None:
@@ -92,13 +92,13 @@ def test_the_interrupted_study_goes_on_from_its_checkpoint_to_its_end(
 def test_the_finished_study_is_trained_again_and_what_differs_is_named(old: Store) -> None:
     best = LoadedStudy.open(old, "finished").best.number
     recorded = [old.read_fold(key) for key in old.read_trials("finished")[best].folds]
-    document = last(reproduce(LoadedStudy.open(old, "finished")))
-    assert document["verdict"] in WORDS and len(document["folds"]) == 2
-    if document["verdict"] == "DRIFT":
-        assert document["differences"], "this code trains otherwise than the release that made the store"
+    found = last(reproduce(LoadedStudy.open(old, "finished")))
+    assert found.verdict in WORDS and len(found.folds) == 2
+    if found.verdict == "DRIFT":
+        assert found.differences, "this code trains otherwise than the release that made the store"
     assert all(isinstance(fold, FoldRecord) and fold.fingerprint for fold in recorded)
-    if not document["differences"]:
-        assert document["verdict"] == "BITWISE"
+    if not found.differences:
+        assert found.verdict == "BITWISE"
 
 
 def test_the_look_at_the_test_images_is_still_known(old: Store) -> None:

@@ -155,7 +155,7 @@ def test_runs_have_three_levels_and_the_right_states(delivered):
     assert ends["trial 2"] == ("FAILED", "failed")
     assert ends[study.name] == ("FINISHED", "finished")
     assert runs["trial 2"].data.tags["harness.reason"].startswith("non-finite loss")
-    assert tracker.run_ids()["trials"]["3"] == runs["trial 3"].info.run_id
+    assert tracker.run_ids()[1]["3"] == runs["trial 3"].info.run_id
 
 
 def test_a_trial_shows_values_means_and_corrected_errors(delivered):
@@ -166,7 +166,7 @@ def test_a_trial_shows_values_means_and_corrected_errors(delivered):
     assert data.metrics["accuracy"] == pytest.approx(trial.mean)
     assert data.metrics["accuracy.standard_error"] == pytest.approx(trial.standard_error)
     assert data.metrics["trial.seconds"] == trial.seconds
-    history = tracker._client.get_metric_history(tracker.run_ids()["trials"]["3"], "fold.accuracy")
+    history = tracker._client.get_metric_history(tracker.run_ids()[1]["3"], "fold.accuracy")
     assert [(point.step, point.value) for point in history] == list(enumerate(trial.scores))
 
 
@@ -180,7 +180,7 @@ def test_a_fold_shows_its_curves_once(delivered):
 
 def test_the_study_shows_the_best_so_far_and_its_files(delivered):
     study, tracker = delivered
-    run_id = tracker.run_ids()["study"]
+    run_id = tracker.run_ids()[0]
     history = tracker._client.get_metric_history(run_id, "best.accuracy")
     bests = [max(t.mean for t in study.trials[: n + 1] if t.state == "complete") for n in (0, 1, 3)]
     assert [(point.step, point.value) for point in history] == list(zip((0, 1, 3), bests, strict=True))
