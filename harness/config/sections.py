@@ -51,7 +51,7 @@ class Cv(Section):
 class Search(Section):
     """How trials are chosen, and which of them are stopped early.
 
-    trials: how many in all.   batch: how many are asked for before the first of them is told; the result depends
+    trials: how many in all.   batch: how many are chosen before the first score is known; the result depends
     on it, and never on the number of workers.   timeout_minutes: no new trial is begun after it.
     rung: share of the epochs of a short training on fold 0 that comes first and may stop a trial; null is none. It
     pays from some 20 trials on: the study has to learn first what a short training foretells.

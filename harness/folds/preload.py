@@ -25,4 +25,4 @@ import harness.training.features
 import harness.training.loop
 import harness.training.options
 
-harness.folds.code.hashes("")  # the sources as they are imported here, whatever becomes of the files
+harness.folds.code.hashes("")  # the sources as they are imported here, also if a file is edited later

@@ -190,5 +190,5 @@ def without_main() -> Iterator[None]:
 
 
 def worker_context() -> BaseContext:
-    """Workers are forked from a process that has done nothing but import; elsewhere each starts anew and imports."""
+    """Workers are forked from a process that has only imported; elsewhere each is started and imports by itself."""
     return get_context("forkserver" if sys.platform == "linux" else "spawn")

@@ -1,8 +1,8 @@
 """Folds as jobs of a Slurm cluster: the same interface as worker processes, and the same bits.
 
-The store and the images lie on a file system that all nodes share. A job trains one fold into the store and says what
-became of it; its epochs are not told. A job that is lost is submitted again and goes on from the fold's checkpoint; one
-that is preempted, or whose time is over, queues itself again. Submitit talks to Slurm.
+The store and the images lie on a file system that all nodes share. A job trains one fold into the store and
+returns its record or failure; its epochs are not reported. A job that is lost is submitted again and goes on from the
+fold's checkpoint; one that is preempted, or whose time is over, queues itself again. Submitit talks to Slurm.
 """
 
 import logging

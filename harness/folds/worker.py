@@ -1,4 +1,4 @@
-"""Trains folds, here or in a worker process, and says what becomes of them."""
+"""Trains folds, here or in a worker process, and reports their epochs, then a record or a failure."""
 
 import faulthandler
 import logging

@@ -41,7 +41,12 @@ def export(
     Raises CheckFailed, with nothing written, if a probability differs by more than the tolerance; HarnessError for
     a network that cannot be exported, UsageError for a folder that is there already.
     """
-    model = model if kind == "safetensors" else _in_fp32(model)
+    if (
+        kind != "safetensors"
+    ):  # which keeps how the model was trained; a file computes on the CPU in full precision
+        for fold in model.folds:
+            fold.network.to("cpu")
+        model = replace(model, compute=training.Compute("cpu", "fp32", channels_last=False, threads=1))
     images = check_images(model.image_shape) if images is None else images
     expected = model.predict(images)
     document = {
@@ -82,13 +87,6 @@ def check_images(shape: tuple[int, int, int], count: int = NUM_IMAGES) -> np.nda
     images[1::2] = (top * (1 - down) + bottom * down)[1::2]
     images[:1], images[1:2] = 0, 255
     return images
-
-
-def _in_fp32(model: TrialModel) -> TrialModel:
-    """The same networks, computing on the CPU in full precision: what a file is compared with."""
-    for fold in model.folds:
-        fold.network.to("cpu")
-    return replace(model, compute=training.Compute("cpu", "fp32", channels_last=False, threads=1))
 
 
 def _made(model: TrialModel, kind: Kind, document: dict[str, Any]) -> File:

@@ -162,7 +162,7 @@ def _embedded(
 
 
 def _before(place: Path) -> Index | None:
-    """What there is; a damaged one is made anew."""
+    """The index on disk; None where there is none, or a damaged one, which is then replaced."""
     if not (place / DOCUMENT).exists():
         return None
     try:

@@ -27,7 +27,7 @@ MAX_THREADS = 8
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """What became of one file.   probabilities: float32 (classes,), or None where `problem` says why there are none."""
+    """The result for one file.   probabilities: float32 (classes,), or None where `problem` says why there are none."""
 
     path: str
     probabilities: np.ndarray | None

@@ -22,7 +22,7 @@ def require_network(study: Study, images: Images) -> None:
     """Build the network of trial 0, the defaults, and send two images there and a gradient back.
 
     What the model itself refuses, as a combination of options that cannot be, is left to the trial: others may do.
-    torch's random state stays as it was. Raises StudyError that names the model and what came of it.
+    torch's random state stays as it was. Raises StudyError that names the model and the problem.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""The driver: asks for trials, has their folds trained, races them, tells what came of them.
+"""The driver: asks for trials, has their folds trained, races them, and yields what happens.
 
 It decides as if folds were trained one after the other, in the order of trials and folds; spare workers only
 train ahead. So numbers, values, scores and stops never depend on how many workers there are, how fast they

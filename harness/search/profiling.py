@@ -1,4 +1,4 @@
-"""What became of the time of a study's processes: a table, and a trace for chrome://tracing or ui.perfetto.dev."""
+"""Where the time of a study's processes went: a table, and a trace for chrome://tracing or ui.perfetto.dev."""
 
 import json
 import os

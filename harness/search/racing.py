@@ -14,7 +14,7 @@ from typing import Annotated
 from harness.config.sections import Search
 from harness.config.signatures import Between, Younger
 
-LEAST_FREEDOM = 4  # degrees of freedom of a variance, below which the paired rule and the rung keep still
+LEAST_FREEDOM = 4  # degrees of freedom of a variance, below which the paired rule and the rung stop nothing
 RUNG_CONFIDENCE = 0.975  # that a trial loses, before its short training stops it
 
 
@@ -102,9 +102,9 @@ class Paired(Rule):
 class Median(Rule):
     """Stop when the mean so far is below the median of the earlier trials' means over the same folds.
 
-    It keeps still until a trial has all its folds.
+    It stops nothing until a trial has all its folds.
     warm_up: trials that it must know.
-    Source: Golovin et al. 2017, Google Vizier, section 3.2.2; Optuna's MedianPruner keeps still for five trials, too.
+    Source: Golovin et al. 2017, Google Vizier, section 3.2.2; Optuna's MedianPruner waits for five trials, too.
     """
 
     warm_up: Annotated[int, Between(1, 1000), Younger()] = 5

@@ -1,7 +1,7 @@
 """Asks Optuna for the values of each trial; the answer is a pure function of the study and the trials before.
 
 Optuna's study lives in memory and is rebuilt from the trial records, so a resumed study is asked the same
-questions and gives the same answers. The sampler is made anew for every trial, seeded from (study seed, trial
+questions and gives the same answers. Every trial has a new sampler, seeded from (study seed, trial
 number): one that only keeps its first seed would repeat its start-up points after a resume.
 """
 
@@ -32,7 +32,7 @@ class Sampler(ABC):
 
 
 class OptunaSampler(Sampler):
-    """One of Optuna's samplers, made anew for every trial."""
+    """One of Optuna's samplers, a new one for every trial."""
 
     @abstractmethod
     def make(self, seed: int) -> Any:
