@@ -2,14 +2,14 @@
 
 import json
 import tempfile
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.config import search_space
 from harness.errors import RecordError, UsageError
-from harness.inference.model import TrialModel, load_fold_model, load_trial_model, usable_compute
+from harness.inference.model import TrialModel, load_networks, load_trial_model
 from harness.records import FoldRecord, TrialRecord
 from harness.store.findings import FinalTest
 from harness.store.loaded_study import LoadedStudy
@@ -106,7 +106,15 @@ def _of_study(store: Store, text: str, *, ensemble: bool) -> Found:
     else:
         folds = _fold_models(study, trial)
         what = _networks(len(folds))
-    model = _load(study, trial, folds)
+    record = study.record
+    model = load_networks(
+        [(fold.folder / WEIGHTS, fold.hashes[WEIGHTS]) for fold in folds],
+        architecture=search_space.section(trial.values, "model"),
+        image_shape=record.data["image_shape"],
+        classes=record.data["classes"],
+        compute=record.compute,
+        temperature=temperature_of(study, trial),
+    )
     origin = " ".join(["folds", *(fold.key for fold in folds)])
     return Found(model, f"study {name}, trial {trial.number}: {what}", name, trial.number, origin)
 
@@ -130,30 +138,4 @@ def _fold_models(study: LoadedStudy, trial: TrialRecord) -> list[FoldRecord]:
     there = f"there are those of {', '.join(others)}" if others else "and no other trial's are"
     raise UsageError(
         f"the weights of {study.name}:{trial.number} are not kept (train.keep_models is {keep}); {there}"
-    )
-
-
-def _load(study: LoadedStudy, trial: TrialRecord, folds: Sequence[FoldRecord]) -> TrialModel:
-    record = study.record
-    compute = usable_compute(record.compute)
-    architecture = search_space.section(trial.values, "model")
-    channels, height, width = record.data["image_shape"]
-    networks = tuple(
-        load_fold_model(
-            fold.folder / WEIGHTS,
-            values=architecture,
-            image_shape=(channels, height, width),
-            classes=record.data["classes"],
-            sha256=fold.hashes[WEIGHTS],
-            compute=compute,
-        )
-        for fold in folds
-    )
-    return TrialModel(
-        networks,
-        (channels, height, width),
-        tuple(record.data["classes"]),
-        compute,
-        architecture,
-        temperature_of(study, trial),
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,24 +106,44 @@ def load_trial_model(folder: Path) -> TrialModel:
 
 
 def _from_document(folder: Path, document: dict[str, Any]) -> TrialModel:
-    channels, height, width = document["image_shape"]
-    compute = usable_compute(document["compute"])
-    folds = tuple(
-        load_fold_model(
-            folder / Path(member["weights"]).name,
-            values=document["model"],
-            image_shape=(channels, height, width),
-            classes=document["classes"],
-            sha256=member["sha256"],
-            compute=compute,
-        )
-        for member in document["folds"]
-    )
     temperature = document.get("temperature")
     if temperature is not None and (isinstance(temperature, bool) or not 1e-3 < temperature < 1e3):
         raise ValueError(f"temperature {temperature}")
-    classes = tuple(document["classes"])
-    return TrialModel(folds, (channels, height, width), classes, compute, document["model"], temperature)
+    return load_networks(
+        [(folder / Path(member["weights"]).name, member["sha256"]) for member in document["folds"]],
+        architecture=document["model"],
+        image_shape=document["image_shape"],
+        classes=document["classes"],
+        compute=document["compute"],
+        temperature=temperature,
+    )
+
+
+def load_networks(
+    files: Iterable[tuple[Path, str]],
+    *,
+    architecture: dict[str, Any],
+    image_shape: Sequence[int],
+    classes: Sequence[str],
+    compute: dict[str, Any],
+    temperature: float | None,
+) -> TrialModel:
+    """The networks of these files of weights, each with its SHA-256, as one model.
+
+    compute: as it is recorded; where this machine lacks the device, the model computes on the CPU, in fp32.
+    Raises RecordError as `load_fold_model` does.
+    """
+    channels, height, width = image_shape
+    shape = channels, height, width
+    names = ("device", "precision", "channels_last", "threads")  # the others are of the training alone
+    usable = training.on_this_machine(training.Compute(*(compute[name] for name in names)))
+    folds = tuple(
+        load_fold_model(
+            path, values=architecture, image_shape=shape, classes=classes, sha256=sha256, compute=usable
+        )
+        for path, sha256 in files
+    )
+    return TrialModel(folds, shape, tuple(classes), usable, architecture, temperature)
 
 
 def load_fold_model(
@@ -171,9 +191,3 @@ def _read_document(path: Path) -> dict[str, Any]:
     if not isinstance(document["schema"], int) or document["schema"] > SCHEMA:
         raise RecordError(f"{path}: written by a newer harness (schema {document['schema']}); please upgrade")
     return document
-
-
-def usable_compute(recorded: dict[str, Any]) -> "Compute":
-    """The recorded one where this machine has its device, else the CPU's fp32."""
-    names = ("device", "precision", "channels_last", "threads")  # the others are of the training alone
-    return training.on_this_machine(training.Compute(*(recorded[name] for name in names)))
