@@ -143,7 +143,7 @@ def _seeded_model(task: FoldTask, images: Images) -> Any:
     return models.build(str(options.pop("name")), channels, height, images.classes, options)
 
 
-def _divided(task: FoldTask, images: Images, split: Manifest, pixels: np.ndarray) -> Any:
+def _divided(task: FoldTask, images: Images, split: Manifest, pixels: np.ndarray) -> "training.FoldData":
     """The images in the two parts of the fold."""
     no_fold = task.fold == NO_FOLD
     data = training.FoldData(
@@ -160,7 +160,12 @@ def _divided(task: FoldTask, images: Images, split: Manifest, pixels: np.ndarray
 
 
 def _inputs(
-    task: FoldTask, model: Any, images: Images, settings: Any, compute: Any, features: Path | None
+    task: FoldTask,
+    model: Any,
+    images: Images,
+    settings: "training.Settings",
+    compute: "training.Compute",
+    features: Path | None,
 ) -> np.ndarray:
     """The pixels, or where nothing changes them on their way to a frozen encoder, what its model makes of them."""
     if not hasattr(model, "encoder"):
@@ -176,7 +181,13 @@ def _inputs(
 
 
 def _guard(
-    task: FoldTask, model: Any, data: Any, fitted: Any, num_epochs: int, settings: Any, compute: Any
+    task: FoldTask,
+    model: Any,
+    data: "training.FoldData",
+    fitted: "training.Fitted",
+    num_epochs: int,
+    settings: "training.Settings",
+    compute: "training.Compute",
 ) -> None:
     """Check what was trained; the guards say what must hold."""
     few = (data.held_out if len(data.held_out) else data.train)[: guards.PROBED]
@@ -196,13 +207,13 @@ def _guard(
 def _trained(
     task: FoldTask,
     model: Any,
-    data: Any,
-    fitted: Any,
+    data: "training.FoldData",
+    fitted: "training.Fitted",
     logits: np.ndarray,
     epochs: tuple[Epoch, ...],
     started: float,
     seconds: float,
-    compute: Any,
+    compute: "training.Compute",
 ) -> TrainedFold:
     labels = data.labels[data.held_out]
     probabilities = scoring.softmax(logits)

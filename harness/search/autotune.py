@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import models, training
 from harness.config import search_space
@@ -27,9 +27,6 @@ from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.processes import without_main, worker_context
 from harness.search.preflight import speeds_of
-
-if TYPE_CHECKING:
-    from harness.training import Compute
 
 logger = logging.getLogger(__name__)
 VERSION = 2  # of the measurement; raised when it changes, so that it is made anew
@@ -44,7 +41,7 @@ BATCHES = {"cpu": 2, "mps": 2, "cuda": 16}  # of images, an epoch
 class Choice:
     """compute: what to train with.   measured: images/s of all processes together by candidate, if it was asked for."""
 
-    compute: "Compute"
+    compute: "training.Compute"
     measured: dict[str, float]
 
 
@@ -70,13 +67,13 @@ def choose(study: Study, images: Images, kept: Path, home: Path, cluster: Cluste
     return choice
 
 
-def resolved(options: Mapping[str, Any]) -> tuple["Compute", dict[str, str]]:
+def resolved(options: Mapping[str, Any]) -> tuple["training.Compute", dict[str, str]]:
     """What this machine computes on by a study's `compute`, every "auto" decided; and this machine's fingerprint."""
     compute = training.resolve(training.ComputeOptions(**options))
     return compute, training.fingerprint(compute)
 
 
-def measured(study: Study, images: Images | Path, default: "Compute", num_processors: int) -> Choice:
+def measured(study: Study, images: Images | Path, default: "training.Compute", num_processors: int) -> Choice:
     """What trains the study's network fastest on this machine.   images: or the folder that they can be mapped from."""
     if isinstance(images, Images):
         with tempfile.TemporaryDirectory(prefix="harness-measure-") as folder:
@@ -89,7 +86,7 @@ def measured(study: Study, images: Images | Path, default: "Compute", num_proces
     return Choice(decide(rounds, default), rates)
 
 
-def candidates(default: "Compute", num_processors: int) -> list["Compute"]:
+def candidates(default: "training.Compute", num_processors: int) -> list["training.Compute"]:
     """The default first; then other layouts, fp32 for a lower precision, more threads on a CPU, graphs on CUDA GPUs."""
     precisions = list(dict.fromkeys([default.precision, "fp32"]))
     counts = [default.threads]
@@ -105,7 +102,9 @@ def candidates(default: "Compute", num_processors: int) -> list["Compute"]:
     ]
 
 
-def decide(rounds: Mapping["Compute", Sequence[float]], default: "Compute") -> "Compute":
+def decide(
+    rounds: Mapping["training.Compute", Sequence[float]], default: "training.Compute"
+) -> "training.Compute":
     """The fastest candidate, if it beats the default by the margin in every round; else the default.
 
     rounds: images/s of each candidate in each round that there was time for.
@@ -119,7 +118,7 @@ def decide(rounds: Mapping["Compute", Sequence[float]], default: "Compute") -> "
     return max(faster, key=lambda one: statistics.median(rounds[one]), default=default)
 
 
-def name(compute: "Compute", num_processors: int) -> str:
+def name(compute: "training.Compute", num_processors: int) -> str:
     """Like `fp32, channels_last, 1 thread × 2 processes`, or with `, CUDA graph`."""
     processes = num_processes(compute, num_processors)
     layout = "channels_last" if compute.channels_last else "channels_first"
@@ -128,19 +127,19 @@ def name(compute: "Compute", num_processors: int) -> str:
     return f"{compute.precision}, {layout}, {threads} × {processes} process{'es' * (processes > 1)}{graph}"
 
 
-def num_processes(compute: "Compute", num_processors: int) -> int:
+def num_processes(compute: "training.Compute", num_processors: int) -> int:
     return max(num_processors // compute.threads, 1) if compute.device == "cpu" else 1
 
 
 def _measure(
-    study: Study, kept: Path, computes: Sequence["Compute"], num_processors: int
-) -> dict["Compute", list[float]]:
+    study: Study, kept: Path, computes: Sequence["training.Compute"], num_processors: int
+) -> dict["training.Compute", list[float]]:
     """Images/s of all processes of a candidate together, by candidate and round.
 
     The first is always measured. The measurement ends early when its time is over, and when another candidate fails.
     """
     most = max(num_processes(compute, num_processors) for compute in computes)
-    rounds: dict[Compute, list[float]] = {}
+    rounds: dict[training.Compute, list[float]] = {}
     deadline = time.monotonic() + MOST_SECONDS
     with ProcessPoolExecutor(most, mp_context=worker_context()) as pool:
         with without_main():
@@ -178,7 +177,7 @@ def _rate(study: Study, kept: Path, compute: dict[str, Any]) -> float:
     return statistics.harmonic_mean(found)
 
 
-def agrees(study: Study, images: Images, compute: "Compute") -> bool:
+def agrees(study: Study, images: Images, compute: "training.Compute") -> bool:
     """Whether the gradient of the first step points where that in fp32 does."""
     import torch
 
@@ -188,7 +187,7 @@ def agrees(study: Study, images: Images, compute: "Compute") -> bool:
     return float(torch.nn.functional.cosine_similarity(exact, other, dim=0)) >= LEAST_COSINE
 
 
-def first_gradient(study: Study, images: Images, compute: "Compute") -> Any:
+def first_gradient(study: Study, images: Images, compute: "training.Compute") -> Any:
     """Of all parameters, as one float32 vector, for the first images and the default trial's network."""
     import numpy as np
     import torch
