@@ -16,17 +16,7 @@ from typing import NoReturn
 import typer
 
 from harness import __version__
-from harness.cli import (
-    check,
-    comparing,
-    doctor,
-    finishing,
-    inspecting,
-    keeping,
-    predicting,
-    similar,
-    studying,
-)
+from harness.cli import comparing, finishing, inspecting, keeping, predicting, studying
 from harness.environment import MLFLOW, environment, unless_set
 from harness.errors import INTERRUPTED, TERMINATED, HarnessError, Terminated
 from harness.messages import redact_tracebacks
@@ -54,11 +44,11 @@ COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of --help
     comparing.report,
     predicting.predict,
     predicting.export,
-    similar.similar,
+    predicting.similar,
     predicting.serve,
-    check.check,
+    inspecting.check,
     inspecting.list_,
-    doctor.doctor,
+    inspecting.doctor,
     inspecting.ui,
     keeping.bundle,
     keeping.sync,

@@ -1,4 +1,4 @@
-"""check: what a study searches and trains at most, how large its models are, how long it takes."""
+"""What `harness check` says of a study: its space, how much it trains at most, its models' sizes, its time."""
 
 import json
 import math
@@ -7,19 +7,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
-
-from harness.cli.options import AsJson, Sets, print_json, require_folder, study_files
+from harness.cli.tables import number
+from harness.config import search_space
 from harness.config.settings import Choice, Range
-from harness.documents import to_json
+from harness.config.study_file import Study, as_json
 from harness.errors import HarnessError
-from harness.messages import to_stderr
 from harness.records import Values
-
-if TYPE_CHECKING:
-    from harness.config.study_file import Study
+from harness.report.format import duration
 
 
 @dataclass(frozen=True)
@@ -37,48 +33,8 @@ class Plan:
     num_epochs: int
 
 
-def check(
-    study: Annotated[str, typer.Argument(help="A study's name or file.", autocompletion=study_files)],
-    changes: Sets = None,
-    measure: Annotated[
-        bool, typer.Option("--measure", help="Estimate the time from a few real steps.")
-    ] = False,
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PNG", dir_okay=False, writable=True, help="Draw what training sees, as a picture."
-        ),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check a study file and show its search space.
-
-    How many folds and epochs it trains at most, how large its models are; with --measure, how long it takes; with
-    --images, how the training changes the images, and how every other augmentation would.
-    """
-    to_stderr()
-    from harness.cli import tables
-    from harness.config.study_file import load_study_file
-
-    if images is not None:
-        require_folder("--images", images)
-    loaded = load_study_file(study, changes or [])
-    planned = plan(loaded)
-    if not as_json:
-        tables.search_space(loaded, *described(loaded, planned))
-    sizes = ask_sizes(loaded, changes or [], measure=measure, images=images)
-    if as_json:
-        print_json(to_json(planned) | sizes)
-    else:
-        for line in size_lines(loaded, planned, sizes):
-            print(line)
-
-
-def plan(study: "Study") -> Plan:
+def plan(study: Study) -> Plan:
     """What the study searches and trains at most."""
-    from harness.config import search_space
-    from harness.config.study_file import as_json
-
     trials = search_space.num_trials(study)
     folds = trials * study.cv.folds
     return Plan(
@@ -91,11 +47,8 @@ def plan(study: "Study") -> Plan:
     )
 
 
-def described(study: "Study", plan: Plan) -> tuple[list[tuple[str, str, str]], str]:
+def described(study: Study, plan: Plan) -> tuple[list[tuple[str, str, str]], str]:
     """The plan for people: (name, values, trial 0's value) of what is searched, and a line of totals."""
-    from harness.cli.tables import number
-    from harness.config import search_space
-
     rows = [
         (path, in_words(setting), number(plan.defaults[path]))
         for path, setting in search_space.searched(study).items()
@@ -112,15 +65,13 @@ def described(study: "Study", plan: Plan) -> tuple[list[tuple[str, str, str]], s
 
 def in_words(setting: Choice | Range) -> str:
     """Like "0.001 … 0.1 (log)" or "16, 32, 64"."""
-    from harness.cli.tables import number
-
     if isinstance(setting, Choice):
         return ", ".join(number(value) for value in setting.values)
     step = f" (step {setting.step:g})" if setting.step else ""
     return f"{setting.low:g} … {setting.high:g}{' (log)' if setting.log else ''}{step}"
 
 
-def ask_sizes(study: "Study", overrides: list[str], *, measure: bool, images: Path | None) -> dict[str, Any]:
+def ask_sizes(study: Study, overrides: list[str], *, measure: bool, images: Path | None) -> dict[str, Any]:
     """The answer of `search/preflight.py`, from a process of its own, which also draws `images` if asked to.
 
     Raises HarnessError if that was asked and has not happened.
@@ -145,10 +96,8 @@ def ask_sizes(study: "Study", overrides: list[str], *, measure: bool, images: Pa
     return reply
 
 
-def size_lines(study: "Study", plan: Plan, sizes: Mapping[str, Any]) -> list[str]:
+def size_lines(study: Study, plan: Plan, sizes: Mapping[str, Any]) -> list[str]:
     """Images, models and time in words."""
-    from harness.cli.tables import duration, number
-
     if "error" in sizes:
         return [f"models and time are unknown: {sizes['error']}"]
     num_images, balance = sizes["num_images"], sizes["balance"]
@@ -172,7 +121,7 @@ def size_lines(study: "Study", plan: Plan, sizes: Mapping[str, Any]) -> list[str
     return lines
 
 
-def _most_epochs(study: "Study") -> int:
+def _most_epochs(study: Study) -> int:
     epochs = study.train["epochs"]
     if isinstance(epochs, Choice):
         return max(int(value or 0) for value in epochs.values)

@@ -1,10 +1,9 @@
 """compare, gallery, report: the commands that look into trials and make pages of them."""
 
 import logging
-from enum import StrEnum
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,13 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 DELIVERY_SECONDS = 10.0  # to wait for another process that is delivering the study
-
-
-class Format(StrEnum):
-    """What a report can be written as."""
-
-    html = "html"
-    md = "md"
 
 
 def compare(
@@ -125,8 +117,9 @@ def report(
         ),
     ] = None,
     form: Annotated[
-        Format, typer.Option("--format", help="A page for people, or Markdown for a pull request.")
-    ] = Format.html,
+        Literal["html", "md"],
+        typer.Option("--format", help="A page for people, or Markdown for a pull request."),
+    ] = "html",
     images: Annotated[
         int, typer.Option(min=0, help="Misclassified and suspicious images of each class; 0 for none.")
     ] = 4,
@@ -144,20 +137,20 @@ def report(
     from harness.report.collect import collect
     from harness.report.markdown import markdown
 
-    if form is Format.html and not as_json and len(set(studies)) == 1:
+    if form == "html" and not as_json and len(set(studies)) == 1:
         require_place(output, home, studies[0])
     elif output is not None:
         require_folder("--output", output)
     reported = [opened(home, name) for name in dict.fromkeys(studies)]
-    found = collect(reported, images=0 if form is Format.md else images)
+    found = collect(reported, images=0 if form == "md" else images)
     if as_json:
         print_json(found.document)
         return
-    content = markdown(found) if form is Format.md else html.page(found)
-    if form is Format.md and output is None:
+    content = markdown(found) if form == "md" else html.page(found)
+    if form == "md" and output is None:
         print(content, end="")
         return
-    own = form is Format.html and output is None and len(reported) == 1  # it is kept with its study
+    own = form == "html" and output is None and len(reported) == 1  # it is kept with its study
     path = html.own_page(reported[0].store, reported[0].name) if own else output or Path("comparison.html")
     write_file(path.absolute(), content.encode())
     print(path)

@@ -1,4 +1,4 @@
-"""doctor: what is here and what is missing: versions, device, processors, stores, data."""
+"""What `harness doctor` finds: versions, device, processors, stores, data."""
 
 import importlib.util
 import os
@@ -6,14 +6,17 @@ import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness import __version__
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json
 from harness.config import catalog
+from harness.data import data_home, is_here
 from harness.errors import StoreError
-from harness.messages import to_stderr
+from harness.folds.executor import num_processors
 from harness.redaction import shown
+from harness.store.store import Store
+from harness.tuning import Settings
 
 PACKAGES = ("torch", "torchvision", "mlflow", "optuna", "scikit-learn", "numpy", "safetensors")
 EXTRAS = {"timm": "timm", "open_clip_torch": "clip"}
@@ -33,24 +36,12 @@ class Diagnosis:
     doctor: tuple[Line, ...]
 
 
-def doctor(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
-    """Say what is here and what is missing.
-
-    Versions, device, threads, stores, data sets, and what to do about the rest.
-    """
-    to_stderr()
-    lines = (*_versions(), *_machine(), *_stores(home), *_data())
-    if as_json:
-        print_json(Diagnosis(lines))
-        return
-    from harness.cli import tables
-
-    tables.plain(("what", "found", "advice"), [(line.what, line.found, line.advice) for line in lines])
+def diagnose(home: Path) -> Diagnosis:
+    """Everything that matters."""
+    return Diagnosis((*_versions(), *_machine(), *_stores(home), *_data()))
 
 
 def _versions() -> Iterator[Line]:
-    from importlib.metadata import PackageNotFoundError, version  # loads email, csv and sockets
-
     yield Line("harness", __version__, "")
     yield Line("python", platform.python_version(), "")
     for package in PACKAGES:
@@ -66,8 +57,6 @@ def _versions() -> Iterator[Line]:
 
 
 def _machine() -> Iterator[Line]:
-    from harness.folds.executor import num_processors
-
     yield Line("processors", str(num_processors()), "harness tune uses them all (--workers)")
     if importlib.util.find_spec("torch") is None:
         return
@@ -92,9 +81,6 @@ def _machine() -> Iterator[Line]:
 
 
 def _stores(home: Path) -> Iterator[Line]:
-    from harness.store.store import Store
-    from harness.tuning import Settings
-
     store, settings = Store(home), Settings(home)
     try:
         names = store.studies()
@@ -118,8 +104,6 @@ def _stores(home: Path) -> Iterator[Line]:
 
 
 def _data() -> Iterator[Line]:
-    from harness.data import data_home, is_here
-
     root = data_home()
     yield Line(
         "data folder",

@@ -3,17 +3,16 @@
 from rich.markup import escape
 from rich.table import Table
 
-from harness.analysis.compare import AgainstBest, ComparedTrial, Comparison
-from harness.cli.tables import console, duration
+from harness.analysis.compare import AgainstBest, Comparison
+from harness.cli.tables import console, new_table
+from harness.report.format import duration
 from harness.scoring.variance import Variance
-from harness.store.findings import Audit, Confirmation, DuplicatePairs, FalseStops, FinalTest
+from harness.store.findings import Audit, Confirmation, FinalTest
 
 
 def confirmation(found: Confirmation) -> None:
     """The trials before and after, and whether the order held."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("trial", "tuned", "± se", "confirmed", "± se", "lost"):
-        table.add_column(column, no_wrap=True)
+    table = new_table("trial", "tuned", "± se", "confirmed", "± se", "lost", header="dim")
     for number in found.confirmed_order:
         trial = found.of(number)
         table.add_row(
@@ -50,26 +49,16 @@ def final(found: FinalTest) -> None:
 
 def comparison(found: Comparison) -> None:
     """The trials, best first, each against the best."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    columns = (
-        "trial",
-        "mean",
-        "± se",
-        "to the best",
-        "95 %",
-        "t-test p",
-        "McNemar",
-        "p",
-        "worse/equal/better",
-        "time",
-        "",
-    )
-    for column in columns:
-        table.add_column(column, no_wrap=True)
+    table = new_table(
+        "trial", "mean", "± se", "to the best", "95 %", "t-test p", "McNemar", "p", "worse/equal/better", "time", "",
+        header="dim",
+    )  # fmt: skip
     for row in found.trials:
+        alike = ["cannot be told from the best"] if row.indistinguishable and row.against_best else []
+        cheapest = ["cheapest within one error"] if row.cheapest else []
         table.add_row(
             row.trial, *_pair(row.mean or 0.0, row.standard_error), *_against(row.against_best),
-            duration(row.seconds), ", ".join(_marks(row)),
+            duration(row.seconds), ", ".join(alike + cheapest),
         )  # fmt: skip
     console().print(table)
     level = f"p adjusted for all pairs (Holm), level {found.alpha:g}; equal is within ±{found.rope:g}"
@@ -96,11 +85,6 @@ def _against(best: AgainstBest | None) -> tuple[str, ...]:
     )
 
 
-def _marks(row: ComparedTrial) -> list[str]:
-    alike = ["cannot be told from the best"] if row.indistinguishable and row.against_best else []
-    return alike + (["cheapest within one error"] if row.cheapest else [])
-
-
 def audit(found: Audit) -> None:
     """Every check in a line, the worst first, and the verdict."""
     styles = {"failed": "red", "noted": "yellow", "passed": "green"}
@@ -111,31 +95,20 @@ def audit(found: Audit) -> None:
     for check in sorted(found.findings, key=lambda check: order.index(check.verdict)):
         table.add_row(f"[{styles[check.verdict]}]{check.verdict}[/]", check.probe, escape(check.sentence))
     console().print(table)
-    for line in [*_leaky(found.duplicates), *_stops(found.stopped)]:
-        print(line)
-    print(f"audit {found.verdict}: {found.sentence}")
-
-
-def _leaky(pairs: DuplicatePairs | None) -> list[str]:
-    if pairs is None:
-        return []
-    lines = [f"pictures of duplicates: {pairs.picture}"] if pairs.picture else []
-    if leaky := pairs.leaky_split:
-        scores = f"{leaky.leaky:.1%} of them right, {leaky.honest:.1%} without"
-        lines.append(
-            f"plain folds: {leaky.images} of {leaky.of:,} images have a duplicate in training, {scores}: "
+    if (pairs := found.duplicates) and pairs.picture:
+        print(f"pictures of duplicates: {pairs.picture}")
+    if pairs and (leaky := pairs.leaky_split):
+        print(
+            f"plain folds: {leaky.images} of {leaky.of:,} images have a duplicate in training, "
+            f"{leaky.leaky:.1%} of them right, {leaky.honest:.1%} without: "
             f"the score would change by {leaky.inflation:+.4f}"
         )
-    return lines
-
-
-def _stops(stops: FalseStops | None) -> list[str]:
-    if not stops or not stops.finished:
-        return []
-    rate = f"{len(stops.false)} of {stops.finished} would have won"
-    return [
-        f"stopped trials, finished for once: {rate} (95 % at most {stops.high:.0%} of all {stops.stopped})"
-    ]
+    if (stops := found.stopped) and stops.finished:
+        rate = f"{len(stops.false)} of {stops.finished} would have won"
+        print(
+            f"stopped trials, finished for once: {rate} (95 % at most {stops.high:.0%} of all {stops.stopped})"
+        )
+    print(f"audit {found.verdict}: {found.sentence}")
 
 
 def _pair(mean: float, error: float | None) -> tuple[str, str]:

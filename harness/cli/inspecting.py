@@ -1,37 +1,75 @@
-"""list, ui, smoke: what a study file can name, the pages on a store, and a run that says whether all works."""
+"""check, list, doctor, ui, smoke: the commands that look at what there is, and whether it works."""
 
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
-from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, started_studies
+from harness.cli.options import (
+    DEFAULT_HOME,
+    AsJson,
+    Home,
+    Sets,
+    print_json,
+    require_folder,
+    started_studies,
+    study_files,
+)
 from harness.config import catalog
 from harness.config.catalog import Entry
 from harness.config.signatures import Option
+from harness.documents import to_json
 from harness.errors import CheckFailed, UsageError, did_you_mean
 from harness.messages import to_stderr
 
+Kind = Literal["studies", "models", "datasets", "metrics", "train", "compute"]  # that `harness list` lists
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]  # columns, rows
 
 
-class Kind(StrEnum):
-    """What `harness list` can list."""
+def check(
+    study: Annotated[str, typer.Argument(help="A study's name or file.", autocompletion=study_files)],
+    changes: Sets = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Estimate the time from a few real steps.")
+    ] = False,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG", dir_okay=False, writable=True, help="Draw what training sees, as a picture."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a study file and show its search space.
 
-    studies = "studies"
-    models = "models"
-    datasets = "datasets"
-    metrics = "metrics"
-    train = "train"
-    compute = "compute"
+    How many folds and epochs it trains at most, how large its models are; with --measure, how long it takes; with
+    --images, how the training changes the images, and how every other augmentation would.
+    """
+    to_stderr()
+    from harness.cli import check as checking
+    from harness.cli import tables
+    from harness.config.study_file import load_study_file
+
+    if images is not None:
+        require_folder("--images", images)
+    loaded = load_study_file(study, changes or [])
+    plan = checking.plan(loaded)
+    if not as_json:
+        tables.search_space(loaded, *checking.described(loaded, plan))
+    sizes = checking.ask_sizes(loaded, changes or [], measure=measure, images=images)
+    if as_json:
+        print_json(to_json(plan) | sizes)
+    else:
+        for line in checking.size_lines(loaded, plan, sizes):
+            print(line)
 
 
 def _kinds(context: typer.Context, incomplete: str) -> list[str]:
     """Entries of the kind that `harness list` was asked for, which a shell offers after a TAB."""
-    kind = str(getattr(context.params.get("kind"), "value", context.params.get("kind")))
+    kind = str(context.params.get("kind"))
     names = {
         "models": [*catalog.models()], "datasets": [*catalog.datasets()], "studies": [*catalog.studies()]
     }.get(kind, [])  # fmt: skip
@@ -50,13 +88,30 @@ def list_(
     Studies, models, data sets, metrics, options of train and of compute; with the name of a model or data set, its
     options: harness list models resnet.
     """
-    columns, rows = _listed(kind.value, name)
+    columns, rows = _listed(kind, name)
     if as_json:
-        print_json({"schema": 1, kind.value: [dict(zip(columns, row, strict=True)) for row in rows]})
+        print_json({"schema": 1, kind: [dict(zip(columns, row, strict=True)) for row in rows]})
         return
     from harness.cli import tables
 
     tables.plain(columns, rows)
+
+
+def doctor(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+    """Say what is here and what is missing.
+
+    Versions, device, threads, stores, data sets, and what to do about the rest.
+    """
+    to_stderr()
+    from harness.cli import doctor as diagnosis
+    from harness.cli import tables
+
+    found = diagnosis.diagnose(home)
+    if as_json:
+        print_json(found)
+    else:
+        lines = [(line.what, line.found, line.advice) for line in found.doctor]
+        tables.plain(("what", "found", "advice"), lines)
 
 
 def ui(

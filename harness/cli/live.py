@@ -2,33 +2,30 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.tables import console, duration, number
+from harness.cli.tables import console, new_table, number
 from harness.folds.tasks import RUNG
 from harness.records import Epoch, StudyRecord, TrialRecord
-from harness.report.format import times
+from harness.report.format import duration, times
 from harness.search.driver import EpochEnded, Event, FoldBegan, FoldEnded, TrialBegan, TrialEnded
 from harness.tuning import StudyBegan, StudyEnded
 
 if TYPE_CHECKING:
     from harness.analysis.reproduce import Reproduction
 
+AnyEvent = Event | StudyBegan | StudyEnded
 BARS = "▁▂▃▄▅▆▇█"
 EPOCH_LINE_SECONDS = 15.0  # plain lines: an epoch is told only if nothing was said for so long
 
 
-class View(Protocol):
-    def __call__(self, event: Event | StudyBegan | StudyEnded) -> None: ...
-
-
-def show(events: Iterator[Event | StudyBegan | StudyEnded]) -> StudyEnded:
+def show(events: Iterator[AnyEvent]) -> StudyEnded:
     """Show the events as they come; returns the last."""
     if sys.stderr.isatty():
         panel = Panel()
@@ -50,7 +47,7 @@ def show_reproduction(steps: "Iterator[tuple[int, Epoch] | Reproduction]") -> "R
     raise AssertionError("a reproduction ends with its verdict")
 
 
-def _last(events: Iterator[Event | StudyBegan | StudyEnded], view: View) -> StudyEnded:
+def _last(events: Iterator[AnyEvent], view: Callable[[AnyEvent], None]) -> StudyEnded:
     for event in events:
         view(event)
         if isinstance(event, StudyEnded):
@@ -75,13 +72,13 @@ class Lines:
         self._objective = ""
         self._said = time.monotonic()
 
-    def __call__(self, event: Event | StudyBegan | StudyEnded) -> None:
+    def __call__(self, event: AnyEvent) -> None:
         line = self._line(event)
         if line:
             print(line, file=sys.stderr, flush=True)
             self._said = time.monotonic()
 
-    def _line(self, event: Event | StudyBegan | StudyEnded) -> str:
+    def _line(self, event: AnyEvent) -> str:
         if isinstance(event, StudyBegan):
             record = event.record
             self._objective = record.objective
@@ -116,7 +113,7 @@ class Panel:
         self._best: TrialRecord | None = None
         self._folds: dict[tuple[int, int], list[Epoch]] = {}
 
-    def __call__(self, event: Event | StudyBegan | StudyEnded) -> None:
+    def __call__(self, event: AnyEvent) -> None:
         if isinstance(event, StudyBegan):
             self._record, self._workers = event.record, event.workers
             self._trials = {trial.number: trial for trial in event.trials}
@@ -143,7 +140,10 @@ class Panel:
         middle = (
             self._table() if self._folds else Text("finishing what is to be shown in MLflow …", style="dim")
         )
-        return Group(self._header(), middle, self._best_line())
+        last = Text("best so far: -", style="dim")
+        if best := self._best:
+            last = Text(f"best so far: {_score(best)}  trial {best.number}  {_params(best)}", style="green")
+        return Group(self._header(), middle, last)
 
     def _header(self) -> Text:
         record = self._record
@@ -162,9 +162,8 @@ class Panel:
     def _table(self) -> Table:
         record = self._record
         assert record is not None
-        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        for column in ("trial", "fold", "epoch", "loss", "", "accuracy", "", "images/s", "values"):
-            table.add_column(column, no_wrap=True)
+        columns = ("trial", "fold", "epoch", "loss", "", "accuracy", "", "images/s", "values")
+        table = new_table(*columns, header="dim")
         for (trial, fold), epochs in sorted(self._folds.items()):
             values = _params(self._trials[trial])
             if not epochs:
@@ -179,12 +178,6 @@ class Panel:
                 f"{last.images_per_second:,.0f}", values,
             )  # fmt: skip
         return table
-
-    def _best_line(self) -> Text:
-        if self._best is None:
-            return Text("best so far: -", style="dim")
-        text = f"best so far: {_score(self._best)}  trial {self._best.number}  {_params(self._best)}"
-        return Text(text, style="green")
 
 
 def _fold(step: int) -> str:

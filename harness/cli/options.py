@@ -8,9 +8,8 @@ import os
 import sys
 from contextlib import suppress
 from dataclasses import is_dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -89,11 +88,7 @@ IndexOf = Annotated[
 ]
 
 
-class Kind(StrEnum):
-    process = "process"
-    ray = "ray"
-    slurm = "slurm"
-
+Kind = Literal["process", "ray", "slurm"]
 
 # Of every command that trains; `executor_options` reads them.
 Workers = Annotated[
@@ -133,7 +128,7 @@ def executor_options(
     if workers != "auto" and not (workers.isdecimal() and int(workers) >= 1):
         raise typer.BadParameter(f"--workers must be auto or a number >= 1 (got {workers!r})")
     return {
-        "executor": executor.value,
+        "executor": executor,
         "workers": None if workers == "auto" else int(workers),
         "address": address,
         "gpus": gpus,

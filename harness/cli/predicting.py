@@ -1,4 +1,4 @@
-"""predict, export, serve: the commands that use a finished study's model."""
+"""predict, export, similar, serve: the commands that use a finished study's model."""
 
 import contextlib
 import sys
@@ -115,6 +115,56 @@ def export(
         f"{document['path']}: {document['bytes'] / 2**20:.1f} MB; {document['num_images']} images agree to "
     )
     print_json(document) if as_json else print(f"{said}{document['difference']:.1e}")
+
+
+def similar(
+    model: Model,
+    queries: Annotated[
+        list[str] | None, typer.Argument(metavar="[QUERY]...", help="Image files to find the like of.")
+    ] = None,
+    index: IndexOf = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", help="Find what this describes (CLIP). Repeatable.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, max=1000, help="How many for each query.")] = 10,
+    duplicates: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, metavar="SCORE", help="Pairs of images that are at least so similar."),
+    ] = None,
+    format_: Annotated[Literal["table", "json"], typer.Option("--format", help="table or json.")] = "table",
+    page: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the pictures too.")
+    ] = None,
+    ensemble: Ensemble = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Find images that a model finds alike.
+
+    To other images, to a text, or all near-duplicates of a folder.
+    The score is the cosine of what the network makes of two images before its last layer: 1 for equal ones. The
+    folder's index is kept in the store; without --index it is searched as it was. A query that lies in the folder
+    is not among its own answers.
+    """
+    to_stderr()
+    from harness.cli import similar as similarity
+    from harness.inference import index as indices
+    from harness.inference.embedding import Embedder
+
+    if not (queries or text or index is not None or duplicates is not None):
+        raise UsageError("nothing is asked: give QUERY files, --text, --duplicates or --index FOLDER")
+    if page is not None:
+        require_folder("--html", page)
+    found = found_model(home, model, ensemble=ensemble)
+    embedder = Embedder(found.model)
+    asked = similarity.queries_of(embedder, queries or (), text or ())
+    if index is None:
+        searched = indices.find(home, embedder)
+    else:
+        searched = indices.update(home, embedder, index, model=found.origin)
+    document = similarity.search(searched, asked, model=found.source, top=top, threshold=duplicates)
+    if page is not None:
+        similarity.write_page(page, document, searched, asked)
+    print_json(document) if format_ == "json" else similarity.print_tables(document)
 
 
 def serve(

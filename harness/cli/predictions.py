@@ -123,7 +123,12 @@ class _Work:
     def take(self, found: Predicted) -> None:
         row, problem = self.columns.row(found), found.problem
         if self.sorter is not None and found.probabilities is not None:
-            problem = _sort(self.sorter, found.path, row["label"])
+            try:
+                target = self.sorter.put(found.path, row["label"])
+            except OSError as error:
+                problem = f"cannot {self.sorter.how} it: {error.strerror or error}"
+            else:
+                print(f"{printable(found.path)} -> {printable(str(target))}")
         if problem:
             self.tell.say(f"{printable(found.path)}: {problem}")
         if self.write is not None and (found.probabilities is not None or self.columns.errors):
@@ -182,16 +187,6 @@ class _HeldBack:
             self._waiting = number
         else:
             self._before[number](number, frame)
-
-
-def _sort(sorter: Sorter, path: str, label: str) -> str:
-    """Put a file where it belongs and say so on stdout; why that failed, or ""."""
-    try:
-        target = sorter.put(path, label)
-    except OSError as error:
-        return f"cannot {sorter.how} it: {error.strerror or error}"
-    print(f"{printable(path)} -> {printable(str(target))}")
-    return ""
 
 
 @contextmanager

@@ -1,30 +1,20 @@
-"""similar: images that a model finds alike."""
+"""What `harness similar` finds: to each query its nearest images, and the pairs of images that are alike."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+import numpy as np
 
-from harness.cli.options import (
-    DEFAULT_HOME,
-    Ensemble,
-    Home,
-    IndexOf,
-    Model,
-    found_model,
-    print_json,
-    require_folder,
-)
-from harness.errors import DataError, UsageError
-from harness.messages import to_stderr
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from harness.inference.embedding import Embedder
-    from harness.inference.vectors import Index
+from harness.cli import tables
+from harness.data.image_files import Candidate, printable
+from harness.errors import DataError
+from harness.files import write_file
+from harness.inference import similar_page
+from harness.inference.embedding import Embedder
+from harness.inference.predict import decoded_batches
+from harness.inference.vectors import Index
 
 MOST_PAIRS_SHOWN = 500  # on a page, which holds the pictures of both
 
@@ -79,107 +69,60 @@ class SimilarImages:
     duplicates: Duplicates | None
 
 
-def similar(
-    model: Model,
-    queries: Annotated[
-        list[str] | None, typer.Argument(metavar="[QUERY]...", help="Image files to find the like of.")
-    ] = None,
-    index: IndexOf = None,
-    text: Annotated[
-        list[str] | None, typer.Option("--text", help="Find what this describes (CLIP). Repeatable.")
-    ] = None,
-    top: Annotated[int, typer.Option(min=1, max=1000, help="How many for each query.")] = 10,
-    duplicates: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1.0, metavar="SCORE", help="Pairs of images that are at least so similar."),
-    ] = None,
-    format_: Annotated[Literal["table", "json"], typer.Option("--format", help="table or json.")] = "table",
-    page: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the pictures too.")
-    ] = None,
-    ensemble: Ensemble = False,
-    home: Home = DEFAULT_HOME,
-) -> None:
-    """Find images that a model finds alike.
+@dataclass(frozen=True)
+class Query:
+    """words: as they are printed.   vector: float32 (size,).   path: of an image, None of a text."""
 
-    To other images, to a text, or all near-duplicates of a folder.
-    The score is the cosine of what the network makes of two images before its last layer: 1 for equal ones. The
-    folder's index is kept in the store; without --index it is searched as it was. A query that lies in the folder
-    is not among its own answers.
-    """
-    to_stderr()
-    from harness.data.image_files import printable
-    from harness.inference import index as indices
-    from harness.inference.embedding import Embedder
-
-    queries, texts = queries or [], text or []
-    if not (queries or texts or index is not None or duplicates is not None):
-        raise UsageError("nothing is asked: give QUERY files, --text, --duplicates or --index FOLDER")
-    if page is not None:
-        require_folder("--html", page)
-    found = found_model(home, model, ensemble=ensemble)
-    embedder = Embedder(found.model)
-    asked = _asked(embedder, queries, texts)
-    if index is None:
-        searched = indices.find(home, embedder)
-    else:
-        searched = indices.update(home, embedder, index, model=found.origin)
-
-    def name(number: int) -> str:
-        return printable(searched.names[number])
-
-    answers = []
-    for query, vector, path in asked:
-        nearest = searched.nearest(vector, top, without=path)
-        answers.append(
-            Answer(
-                query, tuple(Neighbour(number, name(number), round(score, 6)) for number, score in nearest)
-            )
-        )
-    alike = None
-    if duplicates is not None:
-        num_pairs, pairs = searched.pairs(duplicates)
-        alike = Duplicates(duplicates, num_pairs, tuple(
-            Pair(Image(one, name(one)), Image(two, name(two)), round(score, 6)) for one, two, score in pairs
-        ))  # fmt: skip
-    document = SimilarImages(
-        found.source, printable(str(searched.folder)), len(searched.names), tuple(answers), alike
-    )
-    if page is not None:
-        _write_page(page, document, searched, [path for _, _, path in asked])
-    if format_ == "json":
-        print_json(document)
-    else:
-        _print_tables(document)
+    words: str
+    vector: np.ndarray
+    path: str | None
 
 
-def _asked(
-    embedder: "Embedder", queries: list[str], texts: list[str]
-) -> list[tuple[str, "np.ndarray", str | None]]:
-    """Each query: its words, its vector, and its path if it has one. Raises DataError for an unreadable file."""
-    from harness.data.image_files import Candidate, printable
-    from harness.inference.predict import decoded_batches
-
-    asked: list[tuple[str, np.ndarray, str | None]] = []
-    files = [Candidate(path) for path in queries]
-    for batch in decoded_batches(embedder.model, files):
+def queries_of(embedder: Embedder, paths: Sequence[str], texts: Sequence[str]) -> list[Query]:
+    """Raises DataError for an unreadable file."""
+    found = []
+    for batch in decoded_batches(embedder.model, map(Candidate, paths)):
         for path, pixels in batch:
             if isinstance(pixels, str):
                 raise DataError(f"{printable(path)}: {pixels}")
-            asked.append((printable(path), embedder(pixels[None])[0], path))
-    words = embedder.texts(texts) if texts else ()
-    return asked + [(text, vector, None) for text, vector in zip(texts, words, strict=True)]
+            found.append(Query(printable(path), embedder(pixels[None])[0], path))
+    vectors = embedder.texts(list(texts)) if texts else ()
+    return found + [Query(text, vector, None) for text, vector in zip(texts, vectors, strict=True)]
 
 
-def _write_page(target: Path, document: SimilarImages, index: "Index", paths: list[str | None]) -> None:
-    from harness.files import write_file
-    from harness.inference import similar_page
+def search(
+    index: Index, queries: Sequence[Query], *, model: str, top: int, threshold: float | None
+) -> SimilarImages:
+    """model: where it is from.   top: images for each query.   threshold: of pairs that are alike, if asked for."""
 
+    def name(number: int) -> str:
+        return printable(index.names[number])
+
+    answers = []
+    for query in queries:
+        nearest = index.nearest(query.vector, top, without=query.path)
+        hits = tuple(Neighbour(number, name(number), round(score, 6)) for number, score in nearest)
+        answers.append(Answer(query.words, hits))
+    duplicates = None
+    if threshold is not None:
+        num_pairs, found = index.pairs(threshold)
+        pairs = tuple(
+            Pair(Image(one, name(one)), Image(two, name(two)), round(score, 6)) for one, two, score in found
+        )
+        duplicates = Duplicates(threshold, num_pairs, pairs)
+    folder = printable(str(index.folder))
+    return SimilarImages(model, folder, len(index.names), tuple(answers), duplicates)
+
+
+def write_page(target: Path, document: SimilarImages, index: Index, queries: Sequence[Query]) -> None:
+    """A page with the pictures; how many rows it has is told on stderr."""
     rows = [
         similar_page.Row(
-            answer.query, path, [(index.path(hit.number), hit.name, hit.score) for hit in answer.similar]
+            answer.query,
+            query.path,
+            [(index.path(hit.number), hit.name, hit.score) for hit in answer.similar],
         )
-        for answer, path in zip(document.queries, paths, strict=True)
+        for answer, query in zip(document.queries, queries, strict=True)
     ]
     for pair in document.duplicates.pairs[:MOST_PAIRS_SHOWN] if document.duplicates else ():
         found = [(index.path(image.number), image.name, pair.score) for image in (pair.first, pair.second)]
@@ -188,9 +131,8 @@ def _write_page(target: Path, document: SimilarImages, index: "Index", paths: li
     print(f"{target}: {len(rows):,} row{'s' if len(rows) != 1 else ''} of pictures", file=sys.stderr)
 
 
-def _print_tables(document: SimilarImages) -> None:
-    from harness.cli import tables
-
+def print_tables(document: SimilarImages) -> None:
+    """For people."""
     duplicates = document.duplicates
     if document.queries:
         rows = [

@@ -15,6 +15,7 @@ from rich.text import Text
 from harness.analysis.leaderboard import ComparedStudies, Status, TrialStatus, UnreadableStudy
 from harness.analysis.trial import FoldLine, TrialPage
 from harness.records import mixed_words
+from harness.report.format import duration
 from harness.store.store import nothing_started
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _leaderboard_table(status: Status, rows: Sequence[TrialStatus], *, one_colum
     """With a column for every searched name, or all of them in one that wraps."""
     names = list(dict.fromkeys(name for row in rows for name in row.params))
     short = [name.partition(".")[2] for name in names]
-    table = _table("trial", status.objective, "± se", "", "folds", "time", "state")
+    table = new_table("trial", status.objective, "± se", "", "folds", "time", "state")
     for column in ["values"] if one_column else short:
         table.add_column(column, no_wrap=not one_column)
     scale, best = _scale(rows), status.best.number if status.best else None
@@ -126,7 +127,7 @@ def studies_started(studies: Sequence[Status | UnreadableStudy], home: Path) -> 
         said = nothing_started(home).rstrip("?")
         console().print(f"{said}; begin with: harness tune --study quickstart", soft_wrap=True)
         return
-    table = _table("study", "state", "trials", "best")
+    table = new_table("study", "state", "trials", "best")
     for status in studies:
         if isinstance(status, UnreadableStudy):
             table.add_row(status.study, Text(status.state, style="red"), "", status.problem)
@@ -141,7 +142,9 @@ def studies_started(studies: Sequence[Status | UnreadableStudy], home: Path) -> 
 def comparison(studies: ComparedStudies) -> None:
     """The best trials of several studies, with the gain over the study before where there is one."""
     rows = studies.compared
-    table = _table("study", "best mean ± se", "trials", "epochs", "images", "images/s", "time", "gain ± se")
+    table = new_table(
+        "study", "best mean ± se", "trials", "epochs", "images", "images/s", "time", "gain ± se"
+    )
     for row in rows:
         table.add_row(
             row.study,
@@ -191,7 +194,7 @@ def reproduction(found: "Reproduction") -> None:
     out = console()
     style = {"BITWISE": "green", "WITHIN-NOISE": "yellow", "DRIFT": "red"}[found.verdict]
     out.print(f"[bold {style}]{found.verdict}[/]  {found.study} trial {found.trial}")
-    table = _table("fold", "recorded", "reproduced", "equal bits")
+    table = new_table("fold", "recorded", "reproduced", "equal bits")
     for fold in found.folds:
         equal = "yes" if fold.bitwise else "no"
         table.add_row(str(fold.fold), f"{fold.recorded:.6f}", f"{fold.reproduced:.6f}", equal)
@@ -217,7 +220,7 @@ def search_space(study: Any, rows: Sequence[tuple[str, str, str]], totals: str) 
     out.print(f"[bold]{study.name}[/]  {study.source}")
     if study.question:
         out.print(Text(study.question, style="dim"))
-    table = _table("searched", "values", "trial 0")
+    table = new_table("searched", "values", "trial 0")
     for row in rows:
         table.add_row(*map(Text, row))
     out.print(table if rows else "nothing is searched: one trial")
@@ -225,7 +228,7 @@ def search_space(study: Any, rows: Sequence[tuple[str, str, str]], totals: str) 
 
 
 def plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = _table(columns[0])
+    table = new_table(columns[0])
     for column in columns[1:]:
         table.add_column(column)
     for row in rows:
@@ -239,7 +242,7 @@ def profile(found: "Profile | None") -> None:
     if found is None:
         out.print("nothing was trained, so there is no profile")
         return
-    table = _table("phase", "seconds", "share", "")
+    table = new_table("phase", "seconds", "share", "")
     for row in found.phases:
         bar = "█" * round(30 * max(row.share, 0))
         table.add_row(row.phase, f"{row.seconds:.1f}", f"{row.share:.1%}", Text(bar, style="cyan"))
@@ -248,13 +251,6 @@ def profile(found: "Profile | None") -> None:
     out.print(table)
     out.print(f"beside them MLflow and Optuna were told for {found.bookkeeping_seconds:.1f} s")
     out.print(Text(f"one by one: {found.trace} (opens in ui.perfetto.dev or chrome://tracing)"))
-
-
-def duration(seconds: float) -> str:
-    """Like 42 s, 3.5 min, 2.1 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _fold(fold: FoldLine) -> str:
@@ -276,8 +272,9 @@ def _block(title: str, values: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+def new_table(*columns: str, header: str = "bold") -> Table:
+    """A table without lines, whose columns do not wrap.   header: its style."""
+    table = Table(box=None, pad_edge=False, header_style=header, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, no_wrap=True)
     return table

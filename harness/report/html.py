@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,13 @@ def page(report: Report) -> str:
     studies, several = report.studies, report.comparison is not None
     style, script = _resource("style.css"), _resource("script.js")
     names = ", ".join(study.study for study in studies)
-    parts = [f"<h1>{escaped(names)}</h1>", _warnings(studies, several=several)]
+    warnings = "".join(
+        f'<div class="warning {warning.level}">'
+        f"{escaped(study.study + ': ' if several else '')}{escaped(warning.text)}</div>"
+        for study in studies
+        for warning in study.warnings
+    )
+    parts = [f"<h1>{escaped(names)}</h1>", warnings]
     links = []
     if report.comparison is not None:
         inner = comparison(report.comparison)
@@ -82,15 +87,6 @@ def safe_json(document: Any) -> str:
 
 def _resource(name: str) -> str:
     return (resources.files("harness.report") / name).read_text(encoding="utf-8")
-
-
-def _warnings(studies: Sequence[StudyReport], *, several: bool) -> str:
-    return "".join(
-        f'<div class="warning {warning.level}">'
-        f"{escaped(study.study + ': ' if several else '')}{escaped(warning.text)}</div>"
-        for study in studies
-        for warning in study.warnings
-    )
 
 
 def _links(title: str, found: list[sections.Section]) -> str:

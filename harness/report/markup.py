@@ -23,7 +23,9 @@ class Axis:
 
     def share(self, value: float) -> float:
         """Where on the axis: 0 at its low end, 1 at its high end, and no further."""
-        low, high, at = (self._scaled(number) for number in (self.low, self.high, value))
+        low, high, at = (
+            math.log10(max(number, 1e-300)) if self.log else number for number in (self.low, self.high, value)
+        )
         return min(max((at - low) / (high - low), 0.0), 1.0) if high > low else 0.5
 
     def place(self, value: float) -> float:
@@ -48,9 +50,6 @@ class Axis:
         count = math.floor(self.high / step + 1e-9) - math.ceil(self.low / step - 1e-9)
         values = [(math.ceil(self.low / step - 1e-9) + place) * step for place in range(count + 1)]
         return [(value, tick(value, step)) for value in values]
-
-    def _scaled(self, value: float) -> float:
-        return math.log10(max(value, 1e-300)) if self.log else value
 
 
 def nice_step(span: float, most: int) -> float:
