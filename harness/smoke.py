@@ -16,6 +16,7 @@ from harness.data import load_training
 from harness.errors import HarnessError
 from harness.search.driver import FoldEnded
 from harness.store.loaded_study import LoadedStudy
+from harness.store.predictions import read_predictions
 from harness.store.store import Store
 
 STUDY = "smoke"
@@ -96,7 +97,7 @@ def _predictions(home: Path) -> str:
     study, labels = _study(home), _labels()
     times = np.zeros(len(labels), dtype=int)
     for record in study.all_folds(study.trials[0]):
-        predictions = study.store.read_predictions(record)
+        predictions = read_predictions(record)
         times[predictions["indices"]] += 1
         _require(bool((predictions["labels"] == labels[predictions["indices"]]).all()), "labels do not match")
     return _require(bool((times == 1).all()), f"{int((times == 1).sum())} of {len(labels)} exactly once")

@@ -21,6 +21,7 @@ from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_fingerpr
 from harness.search.driver import Driver, Event, FoldEnded, TrialEnded
 from harness.search.profiling import Profile, Profiling
 from harness.store.loaded_study import LoadedStudy
+from harness.store.predictions import read_predictions
 from harness.store.store import Store, valid_name
 from harness.store.study_lock import driving_alone
 from harness.tracking.deliver import Recorder, default_storage_url, default_tracking_uri, with_driver
@@ -177,7 +178,7 @@ class _Alike:
 
 def _guard(trial: TrialRecord, store: Store, num_images: int) -> None:
     folds = filter(None, map(store.read_fold, trial.folds))
-    guards.covered_once(trial.number, [store.read_predictions(fold)["indices"] for fold in folds], num_images)
+    guards.covered_once(trial.number, [read_predictions(fold)["indices"] for fold in folds], num_images)
 
 
 def _drop_losers(

@@ -4,8 +4,8 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.analysis import duplicate_leakage, shortcut_features
+from harness.analysis.false_stops import false_stops
 from harness.analysis.leak_probes import TRAINED, Bench
-from harness.analysis.stopped import false_stops
 from harness.data.class_counts import count_classes
 from harness.errors import CheckFailed, HarnessError
 from harness.folds.cluster import THIS_PROCESS

@@ -66,7 +66,7 @@ def _crossing(found: Duplicates, fold_of: np.ndarray) -> Duplicates:
 
 def _test_border(bench: Bench) -> TestBorder | None:
     """Test images with a duplicate among the training images, and all of them; None without test images."""
-    from harness.data import test_set
+    from harness.data import test_set  # loaded by who opens them: `guards` looks whether a process has it
 
     try:
         test = test_set.test_pixels(bench.study.record.data["settings"])
@@ -140,7 +140,7 @@ def _draw(bench: Bench, found: Duplicates) -> str | None:
     """Up to twenty pairs, one above the other, the least similar first."""
     if not len(found.pairs):
         return None
-    from harness import plots
+    from harness import plots  # matplotlib
 
     order = np.argsort(found.similarity, kind="stable")[:MOST_PICTURES]
     pictures = [_shown(bench.images.pixels[found.pairs[order, side]]) for side in (0, 1)]

@@ -6,19 +6,26 @@ This is the only code that opens the test images.
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from harness import scoring, training
+from harness.analysis.audit import audit
 from harness.analysis.confirm import confirm
 from harness.analysis.test_set_ledger import Ledger
+from harness.config import search_space
+from harness.data import load_training, near_duplicates
+from harness.data.images import Images
 from harness.errors import CheckFailed, RecordError, UsageError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.fold import NO_FOLD, FoldTask
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
+from harness.inference.model import load_fold_model
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
+from harness.scoring.intervals import score_interval
 from harness.store.findings import (
     Audit,
     AuditVerdict,
@@ -28,9 +35,7 @@ from harness.store.findings import (
     TestDuplicates,
 )
 from harness.store.loaded_study import LoadedStudy
-
-if TYPE_CHECKING:
-    from harness.data.images import Images
+from harness.store.store import WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,9 @@ def final(study: LoadedStudy, request: Request) -> Iterator[str | FinalTest]:
     ledger = Ledger(store.home)
     known = study.finding(FinalTest)
     if known is not None:
-        _require_in_ledger(ledger, known)
+        entries, place = ledger.entries(), known.ledger.number - 1
+        if place >= len(entries) or entries[place]["hash"] != known.ledger.hash:
+            raise RecordError(f"{ledger.path}: the look of study {known.study} is not in it any more")
         if not request.again:
             yield known
             return
@@ -121,8 +128,6 @@ def _require_finished(study: LoadedStudy) -> None:
 
 def _audited(study: LoadedStudy, request: Request) -> Generator[str, None, Audit]:
     """The audit of the study's best trial, made now if there is none. Raises CheckFailed if it failed."""
-    from harness.analysis.audit import audit
-
     best = study.best
     if best is None:
         raise UsageError(f"study {study.name} has no complete trial: there is nothing to test")
@@ -173,7 +178,7 @@ def _look(
     study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, ledger: Ledger, again: str
 ) -> tuple[dict[str, Any], dict[str, Any], int]:
     """Open the test images and score them once: the ledger's line before and after, and its looks at these images."""
-    from harness.data import test_set
+    from harness.data import test_set  # loaded by who opens them: `guards` looks whether a process has it
 
     test = test_set.load_test(study.record.data["settings"])
     opened = _opened(ledger, study.record, trial, refit, test, again)
@@ -191,7 +196,7 @@ def _opened(
     record: StudyRecord,
     trial: TrialRecord,
     refit: FoldRecord,
-    test: "Images",
+    test: Images,
     again: str,
 ) -> dict[str, Any]:
     """The line of this look: one that was cut short, or a new one. Raises UsageError for one more without reason."""
@@ -222,17 +227,11 @@ def _opened(
     )
 
 
-def _scored(study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, test: "Images") -> dict[str, Any]:
+def _scored(study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, test: Images) -> dict[str, Any]:
     """Every metric on the test images with its 95 % interval, also without those that resemble a training image.
 
     They are scored by this machine, on its processor where it lacks the device that the folds were trained on.
     """
-    from harness import scoring, training
-    from harness.config import search_space
-    from harness.inference.model import load_fold_model
-    from harness.scoring.intervals import score_interval
-    from harness.store.store import WEIGHTS
-
     record = study.record
     compute = training.on_this_machine(training.Compute(**record.compute))
     model = load_fold_model(
@@ -256,22 +255,12 @@ def _scored(study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, test: "Im
     }
 
 
-def _without_duplicates(record: StudyRecord, test: "Images", probabilities: np.ndarray) -> dict[str, Any]:
+def _without_duplicates(record: StudyRecord, test: Images, probabilities: np.ndarray) -> dict[str, Any]:
     """How many test images have a near duplicate among the training images, and the score without them."""
-    from harness import scoring
-    from harness.data import load_training, near_duplicates
-
     found = near_duplicates.find(load_training(record.data["settings"]).pixels, test.pixels)
     kept = np.setdiff1d(np.arange(len(test)), found.pairs[:, 1])
     score = scoring.METRICS[record.objective](test.labels[kept], probabilities[kept]) if len(kept) else None
     return {"num_images": len(test) - len(kept), "score_without": score}
-
-
-def _require_in_ledger(ledger: Ledger, found: FinalTest) -> None:
-    entries = ledger.entries()
-    place = found.ledger.number - 1
-    if place >= len(entries) or entries[place]["hash"] != found.ledger.hash:
-        raise RecordError(f"{ledger.path}: the look of study {found.study} is not in it any more")
 
 
 def _now() -> str:

@@ -124,7 +124,7 @@ def status(study: LoadedStudy) -> Status:
     audit = study.finding(Audit)
     return Status(
         study=study.name,
-        state=_state(study),
+        state="running" if study.is_driven else "finished" if study.is_finished else "interrupted",
         objective=record.objective,
         direction=record.direction,
         num_trials=record.num_trials,
@@ -213,9 +213,3 @@ def _corrected(study: LoadedStudy) -> CorrectedScore | None:
         return corrected_score(study)
     except (RecordError, DataError, ValueError, IndexError):  # ValueError, as of predictions of other classes
         return None
-
-
-def _state(study: LoadedStudy) -> Literal["running", "finished", "interrupted"]:
-    if study.is_driven:
-        return "running"
-    return "finished" if study.is_finished else "interrupted"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import models, training
 from harness.config import search_space
 from harness.data.images import Images
 from harness.data.split import Manifest
@@ -26,6 +27,7 @@ from harness.records import Epoch, FoldRecord, TrialRecord, Values
 from harness.seeds import seed_for
 from harness.store.findings import Check
 from harness.store.loaded_study import LoadedStudy
+from harness.store.predictions import read_predictions
 from harness.store.store import Store
 
 MOST_EPOCHS = 5
@@ -99,7 +101,7 @@ class Bench:
 
     def predicted(self, fold: FoldRecord) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """indices, labels and predicted labels of a fold's held-out images."""
-        found = self.home.read_predictions(fold)
+        found = read_predictions(fold)
         return found["indices"], found["labels"], found["probabilities"].argmax(1)
 
     def close(self) -> None:
@@ -190,8 +192,6 @@ def reads_text(model: str) -> bool:
 def _inputs_differ(bench: Bench, values: Values) -> tuple[int, int] | None:
     """Of how many images, and of how many looked at, what the head is given changes with the label."""
     import torch
-
-    from harness import models, training
 
     _, channels, height, _ = bench.images.pixels.shape
     options = {key: value for key, value in values.items() if key != "name"}

@@ -138,7 +138,7 @@ def told(steps: Iterator[str | Found]) -> Found:
 
 def _update_views(home: Path, study: str, *, champion: "FinalTest | None" = None) -> None:
     """Have the study's page and MLflow say what was found, and MLflow offer the network of a final test."""
-    from harness.analysis.champion import publish
+    from harness.analysis.model_card import publish
 
     loaded = opened(home, study)  # with what was found, and what has come since
     remake_page(loaded)

@@ -130,7 +130,8 @@ def ui(
     models. With --optuna, Optuna's dashboard: search history, importances, parallel coordinates. Ctrl-C ends it.
     """
     to_stderr()
-    from harness.store.store import Store, started_study
+    from harness.store.loaded_study import started_study
+    from harness.store.store import Store
     from harness.tracking import ui as pages
     from harness.tuning import Settings
 

@@ -76,7 +76,8 @@ def sync(
     has already is not sent again.
     """
     to_stderr()
-    from harness.store.store import Store, nothing_started, started_study
+    from harness.store.loaded_study import nothing_started, started_study
+    from harness.store.store import Store
     from harness.tracking import deliver
     from harness.tuning import Settings
 
@@ -135,7 +136,8 @@ def gc(
     """
     to_stderr()
     from harness.analysis import garbage
-    from harness.store.store import Store, nothing_started
+    from harness.store.loaded_study import nothing_started
+    from harness.store.store import Store
     from harness.tracking.mlflow_store import delete_study
     from harness.tuning import Settings
 

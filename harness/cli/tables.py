@@ -16,7 +16,7 @@ from harness.analysis.leaderboard import ComparedStudies, Status, TrialStatus, U
 from harness.analysis.trial import FoldLine, TrialPage
 from harness.records import mixed_words
 from harness.report.format import duration
-from harness.store.store import nothing_started
+from harness.store.loaded_study import nothing_started
 
 if TYPE_CHECKING:
     from harness.analysis.reproduce import Reproduction

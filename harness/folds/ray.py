@@ -26,6 +26,7 @@ from harness.folds.fold import FoldTask, TrainedFold
 from harness.folds.worker import SIGN_OF_LIFE, FoldFailure, Report, Workplace, run_fold
 from harness.records import Epoch
 from harness.redaction import redacted
+from harness.store.predictions import read_predictions
 from harness.store.store import WEIGHTS, Store
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class FoldWorker:
                 yield report
                 continue
             weights = load_file(report.folder / WEIGHTS)
-            predictions = store.read_predictions(report)
+            predictions = read_predictions(report)
             shutil.rmtree(report.folder)
             yield TrainedFold(report, predictions, weights)
 

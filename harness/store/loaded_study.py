@@ -2,66 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
-
-import numpy as np
+from pathlib import Path
 
 from harness.data.split import Manifest
 from harness.documents import from_json
-from harness.errors import CheckFailed, RecordError, UsageError
+from harness.errors import RecordError, UsageError, did_you_mean
 from harness.files import read_json
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of, mixed_fingerprints, ranked
 from harness.scoring.standard_errors import trial_standard_error
 from harness.store.findings import AnyFinding, Finding
-from harness.store.store import Store, started_study
+from harness.store.predictions import OutOfFold, gathered
+from harness.store.store import Store, valid_name
 
 DELIVERY = "mlflow.json"  # what MLflow was shown last, in a study's folder
-
-
-@dataclass(frozen=True, eq=False)
-class OutOfFold:
-    """Predictions for the N images of a study, each by the fold that held it out.
-
-    labels: int64 (N,).   probabilities: float32 (N, classes).   fold_of: int64 (N,).
-    Where the trial has no such fold yet, the label is -1, the row NaN and the fold -1.
-    """
-
-    labels: np.ndarray
-    probabilities: np.ndarray
-    fold_of: np.ndarray
-
-    @property
-    def complete(self) -> bool:
-        return bool((self.fold_of >= 0).all())
-
-    @property
-    def known(self) -> tuple[np.ndarray, np.ndarray]:
-        """Labels (n,) and probabilities (n, classes) of the images that a fold has predicted."""
-        held_out = self.fold_of >= 0
-        return self.labels[held_out], self.probabilities[held_out]
-
-    @property
-    def right(self) -> np.ndarray:
-        """Which images are predicted right: bool (N,)."""
-        right: np.ndarray = self.probabilities.argmax(1) == self.labels
-        return right
-
-
-def _gathered(study: StudyRecord, folds: Sequence[FoldRecord]) -> OutOfFold:
-    """The predictions of these folds together, for all images of the study."""
-    num_images, num_classes = study.data["num_images"], len(study.data["classes"])
-    labels = np.full(num_images, -1, dtype=np.int64)
-    probabilities = np.full((num_images, num_classes), np.nan, dtype=np.float32)
-    fold_of = np.full(num_images, -1, dtype=np.int64)
-    for fold in folds:
-        found = Store.read_predictions(fold)
-        indices = found["indices"]
-        times = np.bincount(indices, minlength=num_images) + (fold_of >= 0)
-        if (times > 1).any():
-            raise CheckFailed(f"fold {fold.fold}: image {int(times.argmax())} was held out more than once")
-        labels[indices], fold_of[indices] = found["labels"], fold.fold
-        probabilities[indices] = found["probabilities"]
-    return OutOfFold(labels, probabilities, fold_of)
 
 
 @dataclass(frozen=True)
@@ -190,7 +145,7 @@ class LoadedStudy:
         Raises RecordError if a fold or its predictions are gone, CheckFailed if an image was held out twice.
         """
         if trial.number not in self._predictions:
-            self._predictions[trial.number] = _gathered(self.record, self.all_folds(trial))
+            self._predictions[trial.number] = gathered(self.record, self.all_folds(trial))
         return self._predictions[trial.number]
 
     def standard_error(self, scores: Sequence[float]) -> float | None:
@@ -214,3 +169,24 @@ class LoadedStudy:
     def split(self) -> Manifest:
         """Raises DataError for one that is gone or damaged."""
         return Manifest.load(self.store.study_folder(self.name) / "split.npz")
+
+
+def started_study(store: Store, name: str) -> StudyRecord:
+    """The study's record. Raises UsageError if no study of that name has been started."""
+    record = store.read_study(name) if valid_name(name) else None
+    if record is None:
+        known = store.studies()
+        hint = did_you_mean(name, known) if known else f"; {nothing_started(store.home)}"
+        raise UsageError(f"no study {name!r} in {store.home}{hint}")
+    return record
+
+
+def nothing_started(home: Path) -> str:
+    """That a store has no study, in words, with the nearest guess where there is not even a folder."""
+    if home.exists():
+        return f"nothing has been started in {home} yet"
+    beside = [path.parent for path in home.parent.glob("*/studies")]
+    close = get_close_matches(home.name, [path.name for path in beside], n=1, cutoff=0.5)
+    found = [path for path in beside if path.name in close]
+    guess = f"; did you mean --home {found[0]}?" if found else ""
+    return f"nothing has been started in {home}, for there is no such folder{guess}"

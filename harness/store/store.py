@@ -10,16 +10,13 @@
 Finished records are never changed; whoever finds one damaged treats it as missing and makes it again.
 """
 
-import io
 import logging
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +24,7 @@ from harness.config.settings import expanded
 from harness.data.images import Images
 from harness.documents import from_json
 from harness.documents import to_json as document_json
-from harness.errors import DataError, NewerRecord, RecordError, StoreError, UsageError, did_you_mean
+from harness.errors import DataError, NewerRecord, RecordError, StoreError
 from harness.files import (
     digest,
     digest_of,
@@ -48,12 +45,12 @@ from harness.records import (
     to_json,
     trial_from_json,
 )
-from harness.store import driver_lock
+from harness.store import study_lock
 from harness.store.findings import AnyFinding, Finding
+from harness.store.predictions import PREDICTIONS, packed
 
 logger = logging.getLogger(__name__)
 WEIGHTS = "weights.safetensors"
-PREDICTIONS = "oof.npz"
 KEY = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 PLACE_ATTEMPTS = 5
 
@@ -89,11 +86,11 @@ class Store:
     ) -> FoldRecord:
         """Keep a finished fold, and drop its checkpoint. The returned record knows its folder and hashes.
 
-        predictions: `indices` int64 (n,), `labels` int64 (n,), `probabilities` float32 (n, classes).
+        predictions: as `predictions.packed` takes them.
         """
         from safetensors.numpy import save
 
-        files = {PREDICTIONS: _npz(predictions), WEIGHTS: save(dict(weights))}
+        files = {PREDICTIONS: packed(predictions), WEIGHTS: save(dict(weights))}
         folder = self.fold_folder(record.key)
         record = replace(
             record, hashes={name: digest(content) for name, content in files.items()}, folder=folder
@@ -184,22 +181,6 @@ class Store:
 
     def _substitute_path(self, key: str) -> Path:
         return self.fold_folder(key).with_name(f"{key}.substitute")
-
-    @staticmethod
-    def read_predictions(record: FoldRecord) -> dict[str, np.ndarray]:
-        """What `write_fold` was given. Raises RecordError where they are gone or damaged."""
-        path = record.folder / PREDICTIONS
-        try:
-            content = path.read_bytes()
-            if digest(content) != record.hashes.get(PREDICTIONS):
-                raise ValueError("their content does not match its hash")
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                found = {name: arrays[name] for name in ("indices", "labels", "probabilities")}
-        except Exception as error:  # zipfile, zlib and numpy each have their own
-            if isinstance(error, OSError) and error.errno in NOT_THE_FILE:
-                raise explained(error, path) or error from None
-            raise RecordError(f"{path}: damaged predictions: {error}") from None
-        return found
 
     def drop_weights(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -295,43 +276,15 @@ class Store:
     @contextmanager
     def driving(self, study: str) -> Iterator[None]:
         """Hold the study: there is one driver at a time. Raises StoreError that names the holder."""
-        with driver_lock.driving(self.study_folder(study)):
+        with study_lock.driving(self.study_folder(study)):
             yield
 
     def is_driven(self, study: str) -> bool:
         """Whether a process is working on the study right now."""
-        return driver_lock.is_driven(self.study_folder(study))
-
-
-def started_study(store: Store, name: str) -> StudyRecord:
-    """The study's record. Raises UsageError if no study of that name has been started."""
-    record = store.read_study(name) if valid_name(name) else None
-    if record is None:
-        known = store.studies()
-        hint = did_you_mean(name, known) if known else f"; {nothing_started(store.home)}"
-        raise UsageError(f"no study {name!r} in {store.home}{hint}")
-    return record
-
-
-def nothing_started(home: Path) -> str:
-    """That a store has no study, in words, with the nearest guess where there is not even a folder."""
-    if home.exists():
-        return f"nothing has been started in {home} yet"
-    beside = [path.parent for path in home.parent.glob("*/studies")]
-    close = get_close_matches(home.name, [path.name for path in beside], n=1, cutoff=0.5)
-    found = [path for path in beside if path.name in close]
-    guess = f"; did you mean --home {found[0]}?" if found else ""
-    return f"nothing has been started in {home}, for there is no such folder{guess}"
+        return study_lock.is_driven(self.study_folder(study))
 
 
 def valid_name(name: str) -> bool:
     """Whether a study may be called so: it becomes a folder's name."""
     is_plain = re.fullmatch(r"[\w][\w .+-]{0,99}", name) is not None and not name.endswith((".", " "))
     return is_plain and len(name.encode()) <= 200
-
-
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    contiguous: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    np.savez(buffer, **contiguous)
-    return buffer.getvalue()

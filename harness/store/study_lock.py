@@ -1,22 +1,70 @@
-"""One driver per study also across machines: an advisory lock in the team's PostgreSQL, where there is one."""
+"""One driver of a study at a time: a lock on this machine, and one in the team's PostgreSQL, where there is one.
 
+HOME/studies/<name>/lock           locked while a process drives the study
+HOME/studies/<name>/holder.json    which process that is
+
+Anybody may look whether a study is driven here. The database's lock is for other machines.
+"""
+
+import errno
 import hashlib
 import logging
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from harness.errors import StoreError
+from filelock import FileLock, Timeout
+
+from harness.errors import RecordError, StoreError
+from harness.files import read_json, telling_disk_trouble, write_json
 from harness.redaction import redacted
 
 logger = logging.getLogger(__name__)
+LOOK_SECONDS = 0.5  # for which somebody may hold a study's lock, only to see whether it is free
 CONNECT_SECONDS = 5
 HOLDER = """
 select application_name, backend_start from pg_locks join pg_stat_activity using (pid)
 where locktype = 'advisory' and granted and ((classid::bigint << 32) | objid::bigint) = :key
 """
+
+
+@contextmanager
+def driving(folder: Path) -> Iterator[None]:
+    """Hold the study of this folder, which is made. Raises StoreError that names the holder."""
+    lock, holder = FileLock(folder / "lock"), folder / "holder.json"
+    with telling_disk_trouble(folder / "lock", 0):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=LOOK_SECONDS)
+        except Timeout:
+            raise StoreError(f"study {folder.name} is already being driven by {_holder(holder)}") from None
+    try:
+        try:
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            write_json(holder, {"pid": os.getpid(), "host": platform.node(), "since": since})
+        except StoreError:  # a full disk keeps nobody from making room
+            holder.unlink(missing_ok=True)
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def is_driven(folder: Path) -> bool:
+    """Whether a process is driving the study of this folder right now; nothing is written, nor need it be allowed.
+
+    Where the lock may not even be read, the word of the last holder counts, which takes it back at its end.
+    """
+    try:
+        return _is_locked(folder / "lock")
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return (folder / "holder.json").exists()
 
 
 @contextmanager
@@ -37,7 +85,7 @@ def driving_alone(storage_url: str, study: str) -> Iterator[None]:
     try:
         engine = create_engine(
             storage_url, poolclass=NullPool, isolation_level="AUTOCOMMIT",
-            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": _this_process()},
+            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": _application_name()},
         )  # fmt: skip
         connection = engine.connect()
     except (SQLAlchemyError, ImportError, ValueError) as error:
@@ -51,9 +99,46 @@ def driving_alone(storage_url: str, study: str) -> Iterator[None]:
         key = {"key": _key(study)}
         if not connection.execute(text("select pg_try_advisory_lock(:key)"), key).scalar():
             raise StoreError(
-                f"study {study} is already being driven by {_holder(connection, text(HOLDER), key)}"
+                f"study {study} is already being driven by {_holder_in_database(connection, text(HOLDER), key)}"
             )
         yield
+
+
+def _is_locked(path: Path) -> bool:
+    if os.name != "posix":
+        return _is_locked_for_writing(path)
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return True
+        raise
+    finally:
+        os.close(descriptor)  # which ends the lock
+    return False
+
+
+def _is_locked_for_writing(path: Path) -> bool:
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = read_json(path)
+    except (OSError, RecordError, StoreError):
+        return "another process"
+    return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
 
 
 def _key(study: str) -> int:
@@ -61,12 +146,12 @@ def _key(study: str) -> int:
     return int.from_bytes(hashlib.sha256(f"harness study {study}".encode()).digest()[:8], "big", signed=True)
 
 
-def _this_process() -> str:
+def _application_name() -> str:
     """PostgreSQL keeps 63 bytes of it."""
     return f"process {os.getpid()} on {platform.node()}".encode()[:63].decode(errors="ignore")
 
 
-def _holder(connection: Any, query: Any, key: dict[str, int]) -> str:
+def _holder_in_database(connection: Any, query: Any, key: dict[str, int]) -> str:
     row = connection.execute(query, key).first()
     return f"{row[0]} since {row[1]:%Y-%m-%d %H:%M:%S}" if row else "another process"
 

@@ -7,7 +7,8 @@ from harness.records import TrialRecord
 from harness.scoring import score
 from harness.scoring.calibration import fit_temperature
 from harness.scoring.standard_errors import EpochChoice, epoch_choice
-from harness.store.loaded_study import LoadedStudy, OutOfFold
+from harness.store.loaded_study import LoadedStudy
+from harness.store.predictions import OutOfFold
 
 
 def summary(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:

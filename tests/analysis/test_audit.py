@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from harness.analysis.audit import _ceiling, audit, require_passed
+from harness.analysis.false_stops import false_stops
 from harness.analysis.leaderboard import status
-from harness.analysis.stopped import false_stops
 from harness.cli import run
 from harness.errors import CheckFailed, UsageError
 from harness.store.findings import Audit, FalseStops
-from harness.store.loaded_study import LoadedStudy
-from harness.store.store import Store, started_study
+from harness.store.loaded_study import LoadedStudy, started_study
+from harness.store.store import Store
 from tests import made_up_findings
 
 TINY_CLIP = Path(__file__).parents[1] / "models" / "tiny_clip.json"

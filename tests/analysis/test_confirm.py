@@ -12,8 +12,8 @@ from harness.data.split import Manifest
 from harness.errors import UsageError
 from harness.records import StudyRecord, TrialRecord
 from harness.store.findings import Confirmation
-from harness.store.loaded_study import LoadedStudy
-from harness.store.store import Store, started_study
+from harness.store.loaded_study import LoadedStudy, started_study
+from harness.store.store import Store
 
 STUDY = StudyRecord(
     name="s", question="", text="", definition={}, objective="accuracy", direction="maximize", num_folds=3,

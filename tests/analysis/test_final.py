@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from harness.analysis import final as finishing
-from harness.analysis.champion import publish
 from harness.analysis.final import Request, final, refit_task
+from harness.analysis.model_card import publish
 from harness.analysis.test_set_ledger import Ledger
 from harness.data import test_set
 from harness.errors import CheckFailed, DataError, RecordError, UsageError
 from harness.store.findings import FinalTest
-from harness.store.loaded_study import LoadedStudy
-from harness.store.store import Store, started_study
+from harness.store.loaded_study import LoadedStudy, started_study
+from harness.store.store import Store
 from tests import made_up_findings
 
 

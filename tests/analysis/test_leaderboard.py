@@ -18,6 +18,7 @@ from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
 from harness.report.collect import origin
 from harness.scoring import corrected_standard_error
 from harness.store.loaded_study import LoadedStudy
+from harness.store.predictions import read_predictions
 from harness.store.store import Store
 from harness.tracking import artifacts
 from harness.tracking.findings import Findings
@@ -167,7 +168,7 @@ def test_a_study_that_cannot_be_shown_hides_no_other(
         folds = [tuned.read_fold(key) for key in trial.folds]
         keys = []
         for fold in filter(None, folds):
-            arrays = tuned.read_predictions(fold)
+            arrays = read_predictions(fold)
             arrays["probabilities"] = np.pad(arrays["probabilities"], ((0, 0), (0, 1)))
             arrays["probabilities"][0] = np.nan
             key = f"{fold.key[:-1]}w"

@@ -36,7 +36,8 @@ from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import workplace_of
 from harness.store import findings
 from harness.store.findings import DuplicatePairs
-from harness.store.store import Store, started_study
+from harness.store.loaded_study import started_study
+from harness.store.store import Store
 from harness.training import loop
 from harness.training.pixels import measure
 

@@ -22,7 +22,8 @@ from harness.folds.tasks import fold_tasks, shortened
 from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import FoldRecord
 from harness.search.racing import RULES, Field, Rule, stops_at_rung
-from harness.store.store import Store, started_study
+from harness.store.loaded_study import started_study
+from harness.store.store import Store
 
 SHARES = (0.25, 0.5)  # of the epochs, of the short trainings
 WILCOXON = "Optuna's WilcoxonPruner"

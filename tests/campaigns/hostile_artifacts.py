@@ -28,8 +28,9 @@ from harness.errors import HarnessError
 from harness.files import digest, sealed_json, write_json
 from harness.inference.model import load_trial_model
 from harness.records import FoldRecord, TrialRecord, to_json
-from harness.store.loaded_study import LoadedStudy
-from harness.store.store import Store, started_study
+from harness.store.loaded_study import LoadedStudy, started_study
+from harness.store.predictions import read_predictions
+from harness.store.store import Store
 from harness.training import checkpoint, features
 from tests.campaigns.hostile_bundles import KEY, STUDY, bundles
 from tests.campaigns.hostile_inputs import silent
@@ -216,7 +217,6 @@ def _records(folder: Path, made: dict[str, bytes]) -> Iterator[Case]:
 
 def _arrays(folder: Path, made: dict[str, bytes]) -> Iterator[Case]:
     """Predictions, splits and images whose arrays are objects or lie about their size."""
-    store = Store(folder / "store")
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<i8", "fortran_order": False, "shape": (2**45,)})
     evil, huge = io.BytesIO(), io.BytesIO()
@@ -236,7 +236,7 @@ def _arrays(folder: Path, made: dict[str, bytes]) -> Iterator[Case]:
             (record.folder / name).write_bytes(content)
         meta = {"schema": 1, "content_hash": "", "classes": ["a"], "names": [], "groups": None, "notes": []}
         write_json(record.folder / "meta.json", meta)
-        yield f"predictions, {label}", lambda record=record: store.read_predictions(record)  # type: ignore[misc]
+        yield f"predictions, {label}", lambda record=record: read_predictions(record)  # type: ignore[misc]
         yield f"split, {label}", lambda record=record: Manifest.load(record.folder / "split.npz")  # type: ignore[misc]
         yield f"images, {label}", lambda record=record: Images.open(record.folder)  # type: ignore[misc]
         keeper = features.Keeper(folder / "arrays" / label)

@@ -25,6 +25,7 @@ from harness.folds.processes import Executor, InlineExecutor, ProcessExecutor, w
 from harness.folds.slurm import FoldJob
 from harness.folds.worker import FoldFailure, Workplace
 from harness.records import Epoch, FoldRecord
+from harness.store.predictions import read_predictions
 from harness.store.store import Store
 
 VALUES = {"model.name": "resnet", "model.depth": 1, "model.width": 4, "train.epochs": 3, "train.lr": 0.1}
@@ -249,7 +250,7 @@ def test_held_out_predictions_are_of_the_held_out_images(images: Images, tmp_pat
     with InlineExecutor(here) as inline:
         *_, (_, record) = train(inline, [task])
     assert isinstance(record, FoldRecord)
-    predictions = Store(tmp_path).read_predictions(record)
+    predictions = read_predictions(record)
     split = Manifest.load(here.split)
     assert (predictions["indices"] == split.held_out(0)).all()
     assert (predictions["labels"] == images.labels[split.held_out(0)]).all()

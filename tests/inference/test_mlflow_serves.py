@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.analysis.champion import publish
 from harness.analysis.final import Request, final
+from harness.analysis.model_card import publish
 from harness.data import test_set
 from harness.inference.find_model import find_model
 from harness.store.findings import FinalTest

@@ -28,6 +28,7 @@ from harness.report.markdown import code, markdown, plain
 from harness.report.markup import Axis
 from harness.store.findings import Check
 from harness.store.loaded_study import LoadedStudy
+from harness.store.predictions import read_predictions
 from harness.store.store import Store
 from harness.tracking.deliver import findings_of
 from tests.analysis.made_up import Shape, made_up
@@ -241,7 +242,7 @@ def test_a_loss_that_is_not_finite_is_left_out(store: Store) -> None:
     assert fold is not None
     epochs = (replace(fold.epochs[0], train_loss=math.nan), *fold.epochs[1:])
     broken = replace(fold, epochs=epochs, key=f"{fold.key}x")
-    store.write_fold(broken, store.read_predictions(fold), {"w": np.zeros(1, np.float32)})
+    store.write_fold(broken, read_predictions(fold), {"w": np.zeros(1, np.float32)})
     store.write_trial("two", replace(trial, folds=(broken.key, *trial.folds[1:])))
     report = collect(opened(store, "two"), images=0)
     json.dumps(report.document, allow_nan=False)

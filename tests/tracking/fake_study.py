@@ -13,7 +13,8 @@ from harness.files import digest_of
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
 from harness.scoring import corrected_standard_error
 from harness.store.loaded_study import LoadedStudy
-from harness.store.store import PREDICTIONS, WEIGHTS, Store
+from harness.store.predictions import PREDICTIONS
+from harness.store.store import WEIGHTS, Store
 from harness.training import Compute
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
