@@ -6,7 +6,7 @@ from typing import NamedTuple
 from harness.analysis.leaderboard import TrialStatus
 from harness.report import markup
 from harness.report.answer import Score
-from harness.report.document import Calibration, Curve, StudyReport, TrainedTrial
+from harness.report.document import Calibration, Curve, StudyReport, TrialDetails
 from harness.report.format import duration, number, percent, score, shortened, with_error
 from harness.report.markup import Axis, chart, line, mark, path, rect, text, tip
 
@@ -168,7 +168,7 @@ def bars(shares: Mapping[str, float], title: str) -> str:
     return chart(title, WIDTH, height, parts)
 
 
-def learning_curves(best: TrainedTrial) -> str:
+def learning_curves(best: TrialDetails) -> str:
     """Loss and accuracy by epoch, of training and held-out images: mean over the folds and their range."""
     half = WIDTH / 2
     height, bottom = 268.0, 218.0

@@ -11,7 +11,6 @@ import numpy as np
 from harness.analysis import leaderboard
 from harness.analysis.compare import Contender, compare
 from harness.config.study_file import parse_study_file
-from harness.documents import to_json
 from harness.errors import HarnessError
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far, mixed_words
 from harness.report import answer
@@ -26,17 +25,17 @@ from harness.report.document import (
     Data,
     Gain,
     Gallery,
+    HeldOut,
     ImageToLookAt,
     Metric,
     Origin,
-    PredictedTrial,
     Racing,
     Report,
     Searched,
     SearchedChoice,
     SearchedRange,
     StudyReport,
-    TrainedTrial,
+    TrialDetails,
     without_nan,
 )
 from harness.report.gallery import choose
@@ -198,7 +197,7 @@ def _importances(
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
-def _best_trial(study: LoadedStudy, absent: dict[str, str]) -> TrainedTrial | None:
+def _best_trial(study: LoadedStudy, absent: dict[str, str]) -> TrialDetails | None:
     """Learning curves, metrics and, of the pooled held-out predictions, confusion, classes and calibration."""
     trial = study.best
     if trial is None:
@@ -212,24 +211,26 @@ def _best_trial(study: LoadedStudy, absent: dict[str, str]) -> TrainedTrial | No
         name: Metric(known[name], known.get(f"{name}.standard_error")) for name in METRICS if name in known
     }
     chosen_epochs = tuple(fold.chosen_epoch for fold in folds)
-    trained = TrainedTrial(trial.number, folds[0].num_parameters, _curves(folds), chosen_epochs, metrics)
     try:
         labels, probabilities = study.out_of_fold(trial).known
     except HarnessError:
         absent["predictions"] = "its held-out predictions are gone or damaged; harness tune makes them anew"
-        return trained
-    confusion = confusion_matrix(labels, probabilities.argmax(1), probabilities.shape[1])
-    curve = calibration_curve(labels, probabilities)
-    return PredictedTrial(
-        **vars(trained),
-        confusion=tuple(map(tuple, confusion.tolist())),
-        classes=tuple(per_class(labels, probabilities)),
-        calibration=Calibration(
+        held_out = None
+    else:
+        confusion = confusion_matrix(labels, probabilities.argmax(1), probabilities.shape[1])
+        error, curve = (
             METRICS["calibration_error"](labels, probabilities),
-            tuple(curve.confidence.tolist()),
-            tuple(curve.accuracy.tolist()),
-            tuple(curve.count.tolist()),
-        ),
+            calibration_curve(labels, probabilities),
+        )
+        held_out = HeldOut(
+            tuple(map(tuple, confusion.tolist())),
+            tuple(per_class(labels, probabilities)),
+            Calibration(
+                error, *(tuple(bins.tolist()) for bins in (curve.confidence, curve.accuracy, curve.count))
+            ),
+        )
+    return TrialDetails(
+        trial.number, folds[0].num_parameters, _curves(folds), chosen_epochs, metrics, held_out
     )
 
 
@@ -335,7 +336,7 @@ def _comparison(opened: Sequence[LoadedStudy], studies: Sequence[StudyReport]) -
     for group in groups.values():
         if len(group) > 1:
             try:
-                paired.append(to_json(compare(group)))
+                paired.append(compare(group))
             except HarnessError:
                 names = ", ".join(one.study.name for one in group)
                 absent.append(f"{names}: held-out predictions are gone; harness tune makes them anew")

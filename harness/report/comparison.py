@@ -1,9 +1,9 @@
 """The comparison of several studies on a page: a table, gains from one to the next, and paired statistics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
+from harness.analysis import compare
 from harness.report import charts
 from harness.report.answer import Score
 from harness.report.charts import Difference
@@ -104,23 +104,24 @@ def _gains(rows: Sequence[ComparedReport]) -> str:
     )
 
 
-def _paired(found: Mapping[str, Any]) -> str:
+def _paired(found: compare.Comparison) -> str:
     """Each trial against the best, as `harness compare` has it."""
-    first, *others = found["trials"]
     drawn, rows = [], []
-    for row in others:
-        p, mcnemar = row["t_test"]["adjusted"], row["mcnemar"]
-        difference = f"{row['difference']:+.4f}"
+    for row in found.trials:
+        if (best := row.against_best) is None:
+            continue
+        p, mcnemar, bayes = best.t_test.adjusted, best.mcnemar, best.bayes
+        difference = f"{best.difference:+.4f}"
         words = f"{difference}, p {'= ' if p >= 0.001 else ''}{probability(p)}"
-        drawn.append(Difference(row["trial"], row["difference"], row["low"], row["high"], words))
+        drawn.append(Difference(row.trial, best.difference, best.low, best.high, words))
         rows.append((
-            row["trial"],
-            f"{difference} ({row['low']:+.4f} to {row['high']:+.4f})",
+            row.trial,
+            f"{difference} ({best.low:+.4f} to {best.high:+.4f})",
             probability(p),
-            f"{mcnemar['only_best_right']:,} / {mcnemar['only_this_right']:,}",
-            probability(mcnemar["adjusted"]),
-            " / ".join(percent(row["bayes"][part]) for part in ("worse", "equivalent", "better")),
-            "no" if row["indistinguishable"] else "yes",
+            f"{mcnemar.only_best_right:,} / {mcnemar.only_this_right:,}",
+            probability(mcnemar.adjusted),
+            " / ".join(map(percent, (bayes.worse, bayes.equivalent, bayes.better))),
+            "no" if row.indistinguishable else "yes",
         ))  # fmt: skip
     head = (
         "trial",
@@ -132,13 +133,15 @@ def _paired(found: Mapping[str, Any]) -> str:
         "told apart",
     )
     hint = (
-        f"p adjusted for all pairs (Holm); equal is within ±{found['rope']:g}. With {found['num_folds']} folds a "
-        f"difference of {score(found['smallest_difference'])} would be found four times out of five. The best of a "
+        f"p adjusted for all pairs (Holm); equal is within ±{found.rope:g}. With {found.num_folds} folds a "
+        f"difference of {score(found.smallest_difference)} would be found four times out of five. The best of a "
         "study was chosen by these very scores, so it looks a little better than it is."
     )
     return (
-        paragraph(f"Paired with the best, {first['trial']}, on the same folds: difference and 95 % interval")
-        + charts.differences(drawn, f"Differences to {first['trial']}")
+        paragraph(
+            f"Paired with the best, {found.trials[0].trial}, on the same folds: difference and 95 % interval"
+        )
+        + charts.differences(drawn, f"Differences to {found.trials[0].trial}")
         + table(head, rows, numbers=(2, 4))
         + paragraph(hint, "hint")
     )

@@ -1,14 +1,15 @@
 """What a report says, as one document of its studies: its types, in the order in which they are written as JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from math import isfinite
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from harness.analysis import compare
 from harness.analysis.leaderboard import BestTrial, ComparedStudy, TrialStatus
-from harness.documents import plain_json, to_json
+from harness.documents import INLINE, plain_json, to_json
 from harness.records import SCHEMA
 from harness.scoring.per_class import ClassScores
 from harness.store.findings import Audit, Confirmation, CorrectedScore, FalseStops, FinalTest, Verdict
@@ -86,23 +87,24 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class TrainedTrial:
-    """The best trial, of whose held-out predictions some are gone.   curves, metrics: by name."""
+class HeldOut:
+    """What the pooled held-out predictions of a trial say.   confusion: rows are true classes."""
+
+    confusion: tuple[tuple[int, ...], ...]
+    classes: tuple[ClassScores, ...]
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class TrialDetails:
+    """The best trial.   curves, metrics: by name.   held_out: None where some of its predictions are gone."""
 
     number: int
     num_parameters: int
     curves: Mapping[str, Curve]
     chosen_epochs: tuple[int, ...]
     metrics: Mapping[str, Metric]
-
-
-@dataclass(frozen=True)
-class PredictedTrial(TrainedTrial):
-    """The best trial with what its pooled held-out predictions say.   confusion: rows are true classes."""
-
-    confusion: tuple[tuple[int, ...], ...]
-    classes: tuple[ClassScores, ...]
-    calibration: Calibration
+    held_out: HeldOut | None = field(metadata=INLINE)
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ class StudyReport:
     best_so_far: BestSoFar
     searched: tuple[Searched, ...]
     importances: Mapping[str, float]
-    best_trial: TrainedTrial | None
+    best_trial: TrialDetails | None
     racing: Racing
     gallery: Gallery | None
     cost: Cost
@@ -254,6 +256,11 @@ class StudyReport:
     def corrected(self) -> CorrectedScore | None:
         """`honest`, where there was a choice."""
         return self.honest if self.honest and self.honest.num_trials > 1 else None
+
+    @property
+    def held_out(self) -> HeldOut | None:
+        """Of the best trial."""
+        return self.best_trial.held_out if self.best_trial else None
 
     def is_best(self, trial: TrialStatus) -> bool:
         return self.best is not None and self.best.number == trial.number
@@ -276,12 +283,12 @@ class ComparedReport(ComparedStudy):
 class Comparison:
     """Studies in the order given.
 
-    paired: `analysis.compare` of the best trials of each set of studies that share data, splits and objective.
+    paired: the best trials of each set of studies that share data, splits and objective.
     absent: why there is none.
     """
 
     compared: tuple[ComparedReport, ...]
-    paired: tuple[Mapping[str, Any], ...]
+    paired: tuple[compare.Comparison, ...]
     absent: tuple[str, ...]
 
 
@@ -296,25 +303,24 @@ class Report:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What `--json` prints; findings are in it as they are written."""
-        studies = [
-            plain_json(study)
-            | {
-                kind: (found := getattr(study, kind)) and to_json(found)
-                for kind in ("audit", "confirm", "final")
-            }
-            for study in self.studies
-        ]
-        return {"schema": SCHEMA, "comparison": plain_json(self.comparison), "studies": studies}
+        """What `--json` prints. What has a document of its own is in it as it is written by itself."""
+        studies = []
+        for study in self.studies:
+            findings = {"audit": study.audit, "confirm": study.confirm, "final": study.final}
+            studies.append(
+                plain_json(study) | {kind: found and to_json(found) for kind, found in findings.items()}
+            )
+        comparison = plain_json(self.comparison)
+        if self.comparison is not None:
+            comparison["paired"] = [to_json(paired) for paired in self.comparison.paired]
+        return {"schema": SCHEMA, "comparison": comparison, "studies": studies}
 
 
 def without_nan(value: Value) -> Value:
     """The same with None for every float that is not finite, which JSON does not know and no chart shows."""
     changed: Any = value
     if is_dataclass(value) and not isinstance(value, type):
-        changed = replace(
-            value, **{field.name: without_nan(getattr(value, field.name)) for field in fields(value)}
-        )
+        changed = replace(value, **{one.name: without_nan(getattr(value, one.name)) for one in fields(value)})
     elif isinstance(value, Mapping):
         changed = {key: without_nan(part) for key, part in value.items()}
     elif isinstance(value, list | tuple):

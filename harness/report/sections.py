@@ -7,7 +7,7 @@ import numpy as np
 
 from harness.inference.pictures import as_picture, data_url
 from harness.report import answer, charts, explore
-from harness.report.document import ImageToLookAt, PredictedTrial, StudyReport
+from harness.report.document import ImageToLookAt, StudyReport
 from harness.report.format import duration, percent, score, shortened, times, with_error
 from harness.report.gallery import WORDS
 from harness.report.markup import Markup, escaped, folded, legend, paragraph, table
@@ -135,11 +135,11 @@ def _curves(study: StudyReport) -> str:
 
 
 def _confusion(study: StudyReport, prefix: str) -> str:
-    best = study.best_trial
-    if not isinstance(best, PredictedTrial):
+    found = study.held_out
+    if found is None:
         why = study.absent.get("predictions")
         return paragraph(f"Not shown: {why}.", "hint") if why else ""
-    counts, classes = best.confusion, study.data.classes
+    counts, classes = found.confusion, study.data.classes
     right, total = sum(counts[place][place] for place in range(len(counts))), sum(map(sum, counts))
     share = f"{100 * right / max(total, 1):.1f} %"
     said = f"{right:,} of {total:,} held-out images are right ({share}), pooled over the folds."
@@ -168,31 +168,31 @@ def _confusion(study: StudyReport, prefix: str) -> str:
 
 
 def _classes(study: StudyReport) -> str:
-    best = study.best_trial
-    if not isinstance(best, PredictedTrial):
+    found = study.held_out
+    if found is None:
         return ""
     rows = [
         (
             shortened(name, 40),
-            f"{found.support:,}",
-            *(f"{value:.3f}" for value in (found.precision, found.recall, found.f1)),
-            score(found.roc_auc),
+            f"{scores.support:,}",
+            *(f"{value:.3f}" for value in (scores.precision, scores.recall, scores.f1)),
+            score(scores.roc_auc),
         )
-        for name, found in zip(study.data.classes, best.classes, strict=True)
+        for name, scores in zip(study.data.classes, found.classes, strict=True)
     ]
     head = ("class", "images", "precision", "recall", "F1", "ROC AUC")
     return table(head, rows, numbers=range(1, 6))
 
 
 def _calibration(study: StudyReport) -> str:
-    if not isinstance(study.best_trial, PredictedTrial):
+    if (found := study.held_out) is None:
         return ""
-    found = study.best_trial.calibration
+    error, bins = found.calibration.error, len(found.calibration.count)
     said = (
-        f"Expected calibration error {found.error:.4f} over {len(found.count)} bins of confidence: where the "
+        f"Expected calibration error {error:.4f} over {bins} bins of confidence: where the "
         "orange line is below the dashed one, the network is surer than it is right."
     )
-    return paragraph(said) + charts.reliability(found)
+    return paragraph(said) + charts.reliability(found.calibration)
 
 
 def _racing(study: StudyReport) -> str:
