@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harness.analysis import duplicate_leakage, shortcut_features
 from harness.analysis.false_stops import false_stops
-from harness.analysis.leak_probes import TRAINED, Bench
+from harness.analysis.leak_probes import TRAINED, AuditedTrial
 from harness.data.class_counts import count_classes
 from harness.errors import CheckFailed, HarnessError
 from harness.folds.cluster import THIS_PROCESS
@@ -47,19 +47,19 @@ def audit(
     """
     audited = study.complete_trial(trial)
     images, split, _ = workplace_of(study.store, study.record).open()
-    bench = Bench(study, audited, images, split, cluster)
+    subject = AuditedTrial(study, audited, images, split, cluster)
     score = METRICS["accuracy"](*study.out_of_fold(audited).known)
     checks = [_guards(study, audited)]
     for probe in TRAINED:
         yield f"probe: {probe.__name__.replace('_', ' ')}"
-        check = yield from probe(bench)
+        check = yield from probe(subject)
         checks += [check] if check else []
     yield "looking at names, sizes and outermost pixels"
     checks += [shortcut_features.border(images, score), _ceiling(study.record, score)]
     found = shortcut_features.metadata(images, study.record.data["settings"])
     checks += [found] if found else []
     yield "looking for duplicates"
-    duplicates = yield from duplicate_leakage.report(bench)
+    duplicates = yield from duplicate_leakage.report(subject)
     checks += duplicates.checks
     verdict, sentence = _verdict(checks)
     document = Audit(
@@ -73,7 +73,7 @@ def audit(
         stopped=(yield from _stopped(study, stopped, cluster)),
     )
     study.store.write_finding(study.name, document)
-    bench.close()
+    subject.close()
     yield document
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.leak_probes import Bench
+from harness.analysis.leak_probes import AuditedTrial
 from harness.data import near_duplicates
 from harness.data.folds import make_folds
 from harness.data.near_duplicates import Duplicates
@@ -28,14 +28,14 @@ class Report:
     pairs: DuplicatePairs
 
 
-def report(bench: Bench) -> Generator[str, None, Report]:
+def report(subject: AuditedTrial) -> Generator[str, None, Report]:
     """Duplicates among the training images, and between them and the test images, whose labels stay unread.
 
     Pairs are counted that cross the folds of the study, and those that would cross plain stratified folds. The
     pictures of some are drawn into the study's folder, as duplicates.png.
     """
-    images, split = bench.images, bench.split
-    found = duplicates_of(images, bench.study.store.home)
+    images, split = subject.images, subject.split
+    found = duplicates_of(images, subject.study.store.home)
     plain = make_folds(
         images.labels, num_folds=split.num_folds, seed=seed_for(split.seed, "split") % 2**32, groups=None
     )
@@ -43,7 +43,7 @@ def report(bench: Bench) -> Generator[str, None, Report]:
         what: _crossing(found, fold_of) for what, fold_of in (("study", split.fold_of), ("plain", plain))
     }
     sizes = np.unique(found.groups(len(images)), return_counts=True)[1]
-    border = _test_border(bench)
+    border = _test_border(subject)
     pairs = DuplicatePairs(
         groups=int((sizes > 1).sum()),
         images=int(sizes[sizes > 1].sum()),
@@ -53,8 +53,8 @@ def report(bench: Bench) -> Generator[str, None, Report]:
         pairs_crossing_folds=len(crossing["study"].pairs),
         pairs_crossing_plain_folds=len(crossing["plain"].pairs),
         test_border=border,
-        picture=_draw(bench, found),
-        leaky_split=(yield from _leaky_split(bench, replace(split, fold_of=plain), crossing["plain"])),
+        picture=_draw(subject, found),
+        leaky_split=(yield from _leaky_split(subject, replace(split, fold_of=plain), crossing["plain"])),
     )
     return Report([_folds(pairs, len(images)), *_border(border)], pairs)
 
@@ -64,17 +64,17 @@ def _crossing(found: Duplicates, fold_of: np.ndarray) -> Duplicates:
     return Duplicates(found.pairs[cross], found.exact[cross], found.similarity[cross])
 
 
-def _test_border(bench: Bench) -> TestBorder | None:
+def _test_border(subject: AuditedTrial) -> TestBorder | None:
     """Test images with a duplicate among the training images, and all of them; None without test images."""
     from harness.data import test_set  # loaded by who opens them: `guards` looks whether a process has it
 
     try:
-        test = test_set.test_pixels(bench.study.record.data["settings"])
+        test = test_set.test_pixels(subject.study.record.data["settings"])
     except DataError:
         return None
-    if test.shape[1:] != bench.images.pixels.shape[1:]:
+    if test.shape[1:] != subject.images.pixels.shape[1:]:
         return None
-    pairs = near_duplicates.find(bench.images.pixels, test).pairs
+    pairs = near_duplicates.find(subject.images.pixels, test).pairs
     return TestBorder(images=len(np.unique(pairs[:, 1])), of=len(test))
 
 
@@ -105,7 +105,9 @@ def _border(border: TestBorder | None) -> list[Check]:
     return [Check("duplicates in the test images", "failed", share, FEW, sentence)]
 
 
-def _leaky_split(bench: Bench, leaky: Any, crossing: Duplicates) -> Generator[str, None, LeakySplit | None]:
+def _leaky_split(
+    subject: AuditedTrial, leaky: Any, crossing: Duplicates
+) -> Generator[str, None, LeakySplit | None]:
     """What plain folds would have scored on images with a duplicate in training; None where there are too few.
 
     One fold is trained anew, in full; the same images were scored by the study without their duplicates.
@@ -114,11 +116,11 @@ def _leaky_split(bench: Bench, leaky: Any, crossing: Duplicates) -> Generator[st
     concerned = np.unique(ends[leaky.fold_of[ends[:, 0]] == 0, 0])
     if len(concerned) < ENOUGH:
         return None
-    groups = np.arange(len(bench.images))  # every image by itself: that is the leak
+    groups = np.arange(len(subject.images))  # every image by itself: that is the leak
     yield f"training a fold that leaks {len(concerned)} duplicates, to see what that does"
-    fold = yield from bench.train(bench.images, replace(leaky, groups=groups), whole=True)
-    indices, labels, predicted = bench.predicted(fold)
-    honest = bench.study.out_of_fold(bench.trial)
+    fold = yield from subject.train(subject.images, replace(leaky, groups=groups), whole=True)
+    indices, labels, predicted = subject.predicted(fold)
+    honest = subject.study.out_of_fold(subject.trial)
     right = {
         "leaky": dict(zip(indices.tolist(), (labels == predicted).tolist(), strict=True)),
         "honest": dict(enumerate(honest.right.tolist())),
@@ -136,15 +138,15 @@ def _leaky_split(bench: Bench, leaky: Any, crossing: Duplicates) -> Generator[st
     )
 
 
-def _draw(bench: Bench, found: Duplicates) -> str | None:
+def _draw(subject: AuditedTrial, found: Duplicates) -> str | None:
     """Up to twenty pairs, one above the other, the least similar first."""
     if not len(found.pairs):
         return None
     from harness import plots  # matplotlib
 
     order = np.argsort(found.similarity, kind="stable")[:MOST_PICTURES]
-    pictures = [_shown(bench.images.pixels[found.pairs[order, side]]) for side in (0, 1)]
-    path = bench.study.store.study_folder(bench.study.name) / "duplicates.png"
+    pictures = [_shown(subject.images.pixels[found.pairs[order, side]]) for side in (0, 1)]
+    path = subject.study.store.study_folder(subject.study.name) / "duplicates.png"
     rows = {"one": pictures[0], "other": pictures[1]}
     title = f"{len(order)} of {len(found.pairs):,} pairs of duplicates"
     plots.save(plots.pictures(title, [("the least similar first", rows)]), path)

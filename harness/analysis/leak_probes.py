@@ -70,7 +70,7 @@ def chance_of(labels: np.ndarray, predictions: np.ndarray) -> Chance:
 
 
 @dataclass(frozen=True)
-class Bench:
+class AuditedTrial:
     """Where the probes of a trial are trained: a store of their own, so that an interrupted audit goes on."""
 
     study: LoadedStudy
@@ -123,12 +123,12 @@ def few_epochs(values: Values) -> Values:
     return {**values, "train.epochs": min(epochs, MOST_EPOCHS), "train.patience": None}
 
 
-def permuted_labels(bench: Bench) -> Generator[str, None, Check]:
+def permuted_labels(subject: AuditedTrial) -> Generator[str, None, Check]:
     """Labels are dealt out anew before anything is made from them: nothing can be learnt that holds."""
-    random = np.random.default_rng(seed_for(bench.study.record.seed, "probe", "labels"))
-    changed = replace(bench.images, labels=random.permutation(bench.images.labels), path=None)
-    fold = yield from bench.train(changed, bench.split)
-    chance = chance_of(*bench.predicted(fold)[1:])
+    random = np.random.default_rng(seed_for(subject.study.record.seed, "probe", "labels"))
+    changed = replace(subject.images, labels=random.permutation(subject.images.labels), path=None)
+    fold = yield from subject.train(changed, subject.split)
+    chance = chance_of(*subject.predicted(fold)[1:])
     what = f"With the labels dealt out at random it scores {chance.accuracy:.1%} on held-out images"
     if chance.p < LUCK:
         why = f"{what}, where chance is {chance.expected:.1%}: the label itself is among what the model is given."
@@ -137,12 +137,12 @@ def permuted_labels(bench: Bench) -> Generator[str, None, Check]:
     return Check("permuted labels", "passed", chance.accuracy, chance.bound, sentence)
 
 
-def blank_images(bench: Bench) -> Generator[str, None, Check]:
+def blank_images(subject: AuditedTrial) -> Generator[str, None, Check]:
     """Every image is replaced by noise: whatever is still known does not come from the images."""
-    random = np.random.default_rng(seed_for(bench.study.record.seed, "probe", "noise"))
-    noise = random.integers(0, 256, bench.images.pixels.shape, dtype=np.uint8)
-    fold = yield from bench.train(replace(bench.images, pixels=noise, path=None), bench.split)
-    chance = chance_of(*bench.predicted(fold)[1:])
+    random = np.random.default_rng(seed_for(subject.study.record.seed, "probe", "noise"))
+    noise = random.integers(0, 256, subject.images.pixels.shape, dtype=np.uint8)
+    fold = yield from subject.train(replace(subject.images, pixels=noise, path=None), subject.split)
+    chance = chance_of(*subject.predicted(fold)[1:])
     what = f"With every image replaced by noise it scores {chance.accuracy:.1%}"
     if chance.p < LUCK:
         why = (
@@ -153,13 +153,13 @@ def blank_images(bench: Bench) -> Generator[str, None, Check]:
     return Check("images replaced by noise", "passed", chance.accuracy, chance.bound, sentence)
 
 
-def text_made_from_the_label(bench: Bench) -> Generator[str, None, Check | None]:
+def text_made_from_the_label(subject: AuditedTrial) -> Generator[str, None, Check | None]:
     """Whether what a model is given changes with the image's label; None for one that reads nothing but images."""
     yield from ()
-    values = search_space.section(bench.trial.values, "model")
+    values = search_space.section(subject.trial.values, "model")
     if not reads_text(str(values["name"])):
         return None
-    differ = _inputs_differ(bench, values)
+    differ = _inputs_differ(subject, values)
     if differ:
         why = (
             f"The text given with an image is made from its label ({differ[0]} of {differ[1]} images get another text "
@@ -170,13 +170,13 @@ def text_made_from_the_label(bench: Bench) -> Generator[str, None, Check | None]
     return Check("text made from the label", "passed", 0.0, 0.0, sentence)
 
 
-def blank_text(bench: Bench) -> Generator[str, None, Check | None]:
+def blank_text(subject: AuditedTrial) -> Generator[str, None, Check | None]:
     """All classes get one name: what the texts say is lost, the images stay. None for a model that reads no text."""
-    values = search_space.section(bench.trial.values, "model")
+    values = search_space.section(subject.trial.values, "model")
     if not reads_text(str(values["name"])):
         return None
-    names = ("thing",) * len(bench.images.classes)
-    fold = yield from bench.train(replace(bench.images, classes=names, path=None), bench.split)
+    names = ("thing",) * len(subject.images.classes)
+    fold = yield from subject.train(replace(subject.images, classes=names, path=None), subject.split)
     accuracy = fold.metrics["accuracy"]
     return Check(
         "texts that say nothing", "passed", accuracy, None,
@@ -189,18 +189,18 @@ def reads_text(model: str) -> bool:
     return "classes" in inspect.signature(import_module(f"harness.models.{model}").build).parameters
 
 
-def _inputs_differ(bench: Bench, values: Values) -> tuple[int, int] | None:
+def _inputs_differ(subject: AuditedTrial, values: Values) -> tuple[int, int] | None:
     """Of how many images, and of how many looked at, what the head is given changes with the label."""
     import torch
 
-    _, channels, height, _ = bench.images.pixels.shape
+    _, channels, height, _ = subject.images.pixels.shape
     options = {key: value for key, value in values.items() if key != "name"}
-    compute = training.on_this_machine(training.Compute(**bench.study.record.compute))
-    count = min(len(bench.images), 64)
-    labels = torch.from_numpy(bench.images.labels[:count])
-    others = (labels + 1) % len(bench.images.classes)
+    compute = training.on_this_machine(training.Compute(**subject.study.record.compute))
+    count = min(len(subject.images), 64)
+    labels = torch.from_numpy(subject.images.labels[:count])
+    others = (labels + 1) % len(subject.images.classes)
     with training.session(compute):
-        model: Any = models.build(str(values["name"]), channels, height, bench.images.classes, options)
+        model: Any = models.build(str(values["name"]), channels, height, subject.images.classes, options)
         if not hasattr(model, "encoder"):
             return None
         model.prepare(lambda key, make: make())
@@ -210,5 +210,5 @@ def _inputs_differ(bench: Bench, values: Values) -> tuple[int, int] | None:
     return (differ, count) if differ else None
 
 
-Probe = Callable[[Bench], Generator[str, None, Check | None]]
+Probe = Callable[[AuditedTrial], Generator[str, None, Check | None]]
 TRAINED: tuple[Probe, ...] = (text_made_from_the_label, permuted_labels, blank_images, blank_text)

@@ -34,7 +34,8 @@ def note(study: LoadedStudy, findings: Findings) -> str:
     parts += words
     if mixed := mixed_words(study.mixed_fingerprints):
         parts.append(f"**Computed differently.** {mixed[0].upper()}{mixed[1:]}.")
-    parts.append(f"**Again.** `harness reproduce {_quoted(study.name)}`  \n{_origin(record)}")
+    name = f'"{study.name}"' if " " in study.name else study.name
+    parts.append(f"**Again.** `harness reproduce {name}`  \n{_code_and_data(record)}")
     return "\n\n".join(parts)
 
 
@@ -131,7 +132,7 @@ def _answer(study: StudyRecord, best: TrialRecord, ended: int) -> str:
     return "\n".join([*lines, *(f"| {path} | {_cell(value)} |" for path, value in best.params.items())])
 
 
-def _origin(study: StudyRecord) -> str:
+def _code_and_data(study: StudyRecord) -> str:
     commit = str(study.provenance.get("commit") or "")
     code = f"commit `{commit[:10]}`" if commit else "no commit"
     dirty = " with uncommitted changes (`uncommitted.diff`)" if study.provenance.get("dirty") else ""
@@ -142,10 +143,6 @@ def _origin(study: StudyRecord) -> str:
 def _cell(value: object) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return text.replace("|", "\\|")
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"' if " " in name else name
 
 
 def _write_confusion(folder: Path, matrix: np.ndarray, classes: Sequence[str]) -> None:

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
@@ -26,10 +25,8 @@ from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTes
 from harness.store.loaded_study import DELIVERY, Delivery, LoadedStudy, last_delivery
 from harness.store.store import Store
 from harness.tracking.findings import Findings
+from harness.tracking.mlflow_tracker import MlflowTracker
 from harness.tracking.optuna_mirror import mirror
-
-if TYPE_CHECKING:
-    from harness.tracking.mlflow_tracker import MlflowTracker
 
 logger = logging.getLogger(__name__)
 RETRY_SECONDS, RETRY_PAUSE_SECONDS = 10.0, 0.5  # at the end of a study, for a store that fails now and then
@@ -90,8 +87,6 @@ class Recorder:
             try:
                 with phase("bookkeeping"):
                     if tracker is None:
-                        from harness.tracking.mlflow_tracker import MlflowTracker  # mlflow
-
                         tracker = MlflowTracker(self._tracking_uri, home=study.store.home)
                         close_abandoned(study.store, tracking_uri=self._tracking_uri)
                     self._deliver(tracker, study, final=final)
@@ -110,7 +105,7 @@ class Recorder:
                 time.sleep(RETRY_PAUSE_SECONDS)
                 self._news.set()
 
-    def _deliver(self, tracker: "MlflowTracker", study: LoadedStudy, *, final: bool) -> None:
+    def _deliver(self, tracker: MlflowTracker, study: LoadedStudy, *, final: bool) -> None:
         if not final:
             tracker.deliver(study, final=False, findings=findings_of(study))
             _write_delivery(study, tracker, delivered="")
@@ -194,8 +189,6 @@ def redeliver(study: LoadedStudy, *, tracking_uri: str, lock_seconds: float = -1
     lock_seconds: to wait for another process that delivers it, or -1 for as long as it takes.
     Raises StoreError if MLflow cannot be reached; the next delivery then shows it.
     """
-    from harness.tracking.mlflow_tracker import MlflowTracker  # mlflow
-
     with FileLock(study.store.study_folder(study.name) / "delivering", timeout=lock_seconds):
         tracker = MlflowTracker(tracking_uri, home=study.store.home)
         final = not study.is_driven
@@ -215,7 +208,7 @@ def close_abandoned(store: Store, *, tracking_uri: str) -> None:
             logger.debug("study %s is not shown as it is: %s", name, error)
 
 
-def _write_delivery(study: LoadedStudy, tracker: "MlflowTracker", *, delivered: str) -> None:
+def _write_delivery(study: LoadedStudy, tracker: MlflowTracker, *, delivered: str) -> None:
     """delivered: the snapshot that all stores show, or "" while the study runs."""
     shown, trials = tracker.run_ids()
     document = Delivery(shown, trials, delivered, trials_delivered=delivery_of(study.trials))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import UsageError
+from harness.errors import StoreError, UsageError
 from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.store import model_files
 from harness.tracking import views
@@ -45,8 +45,6 @@ def register(
         client = connect(uri)
         experiment = client.get_experiment_by_name(study.name)
         if experiment is None:
-            from harness.errors import StoreError
-
             raise StoreError(
                 f"MLflow does not show the study {study.name} yet; run tune again, which delivers it"
             )

@@ -15,13 +15,11 @@ NOT_ALLOWED = re.compile(r"[^\w\-./: ]")
 def params(values: Mapping[str, Scalar]) -> dict[str, str]:
     """Values spelled as in a study file, within MLflow's limits."""
     return {
-        NOT_ALLOWED.sub("_", path)[:250]: cut(_spelled(value), MOST_PARAM_CHARACTERS)
+        NOT_ALLOWED.sub("_", path)[:250]: cut(
+            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), MOST_PARAM_CHARACTERS
+        )
         for path, value in values.items()
     }
-
-
-def _spelled(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def flattened(document: Mapping[str, Any], path: str = "") -> dict[str, Any]:
