@@ -23,6 +23,7 @@ from harness.folds.worker import Workplace
 from harness.records import StudyRecord
 from harness.search.autotune import Choice, choose
 from harness.search.contract import require_network
+from harness.search.preflight import without_effect
 from harness.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -41,15 +42,21 @@ def prepare(
     images = load_training(study.data)
     kept = store.keep_images(images)
     _warn_of_imbalance(study, images)
+    if ignored := without_effect(study, images):
+        logger.warning("without effect, for it takes images of three channels: %s", ", ".join(ignored))
     split_path = store.study_folder(name) / "split.npz"
     known = store.read_study(name)
     if known is not None and (changes := _changes(known, study, images)):
         if _has_trained(store, known):
             if not list(differences(known.definition, study.definition())):
                 Manifest.load(split_path).verify_images(images)  # names the image
+            advice = "put it back to go on, or run it as a new study with --as NAME"
+            if _code_changes(known, _model(study)):
+                advice += (
+                    "; in a checkout, python -m tests.sources shows whether an edit of harness changes no bit"
+                )
             raise UsageError(
-                f"study {name} has changed since it began:\n" + "\n".join(changes) + "\n"
-                "put it back to go on, or run it as a new study with --as NAME"
+                f"study {name} has changed since it began:\n" + "\n".join(changes) + f"\n{advice}"
             )
         logger.warning(
             "%s has trained no fold yet, so it begins again as it is now:\n%s", name, "\n".join(changes)

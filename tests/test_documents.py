@@ -1,5 +1,6 @@
 """The documents: links lead somewhere, files that are named exist, commands can be run, versions agree."""
 
+import ast
 import re
 import shlex
 import shutil
@@ -68,6 +69,22 @@ def test_every_file_that_is_named_exists(document: Path) -> None:
         if not any((folder / name).exists() for folder in (ROOT, ROOT / "harness", document.parent))
     ]
     assert not missing
+
+
+def test_every_source_file_that_a_docstring_names_exists() -> None:
+    files = [name_of(path) for name in ("harness", "tests") for path in (ROOT / name).rglob("*.py")]
+    named = [
+        (name_of(path), name)
+        for path in (ROOT / "harness").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        for name in re.findall(r"[\w/]+\.py\b", ast.get_docstring(node) or "")
+        if "NAME" not in name
+    ]
+    assert len(named) > 10
+    assert [
+        (path, name) for path, name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)
+    ] == []
 
 
 def commands(document: Path) -> Iterator[list[str]]:

@@ -102,13 +102,17 @@ def size_lines(study: Study, plan: Plan, sizes: Mapping[str, Any]) -> list[str]:
         return [f"models and time are unknown: {sizes['error']}"]
     num_images, balance = sizes["num_images"], sizes["balance"]
     (small, fewest), (large, most) = balance["smallest"], balance["largest"]
-    line = (
-        f"{num_images:,} images in {balance['num_classes']} classes: "
-        f"from {fewest:,} of {small} to {most:,} of {large}, ratio {balance['ratio']:.1f}"
-    )
+    line = f"{num_images:,} images in {balance['num_classes']} classes: "
+    if fewest == most:
+        line += f"{most:,} of each"
+    else:
+        line += f"from {fewest:,} of {small} to {most:,} of {large}, ratio {balance['ratio']:.1f}"
     if balance["num_groups"] is not None:
         line += f"; {balance['num_groups']:,} groups, the largest of {balance['largest_group']:,} images"
     lines = [line]
+    if sizes["without_effect"]:
+        ignored = ", ".join(sizes["without_effect"])
+        lines.append(f"without effect, for it takes images of three channels: {ignored}")
     for word, (count, options) in zip(("smallest", "largest"), sizes["sizes"], strict=False):
         differing = {path.removeprefix("model.") for path in plan.space}
         chosen = ", ".join(f"{key} {number(value)}" for key, value in options.items() if key in differing)

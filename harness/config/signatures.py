@@ -2,7 +2,7 @@
 
 An option is a keyword-only argument of a function or a field of a dataclass, annotated `int`, `float`, `bool`, `str`,
 `Literal[…]`, one of these `| None`, or `Annotated[int, Between(1, 8)]` for limits and `Annotated[bool, Younger()]` for
-what came later. A data set's option may also be `module.Name`, a TypedDict of `data/module.py`: a map with exactly one
+what came later. A data set's option may also be `module.Name`, a TypedDict of `data/NAME.py`: a map with exactly one
 of its keys.
 """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.config import search_space
 from harness.config.study_file import Study
-from harness.errors import HarnessError, RecordError
+from harness.errors import HarnessError
 from harness.folds.executor import Executor
 from harness.folds.fold import FoldTask
 from harness.folds.tasks import RUNG
@@ -104,12 +104,7 @@ class Driver:
         return best_of(self.trials, self.study.direction)
 
     def score(self, record: FoldRecord) -> float:
-        """By the study's objective. Raises RecordError for a fold that was scored before there was that metric."""
-        if self.study.objective not in record.metrics:
-            raise RecordError(
-                f"{record.folder}: scored before there was the metric {self.study.objective}; delete this folder and "
-                "run the same command again, which trains the fold again"
-            )
+        """By the study's objective."""
         return record.metrics[self.study.objective]
 
     def _require_successes(self) -> None:
@@ -263,6 +258,7 @@ class _Heat:
             incumbent=self._signed(best.scores if best else ()),
             earlier=[self._signed(other.scores) for other in raced],
             rungs=self._signed([other.rung_score for other in raced if other.rung_score is not None]),
+            sign=self.sign,
         )
         if scores:
             return self.rule.stops(self._signed(scores), field)

@@ -49,6 +49,13 @@ def model_sizes(
     return [found[0], found[-1]] if found else []
 
 
+def without_effect(study: Study, images: Images) -> list[str]:
+    """The options that the study sets or searches, and that change nothing of images without three channels."""
+    if images.pixels.shape[1] == 3 or study.train["augment"] == "none":
+        return []
+    return [f"train.{name}" for name in ("saturation", "hue") if study.train.get(name, 0) != 0]
+
+
 def images_per_second(study: Study, images: Images, params: Values, compute: Any) -> float:
     """Training speed of one trial's model on this machine, from a few real steps.
 
@@ -108,6 +115,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     reply: dict[str, Any] = {
         "num_images": len(images.labels),
         "balance": asdict(count_classes(images)),
+        "without_effect": without_effect(study, images),
         "sizes": sizes,
     }
     if request["measure"]:

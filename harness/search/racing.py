@@ -24,12 +24,18 @@ class Field:
 
     num_folds: of a trial that has all.   incumbent: empty as long as no trial has all its folds.
     rungs: what those trials scored after their short trainings, in the same order, where there are such.
+    sign: by which all these were multiplied, so that higher is better: 1 or -1.
     """
 
     num_folds: int
     incumbent: Sequence[float]
     earlier: Sequence[Sequence[float]]
     rungs: Sequence[float] = ()
+    sign: float = 1
+
+    def shown(self, score: float) -> str:
+        """A score as the study's metric has it."""
+        return f"{self.sign * score + 0.0:.4f}"  # + 0.0: zero has no sign
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Forgiving(Rule):
         mean, worst = _mean(scores), min(field.incumbent)
         if mean >= worst:
             return ""
-        return f"{_so_far(scores, field)} is worse than the best trial's worst fold, {abs(worst):.4f}"
+        return f"{_so_far(scores, field)} is worse than the best trial's worst fold, {field.shown(worst)}"
 
 
 @dataclass(frozen=True)
@@ -116,9 +122,7 @@ class Median(Rule):
         peers = [_mean(trial[: len(scores)]) for trial in field.earlier if len(trial) >= len(scores)]
         if not field.incumbent or len(peers) < self.warm_up or _mean(scores) >= median(peers):
             return ""
-        return (
-            f"{_so_far(scores, field)} is below the median of {len(peers)} trials, {abs(median(peers)):.4f}"
-        )
+        return f"{_so_far(scores, field)} is below the median of {len(peers)} trials, {field.shown(median(peers))}"
 
 
 RULES: dict[str, type[Rule]] = {"none": Never, "forgiving": Forgiving, "paired": Paired, "median": Median}
@@ -160,8 +164,8 @@ def stops_at_rung(score: float, field: Field) -> str:
     margin = float(stdtrit(points - 2, RUNG_CONFIDENCE)) * error**0.5
     if line + margin >= field.incumbent[0]:
         return ""
-    said = f"short training {abs(score):.4f}: fold 0 would come to {abs(line):.4f} ± {margin:.4f}"
-    return f"{said}, behind the best trial's {abs(field.incumbent[0]):.4f}"
+    said = f"short training {field.shown(score)}: fold 0 would come to {field.shown(line)} ± {margin:.4f}"
+    return f"{said}, behind the best trial's {field.shown(field.incumbent[0])}"
 
 
 def _paired_variance(trials: Sequence[Sequence[float]], incumbent: Sequence[float]) -> tuple[float, int]:
@@ -181,4 +185,4 @@ def _mean(scores: Sequence[float]) -> float:
 
 
 def _so_far(scores: Sequence[float], field: Field) -> str:
-    return f"mean {abs(_mean(scores)):.4f} after {len(scores)} of {field.num_folds} folds"
+    return f"mean {field.shown(_mean(scores))} after {len(scores)} of {field.num_folds} folds"

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from harness.errors import CheckFailed, RecordError
 from harness.files import digest
 from harness.os_errors import NOT_THE_FILE, explained
 from harness.records import FoldRecord, StudyRecord
+from harness.scoring.metrics import METRICS, score
 
 PREDICTIONS = "oof.npz"
 
@@ -53,6 +54,18 @@ def packed(predictions: Mapping[str, np.ndarray]) -> bytes:
     contiguous: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in predictions.items()}
     np.savez(buffer, **contiguous)
     return buffer.getvalue()
+
+
+def scored(record: FoldRecord) -> FoldRecord:
+    """The fold with its score by every metric: what has become one since it was trained judges its predictions.
+
+    Raises RecordError where they are needed, and gone or damaged.
+    """
+    if not record.metrics or METRICS.keys() <= record.metrics.keys():
+        return record
+    predictions = read_predictions(record)
+    scores = score(predictions["labels"], predictions["probabilities"])
+    return replace(record, metrics={**scores, **record.metrics})
 
 
 def read_predictions(record: FoldRecord) -> dict[str, np.ndarray]:

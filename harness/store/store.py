@@ -47,7 +47,7 @@ from harness.records import (
 )
 from harness.store import study_lock
 from harness.store.findings import AnyFinding, Finding
-from harness.store.predictions import PREDICTIONS, packed
+from harness.store.predictions import PREDICTIONS, packed, scored
 
 logger = logging.getLogger(__name__)
 WEIGHTS = "weights.safetensors"
@@ -131,6 +131,7 @@ class Store:
                     continue
                 if digest_of(folder / name) != expected:
                     raise RecordError(f"{folder / name}: damaged: its content does not match its hash")
+            return scored(record)
         except FileNotFoundError:
             return None
         except NewerRecord as error:
@@ -140,12 +141,11 @@ class Store:
                 raise explained(error, folder) or error from None
             logger.warning("fold %s: %s; it is trained again", key, error)
             return None
-        return record
 
     def read_fold_record(self, key: str) -> FoldRecord | None:
         """As `read_fold`, but what lies beside the record is not looked at: whoever reads it checks its hash."""
         try:
-            return self._fold_record(key)
+            return scored(self._fold_record(key))
         except FileNotFoundError:
             return None
         except NewerRecord as error:

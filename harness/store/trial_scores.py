@@ -29,7 +29,7 @@ def summary(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
 def means(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
     """The mean of every metric over the folds, and from two on its corrected error as NAME.standard_error.
 
-    A metric that some of the folds lack, since they were scored before there was it, is left out.
+    A metric that there is no longer is left out where only some of the folds have it.
     """
     found: dict[str, float] = {}
     folds = study.folds(trial)

@@ -4,12 +4,10 @@ import logging
 
 import pytest
 
-from harness.files import read_json, write_json
 from harness.folds.train_folds import train_again, workplace_of
 from harness.search.selection_bias import corrected_score, known_score
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
-from harness.store.trial_scores import means
 from harness.tracking.deliver import written_score
 
 
@@ -33,18 +31,6 @@ def test_a_damaged_and_a_missing_fold_come_back_as_they_were(
         assert (new.hashes, new.metrics, new.confusion) == (old.hashes, old.metrics, old.confusion)
     assert tuned.read_trials("small") == trials
     assert train_again(tuned, record, workplace_of(tuned, record)) == 0
-
-
-def test_a_metric_that_only_the_folds_trained_again_have_is_left_out_of_the_means(tuned: Store) -> None:
-    study = LoadedStudy.open(tuned, "small")
-    trial = study.trials[0]
-    before = means(study, trial)
-    path = tuned.fold_folder(trial.folds[0]) / "result.json"
-    document = read_json(path)
-    document["metrics"]["younger"] = 0.5
-    write_json(path, document)
-    opened = LoadedStudy.open(tuned, "small")
-    assert "younger" in opened.folds(trial)[0].metrics and means(opened, trial) == before
 
 
 def test_a_damaged_corrected_score_is_made_again(tuned: Store) -> None:

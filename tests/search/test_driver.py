@@ -11,7 +11,7 @@ import pytest
 
 from harness.config.signatures import Between
 from harness.config.study_file import Study, load_study_file
-from harness.errors import HarnessError, RecordError
+from harness.errors import HarnessError
 from harness.folds.fold import FoldTask
 from harness.folds.processes import Executor
 from harness.folds.tasks import RUNG, make_tasks, shortened
@@ -158,17 +158,6 @@ def test_finished_folds_are_not_trained_again(study_file: Path, tmp_path: Path) 
     assert (
         len(again.executor.trained) == failed_again
     )  # failures leave no record, so they are tried once more
-
-
-def test_a_fold_from_before_there_was_the_objective_is_told_of_in_one_line(
-    study_file: Path, tmp_path: Path
-) -> None:
-    before = driver_of(study_of(study_file), tmp_path, smooth)
-    list(before.run())
-    after = driver_of(study_of(study_file, "objective=macro_f1"), tmp_path, smooth)
-    after.name = "after"
-    with pytest.raises(RecordError, match=r"scored before there was the metric macro_f1; delete this folder"):
-        list(after.run())
 
 
 def test_equal_values_are_trained_once(study_file: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from harness.data import load_training
 from harness.data.split import Manifest
 from harness.data.test_set import load_test
 from harness.errors import CheckFailed, UsageError
+from harness.prepare import prepare
 from harness.search import preflight
 from harness.store.store import Store
 from harness.tuning import StudyEnded
@@ -134,6 +135,37 @@ def test_a_check_counts_the_images_of_classes_and_groups(study_file: Path) -> No
         {"study": str(study_file), "overrides": ["data.groups=null"], "measure": False, "images": None}
     )
     assert check.size_lines(study, check.plan(study), sizes)[0] == counts
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["train.hue=0.1", "train.saturation=[0.0, 0.4]"], "train.saturation, train.hue"),
+        (["train.hue=0.1", "train.augment=none"], ""),
+        (["train.brightness=0.1"], ""),
+    ],
+    ids=str,
+)
+def test_options_of_colour_are_told_to_do_nothing_with_grey_images(
+    study_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, overrides: list[str], expected: str
+) -> None:
+    overrides = [
+        "data={name: digits}",
+        "train.augment=standard",
+        "search.sampler=grid",
+        "search.trials=2",
+        *overrides,
+    ]
+    said = f"without effect, for it takes images of three channels: {expected}" if expected else ""
+    study = load_study_file(str(study_file), overrides)
+    sizes = preflight.answer(
+        {"study": str(study_file), "overrides": overrides, "measure": False, "images": None}
+    )
+    lines = [line for line in check.size_lines(study, check.plan(study), sizes) if "effect" in line]
+    caplog.set_level(logging.WARNING, "harness.prepare")
+    prepare(study, Store(tmp_path / "store"), study.name)
+    told = [message for message in caplog.messages if "effect" in message]
+    assert lines == told == ([said] if said else [])
 
 
 @pytest.mark.parametrize(

@@ -171,3 +171,27 @@ def test_least_trials_is_where_a_rule_can_first_act(rule: str, folds: int) -> No
     assert RULES[rule]().stops([-1.0], Field(folds, best, trials))
     fewer = trials[:-1]
     assert not RULES[rule]().stops([-1.0], Field(folds, max(fewer, key=sum), fewer))
+
+
+@pytest.mark.parametrize("sign", [1, -1], ids=["maximised", "minimised"])
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "none"])
+def test_a_reason_has_the_scores_as_the_metric_has_them(rule: str, sign: int) -> None:
+    incumbent = [
+        -0.1,
+        -0.2,
+        -0.1,
+        -0.15,
+        -0.2,
+    ]  # such that higher is better, but of a metric that may be below zero
+    earlier = [incumbent, *[[score - 0.01 * number for score in incumbent] for number in range(1, 6)]]
+    reason = RULES[rule]().stops([-0.9, -0.9], Field(5, incumbent, earlier, sign=sign))
+    assert f"mean {-0.9 * sign:.4f} after 2 of 5 folds" in reason
+    assert rule != "forgiving" or f"{-0.2 * sign:.4f}" in reason.partition("folds")[2]
+
+
+def test_the_reason_of_a_short_training_has_the_scores_as_the_metric_has_them() -> None:
+    incumbent = [0.1, 0.2, 0.1]
+    earlier = [[score - 0.1 * number for score in incumbent] for number in range(8)]
+    rungs = [scores[0] - 0.2 for scores in earlier]
+    reason = stops_at_rung(-5.0, Field(3, incumbent, earlier, rungs))
+    assert reason.startswith("short training -5.0000: fold 0 would come to -4.8")

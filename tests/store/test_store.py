@@ -8,6 +8,7 @@ import pytest
 
 from harness.errors import RecordError, StoreError
 from harness.records import SCHEMA, FoldRecord, StudyRecord, TrialRecord
+from harness.scoring import score
 from harness.store.store import Store, valid_name
 
 RECORD = StudyRecord(
@@ -80,8 +81,17 @@ def test_names_that_are_not(name: str) -> None:
 
 
 def some_fold() -> tuple[FoldRecord, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    record = FoldRecord("a" * 40, 0, {"fold": 0}, (), 1, {"accuracy": 0.5}, ((1,),), 4, 1.0, 0.0, {}, {})
-    return record, {"indices": np.arange(3)}, {"w": np.ones(4, np.float32)}
+    record = FoldRecord("a" * 40, 0, {"fold": 0}, (), 1, {}, ((1,),), 4, 1.0, 0.0, {}, {})
+    predictions = {
+        "indices": np.arange(3),
+        "labels": np.zeros(3, np.int64),
+        "probabilities": np.full((3, 2), 0.5, np.float32),
+    }
+    return (
+        replace(record, metrics=score(predictions["labels"], predictions["probabilities"])),
+        predictions,
+        {"w": np.ones(4, np.float32)},
+    )
 
 
 def test_the_quicker_of_two_processes_with_one_fold_wins(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from harness.training.options import identity
 from tests.training.conftest import CPU, equal, make_model, train, weights
 
 VALUES = {"epochs": 4, "batch_size": 16, "lr": 0.02}
+OPTIMIZERS, RESTS = (catalog.train_options()[name].choices for name in ("optimizer", "rest"))
 
 
 def timeless(epochs: list[Epoch]) -> list[Epoch]:
@@ -42,6 +43,8 @@ def interrupted(data: FoldData, path: Path, values: dict[str, Any], *, after: in
         {"optimizer": "muon", "rest": "adamw", "rest_lr": 0.01, "schedule": "triangular"},
         {"ema": 0.9, "sampling": "balanced"},
         {"ema": 0.9, "patience": 2, "class_weights": "balanced"},
+        *({"optimizer": name} for name in OPTIMIZERS if name not in ("sgd", "adam")),
+        *({"optimizer": "muon", "rest": name} for name in RESTS if name != "sgd"),
     ],
     ids=str,
 )
