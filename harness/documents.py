@@ -13,6 +13,9 @@ from harness.records import SCHEMA, require_known
 Document = TypeVar("Document")
 # Metadata of a field whose own fields are written in its place, and nothing where it is None: what some rows lack.
 INLINE: Mapping[str, bool] = {"inline": True}
+WHERE_SET: Mapping[str, bool] = {
+    "where_set": True
+}  # of a field that is written only if it is neither None nor empty
 
 
 def to_json(document: Any) -> Any:
@@ -30,7 +33,10 @@ def plain_json(value: Any) -> Any:
         written: dict[str, Any] = {}
         for field in fields(value):
             found = plain_json(getattr(value, field.name))
-            written |= (found or {}) if field.metadata == INLINE else {field.name: found}
+            if field.metadata == INLINE:
+                written |= found or {}
+            elif found or field.metadata != WHERE_SET:
+                written[field.name] = found
         return written
     if isinstance(value, Mapping):
         return {str(key): plain_json(part) for key, part in value.items()}

@@ -1,17 +1,17 @@
 """The audit: can the score of a study be believed? Its data, its splits, its guards, and probes of its best trial."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.analysis import duplicate_leakage, shortcut_features
 from harness.analysis.false_stops import false_stops
-from harness.analysis.leak_probes import TRAINED, AuditedTrial
+from harness.analysis.leak_probes import AuditedTrial, probes
 from harness.data.class_counts import count_classes
 from harness.errors import CheckFailed, HarnessError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.train_folds import workplace_of
-from harness.records import StudyRecord, TrialRecord
+from harness.records import Scalar, StudyRecord, TrialRecord
 from harness.scoring.metrics import METRICS
 from harness.store.findings import Audit, Check, FalseStops, Verdict
 from harness.store.loaded_study import LoadedStudy
@@ -37,11 +37,17 @@ CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 def audit(
-    study: LoadedStudy, *, trial: str = "best", stopped: int = 0, cluster: Cluster = THIS_PROCESS
+    study: LoadedStudy,
+    *,
+    trial: str = "best",
+    stopped: int = 0,
+    options: Mapping[str, Mapping[str, Scalar]] | None = None,
+    cluster: Cluster = THIS_PROCESS,
 ) -> Iterator[str | Audit]:
     """Probe a study: yields lines of progress, then the audit, which is kept as a finding of the study.
 
     trial: "best" or a number.   stopped: so many of the trials that racing stopped are finished and looked at.
+    options: of probes, by the probe's name.
     Its verdict is "failed" if any check's is; its sentence is that check's. An interrupted audit goes on.
     Raises UsageError for a trial that is not complete, DataError or CheckFailed for images that have changed.
     """
@@ -50,9 +56,9 @@ def audit(
     subject = AuditedTrial(study, audited, images, split, cluster)
     score = METRICS["accuracy"](*study.out_of_fold(audited).known)
     checks = [_guards(study, audited)]
-    for probe in TRAINED:
-        yield f"probe: {probe.__name__.replace('_', ' ')}"
-        check = yield from probe(subject)
+    for name, probe in probes(options or {}):
+        yield f"probe: {name.replace('_', ' ')}"
+        check = yield from probe.check(subject)
         checks += [check] if check else []
     yield "looking at names, sizes and outermost pixels"
     checks += [shortcut_features.border(images, score), _ceiling(study.record, score)]
@@ -68,6 +74,7 @@ def audit(
         verdict=verdict,
         sentence=sentence,
         findings=tuple(checks),
+        options=options or {},
         data=count_classes(images),
         duplicates=duplicates.pairs,
         stopped=(yield from _stopped(study, stopped, cluster)),

@@ -118,7 +118,7 @@ def _leaky_split(
         return None
     groups = np.arange(len(subject.images))  # every image by itself: that is the leak
     yield f"training a fold that leaks {len(concerned)} duplicates, to see what that does"
-    fold = yield from subject.train(subject.images, replace(leaky, groups=groups), whole=True)
+    fold = yield from subject.train(subject.images, replace(leaky, groups=groups))
     indices, labels, predicted = subject.predicted(fold)
     honest = subject.study.out_of_fold(subject.trial)
     right = {

@@ -1,20 +1,23 @@
-"""Probes of a trial: it is trained once more on data where an honest score must be chance.
+"""Probes of a trial: it is trained once more on data where an honest score must be chance. One probe, one class.
 
-Each probe trains one fold with the trial's own values, for a few epochs. What is above chance by more than luck
-explains came from somewhere it should not have come from.
+Most train one fold with the trial's own values, for a few epochs. What is above chance by more than luck explains
+came from somewhere it should not have come from. A probe's fields are its options: `harness audit STUDY --set
+permuted_labels.epochs=20`.
 """
 
 import inspect
 import shutil
-from collections.abc import Callable, Generator
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from harness import models, training
 from harness.config import search_space
+from harness.config.signatures import Between
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.folds.cluster import THIS_PROCESS
@@ -23,14 +26,13 @@ from harness.folds.fold import FoldTask
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks
 from harness.folds.worker import Workplace
-from harness.records import Epoch, FoldRecord, TrialRecord, Values
+from harness.records import Epoch, FoldRecord, Scalar, TrialRecord, Values
 from harness.seeds import seed_for
 from harness.store.findings import Check
 from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import read_predictions
 from harness.store.store import Store
 
-MOST_EPOCHS = 5
 LUCK = 0.001  # probability of so good a score by luck, below which a probe fails
 
 
@@ -84,14 +86,17 @@ class AuditedTrial:
         return Store(self.study.store.study_folder(self.study.name) / "probes")
 
     def train(
-        self, changed: Images, split: Manifest, *, whole: bool = False
+        self, changed: Images, split: Manifest, *, epochs: int | None = None
     ) -> Generator[str, None, FoldRecord]:
-        """Fold 0 of the trial on other images; returns its record.   whole: all its epochs, not only a few."""
+        """Fold 0 of the trial on other images; returns its record.
+
+        epochs: at most so many, and no early stopping; None for a training as the trial's.
+        """
         split = replace(split, data_hash=changed.content_hash)
         path = self.home.home / f"{split.hash[:16]}.npz"
         split.save(path)
         workplace = Workplace(self.home.keep_images(changed), path, self.home.home)
-        tasks = {0: self._task(changed, split, whole)}
+        tasks = {0: self._task(changed, split, epochs)}
         for _, report in train_tasks(workplace, tasks, cluster=self.cluster):
             if isinstance(report, FoldRecord):
                 record = report
@@ -107,81 +112,137 @@ class AuditedTrial:
     def close(self) -> None:
         shutil.rmtree(self.home.home, ignore_errors=True)
 
-    def _task(self, images: Images, split: Manifest, whole: bool) -> FoldTask:
-        values = dict(self.trial.values)
-        if not whole:
-            values = few_epochs(values)
+    def _task(self, images: Images, split: Manifest, epochs: int | None) -> FoldTask:
+        values = self.trial.values
+        if epochs is not None:
+            known = values["train.epochs"]
+            assert isinstance(known, int)
+            values = {**values, "train.epochs": min(known, epochs), "train.patience": None}
         trial = replace(self.trial, values=values)
         task = fold_tasks(self.study.record, trial, split_hash=split.hash)[0]
         return replace(task, data_hash=images.content_hash)
 
 
-def few_epochs(values: Values) -> Values:
-    """The values of a short training, without early stopping."""
-    epochs = values["train.epochs"]
-    assert isinstance(epochs, int)
-    return {**values, "train.epochs": min(epochs, MOST_EPOCHS), "train.patience": None}
+@dataclass(frozen=True)
+class Probe(ABC):
+    """A probe. Its name in PROBES is what it is called by."""
+
+    @abstractmethod
+    def check(self, subject: AuditedTrial) -> Generator[str, None, Check | None]:
+        """Yields lines of progress, and returns what it found, or None where it does not apply."""
 
 
-def permuted_labels(subject: AuditedTrial) -> Generator[str, None, Check]:
-    """Labels are dealt out anew before anything is made from them: nothing can be learnt that holds."""
-    random = np.random.default_rng(seed_for(subject.study.record.seed, "probe", "labels"))
-    changed = replace(subject.images, labels=random.permutation(subject.images.labels), path=None)
-    fold = yield from subject.train(changed, subject.split)
-    chance = chance_of(*subject.predicted(fold)[1:])
-    what = f"With the labels dealt out at random it scores {chance.accuracy:.1%} on held-out images"
-    if chance.p < LUCK:
-        why = f"{what}, where chance is {chance.expected:.1%}: the label itself is among what the model is given."
-        return Check("permuted labels", "failed", chance.accuracy, chance.bound, why)
-    sentence = f"{what}; chance is {chance.expected:.1%}, luck explains up to {chance.bound:.1%}."
-    return Check("permuted labels", "passed", chance.accuracy, chance.bound, sentence)
+@dataclass(frozen=True)
+class TextMadeFromTheLabel(Probe):
+    """Whether what a model is given changes with the image's label; not for one that reads nothing but images.
+
+    images: how many are looked at, at most.
+    """
+
+    images: Annotated[int, Between(1, 100000)] = 64
+
+    def check(self, subject: AuditedTrial) -> Generator[str, None, Check | None]:
+        yield from ()
+        values = search_space.section(subject.trial.values, "model")
+        if not reads_text(str(values["name"])):
+            return None
+        differ = _inputs_differ(subject, values, self.images)
+        if differ:
+            why = (
+                f"The text given with an image is made from its label ({differ[0]} of {differ[1]} images get another "
+                "text when their label is changed), so the model is told what it should find out."
+            )
+            return Check("text made from the label", "failed", differ[0] / differ[1], 0.0, why)
+        sentence = "The texts are the same for every image, whatever its label."
+        return Check("text made from the label", "passed", 0.0, 0.0, sentence)
 
 
-def blank_images(subject: AuditedTrial) -> Generator[str, None, Check]:
-    """Every image is replaced by noise: whatever is still known does not come from the images."""
-    random = np.random.default_rng(seed_for(subject.study.record.seed, "probe", "noise"))
-    noise = random.integers(0, 256, subject.images.pixels.shape, dtype=np.uint8)
-    fold = yield from subject.train(replace(subject.images, pixels=noise, path=None), subject.split)
-    chance = chance_of(*subject.predicted(fold)[1:])
-    what = f"With every image replaced by noise it scores {chance.accuracy:.1%}"
-    if chance.p < LUCK:
-        why = (
-            f"{what}, where chance is {chance.expected:.1%}: something other than the image tells the label."
+@dataclass(frozen=True)
+class PermutedLabels(Probe):
+    """Labels are dealt out anew before anything is made from them: nothing can be learnt that holds.
+
+    epochs: at most; a label that hides among what the model is given is found the more surely, the more there are.
+    """
+
+    epochs: Annotated[int, Between(1, 100000)] = 5
+
+    def check(self, subject: AuditedTrial) -> Generator[str, None, Check]:
+        random = np.random.default_rng(seed_for(subject.study.record.seed, "probe", "labels"))
+        changed = replace(subject.images, labels=random.permutation(subject.images.labels), path=None)
+        fold = yield from subject.train(changed, subject.split, epochs=self.epochs)
+        return _against_chance(
+            "permuted labels",
+            chance_of(*subject.predicted(fold)[1:]),
+            "With the labels dealt out at random it scores {:.1%} on held-out images",
+            "the label itself is among what the model is given",
         )
-        return Check("images replaced by noise", "failed", chance.accuracy, chance.bound, why)
-    sentence = f"{what}; chance is {chance.expected:.1%}, luck explains up to {chance.bound:.1%}."
-    return Check("images replaced by noise", "passed", chance.accuracy, chance.bound, sentence)
 
 
-def text_made_from_the_label(subject: AuditedTrial) -> Generator[str, None, Check | None]:
-    """Whether what a model is given changes with the image's label; None for one that reads nothing but images."""
-    yield from ()
-    values = search_space.section(subject.trial.values, "model")
-    if not reads_text(str(values["name"])):
-        return None
-    differ = _inputs_differ(subject, values)
-    if differ:
-        why = (
-            f"The text given with an image is made from its label ({differ[0]} of {differ[1]} images get another text "
-            "when their label is changed), so the model is told what it should find out."
+@dataclass(frozen=True)
+class BlankImages(Probe):
+    """Every image is replaced by noise: whatever is still known does not come from the images.
+
+    epochs: at most.
+    """
+
+    epochs: Annotated[int, Between(1, 100000)] = 5
+
+    def check(self, subject: AuditedTrial) -> Generator[str, None, Check]:
+        random = np.random.default_rng(seed_for(subject.study.record.seed, "probe", "noise"))
+        noise = random.integers(0, 256, subject.images.pixels.shape, dtype=np.uint8)
+        changed = replace(subject.images, pixels=noise, path=None)
+        fold = yield from subject.train(changed, subject.split, epochs=self.epochs)
+        return _against_chance(
+            "images replaced by noise",
+            chance_of(*subject.predicted(fold)[1:]),
+            "With every image replaced by noise it scores {:.1%}",
+            "something other than the image tells the label",
         )
-        return Check("text made from the label", "failed", differ[0] / differ[1], 0.0, why)
-    sentence = "The texts are the same for every image, whatever its label."
-    return Check("text made from the label", "passed", 0.0, 0.0, sentence)
 
 
-def blank_text(subject: AuditedTrial) -> Generator[str, None, Check | None]:
-    """All classes get one name: what the texts say is lost, the images stay. None for a model that reads no text."""
-    values = search_space.section(subject.trial.values, "model")
-    if not reads_text(str(values["name"])):
-        return None
-    names = ("thing",) * len(subject.images.classes)
-    fold = yield from subject.train(replace(subject.images, classes=names, path=None), subject.split)
-    accuracy = fold.metrics["accuracy"]
-    return Check(
-        "texts that say nothing", "passed", accuracy, None,
-        f"With one name for all classes, so that only the images tell them apart, it scores {accuracy:.1%}.",
-    )  # fmt: skip
+@dataclass(frozen=True)
+class BlankText(Probe):
+    """All classes get one name: what the texts say is lost, the images stay. Not for a model that reads no text.
+
+    epochs: at most.
+    """
+
+    epochs: Annotated[int, Between(1, 100000)] = 5
+
+    def check(self, subject: AuditedTrial) -> Generator[str, None, Check | None]:
+        values = search_space.section(subject.trial.values, "model")
+        if not reads_text(str(values["name"])):
+            return None
+        names = ("thing",) * len(subject.images.classes)
+        changed = replace(subject.images, classes=names, path=None)
+        fold = yield from subject.train(changed, subject.split, epochs=self.epochs)
+        accuracy = fold.metrics["accuracy"]
+        sentence = f"With one name for all classes, so that only the images tell them apart, it scores {accuracy:.1%}."
+        return Check("texts that say nothing", "passed", accuracy, None, sentence)
+
+
+PROBES: dict[str, type[Probe]] = {
+    "text_made_from_the_label": TextMadeFromTheLabel,
+    "permuted_labels": PermutedLabels,
+    "blank_images": BlankImages,
+    "blank_text": BlankText,
+}
+
+
+def probes(options: Mapping[str, Mapping[str, Scalar]]) -> Iterator[tuple[str, Probe]]:
+    """Every probe by name, in the order in which they are made.   options: by name of the probe, then of the option."""
+    for name, kind in PROBES.items():
+        yield name, kind(**options.get(name, {}))
+
+
+def _against_chance(name: str, chance: Chance, what: str, why: str) -> Check:
+    """Passed where luck explains the score.   what: a sentence about it, with a place for it; why it is not luck."""
+    said = what.format(chance.accuracy)
+    if chance.p < LUCK:
+        sentence = f"{said}, where chance is {chance.expected:.1%}: {why}."
+        return Check(name, "failed", chance.accuracy, chance.bound, sentence)
+    sentence = f"{said}; chance is {chance.expected:.1%}, luck explains up to {chance.bound:.1%}."
+    return Check(name, "passed", chance.accuracy, chance.bound, sentence)
 
 
 def reads_text(model: str) -> bool:
@@ -189,14 +250,14 @@ def reads_text(model: str) -> bool:
     return "classes" in inspect.signature(import_module(f"harness.models.{model}").build).parameters
 
 
-def _inputs_differ(subject: AuditedTrial, values: Values) -> tuple[int, int] | None:
-    """Of how many images, and of how many looked at, what the head is given changes with the label."""
+def _inputs_differ(subject: AuditedTrial, values: Values, most: int) -> tuple[int, int] | None:
+    """Of how many images, and of how many looked at, `most` of them, what the head is given changes with the label."""
     import torch
 
     _, channels, height, _ = subject.images.pixels.shape
     options = {key: value for key, value in values.items() if key != "name"}
     compute = training.on_this_machine(training.Compute(**subject.study.record.compute))
-    count = min(len(subject.images), 64)
+    count = min(len(subject.images), most)
     labels = torch.from_numpy(subject.images.labels[:count])
     others = (labels + 1) % len(subject.images.classes)
     with training.session(compute):
@@ -208,7 +269,3 @@ def _inputs_differ(subject: AuditedTrial, values: Values) -> tuple[int, int] | N
         given = [model.inputs(embeddings, chosen) for chosen in (labels, others)]
     differ = int((given[0] != given[1]).any(1).sum())
     return (differ, count) if differ else None
-
-
-Probe = Callable[[AuditedTrial], Generator[str, None, Check | None]]
-TRAINED: tuple[Probe, ...] = (text_made_from_the_label, permuted_labels, blank_images, blank_text)

@@ -108,6 +108,11 @@ def audit(found: Audit) -> None:
         print(
             f"stopped trials, finished for once: {rate} (95 % at most {stops.high:.0%} of all {stops.stopped})"
         )
+    if found.options:
+        options = [
+            f"{probe}.{name} {value}" for probe, its in found.options.items() for name, value in its.items()
+        ]
+        print(f"options of probes: {', '.join(options)}")
     print(f"audit {found.verdict}: {found.sentence}")
 
 

@@ -23,6 +23,7 @@ from harness.cli.options import (
     opened,
     print_json,
 )
+from harness.config.binding import probe_options
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
@@ -41,6 +42,14 @@ def audit(
         int,
         typer.Option(min=0, metavar="K", help="Finish K of the stopped trials: were they stopped rightly?"),
     ] = 0,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PROBE.OPTION=VALUE",
+            help="An option of a probe, as harness list probes has them. Repeatable.",
+        ),
+    ] = None,
     workers: Workers = "auto",
     executor: Executor = "process",
     address: Address = "",
@@ -58,8 +67,11 @@ def audit(
     from harness.analysis import audit as auditing
     from harness.cli import findings
 
+    options = probe_options(changes or [])
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
-        steps = auditing.audit(opened(home, study), trial=trial, stopped=stopped, cluster=cluster)
+        steps = auditing.audit(
+            opened(home, study), trial=trial, stopped=stopped, options=options, cluster=cluster
+        )
         found = told(steps)
     print_json(found) if as_json else findings.audit(found)
     _update_views(home, study)

@@ -25,7 +25,16 @@ from harness.documents import to_json
 from harness.errors import CheckFailed, UsageError, did_you_mean
 from harness.messages import to_stderr
 
-Kind = Literal["studies", "models", "datasets", "metrics", "train", "compute"]  # that `harness list` lists
+Kind = Literal[  # that `harness list` lists
+    "studies", "models", "datasets", "metrics", "train", "compute", "racing", "samplers", "probes"
+]
+HAVE_OPTIONS = {
+    "models": catalog.models,
+    "datasets": catalog.datasets,
+    "racing": catalog.racing_rules,
+    "samplers": catalog.samplers,
+    "probes": catalog.probes,
+}
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]  # columns, rows
 
 
@@ -70,23 +79,24 @@ def check(
 def _kinds(context: typer.Context, incomplete: str) -> list[str]:
     """Entries of the kind that `harness list` was asked for, which a shell offers after a TAB."""
     kind = str(context.params.get("kind"))
-    names = {
-        "models": [*catalog.models()], "datasets": [*catalog.datasets()], "studies": [*catalog.studies()]
-    }.get(kind, [])  # fmt: skip
+    names = catalog.studies() if kind == "studies" else _entries(kind) or {}
     return [name for name in sorted(names) if name.startswith(incomplete)]
 
 
 def list_(
-    kind: Annotated[Kind, typer.Argument(help="studies, models, datasets, metrics, train or compute.")],
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
     name: Annotated[
-        str | None, typer.Argument(help="One model or data set: its options.", autocompletion=_kinds)
+        str | None,
+        typer.Argument(
+            help="One model, data set, racing rule, sampler or probe: its options.", autocompletion=_kinds
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List what a study file can name.
 
-    Studies, models, data sets, metrics, options of train and of compute; with the name of a model or data set, its
-    options: harness list models resnet.
+    Studies, models, data sets, metrics, options of train and of compute, racing rules, samplers, and the probes of an
+    audit; with the name of one that has options, those: harness list models resnet.
     """
     columns, rows = _listed(kind, name)
     if as_json:
@@ -174,9 +184,9 @@ def smoke(as_json: AsJson = False) -> None:
 def _listed(kind: str, name: str | None) -> Table:
     """Columns and rows of one kind of thing, or of one entry's options."""
     if name is not None:
-        entries = {"models": catalog.models(), "datasets": catalog.datasets()}.get(kind)
+        entries = _entries(kind)
         if entries is None:
-            raise UsageError(f"harness list {kind} takes no name; models and datasets do")
+            raise UsageError(f"harness list {kind} takes no name; {', '.join(HAVE_OPTIONS)} do")
         if name not in entries:
             raise UsageError(f"no {kind.rstrip('s')} {name!r}{did_you_mean(name, list(entries))}")
         if problem := entries[name].problem:
@@ -197,9 +207,18 @@ def _listed(kind: str, name: str | None) -> Table:
             (entry.name, _what(entry), entry.parameters, entry.source, _names(entry))
             for entry in catalog.models().values()
         ]
+    if kind == "probes":
+        return ("name", "what it does", "options"), [
+            (entry.name, entry.summary, _names(entry)) for entry in catalog.probes().values()
+        ]
     return ("name", "what it is", "source", "options"), [
-        (entry.name, _what(entry), entry.source, _names(entry)) for entry in catalog.datasets().values()
+        (entry.name, _what(entry), entry.source, _names(entry)) for entry in (_entries(kind) or {}).values()
     ]
+
+
+def _entries(kind: str) -> dict[str, Entry] | None:
+    """What has options of its own, by name; None for another kind."""
+    return HAVE_OPTIONS[kind]() if kind in HAVE_OPTIONS else None
 
 
 def _what(entry: Entry) -> str:

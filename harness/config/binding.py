@@ -3,7 +3,7 @@
 What is wrong is added to the list `problems`, so that all problems of a file are reported together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -12,7 +12,9 @@ from harness.config import catalog
 from harness.config.sections import Search, Section
 from harness.config.settings import Choice, Range, Setting, parse_setting
 from harness.config.signatures import Option
-from harness.errors import Problem, did_you_mean
+from harness.config.yaml import parse_value
+from harness.errors import Problem, UsageError, did_you_mean
+from harness.records import Scalar
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -66,6 +68,34 @@ def bound_search(given: dict[str, Any], problems: list[Problem]) -> Search | Non
         return None
     own_values = {key: value for key, value in given.items() if key in own}
     return validated(Search, "search", {**own_values, "options": bound}, problems)
+
+
+def probe_options(changes: Sequence[str]) -> dict[str, dict[str, Scalar]]:
+    """The options of an audit's probes, by probe, of `PROBE.OPTION=VALUE` texts.
+
+    Raises UsageError for what is no probe, no option of it, or no value that it takes.
+    """
+    known = catalog.probes()
+    problems: list[Problem] = []
+    given: dict[str, dict[str, Any]] = {}
+    for change in changes:
+        path, equals, text = change.partition("=")
+        name, _, option = path.strip().partition(".")
+        if not equals or not option:
+            raise UsageError(f"--set must look like permuted_labels.epochs=20 (got {change!r})")
+        if name not in known:
+            raise UsageError(f"--set {path}: no probe {name!r}{did_you_mean(name, list(known))}")
+        try:
+            given.setdefault(name, {})[option] = parse_value(text)
+        except ValueError as error:
+            raise UsageError(f"--set {path}: is not YAML: {error}") from None
+    for name, values in given.items():
+        options = {option.name: option for option in known[name].options}
+        bound = bind(name, values, options, f"option of {name}", problems)
+        only_fixed(name, bound, "an audit has one of each", problems)
+    if problems:
+        raise UsageError("; ".join(f"--set {problem.path}: {problem.message}" for problem in problems))
+    return given
 
 
 def bind(

@@ -1,4 +1,4 @@
-"""Finds models, data sets, options, metrics, racing rules, samplers and studies, without importing any of them.
+"""Finds models, data sets, options, metrics, racing rules, samplers, probes and studies, without importing any of them.
 
 So `harness list` and `harness check` know every name, type, default and limit and never load torch; `signatures.py`
 has how an option is written. A file that cannot be read breaks itself alone: its entry says why.
@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Entry:
-    """One name of the catalog: the file of a model or data set, the class of a racing rule or sampler.
+    """One name of the catalog: the file of a model or data set, the class of a racing rule, sampler or probe.
 
     summary: the first line of its docstring.
     source, parameters: what its lines `Source: …` and `Parameters: …` say; parameters are those of the default
@@ -76,6 +76,12 @@ def racing_rules() -> dict[str, Entry]:
 def samplers() -> dict[str, Entry]:
     """The table SAMPLERS of `search/sampling.py`: name -> class; the fields of the class are its options."""
     return _classes(PACKAGE / "search" / "sampling.py", "SAMPLERS")
+
+
+@cache
+def probes() -> dict[str, Entry]:
+    """The table PROBES of `analysis/leak_probes.py`: name -> class; the fields of the class are its options."""
+    return _classes(PACKAGE / "analysis" / "leak_probes.py", "PROBES")
 
 
 @cache

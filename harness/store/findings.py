@@ -4,10 +4,12 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeVar
 
 from harness.data.class_counts import ClassCounts
+from harness.documents import WHERE_SET
+from harness.records import Scalar
 from harness.scoring.variance import Variance
 
 Verdict = Literal["passed", "noted", "failed"]
@@ -121,7 +123,10 @@ class DuplicatePairs:
 
 @dataclass(frozen=True)
 class Audit:
-    """Whether the score of a trial can be believed: its checks, and the sentence of the first that failed."""
+    """Whether the score of a trial can be believed: its checks, and the sentence of the first that failed.
+
+    options: of probes, by the probe's name, where they were not the defaults.
+    """
 
     kind: ClassVar[Kind] = "audit"
     study: str
@@ -132,6 +137,7 @@ class Audit:
     data: ClassCounts | None = None
     duplicates: DuplicatePairs | None = None
     stopped: FalseStops | None = None
+    options: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict, metadata=WHERE_SET)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from harness.store.findings import Audit, FalseStops
 from harness.store.loaded_study import LoadedStudy, started_study
 from harness.store.store import Store
 from tests import made_up_findings
+from tests.tuned_study import STUDY, tune
 
 TINY_CLIP = Path(__file__).parents[1] / "models" / "tiny_clip.json"
 CLIP = """\
@@ -34,6 +35,16 @@ def last(steps: Any) -> Audit:
     return found
 
 
+@pytest.fixture
+def longer(tmp_path: Path) -> Store:
+    """The store of the study `longer`: one trial of three epochs."""
+    text = (
+        STUDY.replace("epochs: 1", "epochs: 3").replace("[0.0, 0.3]", "0.0").replace("trials: 2", "trials: 1")
+    )
+    (tmp_path / "longer.yaml").write_text(text, encoding="utf-8")
+    return tune(tmp_path / "longer.yaml", tmp_path / "home")
+
+
 def test_an_honest_study_passes(tuned: Store) -> None:
     study = LoadedStudy.open(tuned, "small")
     found = last(audit(study))
@@ -47,6 +58,23 @@ def test_an_honest_study_passes(tuned: Store) -> None:
     stands = status(study)
     assert stands.audit is not None and stands.audit.verdict == "passed"
     require_passed(found)
+
+
+def test_a_probe_is_trained_as_long_as_its_option_says(
+    longer: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--set", "permuted_labels.epochs=2", "--set", "blank_images.epochs=1"]
+    assert run(["audit", "longer", "--home", str(longer.home), *asked]) == 0
+    said = capfd.readouterr()
+    after = said.err.partition("probe: permuted labels")[2]
+    permuted, blank = after.partition("probe: blank images")[::2]
+    assert [part.count("  epoch ") for part in (permuted, blank.partition("probe: ")[0])] == [2, 1]
+    assert "permuted_labels.epochs 2, blank_images.epochs 1" in said.out
+    found = longer.read_finding("longer", Audit)
+    assert found is not None and found.options == {
+        "permuted_labels": {"epochs": 2},
+        "blank_images": {"epochs": 1},
+    }
 
 
 def test_an_interrupted_audit_goes_on(tuned: Store) -> None:

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from harness.cli import run
+from harness.cli.inspecting import Kind
 
 MISTAKES: list[tuple[list[str], str]] = [
     ([], "Usage: harness"),
@@ -34,6 +36,16 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["check", "smoke", "--set", "cv.folds=1"], "must be greater than or equal to 2 (got 1)"),
     (["check", "smoke", "--set", "objective=acc"], "did you mean 'accuracy'?"),
     (["list", "modles"], "'modles' is not one of"),
+    (["list", "racing", "pared"], "did you mean 'paired'?"),
+    (["list", "metrics", "accuracy"], "takes no name; models, datasets, racing, samplers, probes do"),
+    (["audit", "smoke", "--set", "permuted_label.epochs=9"], "did you mean 'permuted_labels'?"),
+    (["audit", "smoke", "--set", "blank_images.epoch=9"], "did you mean 'epochs'?"),
+    (["audit", "smoke", "--set", "blank_images.epochs=0"], "must be an integer >= 1 and <= 100000 (got 0)"),
+    (
+        ["audit", "smoke", "--set", "blank_images.epochs=[1, 2]"],
+        "must be one value: an audit has one of each",
+    ),
+    (["audit", "smoke", "--set", "blank_images"], "--set must look like permuted_labels.epochs=20"),
     (["list", "models", "resnt"], "did you mean 'resnet'?"),
     (["ui", "--port", "70000"], "Invalid value for '--port'"),
     (["ui"], "nothing has been tracked in"),
@@ -68,7 +80,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip() == __version__
 
 
-@pytest.mark.parametrize("kind", ["studies", "models", "datasets", "metrics", "train", "compute"])
+@pytest.mark.parametrize("kind", get_args(Kind))
 def test_every_kind_of_thing_can_be_listed(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", kind, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)[kind]
