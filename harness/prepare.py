@@ -18,7 +18,7 @@ from harness.errors import DataError, UsageError
 from harness.folds import code
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
-from harness.folds.tasks import code_of, fold_tasks
+from harness.folds.tasks import CHECK_OF_EDITS, code_edits, fold_tasks
 from harness.folds.worker import Workplace
 from harness.records import StudyRecord
 from harness.search.autotune import Choice, choose
@@ -51,10 +51,8 @@ def prepare(
             if not list(differences(known.definition, study.definition())):
                 Manifest.load(split_path).verify_images(images)  # names the image
             advice = "put it back to go on, or run it as a new study with --as NAME"
-            if _code_changes(known, _model(study)):
-                advice += (
-                    "; in a checkout, python -m tests.sources shows whether an edit of harness changes no bit"
-                )
+            if code_edits(known.provenance, _model(study)):
+                advice += f"; {CHECK_OF_EDITS}"
             raise UsageError(
                 f"study {name} has changed since it began:\n" + "\n".join(changes) + f"\n{advice}"
             )
@@ -131,7 +129,7 @@ def _changes(known: StudyRecord, study: Study, images: Images) -> list[str]:
     ]
     if known.data["hash"] != images.content_hash:
         changes.append(f"  images   {known.data['hash'][:12]} -> {images.content_hash[:12]}")
-    changes += [f"  {change}" for change in _code_changes(known, _model(study))]
+    changes += [f"  {change}" for change in code_edits(known.provenance, _model(study))]
     return changes
 
 
@@ -151,21 +149,6 @@ def _require_trials(store: Store, study: Study, name: str) -> None:
             f"study {name} has {there} trials already, so it cannot become one of {wanted}: go on with --trials "
             f"{there} or more, or run it as a new study with --as NAME, which finds the folds that are trained"
         )
-
-
-def _code_changes(known: StudyRecord, model: str) -> list[str]:
-    """Edits of what trains the study's folds since it began, where they may change what comes out."""
-    before, now = code.canonical(code_of(known.provenance), model), code.identity(model)
-    functions = known.provenance.get("code", {}).get("functions")
-    if before == now:
-        return []
-    if functions is None:  # of an earlier release, which did not write them down
-        return [
-            f"{code.describe([part], model)}: changed since that release"
-            for part in sorted({*before, *now})
-            if before.get(part) != now.get(part)
-        ]
-    return code.edits(functions, code.functions(model))
 
 
 def _model(study: Study) -> str:

@@ -23,7 +23,7 @@ from harness.data.images import Images
 from harness.documents import plain_json
 from harness.errors import RecordError, UsageError
 from harness.files import digest, entries, files_below, read_json, telling_disk_trouble
-from harness.folds.train_folds import workplace_of
+from harness.folds.train_folds import images_of
 from harness.os_errors import explained
 from harness.records import StudyRecord, study_from_json
 from harness.store.loaded_study import LoadedStudy
@@ -86,7 +86,7 @@ def write(study: LoadedStudy, target: Path, *, with_images: bool) -> Written:
             paths[f"folds/{key}/{path.name}"] = path
     with tempfile.TemporaryDirectory(prefix="harness-bundle-") as scratch:
         if with_images:
-            images = workplace_of(store, study.record, home=Path(scratch)).images
+            images = Store(Path(scratch)).keep_images(images_of(store, study.record))
             paths |= {f"images/{path.name}": path for path in sorted(images.iterdir()) if path.is_file()}
         size = sum(path.stat().st_size for path in paths.values())
         temporary = target.with_name(f".{target.name}.tmp")

@@ -163,6 +163,8 @@ def _confirmed(study: LoadedStudy, request: Request) -> Generator[str, None, Con
 
 
 def _refit(study: LoadedStudy, task: FoldTask, cluster: Cluster) -> Generator[str, None, FoldRecord]:
+    if known := study.store.find_fold(task.key()):  # as where a look was cut short: then no code trains it
+        return known
     refit: FoldRecord | None = None
     workplace = workplace_of(study.store, study.record)
     for _, report in train_tasks(workplace, {NO_FOLD: task}, cluster=cluster):

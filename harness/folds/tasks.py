@@ -8,6 +8,7 @@ from harness.folds import code
 from harness.folds.fold import FoldTask, task_values
 from harness.records import StudyRecord, TrialRecord, Values
 
+CHECK_OF_EDITS = "in a checkout, python -m tests.sources shows whether an edit of harness changes no bit"
 RUNG = -1  # the step before fold 0: a short training on fold 0, where search.rung asks for it
 
 
@@ -78,3 +79,18 @@ def fold_tasks(
 def code_of(provenance: Mapping[str, Any]) -> dict[str, str]:
     """What code a study began with, as `code.identity` names it; of earlier releases, that of RECIPE."""
     return dict(provenance.get("code", {}).get("parts", {}))
+
+
+def code_edits(provenance: Mapping[str, Any], model: str) -> list[str]:
+    """Edits of what trains a study's folds since it began, a line each, where they may change what comes out."""
+    before, now = code.canonical(code_of(provenance), model), code.identity(model)
+    functions = provenance.get("code", {}).get("functions")
+    if before == now:
+        return []
+    if functions is None:  # of an earlier release, which did not write them down
+        return [
+            f"{code.describe([part], model)}: changed since that release"
+            for part in sorted({*before, *now})
+            if before.get(part) != now.get(part)
+        ]
+    return code.edits(functions, code.functions(model))

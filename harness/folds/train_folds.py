@@ -13,11 +13,11 @@ from typing import Generic, TypeVar
 from harness.data import load_training
 from harness.data.images import Images
 from harness.data.split import Manifest
-from harness.errors import DataError, HarnessError, RecordError
+from harness.errors import DataError, HarnessError, RecordError, UsageError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster, Executor
 from harness.folds.fold import FoldTask, halved
-from harness.folds.tasks import fold_tasks
+from harness.folds.tasks import CHECK_OF_EDITS, code_edits, fold_tasks
 from harness.folds.worker import FoldFailure, Report, Workplace
 from harness.records import Epoch, FoldRecord, StudyRecord
 from harness.store.store import Store
@@ -60,11 +60,14 @@ class Scheduler(Generic[Label]):
 
 
 def workplace_of(store: Store, record: StudyRecord, *, home: Path | None = None) -> Workplace:
-    """Where the folds of a started study are trained, once its images and its split are found unchanged.
+    """Where the folds of a started study are trained, once its code, its images and its split are found unchanged.
 
-    home: the store that takes the folds and the images, if another.
-    Raises DataError or CheckFailed for other images, RecordError for another split.
+    home: the store that takes the folds and the images, if another; there they may be trained by other code.
+    Raises UsageError that names the edits of code, DataError or CheckFailed for other images, RecordError for another
+    split.
     """
+    if home is None:
+        _require_its_code(record)
     images = images_of(store, record)
     home = home or store.home
     return Workplace(Store(home).keep_images(images), _split_path(store, record), home)
@@ -73,7 +76,8 @@ def workplace_of(store: Store, record: StudyRecord, *, home: Path | None = None)
 def images_of(store: Store, record: StudyRecord, *, split: Manifest | None = None) -> Images:
     """The training images of a started study, to look at: they and its split are found unchanged, nothing is written.
 
-    split: the study's, where it has been read. Raises as `workplace_of` does.
+    split: the study's, where it has been read.
+    Raises DataError or CheckFailed for other images, RecordError for another split.
     """
     images = _images(store, record)
     path = _split_path(store, record)
@@ -86,6 +90,15 @@ def images_of(store: Store, record: StudyRecord, *, split: Manifest | None = Non
             f"the images are not those of the record (hash {record.data['hash'][:12]}, now {images.content_hash[:12]})"
         )
     return images
+
+
+def _require_its_code(record: StudyRecord) -> None:
+    edits = code_edits(record.provenance, str(record.definition.get("model", {}).get("name")))
+    if edits:
+        raise UsageError(
+            "\n  ".join([f"what trains study {record.name} has changed since it began:", *edits])
+            + f"\nput it back, or tune it as a new study with --as NAME; {CHECK_OF_EDITS}"
+        )
 
 
 def _split_path(store: Store, record: StudyRecord) -> Path:

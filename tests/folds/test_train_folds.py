@@ -1,18 +1,21 @@
 """The scheduler: slots are kept filled, what is asked for comes back with its label, and it can be left in between."""
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.cli import run
+from harness.errors import HarnessError, UsageError
 from harness.folds.cluster import LocalCluster
 from harness.folds.executor import Executor
 from harness.folds.fold import FoldTask
 from harness.folds.train_folds import Scheduler, train_tasks, workplace_of
 from harness.folds.worker import FoldFailure, Report
-from harness.records import Epoch
+from harness.records import Epoch, StudyRecord
 from harness.store.store import Store
 from tests.search.test_driver import TableExecutor
 
@@ -109,3 +112,38 @@ def test_a_fold_that_cannot_be_trained_is_an_error_with_its_reason(tuned: Store)
     cluster = Table(score=lambda task: "not enough memory")
     with pytest.raises(HarnessError, match="fold 7 cannot be trained: not enough memory"):
         list(train_tasks(workplace_of(tuned, record), {7: task_of(7)}, cluster=cluster))
+
+
+def edited_since(store: Store) -> StudyRecord:
+    """The study `small`, as if `build` of its model had been edited since it began."""
+    record = store.read_study("small")
+    assert record is not None
+    begun = json.loads(json.dumps(record.provenance))
+    begun["code"]["parts"]["model"] = "f00"
+    begun["code"]["functions"]["harness/models/resnet.py"]["build"] = "f00"
+    edited = replace(record, provenance=begun)
+    store.write_study(edited)
+    return edited
+
+
+@pytest.mark.parametrize("command", ["confirm", "audit", "final"])
+def test_a_study_whose_code_was_edited_is_refused_by_who_trains_for_it_and_the_edits_are_named(
+    tuned: Store, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited_since(tuned)
+    assert run([command, "small", "--home", str(tuned.home), "--workers", "1"]) == 2
+    told = capsys.readouterr().err
+    assert "harness/models/resnet.py: function build changed" in told
+    assert "put it back, or tune it as a new study with --as NAME" in told
+
+
+def test_reading_such_a_study_goes_on_and_another_store_takes_its_folds(
+    tuned: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = edited_since(tuned)
+    with pytest.raises(UsageError, match="function build changed"):
+        workplace_of(tuned, record)
+    assert workplace_of(tuned, record, home=tmp_path / "again").home == tmp_path / "again"
+    for command in (["status"], ["report", "-o", "small.html"], ["bundle", "-o", "small.zip", "--images"]):
+        assert run([*command[:1], "small", "--home", str(tuned.home), *command[1:]]) == 0
