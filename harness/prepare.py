@@ -15,7 +15,7 @@ from harness.data.class_counts import count_classes
 from harness.data.images import Images
 from harness.data.split import Manifest, make_split
 from harness.errors import DataError, UsageError
-from harness.folds import code
+from harness.folds import code, option_files
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.tasks import CHECK_OF_EDITS, code_edits, fold_tasks
@@ -66,7 +66,9 @@ def prepare(
         _require_trials(store, study, name)
         if split.hash != known.split_hash:
             raise DataError(f"{split_path}: damaged: it is not the split that the study began with")
-        record = replace(known, num_trials=search_space.num_trials(study))
+        record = replace(
+            known, num_trials=search_space.num_trials(study), provenance=_with_files(known.provenance, study)
+        )
     else:
         require_network(study, images)
         store.start_over(name)  # what a study was that had trained nothing
@@ -115,6 +117,7 @@ def _new_record(study: Study, name: str, images: Images, split: Manifest, choice
             **provenance.collect(), "harness": __version__, "overrides": list(study.overrides),
             "definition_hash": study.definition_hash(),
             "code": {"parts": code.identity(_model(study)), "functions": code.functions(_model(study))},
+            **({"files": option_files.named_by(study)} if study.places else {}),
             **({"compute_measured": choice.measured} if choice.measured else {}),
         },
         created=time.time(),
@@ -129,8 +132,19 @@ def _changes(known: StudyRecord, study: Study, images: Images) -> list[str]:
     ]
     if known.data["hash"] != images.content_hash:
         changes.append(f"  images   {known.data['hash'][:12]} -> {images.content_hash[:12]}")
+    changes += [
+        f"  {change}" for change in option_files.changes(option_files.known_to(known.provenance), study)
+    ]
     changes += [f"  {change}" for change in code_edits(known.provenance, _model(study))]
     return changes
+
+
+def _with_files(provenance: dict[str, Any], study: Study) -> dict[str, Any]:
+    """With where the study's files are now. One that began before they were written down goes on without."""
+    if "files" not in provenance:
+        return provenance
+    files = option_files.gone_on(option_files.known_to(provenance), option_files.named_by(study))
+    return {**provenance, "files": files}
 
 
 def _has_trained(store: Store, known: StudyRecord) -> bool:

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from harness import scoring, training
+from harness import models, scoring, training
 from harness.analysis.audit import audit
 from harness.analysis.confirm import confirm
 from harness.analysis.test_set_ledger import Ledger
-from harness.config import search_space
 from harness.data import load_training, near_duplicates
 from harness.data.images import Images
 from harness.errors import CheckFailed, RecordError, UsageError
@@ -238,7 +237,7 @@ def _scored(study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, test: Ima
     compute = training.on_this_machine(training.Compute(**record.compute))
     model = load_fold_model(
         study.store.fold_folder(refit.key) / WEIGHTS,
-        values=search_space.section(trial.values, "model"),
+        values=models.section(trial.values, "model"),
         image_shape=tuple(record.data["image_shape"]),
         classes=record.data["classes"],
         sha256=refit.hashes[WEIGHTS],

@@ -16,7 +16,6 @@ from typing import Annotated, Any
 import numpy as np
 
 from harness import models, training
-from harness.config import search_space
 from harness.config.signatures import Between
 from harness.data.images import Images
 from harness.data.split import Manifest
@@ -143,7 +142,7 @@ class TextMadeFromTheLabel(Probe):
 
     def check(self, subject: AuditedTrial) -> Generator[str, None, Check | None]:
         yield from ()
-        values = search_space.section(subject.trial.values, "model")
+        values = models.section(subject.trial.values, "model")
         if not reads_text(str(values["name"])):
             return None
         differ = _inputs_differ(subject, values, self.images)
@@ -210,7 +209,7 @@ class BlankText(Probe):
     epochs: Annotated[int, Between(1, 100000)] = 5
 
     def check(self, subject: AuditedTrial) -> Generator[str, None, Check | None]:
-        values = search_space.section(subject.trial.values, "model")
+        values = models.section(subject.trial.values, "model")
         if not reads_text(str(values["name"])):
             return None
         names = ("thing",) * len(subject.images.classes)

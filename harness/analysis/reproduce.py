@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from harness import __version__, provenance
 from harness.errors import CheckFailed, RecordError, UsageError
-from harness.folds import code
+from harness.folds import code, option_files
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.code import RECIPE
 from harness.folds.executor import Cluster
@@ -96,7 +96,7 @@ def reproduce(
         prefix=".reproduce-", suffix=".tmp", dir=cluster.shared_folder
     ) as folder:
         workplace = workplace_of(study.store, record, home=Path(folder))
-        tasks = {fold: _task(old, compute or {}) for fold, old in recorded.items()}
+        tasks = {fold: _task(old, compute or {}, record) for fold, old in recorded.items()}
         again: dict[int, FoldRecord] = {}
         for fold, report in train_tasks(workplace, tasks, cluster=cluster):
             if isinstance(report, Epoch):
@@ -230,15 +230,17 @@ def _recorded(store: Store, key: str) -> FoldRecord:
     return record
 
 
-def _task(old: FoldRecord, compute: Mapping[str, Scalar]) -> FoldTask:
+def _task(old: FoldRecord, compute: Mapping[str, Scalar], study: StudyRecord) -> FoldTask:
     task = FoldTask(**old.task)
     here = code.identity(str(task.values.get("model.name")))
-    return replace(task, compute={**task.compute, **compute}, recipe=RECIPE, code=here)
+    places = option_files.places(option_files.known_to(study.provenance), task.values)
+    return replace(task, compute={**task.compute, **compute}, recipe=RECIPE, code=here, places=places)
 
 
 def _inputs(task: Mapping[str, Any]) -> dict[str, str]:
     """What a fold's task says of its inputs, but for the computation."""
     hashes = {"images": task["data_hash"][:12], "split": task["split_hash"][:12]}
+    hashes |= {f"file of {option}": hashed[:12] for option, hashed in task.get("files", {}).items()}
     return _text({**task["values"], "seed": task["seed"], "number of folds": task["num_folds"], **hashes})
 
 

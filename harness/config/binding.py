@@ -3,14 +3,15 @@
 What is wrong is added to the list `problems`, so that all problems of a file are reported together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from harness.config import catalog
 from harness.config.sections import Search, Section
-from harness.config.settings import Choice, Range, Setting, parse_setting
+from harness.config.settings import Choice, Range, Setting, expanded, parse_setting
 from harness.config.signatures import Option
 from harness.config.yaml import parse_value
 from harness.errors import Problem, UsageError, did_you_mean
@@ -118,6 +119,18 @@ def bind(
         else:
             bound[name] = option.default
     return bound
+
+
+def places(part: str, bound: Mapping[str, Setting], options: Iterable[Option]) -> dict[str, dict[str, str]]:
+    """Where the paths lead that values may be, from this process's folder: absolute path by dotted name and text."""
+    found: dict[str, dict[str, str]] = {}
+    for option in options:
+        setting = bound.get(option.name) if option.names_file else None
+        texts = setting.values if isinstance(setting, Choice) else (setting,)
+        paths = [text for text in texts if isinstance(text, str) and "." in text]
+        if paths:
+            found[f"{part}.{option.name}"] = {text: str(expanded(Path(text)).absolute()) for text in paths}
+    return found
 
 
 def only_fixed(part: str, bound: Mapping[str, Setting], why: str, problems: list[Problem]) -> None:

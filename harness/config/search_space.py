@@ -27,11 +27,6 @@ def resolve(study: Study, params: Values) -> Values:
     }
 
 
-def section(values: Values, part: str) -> Values:
-    """One map of a trial, undotted: section({"model.depth": 3, …}, "model") is {"depth": 3, …}."""
-    return {path.partition(".")[2]: value for path, value in values.items() if path.startswith(part + ".")}
-
-
 def without_younger_defaults(values: Values) -> Values:
     """A trial's values, without those of younger options that have their default: see signatures.Younger."""
     return without_younger(values, [replace(option, name=path) for path, option in _options(values).items()])

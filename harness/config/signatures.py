@@ -1,9 +1,9 @@
 """Reads the options of functions and dataclasses from source text, without importing it.
 
 An option is a keyword-only argument of a function or a field of a dataclass, annotated `int`, `float`, `bool`, `str`,
-`Literal[…]`, one of these `| None`, or `Annotated[int, Between(1, 8)]` for limits and `Annotated[bool, Younger()]` for
-what came later. A data set's option may also be `module.Name`, a TypedDict of `data/NAME.py`: a map with exactly one
-of its keys.
+`Literal[…]`, one of these `| None`, or `Annotated[int, Between(1, 8)]` for limits, `Annotated[bool, Younger()]` for
+what came later and `Annotated[str, NamesFile()]` for what may be a path. A data set's option may also be
+`module.Name`, a TypedDict of `data/NAME.py`: a map with exactly one of its keys.
 """
 
 import ast
@@ -44,11 +44,19 @@ class Younger:
 
 
 @dataclass(frozen=True)
+class NamesFile:
+    """Marks an option of a model whose text, where it has a dot and there is such a file, is the path of one.
+
+    What is in the file is then an input of a fold, beside the text.
+    """
+
+
+@dataclass(frozen=True)
 class Option:
     """One named value that a study file may set.
 
     choices: the only values allowed, if not empty.   required: it has no default.
-    keys: of a map; it has exactly one of them.   younger: see Younger.
+    keys: of a map; it has exactly one of them.   younger: see Younger.   names_file: see NamesFile.
     """
 
     name: str
@@ -60,6 +68,7 @@ class Option:
     required: bool = False
     keys: tuple["Option", ...] = ()
     younger: bool = False
+    names_file: bool = False
 
     def allowed(self) -> str:
         """What the option takes, in words for a user."""
@@ -137,11 +146,12 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None, pl
         raise SourceProblem(f"option {name} needs an annotation", place)
     optional = isinstance(annotation, ast.BinOp) and ast.unparse(annotation.right) == "None"
     inner: ast.expr = annotation.left if optional and isinstance(annotation, ast.BinOp) else annotation
-    limits, younger = Between(), False
+    limits, younger, names_file = Between(), False, False
     if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Annotated":
         inner, marks = _annotated(name, inner)
         limits = next((mark for mark in marks if isinstance(mark, Between)), limits)
         younger = any(isinstance(mark, Younger) for mark in marks)
+        names_file = any(isinstance(mark, NamesFile) for mark in marks)
     choices: tuple[Scalar, ...] = ()
     if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Literal":
         elements = inner.slice.elts if isinstance(inner.slice, ast.Tuple) else [inner.slice]
@@ -149,19 +159,20 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None, pl
     keys = _map_keys(inner) if isinstance(inner, ast.Attribute) else ()
     kind: Kind = "map" if keys else _kind(name, inner, choices)
     value = None if default is None else _literal(f"the default of option {name}", default)
-    return Option(name, kind, value, choices, limits, optional, default is None, keys, younger)
+    return Option(name, kind, value, choices, limits, optional, default is None, keys, younger, names_file)
 
 
-def _annotated(name: str, node: ast.Subscript) -> tuple[ast.expr, list[Between | Younger]]:
+def _annotated(name: str, node: ast.Subscript) -> tuple[ast.expr, list[Between | Younger | NamesFile]]:
     """The type within `Annotated[type, marks…]`, and the marks."""
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-    marks: list[Between | Younger] = []
+    marks: list[Between | Younger | NamesFile] = []
     for call in parts[1:]:
-        known = {"Between": Between, "Younger": Younger}
+        known = {"Between": Between, "Younger": Younger, "NamesFile": NamesFile}
         kind = known.get(ast.unparse(call.func).rpartition(".")[2]) if isinstance(call, ast.Call) else None
         if kind is None or not isinstance(call, ast.Call):
             raise SourceProblem(
-                f"option {name}: Annotated takes Between(…) and Younger(), not {ast.unparse(call)}", call
+                f"option {name}: Annotated takes Between(…), Younger() and NamesFile(), not {ast.unparse(call)}",
+                call,
             )
         given = [_literal(f"a limit of option {name}", argument) for argument in call.args]
         named = {str(word.arg): _literal(f"a limit of option {name}", word.value) for word in call.keywords}

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.config import catalog
-from harness.config.binding import bind, bound_search, named, only_fixed, search_options, validated
+from harness.config.binding import (
+    bind,
+    bound_search,
+    named,
+    only_fixed,
+    places,
+    search_options,
+    validated,
+)
 from harness.config.sections import Cv, Search, Section, search_problems
 from harness.config.settings import PLACES, Choice, Range, Setting, absolute, expanded, without_places
 from harness.config.signatures import Option, without_younger
@@ -29,6 +37,7 @@ class Study(Section):
 
     question: the comment at the top of the file.   text: the file as it was read.
     overrides: the `--set` arguments, in order.   measures: it says `compute: auto`.
+    places: where paths among the model's values lead, by dotted name and text: see signatures.NamesFile.
     """
 
     name: str
@@ -41,6 +50,7 @@ class Study(Section):
     train: dict[str, Any]
     compute: dict[str, Scalar]
     measures: bool
+    places: dict[str, dict[str, str]]
     cv: Cv
     search: Search
     objective: str
@@ -190,8 +200,9 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
         )
     if problems or cv is None or search is None:
         return None
+    leading = places("model", model, catalog.models()[str(model["name"])].options)
     study = Study(
-        **identity, question=question(identity["text"]), data=data, model=model, train=train,
+        **identity, places=leading, question=question(identity["text"]), data=data, model=model, train=train,
         compute=compute, measures=document.get("compute") == "auto", cv=cv, search=search, objective=objective,
     )  # fmt: skip
     problems += search_problems(search, cv, study.settings())

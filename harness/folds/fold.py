@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from harness import models, scoring, training
-from harness.config import search_space
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import DataError
-from harness.folds import code, guards
+from harness.folds import code, guards, option_files
 from harness.folds.code import RECIPE
 from harness.profiler import phase
 from harness.records import Epoch, FoldRecord, Scalar, Values
@@ -32,6 +31,8 @@ class FoldTask:
     seed: the study's.
     compute: the resolved device, precision, layout and thread count.
     code: what trains it, as `code.identity` names it; sources of RECIPE are not named at all.
+    files: SHA-256 of the files that values name, by the values' names.
+    places: where those files are, which is no input; for what is not named, the value says it.
     """
 
     values: Values
@@ -43,16 +44,20 @@ class FoldTask:
     compute: dict[str, Scalar]
     recipe: int = RECIPE
     code: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict, compare=False)
 
     def key(self) -> str:
         """The fold's name in the store: equal for equal inputs, whatever study they come from."""
         return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()[:40]
 
     def document(self) -> dict[str, Any]:
-        """The task as JSON; without `code` where that has no name, as in records of releases that had none."""
+        """The task as JSON; without `code` and `files` where they are empty, as in records of releases without them."""
         document = asdict(self)
-        if not self.code:
-            del document["code"]
+        del document["places"]
+        for name in ("code", "files"):
+            if not document[name]:
+                del document[name]
         return document
 
 
@@ -70,12 +75,6 @@ def halved(task: FoldTask) -> FoldTask:
     return replace(task, compute={**task.compute, "micro_batches": 2})
 
 
-def task_values(values: Values) -> Values:
-    """The values that reach the training: without what only says what is kept of it, and without younger defaults."""
-    kept = search_space.without_younger_defaults(values)
-    return {path: value for path, value in kept.items() if path != "train.keep_models"}
-
-
 def train_fold(
     task: FoldTask,
     images: Images,
@@ -91,17 +90,18 @@ def train_fold(
     features: where to keep what frozen encoders make of the images; without it they are run every time.
     before_step: called before every step, as a sign of life.
     Raises TrialError for a trial that cannot go on, DataError if images or split are not the task's, CheckFailed if
-    this process would train it with other code.
+    this process would train it with other code or other files.
     """
     if (images.content_hash, split.hash) != (task.data_hash, task.split_hash):
         raise DataError("the images or the split are not the ones that the fold was defined on")
     code.require(task.code, str(task.values.get("model.name")))
+    values = option_files.located(task.values, task.files, task.places)
     compute = training.Compute(**task.compute)  # type: ignore[arg-type]
     started, clock = time.time(), time.monotonic()
-    settings = training.options_from(search_space.section(task.values, "train"))
+    settings = training.options_from(models.section(values, "train"))
     with training.session(compute):
         with phase("preparation"):
-            model = _seeded_model(task, images)
+            model = _seeded_model(task, values, images)
             pixels = _inputs(task, model, images, settings, compute, features)
             data = _divided(task, images, split, pixels)
         fitting = training.fit(
@@ -134,11 +134,11 @@ def train_fold(
     )
 
 
-def _seeded_model(task: FoldTask, images: Images) -> Any:
+def _seeded_model(task: FoldTask, values: Values, images: Images) -> Any:
     import torch
 
     torch.manual_seed(seed_for(task.seed, task.fold, "init"))
-    options = search_space.section(task.values, "model")
+    options = models.section(values, "model")
     _, channels, height, _ = images.pixels.shape
     return models.build(str(options.pop("name")), channels, height, images.classes, options)
 
@@ -173,11 +173,15 @@ def _inputs(
     if features is None:
         model.prepare(lambda key, make: make())
         return images.pixels
-    keep = training.Keeper(features, json.dumps(task.code, sort_keys=True) if task.code else "")
+    keep = training.Keeper(features, json.dumps([task.code, _fingerprint(task, compute)], sort_keys=True))
     model.prepare(keep)
     if settings.augment.changes_images:
         return images.pixels
     return keep.inputs(model, images.pixels, images.labels, images.content_hash, compute)
+
+
+def _fingerprint(task: FoldTask, compute: "training.Compute") -> dict[str, str]:
+    return training.fingerprint(compute, code.third_party(str(task.values["model.name"])))
 
 
 def _guard(
@@ -237,7 +241,7 @@ def _trained(
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         seconds=seconds,
         started=started,
-        fingerprint=training.fingerprint(compute, code.third_party(str(task.values["model.name"]))),
+        fingerprint=_fingerprint(task, compute),
         hashes={},
     )
     predictions = {"indices": data.held_out, "labels": labels, "probabilities": probabilities}

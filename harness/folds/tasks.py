@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness.config import search_space
 from harness.config.study_file import Study
-from harness.folds import code
-from harness.folds.fold import FoldTask, task_values
+from harness.folds import code, option_files
+from harness.folds.fold import FoldTask
 from harness.records import StudyRecord, TrialRecord, Values
 
 CHECK_OF_EDITS = "in a checkout, python -m tests.sources shows whether an edit of harness changes no bit"
@@ -22,10 +23,11 @@ def make_tasks(
 ) -> Callable[[TrialRecord, int], FoldTask]:
     """How the driver makes the task of (trial, step): a fold's number, or RUNG.
 
-    provenance: of the study's record, which says what code it began with; without it, it is this process's.
+    provenance: of the study's record, which says what code and files it began with; without it, they are those of now.
     """
     model = str(study.model["name"])
     trained_by = code.identity(model) if provenance is None else code_of(provenance)
+    files = option_files.named_by(study) if provenance is None else option_files.known_to(provenance)
 
     def make(trial: TrialRecord, step: int) -> FoldTask:
         values = task_values(trial.values)
@@ -40,9 +42,17 @@ def make_tasks(
             seed=study.search.seed,
             compute=compute,  # type: ignore[arg-type]
             code=trained_by,
+            files=option_files.hashes(files, values),
+            places=option_files.places(files, values),
         )
 
     return make
+
+
+def task_values(values: Values) -> Values:
+    """The values that reach the training: without what only says what is kept of it, and without younger defaults."""
+    kept = search_space.without_younger_defaults(values)
+    return {path: value for path, value in kept.items() if path != "train.keep_models"}
 
 
 def shortened(values: Values, share: float) -> Values:
@@ -61,9 +71,11 @@ def fold_tasks(
     record: StudyRecord, trial: TrialRecord, *, split_hash: str | None = None, seed: int | None = None
 ) -> dict[int, FoldTask]:
     """The tasks of a trial by fold, as the study trains them; with another split or seed where given."""
+    values = task_values(trial.values)
+    files = option_files.known_to(record.provenance)
     return {
         fold: FoldTask(
-            values=task_values(trial.values),
+            values=values,
             data_hash=record.data["hash"],
             split_hash=split_hash or record.split_hash,
             num_folds=record.num_folds,
@@ -71,6 +83,8 @@ def fold_tasks(
             seed=record.seed if seed is None else seed,
             compute=record.compute,
             code=code_of(record.provenance),
+            files=option_files.hashes(files, values),
+            places=option_files.places(files, values),
         )
         for fold in range(record.num_folds)
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.config import search_space
+from harness import models
 from harness.errors import RecordError, UsageError
 from harness.inference.model import TrialModel, load_networks, load_trial_model
 from harness.records import FoldRecord, TrialRecord
@@ -109,7 +109,7 @@ def _of_study(store: Store, text: str, *, ensemble: bool) -> Found:
     record = study.record
     model = load_networks(
         [(fold.folder / WEIGHTS, fold.hashes[WEIGHTS]) for fold in folds],
-        architecture=search_space.section(trial.values, "model"),
+        architecture=models.section(trial.values, "model"),
         image_shape=record.data["image_shape"],
         classes=record.data["classes"],
         compute=record.compute,

@@ -20,10 +20,15 @@ from typing import TYPE_CHECKING
 
 from harness.config import catalog
 from harness.errors import UsageError, did_you_mean
-from harness.records import Scalar
+from harness.records import Scalar, Values
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+def section(values: Values, part: str) -> Values:
+    """One map of a trial, undotted: section({"model.depth": 3, …}, "model") is {"depth": 3, …}."""
+    return {path.partition(".")[2]: value for path, value in values.items() if path.startswith(part + ".")}
 
 
 def build(

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.config.signatures import Between
+from harness.config.signatures import Between, NamesFile
 from harness.errors import HarnessError, UsageError
 from harness.models import clip_encoders
 from harness.models.frozen import FrozenModel, Keep
@@ -24,8 +24,8 @@ def build(
     image_size: int,
     classes: Sequence[str],
     *,
-    architecture: str = "ViT-B-32",
-    weights: str | None = None,
+    architecture: Annotated[str, NamesFile()] = "ViT-B-32",
+    weights: Annotated[str, NamesFile()] | None = None,
     text: Literal["class_prompts", "label_prompt"] = "class_prompts",
     prompt: str = "a photo of a {}.",
     head: Literal["zero_shot", "fusion"] = "zero_shot",

@@ -194,7 +194,7 @@ def first_gradient(study: Study, images: Images, compute: "training.Compute") ->
 
     from harness.training.pixels import autocast  # loads torch
 
-    options = search_space.section(search_space.resolve(study, search_space.defaults(study)), "model")
+    options = models.section(search_space.resolve(study, search_space.defaults(study)), "model")
     _, channels, height, _ = images.pixels.shape
     few = images.take(np.arange(min(len(images), 64)))
     with training.session(compute):
@@ -216,7 +216,7 @@ def _key(study: Study, images: Images, machine: Mapping[str, str], num_processor
         "version": VERSION,
         "machine": machine,
         "processors": num_processors,
-        "network": search_space.section(values, "model"),
+        "network": models.section(values, "model"),
         "training": [values[f"train.{part}"] for part in ("batch_size", "optimizer", "augment")],
         "shape": [*images.pixels.shape[1:], len(images.classes)],
     }

@@ -26,10 +26,10 @@ def require_network(study: Study, images: Images) -> None:
     """
     import torch
 
-    options = search_space.section(search_space.resolve(study, search_space.defaults(study)), "model")
+    options = models.section(search_space.resolve(study, search_space.defaults(study)), "model")
     name = str(options.pop("name"))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would seed GPUs as well
         try:
             problem = _problem(name, options, images)
         except (HarnessError, MemoryError):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import training
+from harness import models, training
 from harness.config import search_space
 from harness.config.study_file import Study
 from harness.data.images import Images
@@ -22,7 +22,7 @@ def draw_pictures(study: Study, images: Images, path: Path) -> None:
     from harness import plots  # loads matplotlib
 
     values = search_space.resolve(study, search_space.defaults(study))
-    options = training.options_from(search_space.section(values, "train")).augment
+    options = training.options_from(models.section(values, "train")).augment
     seen = _Seen(images)
     epochs = range(1, NUM_EPOCHS + 1) if options.changes_images else (1,)
     own = {"as stored": seen.stored()} | {

@@ -78,10 +78,10 @@ def speeds_of(
 
     values = {**search_space.resolve(study, params), "train.epochs": FOR_EVER, "train.patience": None}
     values |= {"train.lr": LEAST_LR, "train.rest_lr": None}  # as fast as any, and it cannot diverge
-    settings = training.options_from(search_space.section(values, "train"))
+    settings = training.options_from(models.section(values, "train"))
     chosen = np.arange(min(len(images.labels), num_images))
     few = images.take(chosen)
-    options = search_space.section(values, "model")
+    options = models.section(values, "model")
     _, channels, height, _ = images.pixels.shape
     with training.session(compute):
         model: Any = models.build(str(options.pop("name")), channels, height, images.classes, options)

@@ -5,10 +5,11 @@ On one machine the same `Compute` gives the same bits; `environment.py` says wha
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, assert_never
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple, assert_never
 
 import torch
 
@@ -20,6 +21,11 @@ from harness.errors import HarnessError, TrialError
 
 # Read when cuBLAS starts; without it deterministic matrix products raise.
 CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+MATMUL = {  # what torch lets cuBLAS do
+    "allow_bf16_reduced_precision_reduction": True,
+    "allow_fp16_reduced_precision_reduction": True,
+    "allow_fp16_accumulation": False,
+}
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ def _defaults() -> Iterator[None]:
     """What torch computes with where nobody has changed it: a caller's own settings are no input of a fold."""
     dtype, device = torch.get_default_dtype(), torch.get_default_device()
     precision, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn
-    tf32 = cudnn.allow_tf32
+    tf32, switches = cudnn.allow_tf32, _switches()
     onednn, *_ = torch.backends.mkldnn.set_flags(True)  # type: ignore[no-untyped-call]
     with torch.enable_grad(), ExitStack() as stack:
         for kind in ("cpu", "cuda"):
@@ -147,6 +153,8 @@ def _defaults() -> Iterator[None]:
                 torch.set_default_device("cpu")
             torch.set_float32_matmul_precision("highest")
             cudnn.allow_tf32 = True
+            for switch in switches:
+                switch.set(switch.default)
             yield
         finally:
             torch.set_default_dtype(dtype)
@@ -155,6 +163,44 @@ def _defaults() -> Iterator[None]:
             torch.set_float32_matmul_precision(precision)
             torch.backends.mkldnn.set_flags(onednn)  # type: ignore[no-untyped-call]
             cudnn.allow_tf32 = tf32
+            for switch in switches:
+                switch.set(switch.found)
+
+
+class _Switch(NamedTuple):
+    """One of torch's, which is on or off for the whole process."""
+
+    found: Any
+    default: Any
+    set: Callable[[Any], None]
+
+
+def _switches() -> list[_Switch]:
+    """Those of CUDA's libraries, as they are. Source of the defaults: ATen/Context.h."""
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    return [
+        _Switch(cudnn.enabled, True, partial(setattr, cudnn, "enabled")),
+        *(
+            _Switch(_matmul(name), default, partial(setattr, cuda.matmul, name))
+            for name, default in MATMUL.items()
+        ),
+        _Switch(cuda.flash_sdp_enabled(), True, cuda.enable_flash_sdp),  # type: ignore[no-untyped-call]
+        _Switch(cuda.mem_efficient_sdp_enabled(), True, cuda.enable_mem_efficient_sdp),  # type: ignore[no-untyped-call]
+        _Switch(cuda.math_sdp_enabled(), True, cuda.enable_math_sdp),  # type: ignore[no-untyped-call]
+        _Switch(cuda.cudnn_sdp_enabled(), True, cuda.enable_cudnn_sdp),  # type: ignore[no-untyped-call]
+        _Switch(
+            cuda.fp16_bf16_reduction_math_sdp_allowed(),  # type: ignore[no-untyped-call]
+            False,
+            cuda.allow_fp16_bf16_reduction_math_sdp,
+        ),
+    ]
+
+
+def _matmul(name: str) -> Any:
+    """A switch of cuBLAS, with the one for sums in parts beside it where it has such."""
+    matmul = torch.backends.cuda.matmul
+    parts = getattr(matmul, f"{name}_split_k", None)
+    return getattr(matmul, name) if parts is None else (getattr(matmul, name), parts)
 
 
 @contextmanager

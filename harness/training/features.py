@@ -87,15 +87,15 @@ def predict_logits(
 class Keeper:
     """Keeps arrays in a folder, so that each is computed once, by one process at a time.
 
-    code: names the code that computes them, where it is not that of a release.
+    made_by: names what computes them, that is, all that may change their bits: code, versions, instruction sets.
     """
 
     folder: Path
-    code: str = ""
+    made_by: str = ""
 
     def __call__(self, key: str, make: Callable[[], torch.Tensor]) -> torch.Tensor:
         """The tensor kept under a key, which may be any text; made the first time."""
-        return torch.from_numpy(np.array(self._kept(_name(self.code + key), lambda: make().cpu().numpy())))
+        return torch.from_numpy(np.array(self._kept(_name(self.made_by + key), lambda: make().cpu().numpy())))
 
     def embeddings(
         self, encoder: Any, pixels: np.ndarray, data_hash: str, statistics: Statistics, compute: Compute
@@ -105,7 +105,7 @@ class Keeper:
         pixels: uint8 (N, C, H, W).   data_hash: names them.
         """
         key = json.dumps([encoder.key, data_hash, asdict(statistics), recorded(compute)])
-        name = _name(self.code + key)
+        name = _name(self.made_by + key)
 
         def make() -> np.ndarray:
             return np.concatenate(list(self._parts(name, encoder, pixels, statistics, compute)))

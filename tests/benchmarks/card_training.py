@@ -91,11 +91,11 @@ def ours(graph: bool, options: argparse.Namespace) -> Run:
     classes = [str(label) for label in range(data.num_classes)]
     study = load_study_file("speed94", options.set)
     values = search_space.resolve(study, search_space.defaults(study))
-    model_options = search_space.section(values, "model")
+    model_options = models.section(values, "model")
     with session(compute):
         torch.manual_seed(options.round)
         model = models.build(str(model_options.pop("name")), 3, 32, classes, model_options)
-        settings = options_from(search_space.section(values, "train"))
+        settings = options_from(models.section(values, "train"))
         epochs = list(fit(model, data, options=settings, compute=compute, seed=options.round))
     seconds = sum(epoch.seconds for epoch in epochs)
     accuracy = epochs[-1].validation_accuracy

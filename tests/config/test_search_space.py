@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import models
 from harness.config import search_space
 from harness.config.study_file import Study, load_study_file
 from harness.records import TrialRecord
@@ -31,7 +32,7 @@ def test_resolve_replaces_every_range_by_its_value(study_file: Path) -> None:
     values = search_space.resolve(study, search_space.defaults(study))
     assert set(values) == set(study.settings())
     assert all(isinstance(value, bool | int | float | str | None) for value in values.values())
-    assert search_space.section(values, "model")["depth"] == 1
+    assert models.section(values, "model")["depth"] == 1
 
 
 def test_the_grid_is_every_combination_and_bounds_the_budget(study_file: Path) -> None:

@@ -12,7 +12,7 @@ from harness.config.settings import Choice, Range
 from harness.config.signatures import Option
 from harness.config.study_file import load_study_file
 from harness.errors import StudyError
-from harness.folds.fold import task_values
+from harness.folds.tasks import task_values
 from harness.search.racing import RULES
 from harness.search.sampling import SAMPLERS
 from tests.conftest import STUDY

@@ -134,6 +134,13 @@ def test_what_cannot_change_a_fold_is_there_and_is_reached() -> None:
     assert code.third_party("timm_net") >= {"torch", "numpy", "timm"}
 
 
+def test_what_decides_which_values_a_model_gets_is_code_of_a_training(package: Path) -> None:
+    before = code.hashes("resnet")["training"]
+    edit(package, "models/__init__.py", 'path.startswith(part + ".")', "path.startswith(part)")
+    assert code.hashes("resnet", package)["training"] != before
+    assert not any(name.endswith("/") for name in code.IRRELEVANT)  # whoever adds a file decides
+
+
 def test_an_edit_is_told_by_file_and_function(package: Path) -> None:
     before = code.functions("resnet")
     assert code.edits(before, code.functions("resnet", package)) == []

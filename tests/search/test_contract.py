@@ -84,3 +84,15 @@ def test_a_network_of_too_many_outputs_is_named(own_model: OwnModel, study_file:
     with pytest.raises(StudyError, match="mine: for 2 images of 2 classes") as told:
         require_network(study, images)
     assert told.value.exit_code == 2
+
+
+def test_looking_at_a_network_seeds_no_gpu_and_moves_no_random_state(
+    study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    images = Images(random.integers(0, 256, (4, 3, 32, 32), dtype=np.uint8), np.arange(4) % 2, ("a", "b"))
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    before = torch.get_rng_state()
+    require_network(load_study_file(str(study_file)), images)
+    assert seeded == [] and torch.equal(torch.get_rng_state(), before)

@@ -161,3 +161,58 @@ def test_a_caller_s_own_settings_of_torch_are_no_input() -> None:
     finally:
         torch.set_default_dtype(before[0])
         torch.set_float32_matmul_precision(before[1])
+
+
+def test_switches_of_cuda_s_libraries_are_torch_s_own_and_put_back() -> None:
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    matmul = cuda.matmul
+
+    def state() -> tuple[object, ...]:
+        return (
+            cudnn.enabled,
+            matmul.allow_bf16_reduced_precision_reduction,
+            matmul.allow_bf16_reduced_precision_reduction_split_k,
+            matmul.allow_fp16_reduced_precision_reduction,
+            matmul.allow_fp16_accumulation,
+            cuda.flash_sdp_enabled(),
+            cuda.mem_efficient_sdp_enabled(),
+            cuda.math_sdp_enabled(),
+            cuda.cudnn_sdp_enabled(),
+            cuda.fp16_bf16_reduction_math_sdp_allowed(),
+        )
+
+    def switch(*, on: bool) -> None:
+        cudnn.enabled = on
+        matmul.allow_bf16_reduced_precision_reduction = (on, on)
+        matmul.allow_fp16_reduced_precision_reduction = on
+        matmul.allow_fp16_accumulation = not on
+        for enable in (
+            cuda.enable_flash_sdp, cuda.enable_mem_efficient_sdp, cuda.enable_math_sdp, cuda.enable_cudnn_sdp
+        ):  # fmt: skip
+            enable(on)
+        cuda.allow_fp16_bf16_reduction_math_sdp(not on)
+
+    own = state()
+    assert own == (True, True, True, True, False, True, True, True, True, False)
+    switch(on=False)
+    try:
+        changed = state()
+        with pytest.raises(KeyError), session(CPU):
+            assert state() == own
+            raise KeyError
+        assert state() == changed != own
+    finally:
+        switch(on=True)
+    assert state() == own
+
+
+@pytest.mark.parametrize("variable", ["NPY_DISABLE_CPU_FEATURES=AVX2", "TIMM_FUSED_ATTN=0"])
+def test_the_fingerprint_has_what_numpy_and_timm_are_told(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    name, _, told = variable.partition("=")
+    monkeypatch.delenv(name, raising=False)
+    untold = fingerprint(CPU)
+    assert name not in untold.get("variables", "")
+    monkeypatch.setenv(name, told)
+    assert variable in fingerprint(CPU)["variables"].split(" ")
