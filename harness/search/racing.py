@@ -64,6 +64,9 @@ class Forgiving(Rule):
     Source: Bergman, Purucker and Hutter 2024, arXiv 2405.03389.
     """
 
+    def least_trials(self, num_folds: int) -> int:
+        return 2  # the incumbent, and one to stop
+
     def stops(self, scores: Sequence[float], field: Field) -> str:
         if not field.incumbent:
             return ""
@@ -88,8 +91,10 @@ class Paired(Rule):
     confidence: Annotated[float, Between(0.5, 0.9999), Younger()] = 0.95
 
     def least_trials(self, num_folds: int) -> int:
-        # The first trial, those of the variance, and one to stop.
-        return 2 + -(-LEAST_FREEDOM // (num_folds - 1))
+        # The incumbent, one to stop, and between them as many whole trials as the variance lacks: the one to stop
+        # has num_folds - 1 scores at most while it can still be stopped, and so num_folds - 2 degrees of freedom.
+        lacking = max(LEAST_FREEDOM - (num_folds - 2), 0)
+        return 2 + -(-lacking // (num_folds - 1))
 
     def stops(self, scores: Sequence[float], field: Field) -> str:
         variance, freedom = _paired_variance([*field.earlier, scores], field.incumbent)

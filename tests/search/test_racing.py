@@ -161,16 +161,21 @@ def test_the_rung_equals_the_prediction_interval_of_a_regression() -> None:
         assert bool(stops_at_rung(score, field)) == expected
 
 
-@pytest.mark.parametrize(("rule", "folds"), [("median", 5), ("paired", 2), ("paired", 3), ("paired", 5)])
+@pytest.mark.parametrize("folds", range(2, 9))
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "none"])
 def test_least_trials_is_where_a_rule_can_first_act(rule: str, folds: int) -> None:
-    """With one trial fewer not even a hopeless trial is stopped."""
+    """After one of its folds a hopeless trial is stopped; with one trial fewer after none of them."""
     random = np.random.default_rng(3)
     least = RULES[rule]().least_trials(folds)
-    trials = random.uniform(0.6, 0.8, (least - 1, folds)).tolist()
-    best = max(trials, key=sum)
-    assert RULES[rule]().stops([-1.0], Field(folds, best, trials))
-    fewer = trials[:-1]
-    assert not RULES[rule]().stops([-1.0], Field(folds, max(fewer, key=sum), fewer))
+    before = random.uniform(0.6, 0.8, (least - 1, folds)).tolist()
+    hopeless = random.uniform(-1.1, -1.0, folds).tolist()
+
+    def stops_after(trials: list[list[float]]) -> list[int]:
+        field = Field(folds, max(trials, key=sum, default=[]), trials)
+        return [n for n in range(1, folds) if RULES[rule]().stops(hopeless[:n], field)]
+
+    assert stops_after(before)
+    assert not stops_after(before[:-1])
 
 
 @pytest.mark.parametrize("sign", [1, -1], ids=["maximised", "minimised"])
