@@ -8,6 +8,7 @@ are, or how often the study was interrupted.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from harness.config import search_space
 from harness.config.study_file import Study
@@ -89,7 +90,7 @@ class Driver:
             batch = [self._begin(number) for number in range(first, min(first + size, self.num_trials))]
             open_trials = [trial for trial in batch if trial.state == "running"]
             if open_trials:
-                if self._is_late():
+                if self.is_late:
                     return
                 yield from map(TrialBegan, open_trials)
                 yield from self._finish(open_trials)
@@ -119,7 +120,9 @@ class Driver:
             "--retry-failed"
         )
 
-    def _is_late(self) -> bool:
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline is over."""
         return self.deadline is not None and time.monotonic() > self.deadline
 
     def _begin(self, number: int) -> TrialRecord:
@@ -132,13 +135,13 @@ class Driver:
         self.trials.append(trial)
         return trial
 
-    def _finish(self, batch: list[TrialRecord]) -> Iterator[Event]:
+    def _finish(self, open_trials: list[TrialRecord]) -> Iterator[Event]:
         """Train and race a batch of trials until each has ended, or the deadline is over."""
-        heat = _Heat(batch, self)
-        yield from heat.settle()
-        if self._is_over(heat):
+        batch = _Batch(open_trials, self)
+        yield from batch.settle()
+        if self._is_over(batch):
             return
-        for place, task, report in self.scheduler.train(heat.next_task):
+        for place, task, report in self.scheduler.train(batch.next_task):
             if report is None:
                 yield FoldBegan(*place)
                 continue
@@ -146,20 +149,18 @@ class Driver:
                 yield EpochEnded(*place, report)
             else:
                 # Also of an earlier batch: trained ahead, and then not needed.
-                heat.results[task.key()] = report
+                batch.results[task.key()] = report
                 if isinstance(report, FoldRecord):
                     yield FoldEnded(*place, self.score(report), report)
-                yield from heat.settle()
-            if self._is_over(heat):
+                yield from batch.settle()
+            if self._is_over(batch):
                 return
 
-    def _is_over(self, heat: "_Heat") -> bool:
+    def _is_over(self, batch: "_Batch") -> bool:
         """All its trials have ended, or it is late and the trial whose turn it is has not begun."""
-        if not heat.open_trials or not self._is_late():
-            return not heat.open_trials
-        number = heat.open_trials[0].number
-        under_way = any(trial == number for (trial, _), _ in self.scheduler.under_way.values())
-        return not under_way and not heat.prefix(number)
+        if not batch.open_trials or not self.is_late:
+            return not batch.open_trials
+        return not batch.has_begun(batch.open_trials[0].number)
 
     def end(self, trial: TrialRecord) -> TrialEnded:
         """Write down a trial that has ended."""
@@ -168,7 +169,7 @@ class Driver:
         return TrialEnded(trial, self.best)
 
 
-class _Heat:
+class _Batch:
     """The open trials of one batch: which fold to train next, and what the finished ones decide."""
 
     def __init__(self, trials: list[TrialRecord], driver: Driver):
@@ -197,12 +198,23 @@ class _Heat:
             results.append(result)
         return results
 
+    def has_begun(self, number: int) -> bool:
+        """Whether a trial has a result, or a step that is being trained."""
+        keys = [self.keys[number, step] for step in self.steps]
+        return keys[0] in self.results or not self.driver.scheduler.under_way.keys().isdisjoint(keys)
+
     def next_task(self) -> tuple[Place, FoldTask] | None:
         """The missing step to train next: first what is needed for certain, then what may be.
 
         The first step of every trial is needed, whatever happens; of later ones, those of earlier trials first.
+        After the deadline those trials that have begun are finished, up to the first that has not.
         """
-        current, *later = [trial.number for trial in self.open_trials]
+        numbers = [trial.number for trial in self.open_trials]
+        if self.driver.is_late:
+            numbers = list(takewhile(self.has_begun, numbers))
+        if not numbers:
+            return None
+        current, *later = numbers
         ahead = self.steps[len(self.prefix(current)) :]
         order = [(current, step) for step in ahead[:1]]
         order += [(number, self.steps[0]) for number in later]

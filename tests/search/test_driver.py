@@ -17,7 +17,7 @@ from harness.folds.processes import Executor
 from harness.folds.tasks import RUNG, make_tasks, shortened
 from harness.folds.worker import FoldFailure, Report
 from harness.records import FoldRecord, TrialRecord
-from harness.search.driver import Driver, FoldEnded, TrialEnded
+from harness.search.driver import Driver, FoldBegan, FoldEnded, TrialEnded
 from harness.search.racing import RULES, Field, Rule
 from harness.store.store import Store
 
@@ -215,13 +215,19 @@ def test_one_worker_trains_nothing_in_vain(study_file: Path, tmp_path: Path) -> 
     assert all(isinstance(noisy(task), str) for task in in_vain)
 
 
-def test_no_trial_begins_after_the_deadline(study_file: Path, tmp_path: Path) -> None:
-    driver = driver_of(study_of(study_file), tmp_path, noisy)
+@pytest.mark.parametrize("slots", [1, 3])
+def test_no_trial_begins_after_the_deadline(study_file: Path, tmp_path: Path, slots: int) -> None:
+    driver = driver_of(study_of(study_file, "search.batch=6"), tmp_path, noisy, slots=slots)
+    before: set[int] = set()
+    after: set[int] = set()
     for event in driver.run():
+        if isinstance(event, FoldBegan):
+            (before if driver.deadline is None else after).add(event.number)
         if isinstance(event, FoldEnded):
             driver.deadline = 0.0
+    assert len(before) == slots and after and after <= before
     states = [trial.state for trial in driver.trials]
-    assert states.count("running") == len(states) - 1  # the one that had begun was finished, the rest wait
+    assert states.count("running") == len(states) - slots  # those that had begun were finished, the rest wait
     driver.deadline = None
     list(driver.run())
     assert all(trial.state != "running" for trial in driver.trials)
