@@ -117,12 +117,13 @@ def refit_task(study: LoadedStudy, trial: TrialRecord) -> FoldTask:
 
 
 def _require_finished(study: LoadedStudy) -> None:
-    done = len(study.ended)
-    if done < study.record.num_trials:
-        raise UsageError(
-            f"study {study.name} is not finished ({done} of {study.record.num_trials} trials): run tune again first, "
-            f"or end it there with tune --trials {max(done, 1)}"
-        )
+    done, begun, wanted = len(study.ended), len(study.trials), study.record.num_trials
+    if done >= wanted:
+        return
+    advice = "run tune again first"
+    if 0 < begun < wanted:  # fewer than have begun cannot be asked for
+        advice += f", or end it with those that have begun: tune --trials {begun}"
+    raise UsageError(f"study {study.name} is not finished ({done} of {wanted} trials): {advice}")
 
 
 def _audited(study: LoadedStudy, request: Request) -> Generator[str, None, Audit]:

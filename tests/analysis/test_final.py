@@ -1,6 +1,8 @@
 """The sealed test: who may open it, how often it counts, and what a kill in between leaves."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,12 @@ from harness.analysis.model_card import publish
 from harness.analysis.test_set_ledger import Ledger
 from harness.data import test_set
 from harness.errors import CheckFailed, DataError, RecordError, UsageError
+from harness.records import TrialRecord
 from harness.store.findings import FinalTest
 from harness.store.loaded_study import LoadedStudy, started_study
 from harness.store.store import Store
 from tests import made_up_findings
+from tests.tuned_study import STUDY
 
 
 @pytest.fixture
@@ -95,6 +99,22 @@ def test_an_unfinished_study_is_not_tested(audited: Store) -> None:
     (audited.study_folder("small") / "trials" / "00001.json").unlink()
     with pytest.raises(UsageError, match="1 of 2 trials"):
         last(audited)
+
+
+def test_an_unfinished_study_can_be_ended_as_it_is_advised(
+    audited: Store, tuning_of: Callable[..., Store], tmp_path: Path
+) -> None:
+    """Of four trials two have begun and one has ended."""
+    path = tmp_path / "small.yaml"
+    path.write_text(STUDY, encoding="utf-8")
+    audited.write_study(replace(started_study(audited, "small"), num_trials=4))
+    running = audited.read_trials("small")[1]
+    audited.write_trial("small", TrialRecord(1, "running", running.params, running.values))
+    with pytest.raises(UsageError, match="1 of 4 trials") as refused:
+        last(audited)
+    advised = str(refused.value).rpartition("tune --trials ")[2]
+    tuning_of(path, audited.home, f"search.trials={advised}")
+    assert last(audited).looks == 1
 
 
 def test_a_look_that_was_taken_out_of_the_ledger_is_noticed(audited: Store) -> None:
