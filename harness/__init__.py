@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.api import load_study, tune
+    from harness.version import __version__
 
-__version__ = "0.2.0"
 __all__ = ["__version__", "load_study", "tune"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from harness import version
+
+        return version.__version__
     if name in ("load_study", "tune"):
         from harness import api  # which imports all of it
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness import __version__, provenance, training
+from harness import provenance, training
 from harness.config import search_space
 from harness.config.study_file import Study
 from harness.data import load_training
@@ -25,6 +25,7 @@ from harness.search.autotune import Choice, choose
 from harness.search.contract import require_network
 from harness.search.preflight import without_effect
 from harness.store.store import Store
+from harness.version import __version__
 
 logger = logging.getLogger(__name__)
 IMBALANCE = 10.0  # times as many images, from which on a study by accuracy is warned

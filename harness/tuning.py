@@ -20,6 +20,7 @@ from harness.prepare import prepare
 from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_fingerprints, mixed_words
 from harness.search.driver import Driver, Event, FoldEnded, TrialEnded
 from harness.search.profiling import Profile, Profiling
+from harness.search.racing import require_enough_trials
 from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import read_predictions
 from harness.store.store import Store, valid_name
@@ -84,6 +85,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
     Raises StudyError or UsageError for what cannot be run, StoreError if somebody else runs it.
     """
     started = time.monotonic()
+    require_enough_trials(study)  # of the file: with --trials a study may be ended early
     if settings.num_trials is not None:
         search = study.search.model_copy(update={"trials": settings.num_trials})
         study = study.model_copy(update={"search": search})

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,9 @@ HEIGHT = {part: height for height, layer in enumerate(LAYERS) for part in layer}
 
 
 def part_of(module: str) -> str:
-    """The part that `harness.folds.fold` belongs to: `study`."""
+    """The part that `harness.folds.fold` belongs to: `folds`."""
     names = module.split(".")
-    return names[1] if len(names) > 1 and names[1] != "__version__" else "__init__"
+    return names[1] if len(names) > 1 else "__init__"
 
 
 def sources() -> list[Path]:
@@ -49,17 +50,32 @@ def imports(path: Path) -> Iterator[str]:
             else:
                 yield str(node.module)
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from (name for name in [begin_of(node.args[0])] if name.split(".")[0] == "harness")
+
+
+def begin_of(text: ast.expr) -> str:
+    """What is known of a text before the program runs, from its beginning on: of `f"harness.data.{name}"` the room."""
+    if isinstance(text, ast.JoinedStr):
+        text = text.values[0]
+    return str(text.value).rstrip(".") if isinstance(text, ast.Constant) else ""
 
 
 def own_part(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-FACADE = PACKAGE / "__init__.py"  # offers what `api` has, and imports it when it is asked for
+FACADE = PACKAGE / "__init__.py"  # offers what `api` has and the version, and imports them when asked for
 
 
-def test_the_package_itself_offers_one_file() -> None:
-    assert set(imports(FACADE)) <= {"harness.api", "harness.api.load_study", "harness.api.tune"}
+def test_the_package_itself_offers_one_file_and_the_version() -> None:
+    assert set(imports(FACADE)) <= {
+        "harness.api",
+        "harness.api.load_study",
+        "harness.api.tune",
+        "harness.version",
+        "harness.version.__version__",
+    }
 
 
 @pytest.mark.parametrize(
@@ -73,6 +89,46 @@ def test_imports_go_downwards(path: Path) -> None:
         if part_of(module) != here and HEIGHT[part_of(module)] >= HEIGHT[here]
     ]
     assert not upwards
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('import_module("harness.search.racing")', ["harness.search.racing"]),
+        ('importlib.import_module(f"harness.data.{name}").load()', ["harness.data"]),
+        ('import_module(f"{__name__}.{file}")', []),
+        ('import_module("torch")', []),
+    ],
+)
+def test_an_import_by_name_counts(tmp_path: Path, text: str, expected: list[str]) -> None:
+    (tmp_path / "late.py").write_text(text, encoding="utf-8")
+    assert list(imports(tmp_path / "late.py")) == expected
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def first_imports(path: Path) -> set[str]:
+    """The modules of harness that a file imports when it is imported itself, or for its types."""
+    modules = {module_of(source) for source in sources()}
+    found: set[str] = set()
+    todo: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.ImportFrom):
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in modules else str(node.module) for name in inside}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            todo += ast.iter_child_nodes(node)
+    return found & modules
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {module_of(path): first_imports(path) for path in sources()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_every_room_has_its_layer_and_every_layer_its_rooms() -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import __version__, provenance
+from harness import provenance
 from harness.errors import CheckFailed, RecordError, UsageError
 from harness.folds import code, option_files
 from harness.folds.cluster import THIS_PROCESS
@@ -19,6 +19,7 @@ from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
+from harness.version import __version__
 
 # Packages that may change bits.
 COMPUTING = ("numpy", "torchvision", "timm", "open_clip_torch", "scikit-learn")

@@ -15,13 +15,13 @@ from typing import NoReturn
 
 import typer
 
-from harness import __version__
 from harness.cli import comparing, finishing, inspecting, keeping, predicting, studying
 from harness.environment import MLFLOW, environment, unless_set
 from harness.errors import INTERRUPTED, TERMINATED, HarnessError, Terminated
 from harness.messages import redact_tracebacks
 from harness.os_errors import explained_to_user
 from harness.redaction import redacted
+from harness.version import __version__
 
 app = typer.Typer(
     name="harness",

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness import __version__
 from harness.config import catalog
 from harness.data import data_home, is_here
 from harness.errors import StoreError
@@ -17,6 +16,7 @@ from harness.folds.executor import num_processors
 from harness.redaction import shown
 from harness.store.store import Store
 from harness.tuning import Settings
+from harness.version import __version__
 
 PACKAGES = ("torch", "torchvision", "mlflow", "optuna", "scikit-learn", "numpy", "safetensors")
 EXTRAS = {"timm": "timm", "open_clip_torch": "clip"}

@@ -61,10 +61,12 @@ def check(
     from harness.cli import check as checking
     from harness.cli import tables
     from harness.config.study_file import load_study_file
+    from harness.search.racing import require_enough_trials
 
     if images is not None:
         require_folder("--images", images)
     loaded = load_study_file(study, changes or [])
+    require_enough_trials(loaded)
     plan = checking.plan(loaded)
     if not as_json:
         tables.search_space(loaded, *checking.described(loaded, plan))

@@ -6,7 +6,6 @@ Every field makes a study what it is, but for those marked with Budget: a new on
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from importlib import import_module
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -73,13 +72,13 @@ class Search(Section):
         return kind(**{name: value for name, value in self.options.items() if name in names})
 
 
-def search_problems(search: Search, cv: Cv, settings: Mapping[str, Setting]) -> list[Problem]:
-    """What single settings cannot tell: whether search, folds and what is searched fit together.
+def search_problems(search: Search, settings: Mapping[str, Setting]) -> list[Problem]:
+    """What single settings cannot tell: whether the search and what is searched fit together.
 
     settings: of model and train, by dotted name.
     """
     grid = _grid_problems(settings) if search.sampler == "grid" else []
-    return [*grid, *_racing_problems(search, cv), *_rung_problems(search, settings["train.epochs"])]
+    return [*grid, *_rung_problems(search, settings["train.epochs"])]
 
 
 def _grid_problems(settings: Mapping[str, Setting]) -> list[Problem]:
@@ -94,21 +93,6 @@ def _grid_problems(settings: Mapping[str, Setting]) -> list[Problem]:
     if size > MAX_GRID:
         return [Problem("search.sampler", f"a grid of {size:,} trials is too large; at most {MAX_GRID:,}")]
     return []
-
-
-def _racing_problems(search: Search, cv: Cv) -> list[Problem]:
-    # Looked up by name, as a model is: the rules stand in a room above this one.
-    rule = import_module("harness.search.racing").rule_of(search)
-    least: int = rule.least_trials(cv.folds)
-    if "racing" not in search.model_fields_set or search.trials >= least:
-        return []  # the default may well have nothing to do
-    why = f"{search.racing} can stop nothing before trial {least - 1} with {cv.folds} folds"
-    return [
-        Problem(
-            "search.racing",
-            f"{why}, and search.trials={search.trials}; use forgiving or none, or more trials",
-        )
-    ]
 
 
 def _rung_problems(search: Search, epochs: Setting) -> list[Problem]:

@@ -205,7 +205,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
         **identity, places=leading, question=question(identity["text"]), data=data, model=model, train=train,
         compute=compute, measures=document.get("compute") == "auto", cv=cv, search=search, objective=objective,
     )  # fmt: skip
-    problems += search_problems(search, cv, study.settings())
+    problems += search_problems(search, study.settings())
     return study
 
 

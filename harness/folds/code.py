@@ -27,7 +27,7 @@ SCORING = ("scoring/__init__.py", "scoring/metrics.py")
 
 # Loaded by a training, and yet not part of its identity: nothing here can change what comes out.
 IRRELEVANT = {
-    "__init__.py": "the version, and names that are looked up when asked for",
+    "__init__.py": "names that are looked up when asked for",
     "config/__init__.py": "a docstring",
     "config/binding.py": "reads study files; what they set is in the task",
     "config/catalog.py": "finds names and options, of which those that are not known are refused",

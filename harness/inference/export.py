@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness import __version__, training
+from harness import training
 from harness.errors import CheckFailed, HarnessError, StoreError, UsageError
 from harness.files import telling_disk_trouble, write_file
 from harness.inference import export_onnx
 from harness.inference.export_onnx import INPUT, OUTPUT, File, Run
 from harness.inference.model import TrialModel, load_trial_model
 from harness.store.model_files import SCHEMA, statistics_of, write_document
+from harness.version import __version__
 
 Kind = Literal["onnx", "pt2", "safetensors"]
 TOLERANCE = 1e-4  # of a probability

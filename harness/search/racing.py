@@ -13,6 +13,8 @@ from typing import Annotated
 
 from harness.config.sections import Search
 from harness.config.signatures import Between, Younger
+from harness.config.study_file import Study
+from harness.errors import Problem, StudyError
 
 LEAST_FREEDOM = 4  # degrees of freedom of a variance, below which the paired rule and the rung stop nothing
 RUNG_CONFIDENCE = 0.975  # that a trial loses, before its short training stops it
@@ -136,6 +138,20 @@ RULES: dict[str, type[Rule]] = {"none": Never, "forgiving": Forgiving, "paired":
 def rule_of(search: Search) -> Rule:
     """The racing rule that a study asks for, with its options."""
     return search.with_options(RULES[search.racing])
+
+
+def require_enough_trials(study: Study) -> None:
+    """Raise StudyError for a racing rule that is asked for by name and has too few trials to ever stop one."""
+    search, folds = study.search, study.cv.folds
+    least = rule_of(search).least_trials(folds)
+    if "racing" not in search.model_fields_set or search.trials >= least:
+        return  # the default may well have nothing to do
+    others = [name for name in ("forgiving", "none") if RULES[name]().least_trials(folds) <= search.trials]
+    why = f"{search.racing} can stop nothing before trial {least - 1} with {folds} folds"
+    advice = f"use {' or '.join(others)}, or more trials"
+    raise StudyError(
+        study.source, [Problem("search.racing", f"{why}, and search.trials={search.trials}; {advice}")]
+    )
 
 
 def stops_at_rung(score: float, field: Field) -> str:

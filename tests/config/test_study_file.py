@@ -303,17 +303,12 @@ def test_every_shipped_study_is_valid_and_says_its_question(name: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["search.racing=median", "search.trials=5"], "median can stop nothing before trial 5 with 3 folds"),
-        (["search.racing=paired", "search.trials=3"], "paired can stop nothing before trial 3 with 3 folds"),
         (["search.rung=0.9", "train.epochs=4"], "0.9 of 4 epochs is no shorter training"),
         (["search.rung=0.5", "train.epochs=[1, 8]"], "0.5 of 1 epochs is no shorter training"),
     ],
 )
-def test_racing_that_can_never_act_is_refused(study_file: Path, overrides: list[str], said: str) -> None:
+def test_a_short_training_that_is_not_shorter_is_refused(
+    study_file: Path, overrides: list[str], said: str
+) -> None:
     with pytest.raises(StudyError, match=said):
         load_study_file(str(study_file), overrides)
-
-
-@pytest.mark.parametrize("overrides", [["search.trials=1"], ["search.racing=median", "search.trials=6"]])
-def test_racing_that_can_act_or_was_not_asked_for_is_not(study_file: Path, overrides: list[str]) -> None:
-    load_study_file(str(study_file), overrides)

@@ -1,12 +1,19 @@
 """The racing rules against cases made by hand, and properties that every rule has."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import harness
+from harness.cli import run
 from harness.config.sections import Search
-from harness.search.racing import RULES, Field, rule_of, stops_at_rung
+from harness.config.study_file import load_study_file
+from harness.errors import StudyError
+from harness.search.racing import RULES, Field, require_enough_trials, rule_of, stops_at_rung
 
 SCORES = st.floats(0.1, 0.9)
 FOLDS = 5
@@ -176,6 +183,42 @@ def test_least_trials_is_where_a_rule_can_first_act(rule: str, folds: int) -> No
 
     assert stops_after(before)
     assert not stops_after(before[:-1])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["search.racing=median", "search.trials=5"], "median can stop nothing before trial 5 with 3 folds"),
+        (["search.racing=paired", "search.trials=3"], "paired can stop nothing before trial 3 with 3 folds"),
+        (
+            ["search.racing=paired", "search.trials=3"],
+            "and search.trials=3; use forgiving or none, or more trials",
+        ),
+        (
+            ["search.racing=forgiving", "search.trials=1"],
+            "nothing before trial 1 with 3 folds, and search.trials=1; use none, or more trials",
+        ),
+    ],
+)
+def test_racing_that_can_never_act_is_refused(
+    study_file: Path, tmp_path: Path, overrides: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(StudyError, match=said) as refused:
+        require_enough_trials(load_study_file(str(study_file), overrides))
+    with pytest.raises(StudyError, match=re.escape(str(refused.value))):
+        harness.tune(study_file, overrides, home=tmp_path / "home")
+    sets = [word for override in overrides for word in ("--set", override)]
+    for command in (
+        ["check", str(study_file)],
+        ["tune", "--home", str(tmp_path / "home"), "-s", str(study_file)],
+    ):
+        assert run([*command, *sets]) == 2
+        assert str(refused.value) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("overrides", [["search.trials=1"], ["search.racing=median", "search.trials=6"]])
+def test_racing_that_can_act_or_was_not_asked_for_is_not(study_file: Path, overrides: list[str]) -> None:
+    require_enough_trials(load_study_file(str(study_file), overrides))
 
 
 @pytest.mark.parametrize("sign", [1, -1], ids=["maximised", "minimised"])
