@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from harness.synonyms import SYNONYMS
+
 INTERRUPTED, TERMINATED = 130, 143
 FAILURES = ("memory", "non-finite", "exception", "crash", "hang")  # of a trial
 WIDEST_PATH = 60  # that messages are aligned to: a name of 60,000 characters must not pad 5,000 lines
@@ -98,6 +100,11 @@ class StudyError(UsageError):
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """The nearest guess and the list of what is allowed, to end an "unknown …" message with."""
-    close = get_close_matches(name, known, n=1) or [word for word in known if name and word.startswith(name)]
+    close = [word for word in [SYNONYMS.get(name, SYNONYMS.get(name.lower()))] if word in known]
+    close = (
+        close
+        or get_close_matches(name, known, n=1)
+        or [word for word in known if name and word.startswith(name)]
+    )
     guess = f"; did you mean '{close[0]}'?" if close else ";"
     return f"{guess} ({', '.join(sorted(known))})"

@@ -3,6 +3,7 @@
 What is wrong is added to the list `problems`, so that all problems of a file are reported together.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,14 +11,20 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from harness.config import catalog
-from harness.config.sections import Search, Section
+from harness.config.sections import Cv, Search, Section
 from harness.config.settings import Choice, Range, Setting, expanded, parse_setting
 from harness.config.signatures import Option
 from harness.config.yaml import parse_value
 from harness.errors import Problem, UsageError, did_you_mean
 from harness.records import Scalar
+from harness.synonyms import SYNONYMS
 
 AnySection = TypeVar("AnySection", bound=Section)
+OF_TIMM = re.compile(r"\w+(_patch\d|\.\w)|(deit|beit|eva|resnetv2|nfnet|mixer|levit|tf_|hf_hub)")
+OF_TORCHVISION = re.compile(
+    r"(wide_resnet|resnet|resnext|densenet|vgg|mobilenet|efficientnet|convnext|vit|swin|regnet|squeezenet|shufflenet|"
+    r"mnasnet|googlenet|inception|alexnet|maxvit)_?\w*\d|(alexnet|googlenet|(convnext|efficientnet)_\w+)$"
+)
 
 
 def named(
@@ -28,7 +35,9 @@ def named(
     if not isinstance(name, str) or name not in entries:
         kind = {"data": "data set", "model": "model"}[part]
         said = f"unknown {kind} {name!r}" if name is not None else f"must name a {kind}"
-        problems.append(Problem(f"{part}.name", said + did_you_mean(str(name), list(entries))))
+        ready_made = part == "model" and entry_of_library(str(name))
+        hint = ready_made or did_you_mean(str(name), list(entries))
+        problems.append(Problem(f"{part}.name", said + hint))
         return {}
     if entries[name].problem:
         problems.append(Problem(f"{part}.name", entries[name].problem))
@@ -61,7 +70,7 @@ def bound_search(given: dict[str, Any], problems: list[Problem]) -> Search | Non
             if key in [option.name for option in entry.options]
         ]
         said = f"is an option of {' and '.join(having)} only" if having else "unknown search option"
-        guess = "" if having else did_you_mean(str(key), [*own, *options])
+        guess = "" if having else in_another_section(str(key), [*own, *options])
         problems.append(Problem(f"search.{key}", said + guess))
     bound = bind("search", rest, options, "search option", problems)
     only_fixed("search", bound, "a study has one search", problems)
@@ -104,7 +113,7 @@ def bind(
 ) -> dict[str, Any]:
     """Every option with the value or range it was given, or its default."""
     problems += [
-        Problem(f"{part}.{key}", f"unknown {what}{did_you_mean(str(key), list(options))}")
+        Problem(f"{part}.{key}", f"unknown {what}{in_another_section(str(key), list(options))}")
         for key in given
         if key not in options
     ]
@@ -133,6 +142,23 @@ def places(part: str, bound: Mapping[str, Setting], options: Iterable[Option]) -
     return found
 
 
+def in_another_section(name: str, known: Sequence[str]) -> str:
+    """As `did_you_mean`, but first of all what another section of a study knows by this name."""
+    word = SYNONYMS.get(name, name)
+    sections: dict[str, Iterable[str]] = {
+        "train": catalog.train_options(), "compute": catalog.compute_options(), "cv": Cv.model_fields,
+        "search": Search.model_fields.keys() - {"options"},
+    }  # fmt: skip
+    found = [f"{part}.{word}" for part, names in sections.items() if word in names]
+    return f"; did you mean '{found[0]}'?" if found and word not in known else did_you_mean(name, known)
+
+
+def entry_of_library(name: str) -> str:
+    """How a study names a network of torchvision or timm, where this seems to be one; else ""."""
+    library = "timm_net" if OF_TIMM.match(name) else "torchvision_net" if OF_TORCHVISION.match(name) else ""
+    return library and f"; did you mean 'name: {library}' with 'architecture: {name}'?"
+
+
 def only_fixed(part: str, bound: Mapping[str, Setting], why: str, problems: list[Problem]) -> None:
     """Refuse lists and ranges in a section that trials cannot differ in."""
     problems += [
@@ -152,7 +178,7 @@ def validated(
         for detail in error.errors():
             name = ".".join(str(piece) for piece in detail["loc"])
             if detail["type"] == "extra_forbidden":
-                message = f"unknown {part} option{did_you_mean(name, list(kind.model_fields))}"
+                message = f"unknown {part} option{in_another_section(name, list(kind.model_fields))}"
             else:
                 allowed = detail["msg"].replace("Input should be", "must be")
                 message = f"{allowed} (got {detail['input']!r})"

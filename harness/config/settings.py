@@ -1,7 +1,9 @@
 """What stands behind one name of a study file: a value, a list of values, or a range."""
 
 import contextlib
+import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from harness.records import Map, Scalar
 
 PLACES = ("root", "csv")  # options of data, and keys of their maps, that say where something lies
 MAX_STEPS = 1_000_000_000
+PAIR = re.compile(r"\(\s*([^,()\s]+)\s*,\s*([^,()\s]+)\s*\)")  # as Python would write it
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,10 @@ def _map(raw: dict[Any, Any], option: Option, path: str) -> tuple[Map, list[Prob
 def _range(raw: dict[Any, Any], option: Option, path: str) -> tuple[Range, list[Problem]]:
     nothing = Range(option.kind, 0, 0)
     keys = ("low", "high", "log", "step")
+    if lists := [value for key, value in raw.items() if key in ("choices", "values", "categories")]:
+        return nothing, [
+            Problem(path, f"a choice is a list and no more: {json.dumps(lists[0], default=str)}")
+        ]
     unknown = [key for key in raw if key not in keys]
     if unknown:
         return nothing, [
@@ -184,6 +191,8 @@ def _range_problems(found: Range, log: Any, path: str) -> list[Problem]:
 def _scalar(raw: Any, option: Option) -> tuple[Scalar, str]:
     """The value with the annotation's type, or what is wrong with it."""
     wrong = f"must be {option.allowed()} (got {raw!r})"
+    if option.kind in ("int", "float") and (pair := PAIR.fullmatch(str(raw))):
+        wrong += f"; a range is {{low: {pair[1]}, high: {pair[2]}}}"
     if raw is None:
         return None, "" if option.optional else wrong
     if option.choices:

@@ -16,6 +16,7 @@ from harness.config import catalog
 from harness.config.binding import (
     bind,
     bound_search,
+    in_another_section,
     named,
     only_fixed,
     places,
@@ -178,7 +179,7 @@ def _apply(document: dict[str, Any], override: str) -> Iterator[Problem]:
 def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any) -> Study | None:
     """The study of a document; what is wrong is added to `problems`."""
     problems += [
-        Problem(str(key), f"unknown section{did_you_mean(str(key), SECTIONS)}")
+        Problem(str(key), f"unknown section{in_another_section(str(key), SECTIONS)}")
         for key in document
         if key not in SECTIONS
     ]
