@@ -100,7 +100,8 @@ class StudyError(UsageError):
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """The nearest guess and the list of what is allowed, to end an "unknown …" message with."""
-    close = [word for word in [SYNONYMS.get(name, SYNONYMS.get(name.lower()))] if word in known]
+    ours = SYNONYMS.get(name) or SYNONYMS.get(name.lower(), "")
+    close = [ours] if ours in known else []
     close = (
         close
         or get_close_matches(name, known, n=1)

@@ -7,6 +7,8 @@ from types import TracebackType
 
 from harness.redaction import redacted
 
+RECORDER = "harness-recorder"  # the thread that has MLflow show a study while that is tuned
+
 
 class _Plain(logging.Formatter):
     """`harness: message`, without secrets."""

@@ -136,7 +136,7 @@ def test_an_interrupted_study_ends_soon_and_cleanly(
     clock = time.monotonic()
     _, said = process.communicate(timeout=30)
     assert time.monotonic() - clock < 10
-    assert process.returncode == code
+    assert process.returncode == code, said
     assert "the same command goes on where it stopped" in said
     assert "Traceback" not in said
     with pytest.raises(ProcessLookupError):  # nobody of its process group is left

@@ -7,6 +7,7 @@ did not hold, 4 a store or server is unreachable, 130 or 143 interrupted.
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
@@ -18,7 +19,7 @@ import typer
 from harness.cli import comparing, finishing, inspecting, keeping, predicting, studying
 from harness.environment import MLFLOW, environment, unless_set
 from harness.errors import INTERRUPTED, TERMINATED, HarnessError, Terminated
-from harness.messages import redact_tracebacks
+from harness.messages import RECORDER, redact_tracebacks
 from harness.os_errors import explained_to_user
 from harness.redaction import redacted
 from harness.version import __version__
@@ -73,7 +74,14 @@ def root(
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
     redact_tracebacks()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if any(thread.name == RECORDER for thread in threading.enumerate()):
+        # It still waits for a store. Python would tear it down within a library's code, which aborts the process.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

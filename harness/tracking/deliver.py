@@ -16,6 +16,7 @@ from harness.documents import plain_json
 from harness.environment import MLFLOW, environment, unless_set
 from harness.errors import StoreError
 from harness.files import digest, write_json
+from harness.messages import RECORDER
 from harness.profiler import phase
 from harness.records import TrialRecord
 from harness.redaction import redacted
@@ -51,7 +52,7 @@ class Recorder:
         self.problem = ""
         self._environment = ExitStack()  # left when it is closed, not by the thread, which may not have ended
         self._environment.enter_context(environment(unless_set(MLFLOW)))
-        self._thread = threading.Thread(target=self._run, name="harness-recorder", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=RECORDER, daemon=True)
         self._thread.start()
 
     def update(self, trials: Sequence[TrialRecord]) -> None:

@@ -1,6 +1,8 @@
 """What a user sees who makes a mistake: one clear line (a list for a study file), the exit code, no traceback."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -116,3 +118,22 @@ def test_a_damaged_study_record_is_named(tmp_path: Path, capsys: pytest.CaptureF
     record.write_text('{"name": "x"}', encoding="utf-8")
     assert run(["status", "x", "--home", str(tmp_path)]) == 1
     assert f"{record}: damaged" in capsys.readouterr().err
+
+
+def test_a_thread_that_still_waits_for_mlflow_is_not_torn_down_at_the_end() -> None:
+    program = """
+import atexit, threading, time
+from harness import cli
+from harness.messages import RECORDER
+atexit.register(print, "torn down")
+def interrupted(_):
+    threading.Thread(target=time.sleep, args=(60,), name=RECORDER, daemon=True).start()
+    print("said")
+    return 130
+cli.run = interrupted
+cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "said\n", "")

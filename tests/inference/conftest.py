@@ -19,7 +19,9 @@ LEARNS = ("train.epochs=4", "train.batch_size=32", "model.width=8", "train.optim
 def _kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kept")
     (folder / "small.yaml").write_text(STUDY, encoding="utf-8")
-    return tune(folder / "small.yaml", folder / "home", "train.keep_models=all", *LEARNS).home
+    return tune(
+        folder / "small.yaml", folder / "home", "train.keep_models=all", "compute.precision=fp32", *LEARNS
+    ).home
 
 
 @pytest.fixture
