@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from harness.folds import guards
 from harness.folds.cluster import connect
 from harness.folds.executor import ExecutorOptions, num_processors
 from harness.folds.processes import begin_imports
-from harness.folds.tasks import make_tasks
+from harness.folds.tasks import RUNG, make_tasks
 from harness.folds.train_folds import train_again
 from harness.prepare import prepare
 from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_fingerprints, mixed_words
@@ -144,9 +144,12 @@ def _watched(begun: LoadedStudy, driver: Driver, recorder: Recorder) -> Iterator
     pinned = _folds_needed_elsewhere(begun)
     alike = _Alike(begun)
     for event in driver.run():
-        if isinstance(event, FoldEnded):
-            alike.look_at(event.record)
+        if isinstance(event, FoldEnded) and event.fold != RUNG:
+            alike.look_at([event.record])
         if isinstance(event, TrialEnded):
+            alike.look_at(
+                filter(None, map(store.read_fold_record, event.trial.folds))
+            )  # some may have been found
             if event.trial.state == "complete":
                 _guard(event.trial, store, begun.record.data["num_images"])
             kept = pinned | _folds_needed_elsewhere(begun, only_driven=True)
@@ -162,18 +165,17 @@ class _Alike:
     """Warns, once, when a study's folds are not all computed alike: it may have gone on on another machine."""
 
     def __init__(self, study: LoadedStudy):
-        firsts = [study.fold(trial.folds[0]) for trial in study.trials if trial.folds]
-        self._folds = [fold for fold in firsts if fold]
+        self._different: list[FoldRecord] = []  # one of each fingerprint
         self._warned = False
-        self._warn()
+        self.look_at(fold for trial in study.trials for fold in study.folds(trial))
 
-    def look_at(self, fold: FoldRecord) -> None:
-        self._folds = [*self._folds[:1], fold]
-        self._warn()
-
-    def _warn(self) -> None:
-        said = mixed_words(mixed_fingerprints(self._folds))
-        if said and not self._warned:
+    def look_at(self, folds: Iterable[FoldRecord]) -> None:
+        if self._warned:
+            return
+        for fold in folds:
+            if all(fold.fingerprint != other.fingerprint for other in self._different):
+                self._different.append(fold)
+        if said := mixed_words(mixed_fingerprints(self._different)):
             self._warned = True
             logger.warning("study goes on: %s", said)
 

@@ -10,6 +10,7 @@ from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import Epoch, FoldRecord
 from harness.scoring.intervals import share_interval
+from harness.scoring.standard_errors import trial_mean
 from harness.seeds import seed_for
 from harness.store.findings import FalseStops
 from harness.store.loaded_study import LoadedStudy
@@ -31,17 +32,19 @@ def false_stops(
     tasks = {
         (trial.number, fold): task for trial in chosen for fold, task in fold_tasks(record, trial).items()
     }
-    scores: dict[int, list[float]] = {trial.number: [] for trial in chosen}
+    scores: dict[int, dict[int, float]] = {trial.number: {} for trial in chosen}  # by trial and fold
     for (number, fold), report in train_tasks(workplace_of(study.store, record), tasks, cluster=cluster):
         if isinstance(report, Epoch):
             continue
         assert isinstance(report, FoldRecord)
-        scores[number].append(report.metrics[record.objective])
+        scores[number][fold] = report.metrics[record.objective]
         yield number, fold
-    means = {number: float(np.mean(found)) for number, found in scores.items()}
+    means = {
+        number: trial_mean([score for _, score in sorted(found.items())]) for number, found in scores.items()
+    }
     gains = (
         {number: record.sign * (mean - best.mean) for number, mean in means.items()}
-        if best and best.mean
+        if best is not None and best.mean is not None
         else {}
     )
     false = tuple(number for number, gain in gains.items() if gain > 0)

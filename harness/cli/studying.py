@@ -27,6 +27,7 @@ from harness.config.settings import Choice, Range, parse_setting
 from harness.documents import plain_json, to_json
 from harness.errors import CheckFailed, HarnessError, Problem, StoreError, StudyError, did_you_mean
 from harness.messages import to_stderr
+from harness.records import sign_of
 
 if TYPE_CHECKING:
     from harness.analysis.leaderboard import Status
@@ -231,7 +232,7 @@ def _require_as_good(status: "Status", bound: float) -> None:
     """Raise CheckFailed if the best mean is worse than the bound."""
     if status.best is None or status.best.mean is None:
         raise CheckFailed(f"no complete trial to compare with --fail-below {bound:g}")
-    mean, higher_is_better = status.best.mean, status.direction == "maximize"
-    if (mean < bound) if higher_is_better else (mean > bound):
-        word = "below" if higher_is_better else "above"
+    mean, sign = status.best.mean, sign_of(status.direction)
+    if sign * mean < sign * bound:
+        word = "below" if sign > 0 else "above"
         raise CheckFailed(f"the best {status.objective}, {mean:.4f}, is {word} {bound:g}")

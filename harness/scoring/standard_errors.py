@@ -40,6 +40,11 @@ def held_out_fraction(num_folds: int) -> float:
     return 1 / (num_folds - 1)
 
 
+def trial_mean(scores: Sequence[float]) -> float:
+    """Of a trial's scores, one per fold in fold order: the order and the way of adding decide the last bit."""
+    return sum(scores) / len(scores)
+
+
 def trial_standard_error(scores: Sequence[float], *, num_folds: int) -> float | None:
     """Corrected standard error of a trial's mean over the folds that it has; None below two.
 

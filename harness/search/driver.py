@@ -19,7 +19,7 @@ from harness.folds.tasks import RUNG
 from harness.folds.train_folds import Scheduler
 from harness.folds.worker import FoldFailure
 from harness.records import Epoch, FoldRecord, TrialRecord, best_of, sign_of
-from harness.scoring.standard_errors import trial_standard_error
+from harness.scoring.standard_errors import trial_mean, trial_standard_error
 from harness.search.racing import Field, rule_of, stops_at_rung
 from harness.search.sampling import Asker
 from harness.store.store import Store
@@ -285,7 +285,7 @@ class _Batch:
             trial,
             folds=tuple(record.key for record in records),
             scores=tuple(scores),
-            mean=sum(scores) / len(scores) if scores else None,
+            mean=trial_mean(scores) if scores else None,
             standard_error=trial_standard_error(scores, num_folds=self.num_folds),
             seconds=sum(record.seconds for record in records),
             started=min((record.started for record in records), default=0.0),

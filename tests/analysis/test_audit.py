@@ -139,6 +139,9 @@ def test_stopped_trials_are_finished_and_compared(tuned: Store) -> None:
     assert isinstance(better, FalseStops)
     assert better.false == (best.number,) and better.rate == 1.0
     assert better.largest_gain == pytest.approx(0.05)
+    *_, from_nothing = false_stops(LoadedStudy(tuned, record, (replace(other, mean=0.0), swapped)), sample=3)
+    assert isinstance(from_nothing, FalseStops)
+    assert from_nothing.false == (best.number,) and from_nothing.largest_gain == best.mean
 
 
 @pytest.mark.slow

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import harness
 from harness.analysis import leaderboard
 from harness.analysis.leaderboard import ComparedStudies
 from harness.cli import run
 from harness.documents import to_json
 from harness.errors import UsageError
 from harness.files import read_json, write_json
-from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
+from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord, mixed_words
 from harness.report.collect import origin
 from harness.scoring import corrected_standard_error
 from harness.store.loaded_study import LoadedStudy
@@ -23,6 +24,7 @@ from harness.store.store import Store
 from harness.tracking import artifacts
 from harness.tracking.findings import Findings
 from harness.tuning import _Alike
+from tests import tuned_study
 
 STUDY = StudyRecord(
     name="plain", question="", text="", definition={}, objective="accuracy", direction="maximize", num_folds=3,
@@ -155,6 +157,26 @@ def test_a_study_whose_folds_were_computed_differently_says_so(
     assert "AVX of old" in origin(study).mixed
     said = artifacts.note(study, Findings())
     assert "**Computed differently.** Not all folds were computed alike" in said
+
+
+@pytest.mark.parametrize("is_found", [False, True], ids=["begun", "found"])
+def test_going_on_says_of_mixed_folds_what_status_says(
+    tuned: Store, tmp_path: Path, empty_database: Path, caplog: pytest.LogCaptureFixture, is_found: bool
+) -> None:
+    """A later fold of a trial was computed elsewhere; the trial has ended already, or finds its folds."""
+    shutil.copy(empty_database, tuned.home / "mlflow.db")
+    path = tuned.fold_folder(tuned.read_trials("small")[1].folds[1]) / "result.json"
+    document = read_json(path)
+    document["fingerprint"] |= {"instructions": "AVX of old"}
+    write_json(path, document)
+    if is_found:
+        (tuned.study_folder("small") / "trials" / "00001.json").unlink()
+    (tmp_path / "small.yaml").write_text(tuned_study.STUDY, encoding="utf-8")
+    harness.tune(tmp_path / "small.yaml", home=tuned.home, progress=False)
+    mixed = leaderboard.status(LoadedStudy.open(tuned, "small")).mixed_fingerprints
+    assert [line for line in caplog.messages if "computed alike" in line] == [
+        f"study goes on: {mixed_words(mixed)}"
+    ]
 
 
 def test_a_study_that_cannot_be_shown_hides_no_other(
