@@ -52,6 +52,7 @@ IRRELEVANT = {
     "records.py": "the shape of what is written down",
     "redaction.py": "words",
     "scoring/standard_errors.py": "computed from the scores of folds, after them",
+    "synonyms.py": "words",
     "training/environment.py": "names what a fold was computed with",
 }
 
