@@ -55,10 +55,11 @@ def _nobody_leaves_this_machine() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _seal_the_test_images_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One test may open them, the next may train: in a user's process that is an error."""
-    if sealed := sys.modules.get("harness.data.test_set"):
-        monkeypatch.setattr(sealed, "opened", False, raising=False)
+def _seal_the_test_images_again() -> Iterator[None]:
+    """One test may open them, the next and the fixtures of a module may train: in a user's process that is an error."""
+    yield
+    if opened := sys.modules.get("harness.data.test_set"):
+        opened.opened = False  # type: ignore[attr-defined]
 
 
 @pytest.fixture
