@@ -22,7 +22,7 @@ from harness.data.class_counts import count_classes
 from harness.data.images import Images
 from harness.errors import HarnessError
 from harness.records import Scalar, Values
-from harness.search import picturing
+from harness.search import preview
 
 MOST_CORNERS = 64  # of the model's space; more are thinned out evenly
 MEASURED_IMAGES = 1024
@@ -109,7 +109,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     study = load_study_file(request["study"], request["overrides"])
     images = load_training(study.data)
     if request["images"]:
-        picturing.draw_pictures(study, images, Path(request["images"]))
+        preview.draw_pictures(study, images, Path(request["images"]))
     _, channels, height, _ = images.pixels.shape
     sizes = model_sizes(study, in_channels=channels, image_size=height, classes=images.classes)
     reply: dict[str, Any] = {

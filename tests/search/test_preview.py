@@ -10,7 +10,7 @@ from harness import plots
 from harness.config.study_file import load_study_file
 from harness.data.images import Images
 from harness.errors import UsageError
-from harness.search import picturing
+from harness.search import preview
 
 COLOUR = ["saturation: 0.4", "hue: 0.1"]
 
@@ -33,7 +33,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def pictured(study_file: Path, images: Images, drawn: list[Any], *overrides: str) -> tuple[Any, Any]:
     path = study_file.with_suffix(".png")
-    picturing.draw_pictures(load_study_file(str(study_file), list(overrides)), images, path)
+    preview.draw_pictures(load_study_file(str(study_file), list(overrides)), images, path)
     assert path.exists()
     return drawn[-1]
 
@@ -78,4 +78,4 @@ def test_a_single_image_can_be_pictured(study_file: Path, drawn: list[Any]) -> N
 
 def test_a_file_that_cannot_be_written_is_told_in_one_line(study_file: Path) -> None:
     with pytest.raises(UsageError, match=r"^--images .*: Not a directory$"):
-        picturing.draw_pictures(load_study_file(str(study_file)), make_images(), study_file / "seen.png")
+        preview.draw_pictures(load_study_file(str(study_file)), make_images(), study_file / "seen.png")
