@@ -68,6 +68,13 @@ class Settings(ExecutorOptions):
     profile: bool = False
     retry_failed: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.profile and self.executor != "process":
+            raise UsageError(
+                f"--profile times this machine's workers, and --executor {self.executor} trains elsewhere"
+            )
+
     @property
     def tracking_uri(self) -> str:
         named = "" if self.offline else os.environ.get("MLFLOW_TRACKING_URI")

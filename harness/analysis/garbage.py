@@ -119,6 +119,9 @@ def _folds(store: Store, needed: set[str]) -> Iterator[Leftover]:
         if path.suffix == ".checkpoint":
             if key not in needed or store.fold_folder(key).exists():
                 yield _leftover(path, "checkpoint of a fold that nothing waits for")
+        elif path.suffix == ".substitute":
+            if not {key, store.substitute(key)} & needed:
+                yield _leftover(path, "name of a fold with halved batches that no study needs")
         elif key not in needed:
             yield _leftover(path, "fold that no study needs")
 

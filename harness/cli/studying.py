@@ -1,5 +1,6 @@
 """tune, status, show, reproduce: the commands that run a study and look at it."""
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,6 +40,9 @@ StudyFile = Annotated[
         "--study", "-s", help="A study's name (harness list studies) or file.", autocompletion=study_files
     ),
 ]
+Timeout = Annotated[
+    float | None, typer.Option(metavar="MINUTES", min=0.0, help="Begin no trial after so many minutes.")
+]
 
 
 def tune(
@@ -52,9 +56,7 @@ def tune(
     address: Address = "",
     gpus: Gpus = 0.0,
     slurm: Slurm = None,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="MINUTES", min=0.0, help="Begin no trial after so many minutes.")
-    ] = None,
+    timeout: Timeout = None,
     as_name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="Run it as a new study of that name.")
     ] = None,
@@ -90,11 +92,8 @@ def tune(
         retry_failed=retry_failed,
         **executor_options(executor, workers, address, gpus, slurm),
     )
-    events = tuning.tune(load_study_file(study, changes or []), settings)
-    try:
+    with closing(tuning.tune(load_study_file(study, changes or []), settings)) as events:
         ended = live.show(events)
-    finally:
-        events.close()
     status = leaderboard.status(opened(home, ended.record.name))
     if as_json:
         print_json(to_json(status) | ({"profile": plain_json(ended.profile)} if profile else {}))

@@ -182,7 +182,10 @@ class RayExecutor(Executor):
         self._idle.append(running.actor)
         if isinstance(report, FoldFailure):
             return report
-        return self._store.write_fold(report.record, report.predictions, report.weights)
+        record = self._store.write_fold(report.record, report.predictions, report.weights)
+        if record.key != running.task.key():  # written down by the actor too, in a folder of its own
+            self._store.write_substitute(running.task.key(), record.key)
+        return record
 
     def _lost(self, running: _Running, error: object) -> Report | None:
         self._running.remove(running)

@@ -50,6 +50,16 @@ def test_folds_that_no_record_names_can_go(tuned: Store) -> None:
     assert all(tuned.read_fold(key) for trial in tuned.read_trials("small") for key in trial.folds)
 
 
+def test_what_names_a_fold_with_halved_batches_stays_as_long_as_the_fold_is_needed(tuned: Store) -> None:
+    needed = tuned.read_trials("small")[0].folds[0]
+    tuned.write_substitute("e" * 40, needed)
+    assert found(tuned) == {}
+    tuned.write_substitute("e" * 40, OTHER)
+    assert found(tuned) == {
+        f"folds/{'e' * 40}.substitute": "name of a fold with halved batches that no study needs"
+    }
+
+
 def test_folds_of_findings_stay(tuned: Store) -> None:
     add_fold(tuned, OTHER)
     tuned.write_finding("small", final_test(refit=OTHER))

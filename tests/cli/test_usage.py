@@ -31,6 +31,10 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["reproduce", "smoke", "--gpus", "2"], "--gpus must be from 0 to 1"),
     (["final", "smoke", "--executor", "slurm", "--gpus", "0.5"], "--gpus is not for --executor slurm"),
     (["tune", "--study", "smoke", "--gpus", "0.5", "--set", "compute.device=cpu"], "leave --gpus out"),
+    (
+        ["tune", "--study", "smoke", "--executor", "ray", "--profile"],
+        "--profile times this machine's workers",
+    ),
     (["confirm", "smoke", "--executor", "rya"], "'rya' is not one of"),
     (["tune", "--study", "smoke", "--as", "../up"], "cannot be called '../up'"),
     (["status", "nothing"], "no study 'nothing' in"),
