@@ -135,7 +135,7 @@ class Probe(ABC):
 class TextMadeFromTheLabel(Probe):
     """Whether what a model is given changes with the image's label; not for one that reads nothing but images.
 
-    images: how many are looked at, at most.
+    images: how many it looks at, at most.
     """
 
     images: Annotated[int, Between(1, 100000)] = 64
@@ -160,7 +160,8 @@ class TextMadeFromTheLabel(Probe):
 class PermutedLabels(Probe):
     """Labels are dealt out anew before anything is made from them: nothing can be learnt that holds.
 
-    epochs: at most; a label that hides among what the model is given is found the more surely, the more there are.
+    epochs: of its training, at most; a label that hides among what the model is given is found the more surely, the
+    more there are.
     """
 
     epochs: Annotated[int, Between(1, 100000)] = 5
@@ -181,7 +182,7 @@ class PermutedLabels(Probe):
 class BlankImages(Probe):
     """Every image is replaced by noise: whatever is still known does not come from the images.
 
-    epochs: at most.
+    epochs: of its training, at most.
     """
 
     epochs: Annotated[int, Between(1, 100000)] = 5
@@ -203,7 +204,7 @@ class BlankImages(Probe):
 class BlankText(Probe):
     """All classes get one name: what the texts say is lost, the images stay. Not for a model that reads no text.
 
-    epochs: at most.
+    epochs: of its training, at most.
     """
 
     epochs: Annotated[int, Between(1, 100000)] = 5

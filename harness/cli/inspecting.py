@@ -232,8 +232,13 @@ def _names(entry: Entry) -> str:
 
 
 def _options(options: Iterable[Option]) -> Table:
-    return ("option", "takes", "default"), [
-        (option.name, option.allowed(), "required" if option.required else _text(option.default))
+    return ("option", "takes", "default", "meaning"), [
+        (
+            option.name,
+            option.allowed(),
+            "required" if option.required else _text(option.default),
+            option.meaning,
+        )
         for option in options
     ]
 

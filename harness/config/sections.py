@@ -6,12 +6,13 @@ Every field makes a study what it is, but for those marked with Budget: a new on
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, TypeVar
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.config.settings import Choice, Range, Setting
-from harness.config.signatures import Younger
+from harness.config.signatures import Between, Option, Younger, meanings
 from harness.errors import Problem
 from harness.records import Scalar
 
@@ -40,6 +41,7 @@ class Section(BaseModel):
 class Cv(Section):
     """Cross-validation of every trial: `folds` stratified parts of the training images.
 
+    folds: how many parts; each is held out once.
     duplicates: images of the same picture are held out together: near ones too, exact ones only, or ignored.
     """
 
@@ -50,8 +52,10 @@ class Cv(Section):
 class Search(Section):
     """How trials are chosen, and which of them are stopped early.
 
-    trials: how many in all.   batch: how many are chosen before the first score is known; the result depends
-    on it, and never on the number of workers.   timeout_minutes: no new trial is begun after it.
+    trials: how many in all; the first has the defaults.   sampler: what chooses the values of a trial.
+    racing: the rule that stops trials early.   seed: of all that is random, from the folds to the weights.
+    batch: how many are chosen before the first score is known; the result depends on it, and never on the number
+    of workers.   timeout_minutes: no new trial is begun after it.
     rung: share of the epochs of a short training on fold 0 that comes first and may stop a trial; null is none. It
     pays from some 20 trials on: the study has to learn first what a short training foretells.
     options: those of the sampler and of the racing rule, which stand beside the others in a study file.
@@ -70,6 +74,34 @@ class Search(Section):
         """A racing rule or a sampler of this class, a dataclass, with those of the options that are its fields."""
         names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
         return kind(**{name: value for name, value in self.options.items() if name in names})
+
+
+def options_of(section: type[Section]) -> tuple[Option, ...]:
+    """What a section sets under its own names, as options: all of its fields but the `options` of others."""
+    said = meanings(section.__doc__ or "", section.model_fields)
+    found = []
+    for name, field in section.model_fields.items():
+        if name == "options":
+            continue
+        kinds = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType]
+        choices = tuple(kinds) if isinstance(kinds[0], str) else ()  # of a Literal
+        kind: Any = type(kinds[0]) if choices else kinds[0]
+        limits = [
+            next((getattr(mark, word) for mark in field.metadata if hasattr(mark, word)), None)
+            for word in ("ge", "le", "gt", "lt")
+        ]
+        found.append(
+            Option(
+                name,
+                kind.__name__,
+                field.default,
+                choices,
+                Between(*limits),
+                optional=NoneType in get_args(field.annotation),
+                meaning=said.get(name, ""),
+            )
+        )
+    return tuple(found)
 
 
 def search_problems(search: Search, settings: Mapping[str, Setting]) -> list[Problem]:

@@ -3,12 +3,15 @@
 An option is a keyword-only argument of a function or a field of a dataclass, annotated `int`, `float`, `bool`, `str`,
 `Literal[…]`, one of these `| None`, or `Annotated[int, Between(1, 8)]` for limits, `Annotated[bool, Younger()]` for
 what came later and `Annotated[str, NamesFile()]` for what may be a path. A data set's option may also be
-`module.Name`, a TypedDict of `data/NAME.py`: a map with exactly one of its keys.
+`module.Name`, a TypedDict of `data/NAME.py`: a map with exactly one of its keys. What an option means is what the
+docstring of its function or class says after its name and a colon.
 """
 
 import ast
+import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -25,12 +28,14 @@ class Between:
     low: float | None = None
     high: float | None = None
     above: float | None = None  # exclusive lower limit
+    below: float | None = None  # exclusive upper limit
 
     def allow(self, value: float) -> bool:
         return (
             (self.low is None or value >= self.low)
             and (self.high is None or value <= self.high)
             and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
         )
 
 
@@ -57,6 +62,7 @@ class Option:
 
     choices: the only values allowed, if not empty.   required: it has no default.
     keys: of a map; it has exactly one of them.   younger: see Younger.   names_file: see NamesFile.
+    meaning: the first sentence of what the docstring says of it, or "".
     """
 
     name: str
@@ -69,6 +75,7 @@ class Option:
     keys: tuple["Option", ...] = ()
     younger: bool = False
     names_file: bool = False
+    meaning: str = ""
 
     def allowed(self) -> str:
         """What the option takes, in words for a user."""
@@ -78,11 +85,11 @@ class Option:
             taken = [(key.name, "|".join(map(str, key.choices)) or key.allowed()) for key in self.keys]
             maps = ", ".join(f"{{{name}: {value}}}" for name, value in taken)
             return f"one of {maps}" + (" or null" if self.optional else "")
-        low, high, above = self.limits.low, self.limits.high, self.limits.above
+        limits = self.limits
         number = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text"}[self.kind]
-        bounds = [f">= {low:g}" if low is not None else "", f"> {above:g}" if above is not None else "",
-                  f"<= {high:g}" if high is not None else ""]  # fmt: skip
-        words = " ".join([number, " and ".join(bound for bound in bounds if bound)]).strip()
+        bounds = {">=": limits.low, ">": limits.above, "<=": limits.high, "<": limits.below}
+        limited = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds.items() if bound is not None)
+        words = f"{number} {limited}".strip()
         return words + (" or null" if self.optional else "")
 
 
@@ -102,15 +109,43 @@ def without_younger(values: Mapping[str, Any], options: Iterable[Option]) -> dic
 
 def arguments(function: ast.FunctionDef) -> tuple[Option, ...]:
     """The keyword-only arguments of a function. Raises SourceProblem."""
+    said = meanings(
+        ast.get_docstring(function) or "", [argument.arg for argument in function.args.kwonlyargs]
+    )
     pairs = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
-    return tuple(_option(argument.arg, argument.annotation, default, argument) for argument, default in pairs)
+    options = (_option(argument.arg, argument.annotation, default, argument) for argument, default in pairs)
+    return tuple(replace(option, meaning=said.get(option.name, "")) for option in options)
 
 
 def fields(node: ast.ClassDef) -> Iterator[Option]:
     """The fields of a dataclass. Raises SourceProblem."""
-    for field in node.body:
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            yield _option(field.target.id, field.annotation, field.value, field)
+    found = {
+        field.target.id: field
+        for field in node.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    }
+    said = meanings(ast.get_docstring(node) or "", found)
+    for name, field in found.items():
+        option = _option(name, field.annotation, field.value, field)
+        yield replace(option, meaning=said.get(name, ""))
+
+
+def meanings(docstring: str, names: Iterable[str]) -> dict[str, str]:
+    """What a docstring says of each name: the first sentence of "NAME: …", at a line's start or after three spaces.
+
+    Several names may share it ("momentum, nesterov: of sgd and muon."), and it ends at the next ones or an empty line.
+    """
+    any_name = "|".join(map(re.escape, names))
+    if not any_name:
+        return {}
+    entry = re.compile(rf"(?:^|   )((?:{any_name})(?:, (?:{any_name}))*): ", re.MULTILINE)
+    found: dict[str, str] = {}
+    for paragraph in inspect.cleandoc(docstring).split("\n\n"):
+        _, *pieces = entry.split(paragraph)
+        for shared, text in zip(pieces[::2], pieces[1::2], strict=True):
+            sentence = re.split(r"(?<=[.!?])\s+(?=[A-Z`])", " ".join(text.split()))[0]
+            found |= dict.fromkeys(shared.split(", "), sentence)
+    return found
 
 
 def table(module: ast.Module, name: str) -> Iterator[tuple[str, ast.expr]]:

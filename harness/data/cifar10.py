@@ -20,6 +20,7 @@ def load(home: Path, part: Literal["train", "test"], *, root: str | None = None)
     """50,000 training or 10,000 test images, from `root` or, without one, from `home`.
 
     There the archive or torchvision's unpacked folder is looked for and checked by MD5, else downloaded.
+    root: the folder where the files lie; null is the folder of all data sets.
     Raises DataError if it can be had from nowhere.
     """
     place = Path(root).expanduser() if root else home

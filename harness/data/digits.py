@@ -22,7 +22,10 @@ def load(
     *,
     test_fraction: Annotated[float, Between(above=0.0, high=0.9)] = 0.2,
 ) -> Images:
-    """The digits, values 0..16 scaled to 0..255. They have no official split: a fixed part is held out."""
+    """The digits, values 0..16 scaled to 0..255. They have no official split: a fixed part is held out.
+
+    test_fraction: share of the images that is sealed as the test part.
+    """
     table = _read_table()
     pixels = np.rint(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     images = Images(pixels, table[:, 64].astype(np.int64), tuple("0123456789"))

@@ -22,6 +22,7 @@ def load(home: Path, part: Literal["train", "test"], *, root: str | None = None)
 
     There the packed files are looked for, in torchvision's folders too, and checked by MD5; else they are
     downloaded. Unpacked files are not used: nothing says whether they are intact.
+    root: the folder where the files lie; null is the folder of all data sets.
     Raises DataError if they can be had from nowhere.
     """
     place = Path(root).expanduser() if root else home

@@ -49,7 +49,10 @@ def load(
 ) -> Images:
     """The images of `root`, cut to their central squares and resized; decoded once, then mapped from disk.
 
-    unreadable: what becomes of files that are no whole image.   test_fraction: where there is no test folder.
+    root: the folder; it has a folder for each class, or train and test folders of such.
+    image_size: sides that images are cut and resized to, in pixels.   channels: 3 for colour, 1 for grey.
+    unreadable: what becomes of files that are no whole image.
+    test_fraction: share of the images that is sealed as the test part, where there is no test folder.
     groups: how images of one object are known (see grouping.py), which are then never split between the test
     part and the training part, or between folds. Groups that have an equal file are one.
     Duplicates are never split between the test part and the training part either (see near_duplicates.py).

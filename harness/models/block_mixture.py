@@ -45,6 +45,12 @@ def build(
 
     After every `pool_every` blocks, but the last one, the width is multiplied by `growth` and the sides are halved
     by max-pooling, if at least 4 pixels long.
+    blocks: mixtures, one after the other.   branches: parallel convolutions of a block.
+    width: channels of the first blocks.   growth: factor on the channels after a pooling.
+    pool_every: blocks from one pooling to the next.   kernel_size: of the convolutions, in pixels.
+    mixing: how scores become the weights of the branches, as they are or by a softmax.
+    norm: what normalises the activations of a block.   activation: after each block.
+    dropout: before the last layer.
     """
     layers: list[nn.Module] = []
     channels, size = in_channels, image_size

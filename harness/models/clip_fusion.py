@@ -35,13 +35,15 @@ def build(
 ) -> nn.Module:
     """An image's embedding and a text's go into a head; the encoders are never trained.
 
-    architecture, weights: names of open_clip's, or paths, see `clip_encoders.py`; null is random weights.
-    text: class_prompts gives the head the image's similarity to the prompt of every class. label_prompt gives
+    architecture: a name of open_clip's, or the path of a config, see `models/clip_encoders.py`.
+    weights: a tag of open_clip's, or the path of a checkpoint; null is random weights.
+    text: class_prompts gives the head the image's similarity to the prompt of every class; label_prompt gives
     it the embedding of the prompt of the image's own label: the label LEAKS, any score is meaningless, and
     nothing can be predicted without knowing it. It is here so that the leak can be shown and caught.
     prompt: {} stands for the name of a class.
     head: zero_shot is CLIP's own answer, and only its temperature is trained; fusion has `layers` times
     Linear, BatchNorm, ReLU and Dropout, then a Linear: 0 layers is a linear probe.
+    layers: hidden ones of the fusion.   width: units of these.   dropout: after each of these.
     """
     if "{}" not in prompt:
         raise UsageError(f"model.prompt must hold {{}} where the name of a class belongs (got {prompt!r})")

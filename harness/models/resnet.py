@@ -30,7 +30,9 @@ def build(
     """ResNet with `depth` stages of `blocks` basic blocks: 2·depth·blocks + 2 layers, ResNet-8 by default.
 
     Each stage after the first doubles the width and, while at least 2×2 pixels remain, halves the resolution.
-    depth 3, blocks 3, width 16 is ResNet-20.   dropout: before the last layer.
+    Three stages of three blocks, 16 wide, are ResNet-20.
+    depth: stages.   blocks: residual blocks of a stage.   width: channels of the first stage.
+    dropout: before the last layer.   norm: what normalises activations; group does not depend on the batch.
     """
     return ResNet(in_channels, image_size, num_classes, depth, blocks, width, dropout, norm)
 

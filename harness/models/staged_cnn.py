@@ -40,6 +40,11 @@ def build(
 
     After every `pool_every` blocks, but the last one, the width is doubled and the sides are halved by max-pooling,
     if at least 4 pixels long.
+    blocks: one after the other.   convs: 3×3 convolutions of a block.   width: channels of the first blocks.
+    pool_every: blocks from one pooling to the next.   attention: what weighs a block's channels, cbam its pixels too.
+    norm: what normalises activations after each convolution.
+    residual: whether a block's input is added to its output.
+    dropout: before the last layer.
     """
     layers: list[nn.Module] = []
     channels, size = in_channels, image_size

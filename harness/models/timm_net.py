@@ -32,7 +32,9 @@ def build(
 
     architecture: a name of `timm.list_models()`, or with a tag one of `timm.list_pretrained()`, which says which
     weights: resnet18.a1_in1k.   pretrained: from the tag's weights, or without a tag from timm's default ones.
-    tune, backbone_lr, dropout: as in torchvision_net.
+    tune: what is trained: the last layer (then the backbone runs once per data set), also the last block, or all.
+    backbone_lr: with weights, the last block's learning rate as a fraction of `train.lr`; see torchvision_net.
+    dropout: before the last layer.
     input_size: images are resized to it; null is the size of the weights, or without any that of the images,
     doubled until the network can take it. What is made for one size, like vit_…, has at first that of its weights.
     """

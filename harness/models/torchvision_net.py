@@ -34,12 +34,13 @@ def build(
 ) -> nn.Module:
     """A network of torchvision.models with a new last layer.
 
-    weights: one of torchvision's names, e.g. DEFAULT or IMAGENET1K_V1; null starts from random weights.
+    architecture: a name of `torchvision.models.list_models()` that classifies images.
+    weights: one of torchvision's names, like DEFAULT or IMAGENET1K_V1; null starts from random weights.
     tune: what is trained: the last layer (then the backbone runs once per data set), also the last block, or all.
     backbone_lr: with weights, the last block's learning rate as a fraction of `train.lr`, which the new layer has;
     it falls geometrically to its square in the first layers.
     input_size: images are resized to it; null is the size of the weights, or without any that of the images,
-    doubled until the network can take it. vit_… and maxvit_t are always for one size, at first their weights' own.
+    doubled until the network can take it; vit_… and maxvit_t are always for one size, at first their weights' own.
     stem: `small` makes a first convolution that strides a 3×3 one without stride and drops the max-pooling after
     it; `auto` does so without weights for images of up to 64 pixels.
     dropout: before the last layer; the architecture's own dropout is switched off.

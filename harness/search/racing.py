@@ -82,7 +82,7 @@ class Forgiving(Rule):
 class Paired(Rule):
     """Stop when the final mean lies below the incumbent's with 95 % probability, judged fold by fold.
 
-    confidence: that probability.
+    confidence: the probability from which on a trial is stopped.
 
     Differences to the incumbent on the same folds leave out what is hard about a fold. Their variance is pooled over
     this trial and all before it. After n of k folds the final mean difference lies around the one so far with
@@ -116,7 +116,7 @@ class Median(Rule):
     """Stop when the mean so far is below the median of the earlier trials' means over the same folds.
 
     It stops nothing until a trial has all its folds.
-    warm_up: trials that it must know.
+    warm_up: trials that it must know before it stops one.
     Source: Golovin et al. 2017, Google Vizier, section 3.2.2; Optuna's MedianPruner waits for five trials, too.
     """
 

@@ -33,8 +33,10 @@ class ComputeOptions:
     """What a user may ask for; `auto` takes the best this machine has.
 
     `compute: auto` in a study, instead of these, measures once which precision, layout and threads are fastest.
+    device: what the network is trained on.
+    precision: of the activations; weights and losses stay in fp32.
     channels_last: store images as (N, H, W, C), which convolutions are faster on.
-    threads: of the processor, per worker. It changes the bits of a result, so it is never guessed.
+    threads: of the processor, per worker; they change the bits of a result, so they are never guessed.
     cuda_graph: on a CUDA GPU, capture forward and backward of a batch once and replay them; elsewhere without effect.
     """
 

@@ -22,9 +22,12 @@ class OptimOptions:
     """How the weights are changed.
 
     optimizer: `muon` changes convolution kernels by orthogonalised momentum, and what is left by `rest`.
-    lr: the highest learning rate; the schedule multiplies it.   momentum, nesterov: of sgd and muon.
+    lr: the highest learning rate; the schedule multiplies it.
+    momentum: of sgd and muon.   nesterov: whether the momentum of sgd and muon is Nesterov's.
     weight_decay: on weight matrices and convolution kernels, not on biases and norms.
-    rest, rest_lr: with muon only, the optimiser and learning rate of all but kernels; null is lr.
+    rest: with muon only, the optimiser of all but kernels.
+    rest_lr: with muon only, the learning rate of all but kernels; null is lr.
+    schedule: how the learning rate changes from step to step.
     warmup_epochs: the learning rate rises linearly for so long; not with one_cycle and triangular, which rise.
     step_size, gamma: `step` multiplies the learning rate by gamma every step_size epochs.
     peak_at: where in the run, 0..1, one_cycle and triangular reach lr.

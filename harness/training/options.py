@@ -17,11 +17,13 @@ from harness.training.optim import OptimOptions
 class TrainOptions:
     """How long and on what.
 
-    batch_size: a last batch of one image joins the batch before it, for the sake of batch norm.
+    epochs: times that the training images are gone through, at most where patience is set.
+    batch_size: images a step; a last batch of one image joins the batch before it, for the sake of batch norm.
+    label_smoothing: share of a label that is spread evenly over all classes.
     clip_norm: the gradient is scaled down to this norm; null never.
     patience: stop after so many epochs without a better accuracy on an inner split of the training part, and
     choose the best epoch; null trains all epochs and chooses the last.
-    inner_fraction: of the training part, set aside as that inner split; with patience only.
+    inner_fraction: share of the training part that is set aside as that inner split; with patience only.
     keep_models: whose weights the store keeps; the training does not look at it.
     """
 
