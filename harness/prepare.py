@@ -71,7 +71,8 @@ def prepare(
             known, num_trials=search_space.num_trials(study), provenance=_with_files(known.provenance, study)
         )
     else:
-        require_network(study, images)
+        for warning in require_network(study, images):
+            logger.warning("%s", warning)
         store.start_over(name)  # what a study was that had trained nothing
         split = make_split(study, images, store.home)
         split.save(split_path)

@@ -71,6 +71,7 @@ FACADE = PACKAGE / "__init__.py"  # offers what `api` has and the version, and i
 def test_the_package_itself_offers_one_file_and_the_version() -> None:
     assert set(imports(FACADE)) <= {
         "harness.api",
+        "harness.api.check_network",
         "harness.api.load_study",
         "harness.api.tune",
         "harness.version",

@@ -13,7 +13,7 @@ from harness.cli.tables import number
 from harness.config import search_space
 from harness.config.settings import Choice, Range
 from harness.config.study_file import Study, as_json
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Problem, StudyError
 from harness.records import Values
 from harness.report.format import duration
 
@@ -74,7 +74,7 @@ def in_words(setting: Choice | Range) -> str:
 def ask_sizes(study: Study, overrides: list[str], *, measure: bool, images: Path | None) -> dict[str, Any]:
     """The answer of `search/preflight.py`, from a process of its own, which also draws `images` if asked to.
 
-    Raises HarnessError if that was asked and has not happened.
+    Raises StudyError for a network that cannot be trained; HarnessError if that was asked and has not happened.
     """
     asked = {
         "study": study.source, "overrides": overrides, "measure": measure, "images": images and str(images)
@@ -91,6 +91,8 @@ def ask_sizes(study: Study, overrides: list[str], *, measure: bool, images: Path
         reply = {"error": (done.stderr.strip().splitlines() or ["no answer"])[-1]}
     else:
         reply = json.loads(lines[-1])
+    if "problems" in reply:
+        raise StudyError(study.source, [Problem(*problem) for problem in reply["problems"]])
     if images is not None and "error" in reply:
         raise HarnessError(reply["error"])
     return reply
@@ -99,7 +101,7 @@ def ask_sizes(study: Study, overrides: list[str], *, measure: bool, images: Path
 def size_lines(study: Study, plan: Plan, sizes: Mapping[str, Any]) -> list[str]:
     """Images, models and time in words."""
     if "error" in sizes:
-        return [f"models and time are unknown: {sizes['error']}"]
+        return [f"models and time are unknown, and trial 0's network was not tried: {sizes['error']}"]
     num_images, balance = sizes["num_images"], sizes["balance"]
     (small, fewest), (large, most) = balance["smallest"], balance["largest"]
     line = f"{num_images:,} images in {balance['num_classes']} classes: "
@@ -113,6 +115,7 @@ def size_lines(study: Study, plan: Plan, sizes: Mapping[str, Any]) -> list[str]:
     if sizes["without_effect"]:
         ignored = ", ".join(sizes["without_effect"])
         lines.append(f"without effect, for it takes images of three channels: {ignored}")
+    lines += sizes["warnings"]
     for word, (count, options) in zip(("smallest", "largest"), sizes["sizes"], strict=False):
         differing = {path.removeprefix("model.") for path in plan.space}
         chosen = ", ".join(f"{key} {number(value)}" for key, value in options.items() if key in differing)

@@ -54,8 +54,9 @@ def check(
 ) -> None:
     """Check a study file and show its search space.
 
-    How many folds and epochs it trains at most, how large its models are; with --measure, how long it takes; with
-    --images, how the training changes the images, and how every other augmentation would.
+    How many folds and epochs it trains at most, how large its models are, and whether trial 0's network takes the
+    images, gives logits and can learn; with --measure, how long it takes; with --images, how the training changes the
+    images, and how every other augmentation would.
     """
     to_stderr()
     from harness.cli import check as checking

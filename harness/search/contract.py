@@ -1,79 +1,338 @@
-"""What must hold of a study's network before its first trial: it takes the images, gives logits, and can learn.
+"""What must hold of a network before its first trial: it takes the images, gives logits, learns, and can be kept.
 
-A network that does not would cost a night of trials, and one of the wrong width is trained without a word: a loss over
-more outputs than classes is a loss.
+A network that does not would cost a night of trials, and what is only slightly wrong is trained without a word: a loss
+over more outputs than classes is a loss, a layer in a plain list never learns, and a score that depends on the batch is
+a score.
 """
 
+import ast
+import inspect
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from harness import models
 from harness.config import catalog, search_space
 from harness.config.study_file import Study
 from harness.data.images import Images
-from harness.errors import HarnessError, Problem, StudyError
+from harness.errors import HarnessError, Problem, StudyError, UsageError
 
-NUM_IMAGES = 2
+TRAINED_ON = (2, 3)  # images of a step, in turns: what holds for one number only is found
+MOST_STEPS = 32  # until every parameter has had a gradient: layers may be left out at random
+TOLERANCE = 1e-3  # of the largest logit, by which rounding may change those of an image among others
+NUM_NAMED = 3  # parameters that a message names
+LONGEST = 400  # characters of somebody else's message
 
 
-def require_network(study: Study, images: Images) -> None:
-    """Build the network of trial 0, the defaults, and send two images there and a gradient back.
+@dataclass(frozen=True)
+class _Subject:
+    """What is looked at.
 
-    What the model itself refuses, as a combination of options that cannot be, is left to the trial: others may do.
-    torch's random state stays as it was. Raises StudyError that names the model and the problem.
+    make: builds the network.   shape: (C, H, W) of an image.   channels_last, threads: as it is to be trained.
+    file, line: where its `build` is.
     """
-    import torch
 
+    make: Callable[[], Any]
+    shape: tuple[int, int, int]
+    num_classes: int
+    channels_last: bool
+    threads: int
+    file: str
+    line: int
+
+
+class _Broken(Exception):
+    """What does not hold, in words."""
+
+
+def require_network(study: Study, images: Images) -> list[str]:
+    """Try the network of trial 0, the defaults, on images of noise like the study's; what is worth a warning.
+
+    Of a model with a frozen encoder it is the head that is tried, on embeddings of noise; no published weights are
+    looked at. What the model itself refuses, as a combination of options that cannot be, is left to the trial and
+    warned of: others may do. torch's random state stays as it was. Raises StudyError that names file, line and problem.
+    """
     options = models.section(search_space.resolve(study, search_space.defaults(study)), "model")
     name = str(options.pop("name"))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)  # torch.manual_seed would seed GPUs as well
-        try:
-            problem = _problem(name, options, images)
-        except (HarnessError, MemoryError):
-            return
-        except Exception as error:  # whatever a model's file may raise
-            problem = f"{_place(error, name)}{type(error).__name__}: {error}"
-    if problem:
-        raise StudyError(study.source, [Problem("model.name", f"{name}: {problem}")])
+    _, channels, height, width = images.pixels.shape
+    file = catalog.PACKAGE / "models" / f"{name}.py"
+    subject = _Subject(
+        lambda: models.build(name, channels, height, images.classes, options),
+        (channels, height, width),
+        len(images.classes),
+        bool(study.compute["channels_last"]),
+        int(str(study.compute["threads"])),
+        str(file),
+        _line_of_build(file),
+    )
+    try:
+        return _tried(subject)
+    except _Broken as problem:
+        raise StudyError(study.source, [Problem("model.name", f"{name}: {problem}")]) from None
+    except HarnessError as error:
+        return [f"trial 0 will fail, for its network cannot be made: {error}"]
 
 
-def _problem(name: str, options: Any, images: Images) -> str:
-    """Why the network cannot be trained, or ""."""
+def check_network(
+    build: Callable[..., Any],
+    in_channels: int = 3,
+    image_size: int = 32,
+    num_classes: int = 10,
+    **options: Any,
+) -> None:
+    """Try a model's `build` as `harness tune` does before its first trial, for a test of one's own models.
+
+    options: of the model; those that are not named have their defaults.
+    Raises UsageError that names file, line and problem; warns with UserWarning of what is only suspicious.
+    """
+    import warnings
+
+    wants_names = "classes" in inspect.signature(build).parameters
+    classes = [f"class {number}" for number in range(num_classes)] if wants_names else num_classes
+    subject = _Subject(
+        lambda: build(in_channels, image_size, classes, **options),
+        (in_channels, image_size, image_size),
+        num_classes,
+        channels_last=True,
+        threads=1,
+        file=build.__code__.co_filename,
+        line=build.__code__.co_firstlineno,
+    )
+    try:
+        found = _tried(subject)
+    except _Broken as problem:
+        raise UsageError(str(problem)) from None
+    for warning in found:
+        warnings.warn(warning, stacklevel=2)
+
+
+def _tried(subject: _Subject) -> list[str]:
+    """What is worth a warning. Raises _Broken with the place, and what the model's own HarnessErrors are."""
+    import torch
+
+    outside = _settings()
+    torch.set_num_threads(subject.threads)
+    before = _settings()
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            network, other = _built(subject, before)
+            _train(network, subject)
+            warnings = _evaluate(network, other, subject)
+            _require_same_settings(before)
+            return warnings
+    except HarnessError:
+        raise
+    except _Broken as problem:
+        raise _Broken(f"{subject.file}:{subject.line}: {problem}") from None
+    except Exception as error:  # whatever a model's file may raise
+        text = " ".join(str(error).split())
+        if isinstance(error, MemoryError) or "can't allocate memory" in text:
+            text = f"three images need more memory than this machine has ({text[:LONGEST]}); make it smaller"
+        else:
+            text = f"{type(error).__name__}: {text[:LONGEST]}"
+        raise _Broken(f"{_place(error, subject)}: {text}") from None
+    finally:
+        torch.set_default_dtype(outside["torch.get_default_dtype"])
+        torch.set_num_threads(outside["torch.get_num_threads"])
+        torch.use_deterministic_algorithms(outside["torch.are_deterministic_algorithms_enabled"])
+
+
+def _built(subject: _Subject, before: dict[str, Any]) -> tuple[Any, Any]:
+    """The network, on which two builds after one seed agree, and one after another seed."""
+    import torch
+
+    network, state = _made(subject, seed=0)
+    if not isinstance(network, torch.nn.Module):
+        raise _Broken(f"build gives a {type(network).__name__}, not a torch.nn.Module")
+    _require_same_settings(before)
+    again, _ = _made(subject, seed=0)
+    kept, weights = network.state_dict(), again.state_dict()
+    for name, value in kept.items():
+        if not isinstance(value, torch.Tensor):
+            raise _Broken(
+                f"{name} of its state dict is a {type(value).__name__}, not a tensor, and cannot be kept"
+            )
+        if name not in weights or not _equal(value, weights[name]):
+            raise _Broken(
+                f"{name} differs between two builds after the same seed; draw weights from torch's generator, as "
+                "torch.nn.init does, not from numpy's, random's or memory as it was"
+            )
+    del again, weights
+    other, other_state = _made(subject, seed=1)
+    if torch.equal(state, other_state):
+        raise _Broken(
+            "build seeds torch's random generator, so that all folds would begin with the same weights; leave "
+            "torch.manual_seed to harness"
+        )
+    return network, other
+
+
+def _train(network: Any, subject: _Subject) -> None:
+    """A few steps without an optimiser: shapes, numbers, and a gradient for every trainable parameter."""
     import torch
     from torch.nn import functional
 
-    few = images.take(np.arange(min(NUM_IMAGES, len(images))))
-    count, channels, height, _ = few.pixels.shape
-    network: Any = models.build(name, channels, height, images.classes, options)
-    labels = torch.from_numpy(few.labels)
-    inputs = torch.from_numpy(few.pixels).float() / 255
+    trainable = {name: value for name, value in network.named_parameters() if value.requires_grad}
+    network.train()
+    states = []
+    for step in range(MOST_STEPS):
+        count = TRAINED_ON[step % len(TRAINED_ON)]
+        inputs, labels = _inputs(network, subject, count)
+        given = inputs.clone()
+        torch.default_generator.manual_seed(step)  # torch.manual_seed would seed GPUs as well
+        logits = _logits(network, subject, inputs)
+        states.append(torch.get_rng_state())
+        if not torch.equal(inputs, given):
+            raise _Broken("it changes the images that it is given, in place; work on a copy")
+        if logits.requires_grad:
+            functional.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
+        without = [name for name, value in trainable.items() if value.grad is None]
+        if (step > 0 and not without) or len(without) == len(trainable):
+            break
+    if len(states) > 1 and torch.equal(states[0], states[1]):
+        raise _Broken("its forward seeds torch's random generator, so that nothing is random any more")
+    gradients = {name: value.grad for name, value in trainable.items() if value.grad is not None}
+    if not any(gradient.any() for gradient in gradients.values()):
+        raise _Broken("no gradient reaches any of its parameters, so nothing can be trained")
+    if without:
+        more = f" and {len(without) - NUM_NAMED} more" if len(without) > NUM_NAMED else ""
+        what, them = ("parameter", "it") if len(without) == 1 else ("parameters", "them")
+        raise _Broken(
+            f"{what} {', '.join(without[:NUM_NAMED])}{more} got no gradient: freeze {them} with "
+            f"requires_grad_(False) or use {them} in forward"
+        )
+    if endless := [name for name, gradient in gradients.items() if not gradient.isfinite().all()]:
+        raise _Broken(f"the gradient of {endless[0]} is not finite")
+
+
+def _evaluate(network: Any, other: Any, subject: _Subject) -> list[str]:
+    """Equal bits for equal images, also of the other network with these weights, whatever the rest of the batch is."""
+    import torch
+
+    images, _ = _inputs(network, subject, 2)
+    network.eval()
+    with torch.inference_mode():
+        logits = _logits(network, subject, images)
+        if not torch.equal(logits, _logits(network, subject, images)):
+            raise _Broken(
+                "its output differs between two evaluations of the same images: nothing may be random, or count calls, "
+                "where self.training is False"
+            )
+        alone = _logits(network, subject, images[:1])
+        if (alone - logits[:1]).abs().max() > TOLERANCE * logits.abs().max() + 1e-6:
+            raise _Broken(
+                "the output for an image depends on the other images of the batch, in evaluation too; use running "
+                "statistics, as nn.BatchNorm2d has, or norms of single images"
+            )
+        kept = {name: torch.from_numpy(value.cpu().numpy()) for name, value in network.state_dict().items()}
+        try:
+            other.load_state_dict(kept)
+        except Exception as error:
+            why = " ".join(str(error).split())[:LONGEST]
+            raise _Broken(
+                f"its state dict cannot be loaded into a second network, as every prediction does: {why}"
+            ) from None
+        if not torch.equal(logits, _logits(other.eval(), subject, images)):
+            raise _Broken(
+                "its output differs in a second network with its state dict: weights lie outside of its parameters and "
+                "buffers; use nn.ModuleList for a list of layers, nn.Parameter or register_buffer for a tensor"
+            )
+    if logits.min() >= 0 and (logits.sum(1) - 1).abs().max() < TOLERANCE and subject.num_classes > 1:
+        return [
+            f"{subject.file}:{subject.line}: its outputs are probabilities, which the loss takes for logits and puts "
+            "through another softmax; leave the softmax out"
+        ]
+    return []
+
+
+def _made(subject: _Subject, *, seed: int) -> tuple[Any, Any]:
+    """The network in the layout of its training, and torch's random state after that."""
+    import torch
+
+    torch.default_generator.manual_seed(seed)
+    network = subject.make()
+    state = torch.get_rng_state()
+    layout = torch.channels_last if subject.channels_last else torch.contiguous_format
+    return (network.to(memory_format=layout) if isinstance(network, torch.nn.Module) else network), state
+
+
+def _inputs(network: Any, subject: _Subject, count: int) -> tuple[Any, Any]:
+    """What the network is given for so many images of noise, as its training normalises them, and their labels."""
+    import torch
+
+    generator = torch.Generator().manual_seed(count)
+    labels = torch.arange(count) % subject.num_classes
     if hasattr(network, "encoder"):  # its head is all that is trained
-        inputs = network.inputs(torch.randn(count, network.encoder.size), labels)
-    logits = network.train()(inputs)
+        return network.inputs(torch.randn(count, network.encoder.size, generator=generator), labels), labels
+    mean, std = getattr(network, "normalisation", None) or ((0.5,), (0.25,))
+    channels, height, width = subject.shape
+    images = torch.rand(count, height, width, channels, generator=generator).permute(0, 3, 1, 2)
+    for channel in range(channels):
+        images[:, channel] -= mean[min(channel, len(mean) - 1)]
+        images[:, channel] /= std[min(channel, len(std) - 1)]
+    layout = torch.channels_last if subject.channels_last else torch.contiguous_format
+    return images.contiguous(memory_format=layout), labels
+
+
+def _logits(network: Any, subject: _Subject, inputs: Any) -> Any:
+    """(N, classes) for N inputs. Raises _Broken for anything else."""
+    import torch
+
+    logits = network(inputs)
+    images = f"{len(inputs)} image" + "s" * (len(inputs) > 1)
     if not isinstance(logits, torch.Tensor):
-        return f"it gives a {type(logits).__name__} for images, not a tensor of logits"
-    wanted = (count, len(images.classes))
-    if tuple(logits.shape) != wanted:
-        return f"for {count} images of {wanted[1]} classes its output has the shape {tuple(logits.shape)}, not {wanted}"
+        raise _Broken(f"it gives a {type(logits).__name__} for images, not a tensor of logits")
+    wanted, got = (len(inputs), subject.num_classes), tuple(logits.shape)
+    if got != wanted:
+        raise _Broken(
+            f"for {images} of {subject.num_classes} classes its output has the shape {got}, not {wanted}"
+        )
     if not logits.is_floating_point():
-        return f"its logits are {logits.dtype}, not floating-point numbers"
+        raise _Broken(f"its logits are {logits.dtype}, not floating-point numbers")
     if not logits.isfinite().all():
-        return "its logits for the first images are not finite"
-    if logits.requires_grad:
-        functional.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
-    gradients = [value.grad for value in network.parameters() if value.grad is not None]
-    if not any(gradient.any() for gradient in gradients):
-        return "no gradient reaches any of its parameters, so nothing can be trained"
-    return ""
+        raise _Broken(f"its logits for {images} of noise are not finite")
+    return logits
 
 
-def _place(error: Exception, name: str) -> str:
-    """The last line of the model's own file that the error came from, as "FILE:LINE: ", or ""."""
-    file = str(catalog.PACKAGE / "models" / f"{name}.py")
-    if isinstance(error, SyntaxError) and error.filename == file:
-        return f"{file}:{error.lineno}: "
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return f"{file}:{lines[-1]}: " if lines else ""
+def _settings() -> dict[str, Any]:
+    """What holds for a whole process, and is no model's to change."""
+    import torch
+
+    return {
+        "torch.get_default_dtype": torch.get_default_dtype(),
+        "torch.get_num_threads": torch.get_num_threads(),
+        "torch.are_deterministic_algorithms_enabled": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def _require_same_settings(before: dict[str, Any]) -> None:
+    now = _settings()
+    for name, value in before.items():
+        if now[name] != value:
+            raise _Broken(f"it changes {name}() for the whole process, from {value} to {now[name]}")
+
+
+def _equal(first: Any, second: Any) -> bool:
+    """Whether two tensors have the same shape and values; not-a-number is itself."""
+    return first.shape == second.shape and bool(((first == second) | (first != first)).all())
+
+
+def _line_of_build(file: Path) -> int:
+    """0 where it cannot be read."""
+    with suppress(OSError, ValueError, SyntaxError):
+        for node in ast.parse(file.read_bytes()).body:
+            if isinstance(node, ast.FunctionDef) and node.name == "build":
+                return node.lineno
+    return 0
+
+
+def _place(error: Exception, subject: _Subject) -> str:
+    """The last line of the model's own file that the error came from, else that of its `build`, as FILE:LINE."""
+    if isinstance(error, SyntaxError) and error.filename == subject.file:
+        return f"{subject.file}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == subject.file]
+    return f"{subject.file}:{lines[-1] if lines else subject.line}"

@@ -20,9 +20,10 @@ from harness.config.study_file import Study, load_study_file
 from harness.data import load_training
 from harness.data.class_counts import count_classes
 from harness.data.images import Images
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StudyError
 from harness.records import Scalar, Values
 from harness.search import preview
+from harness.search.contract import require_network
 
 MOST_CORNERS = 64  # of the model's space; more are thinned out evenly
 MEASURED_IMAGES = 1024
@@ -101,13 +102,14 @@ def speeds_of(
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """{"study", "overrides", "measure", "images"} -> what the images and models are like.
+    """{"study", "overrides", "measure", "images"} -> what the images and models are like, and warnings of trial 0's.
 
     With `measure` also the images/s of trial 0 and of the largest model. images: where to draw what the training
-    sees, or None.
+    sees, or None. Raises StudyError for a network that cannot be trained.
     """
     study = load_study_file(request["study"], request["overrides"])
     images = load_training(study.data)
+    warnings = require_network(study, images)
     if request["images"]:
         preview.draw_pictures(study, images, Path(request["images"]))
     _, channels, height, _ = images.pixels.shape
@@ -116,6 +118,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         "num_images": len(images.labels),
         "balance": asdict(count_classes(images)),
         "without_effect": without_effect(study, images),
+        "warnings": warnings,
         "sizes": sizes,
     }
     if request["measure"]:
@@ -130,6 +133,16 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     return reply
 
 
+def answered(request: str) -> str:
+    """One line of JSON for a request as JSON: the answer, or {"problems": …} of a StudyError, or {"error": …}."""
+    try:
+        return json.dumps(answer(json.loads(request)))
+    except StudyError as error:
+        return json.dumps({"problems": [[problem.path, problem.message] for problem in error.problems]})
+    except HarnessError as error:
+        return json.dumps({"error": str(error)})
+
+
 def _ends(setting: Setting) -> tuple[Scalar, ...]:
     """Both ends of a range and of numbers to choose from; of other choices, all."""
     if isinstance(setting, Range):
@@ -142,7 +155,4 @@ def _ends(setting: Setting) -> tuple[Scalar, ...]:
 
 
 if __name__ == "__main__":
-    try:
-        print(json.dumps(answer(json.loads(sys.stdin.read()))))
-    except HarnessError as error:
-        print(json.dumps({"error": str(error)}))
+    print(answered(sys.stdin.read()))

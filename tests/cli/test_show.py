@@ -14,7 +14,7 @@ FAILING = (
     HEAD
     + """class Net(nn.Linear):
     def forward(self, images):
-        if not self.training:
+        if len(images) > 8:  # more than it is tried with before the study begins
             raise ValueError("the key is hf_abcdefghijklmnopqrstuvwxyz012345")
         return super().forward(images.flatten(1))
 
