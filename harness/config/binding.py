@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from harness.config import catalog
+from harness.config.plugins import KINDS
 from harness.config.sections import Cv, Search, Section
 from harness.config.settings import Choice, Range, Setting, expanded, parse_setting
 from harness.config.signatures import Option
@@ -27,23 +28,22 @@ OF_TORCHVISION = re.compile(
 )
 
 
-def named(
-    part: str, given: dict[str, Any], entries: Mapping[str, catalog.Entry], problems: list[Problem]
-) -> dict[str, Any]:
-    """Bind a section whose `name` says which file's options it takes."""
+def named(part: str, given: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """Bind a section whose `name` says whose options it takes.   part: "data" or "model"."""
     name = given.get("name")
-    if not isinstance(name, str) or name not in entries:
-        kind = {"data": "data set", "model": "model"}[part]
-        said = f"unknown {kind} {name!r}" if name is not None else f"must name a {kind}"
+    entry = catalog.entry(part, name) if isinstance(name, str) else None
+    if entry is None:
+        word = KINDS[part].word
+        said = f"unknown {word} {name!r}" if name is not None else f"must name a {word}"
         ready_made = part == "model" and entry_of_library(str(name))
-        hint = ready_made or did_you_mean(str(name), list(entries))
+        hint = ready_made or did_you_mean(str(name), list(catalog.known(part)))
         problems.append(Problem(f"{part}.name", said + hint))
         return {}
-    if entries[name].problem:
-        problems.append(Problem(f"{part}.name", entries[name].problem))
+    if entry.problem:
+        problems.append(Problem(f"{part}.name", entry.problem))
         return {}
     rest = {key: value for key, value in given.items() if key != "name"}
-    options = {option.name: option for option in entries[name].options}
+    options = {option.name: option for option in entry.options}
     return {"name": name, **bind(part, rest, options, f"option of {name}", problems)}
 
 

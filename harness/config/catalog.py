@@ -6,13 +6,14 @@ has how an option is written. A file that cannot be read breaks itself alone: it
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from harness.config import signatures
+from harness.config import plugins, running, signatures
+from harness.config.plugins import KINDS, Plugin
 from harness.config.signatures import Option, SourceProblem
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -25,6 +26,7 @@ class Entry:
     source, parameters: what its lines `Source: …` and `Parameters: …` say; parameters are those of the default
     model, for 3×32×32 images of 10 classes.
     problem: why its file cannot be used, with the file and the line, or "".
+    place: where code that is not harness's own is, like "models/mine.py:build".
     """
 
     name: str
@@ -33,6 +35,7 @@ class Entry:
     parameters: str
     options: tuple[Option, ...]
     problem: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,38 @@ class MetricEntry:
     name: str
     summary: str
     higher_is_better: bool
+
+
+def entry(kind: str, name: str) -> Entry | None:
+    """What a name of this kind means: code of the project, harness's own, or of an installed package; None: nothing.
+
+    kind: one of plugins.KINDS.
+    """
+    try:
+        plugin = plugins.find(kind, name)
+        return shipped(kind).get(name) if plugin is None else _entry_of(plugin)
+    except UsageError as error:
+        return Entry(name, "", "", "", (), str(error))
+
+
+def options(kind: str, name: str) -> tuple[Option, ...]:
+    """Of a name; of one that means nothing, or nothing any more, none."""
+    found = entry(kind, name)
+    return found.options if found else ()
+
+
+def known(kind: str) -> dict[str, Entry]:
+    """All names that can be listed: harness's own first, then those of the project and of installed packages."""
+    found = dict(shipped(kind))
+    for name in plugins.names(kind):
+        if mine := entry(kind, name):
+            found[name] = mine
+    return found
+
+
+def shipped(kind: str) -> dict[str, Entry]:
+    """Harness's own names of a kind."""
+    return {"model": models, "data": datasets}[kind]()
 
 
 @cache
@@ -131,7 +166,28 @@ def _entries(folder: str, function: str) -> Iterator[tuple[str, Entry]]:
             yield path.stem, Entry(path.stem, "", "", "", (), f"{path}:{error.line}: {error.message}")
 
 
-def _entry(name: str, node: ast.Module | ast.ClassDef, options: tuple[Option, ...]) -> Entry:
+@cache
+def _entry_of(plugin: Plugin) -> Entry:
+    """From its source text where that says all; else from its signature. Raises UsageError for what cannot be used."""
+    node = None
+    try:
+        module = signatures.parse(plugin.file)
+        node = next((node for node in module.body if getattr(node, "name", None) == plugin.attribute), None)
+        options = signatures.parameters(node, KINDS[plugin.kind].given)
+        described = module if plugin.attribute == KINDS[plugin.kind].function else node
+        assert isinstance(described, ast.Module | ast.ClassDef | ast.FunctionDef)
+        return replace(_entry(plugin.name, described, options), place=plugin.place)
+    except SyntaxError as error:
+        word = KINDS[plugin.kind].word
+        raise UsageError(f"{word} {plugin.name}: {plugin.label}:{error.lineno or 0}: {error.msg}") from None
+    except (SourceProblem, OSError, ValueError, RecursionError):
+        summary, options = running.options_of(plugin)
+        return Entry(plugin.name, summary, "", "", options, place=plugin.place)
+
+
+def _entry(
+    name: str, node: ast.Module | ast.ClassDef | ast.FunctionDef, options: tuple[Option, ...]
+) -> Entry:
     source, parameters = (signatures.line(node, word) for word in ("Source", "Parameters"))
     return Entry(name, signatures.first_line(node), source, parameters, options)
 

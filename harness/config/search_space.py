@@ -80,8 +80,8 @@ def num_trials(study: Study) -> int:
 
 def _options(values: Values) -> dict[str, Option]:
     """What is declared of a trial's values; of a model that is gone, nothing."""
-    model = catalog.models().get(str(values.get("model.name")))
-    options = {f"model.{option.name}": option for option in (model.options if model else ())}
+    model = catalog.options("model", str(values.get("model.name")))
+    options = {f"model.{option.name}": option for option in model}
     return options | {f"train.{name}": option for name, option in catalog.train_options().items()}
 
 

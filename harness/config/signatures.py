@@ -10,7 +10,7 @@ docstring of its function or class says after its name and a colon.
 import ast
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,6 +19,7 @@ from harness.records import Scalar
 
 PACKAGE = Path(__file__).parents[1]
 Kind = Literal["int", "float", "bool", "str", "map"]
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,45 @@ def arguments(function: ast.FunctionDef) -> tuple[Option, ...]:
     return tuple(replace(option, meaning=said.get(option.name, "")) for option in options)
 
 
+def parameters(node: ast.AST | None, given: Sequence[str]) -> tuple[Option, ...]:
+    """The options of somebody's function or class: its arguments but for the given ones.
+
+    Raises SourceProblem where the text alone does not say them, for one that can be called may tell.
+    """
+    function = node
+    if isinstance(node, ast.ClassDef):
+        function = next((part for part in node.body if getattr(part, "name", None) == "__init__"), None)
+    if (
+        not isinstance(function, ast.FunctionDef)
+        or function.decorator_list
+        or getattr(node, "decorator_list", [])
+    ):
+        raise SourceProblem("not a plain function or class", node or ast.Module([], []))
+    places = function.args.posonlyargs + function.args.args
+    if isinstance(node, ast.ClassDef):
+        places = places[1:]  # self
+    by_place = [None] * (len(places) - len(function.args.defaults)) + function.args.defaults
+    pairs = [*zip(places, by_place, strict=True)]
+    pairs += zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    found = []
+    for argument, default in pairs:
+        if argument.arg not in given:
+            if default is None:  # whether harness gives it can be said better with the signature at hand
+                raise SourceProblem(f"{argument.arg} has no default", argument)
+            option = _option(argument.arg, argument.annotation, default, argument)
+            if option.kind == "float" and type(option.default) is int:
+                option = replace(option, default=float(option.default))
+            found.append(option)
+    said = meanings(documented(node, function), [option.name for option in found])
+    return tuple(replace(option, meaning=said.get(option.name, "")) for option in found)
+
+
+def documented(*nodes: ast.AST | None) -> str:
+    """The docstrings of these, together."""
+    texts = [ast.get_docstring(node) for node in dict.fromkeys(nodes) if isinstance(node, Documented)]
+    return "\n\n".join(filter(None, texts))
+
+
 def fields(node: ast.ClassDef) -> Iterator[Option]:
     """The fields of a dataclass. Raises SourceProblem."""
     found = {
@@ -166,7 +206,7 @@ def first_line(node: ast.Module | ast.FunctionDef | ast.ClassDef) -> str:
     return (ast.get_docstring(node) or "").strip().split("\n")[0]
 
 
-def line(node: ast.Module | ast.ClassDef, word: str) -> str:
+def line(node: ast.Module | ast.ClassDef | ast.FunctionDef, word: str) -> str:
     """What the docstring says in the line that begins with `word:`."""
     lines = (ast.get_docstring(node) or "").splitlines()
     return next((text.partition(":")[2].strip() for text in lines if text.startswith(word + ":")), "")

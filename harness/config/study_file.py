@@ -89,9 +89,9 @@ class Study(Section):
         """What is declared of a section's options."""
         match part:
             case "model":
-                return catalog.models()[str(self.model["name"])].options
+                return catalog.options("model", str(self.model["name"]))
             case "data":
-                return catalog.datasets()[str(self.data["name"])].options
+                return catalog.options("data", str(self.data["name"]))
             case "train":
                 return catalog.train_options().values()
             case "compute":
@@ -184,9 +184,9 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
         if key not in SECTIONS
     ]
     sections = {part: _mapping(document, part, problems) for part in SECTIONS if part != "objective"}
-    data = named("data", sections["data"], catalog.datasets(), problems)
+    data = named("data", sections["data"], problems)
     data = {name: absolute(name, value) for name, value in data.items()}
-    model = named("model", sections["model"], catalog.models(), problems)
+    model = named("model", sections["model"], problems)
     train = bind("train", sections["train"], catalog.train_options(), "train option", problems)
     compute = bind("compute", sections["compute"], catalog.compute_options(), "compute option", problems)
     only_fixed("data", data, "all trials of a study meet the same images", problems)
@@ -201,7 +201,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
         )
     if problems or cv is None or search is None:
         return None
-    leading = places("model", model, catalog.models()[str(model["name"])].options)
+    leading = places("model", model, catalog.options("model", str(model["name"])))
     study = Study(
         **identity, places=leading, question=question(identity["text"]), data=data, model=model, train=train,
         compute=compute, measures=document.get("compute") == "auto", cv=cv, search=search, objective=objective,

@@ -6,19 +6,24 @@ Only training images come from here; `test_set.py` alone gives out the test part
 import os
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from harness.config import catalog
+from harness.config import catalog, plugins
+from harness.config.plugins import Plugin
 from harness.config.settings import expanded
+from harness.data.conversion import as_images
+from harness.data.holdout import hold_out
 from harness.data.images import Images
-from harness.errors import DataError, did_you_mean
+from harness.errors import DataError, HarnessError, did_you_mean
 from harness.records import Map, Scalar
 
 __all__ = ["Images", "data_home", "is_here", "load_part", "load_training"]
 Part = Literal["train", "test"]
+TEST_FRACTION = 0.2  # of a data set whose code knows no parts
 
 
 def load_training(settings: Mapping[str, Scalar | Map]) -> Images:
@@ -52,12 +57,31 @@ def load_part(home: Path, settings: Mapping[str, Scalar | Map], part: Part) -> I
     """
     options = dict(settings)
     name = str(options.pop("name", ""))
-    known = catalog.datasets()
-    if name not in known:
-        raise DataError(f"unknown data set {name!r}{did_you_mean(name, list(known))}")
-    images: Images = import_module(f"harness.data.{name}").load(home, part, **options)
+    entry = catalog.entry("data", name)
+    if entry is None:
+        raise DataError(f"unknown data set {name!r}{did_you_mean(name, list(catalog.known('data')))}")
+    plugin = plugins.find("data", name)
+    if plugin is None:
+        images: Images = import_module(f"harness.data.{name}").load(home, part, **options)
+    else:
+        images = _of_plugin(plugin, home, part, options)
     _check(images, name, part)
     return images
+
+
+def _of_plugin(plugin: Plugin, home: Path, part: Part, options: Mapping[str, Scalar | Map]) -> Images:
+    """What somebody's code gives; where it knows no parts, a fifth of it is held out as the test part."""
+    function = plugins.load(plugin)
+    try:
+        found = plugins.call(function, {"home": home, "part": part}, options)
+        images = as_images(found, plugin.name)
+    except HarnessError:
+        raise
+    except Exception as error:  # whatever it may raise
+        raise DataError(f"data set {plugin.name}: {plugins.where(error, plugin.root)}") from error
+    if "part" in signature(function).parameters:
+        return images
+    return hold_out(images, part, fraction=TEST_FRACTION)
 
 
 def _check(images: Images, name: str, part: Part) -> None:

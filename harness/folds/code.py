@@ -1,10 +1,14 @@
 """What identifies the code that trains a fold: the part of a fold's key that changes when somebody edits it.
 
 Three parts: `training` (all that this package does with a task but the next two), `scoring` (the metrics), and `model`
-(the file that model.name means, with what it imports). A part's sources are read as text, never imported, and hashed
-without comments, docstrings and layout. `known_sources.json` beside this file says which hashes give the bits of which
-recipe; sources of the recipe RECIPE leave no trace in a key, so folds of earlier releases are found. How a hash gets
-into that table: `python -m tests.sources` proves that the bits are equal and enters it, or says which are not.
+(what model.name means, with what it imports); and one for every other name in the values that means code of a project
+or an installed package, like `train.loss`. Of such code it is the file and what that imports from the project or the
+same package; what it imports from harness counts too, and versions of all else are in the fingerprint.
+
+A part's sources are read as text, never imported, and hashed without comments, docstrings and layout.
+`known_sources.json` beside this file says which hashes give the bits of which recipe; sources of the recipe RECIPE
+leave no trace in a key, so folds of earlier releases are found. How a hash gets into that table:
+`python -m tests.sources` proves that the bits are equal and enters it, or says which are not.
 
 A process reads its sources once: what it has imported does not change either when a file is edited.
 """
@@ -12,12 +16,14 @@ A process reads its sources once: what it has imported does not change either wh
 import ast
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.errors import CheckFailed
+from harness.config import plugins
+from harness.config.plugins import Plugin
+from harness.errors import CheckFailed, UsageError
 
 PACKAGE = Path(__file__).parents[1]
 TABLE = Path(__file__).with_name("known_sources.json")
@@ -25,12 +31,18 @@ RECIPE = 2  # of the sources that keys say nothing of; later ones are named by t
 TRAINING = "folds/fold.py"  # the pure function; what it imports is the code of a training
 SCORING = ("scoring/__init__.py", "scoring/metrics.py")
 
+Others = tuple[tuple[str, str], ...]  # (kind, name)
+_read: dict[Path, ast.Module] = {}
+_hashed: dict[Path, str] = {}
+
 # Loaded by a training, and yet not part of its identity: nothing here can change what comes out.
 IRRELEVANT = {
     "__init__.py": "names that are looked up when asked for",
     "config/__init__.py": "a docstring",
     "config/binding.py": "reads study files; what they set is in the task",
     "config/catalog.py": "finds names and options, of which those that are not known are refused",
+    "config/plugins.py": "finds and loads code, which is in the key by its sources",
+    "config/running.py": "reads options, whose values are in the task",
     "config/sections.py": "reads study files: cv and search, which decide what is trained but not how",
     "config/settings.py": "reads study files; where a user's folder is",
     "config/signatures.py": "the marks of options, and what records leave out, which has its default",
@@ -57,12 +69,31 @@ IRRELEVANT = {
 }
 
 
-def identity(model: str, *, package: Path = PACKAGE) -> dict[str, str]:
+def use_project(folder: Path) -> None:
+    """Find a project's code in this folder from now on, in this process."""
+    if folder != plugins.project():
+        plugins.use_project(folder)
+        forget()
+
+
+def forget() -> None:
+    """Read sources of plug-ins anew, and import them anew: a process that lives long sees them edited."""
+    plugins.forget()
+    for path in [path for path in _read if not path.is_relative_to(PACKAGE)]:
+        del _read[path]
+        _hashed.pop(path, None)
+    hashes.cache_clear()
+    sources.cache_clear()
+
+
+def identity(model: str, others: Others = (), *, package: Path = PACKAGE) -> dict[str, str]:
     """The code that a fold of this model is trained by: name by part, of those parts that are not of RECIPE.
 
     A name is a recipe's number in the table, or for sources that are not in it their hash.
+    others: further names in the fold's values that mean code, see `others_in`.
     """
-    names = {part: canonical_name(part, model, hashed) for part, hashed in hashes(model, package).items()}
+    found = hashes(model, others, package)
+    names = {part: canonical_name(part, model, hashed) for part, hashed in found.items()}
     return {part: name for part, name in names.items() if name != str(RECIPE)}
 
 
@@ -82,62 +113,86 @@ def entry(part: str, model: str) -> str:
     return f"models/{model}" if part == "model" else part
 
 
-def require(code: Mapping[str, str], model: str) -> None:
+def require(code: Mapping[str, str], model: str, others: Others = ()) -> None:
     """Raises CheckFailed where this process has other code than the task that it is to train."""
-    here = identity(model)
+    here = identity(model, others)
     if canonical(code, model) != here:
         parts = sorted({*canonical(code, model).items()} ^ {*here.items()})
         raise CheckFailed(
-            f"this process has other code than the fold is to be trained by ({describe([parts[0][0]], model)}): "
-            "harness was edited meanwhile, or differs between machines; run the same command again"
+            "this process has other code than the fold is to be trained by "
+            f"({describe([parts[0][0]], model, others)}): it was edited meanwhile, or differs between machines; run "
+            "the same command again"
         )
 
 
-def describe(parts: list[str], model: str) -> str:
+def describe(parts: list[str], model: str, others: Others = ()) -> str:
     """Parts of an identity in words."""
-    words = {
-        "training": "harness/training",
-        "scoring": "harness/scoring",
-        "model": f"harness/models/{model}.py",
-    }
+    words = {"training": "harness/training", "scoring": "harness/scoring"}
+    for part, name in (("model", model), *others):
+        plugin = plugins.find(part, name)
+        words[part] = f"harness/models/{name}.py" if plugin is None else plugin.label
     return ", ".join(words.get(part, part) for part in parts)
 
 
+def others_in(values: Mapping[str, Any]) -> Others:
+    """The names in a trial's values, beside the model's, that mean code of a project or an installed package."""
+    return tuple(
+        (kind, str(values[kind]))
+        for kind in plugins.KINDS
+        if isinstance(values.get(kind), str) and plugins.find(kind, str(values[kind])) is not None
+    )
+
+
 @cache
-def hashes(model: str, package: Path = PACKAGE) -> dict[str, str]:
+def hashes(model: str, others: Others = (), package: Path = PACKAGE) -> dict[str, str]:
     """Hash by part of all sources of that part, which have to be there; without `model` where there is no such file."""
     return {
         part: hashlib.sha256(
-            "\n".join(f"{name} {source_hash(package / name)}" for name in names).encode()
+            "\n".join(f"{name} {source_hash(path)}" for name, path in files.items()).encode()
         ).hexdigest()[:40]
-        for part, names in sources(model, package).items()
+        for part, files in sources(model, others, package).items()
     }
 
 
 @cache
-def sources(model: str, package: Path = PACKAGE) -> dict[str, list[str]]:
-    """The files of each part, relative to the package."""
+def sources(model: str, others: Others = (), package: Path = PACKAGE) -> dict[str, dict[str, Path]]:
+    """The files of each part: path by name, relative to the package; for other code `./` and relative to its root."""
     training = reached(TRAINING, package) - set(SCORING)
-    parts = {"training": sorted(training), "scoring": sorted(SCORING)}
-    if model.isidentifier() and (package / "models" / f"{model}.py").is_file():
-        parts["model"] = sorted(reached(f"models/{model}.py", package) - training)
+    parts = {"training": _below(package, training), "scoring": _below(package, SCORING)}
+    for part, name in (("model", model), *others):
+        if plugin := plugins.find(part, name):
+            own, harness = _reached_by(plugin, package)
+            parts[part] = _below(package, harness - training) | {
+                f"./{label}": own[label] for label in sorted(own)
+            }
+    if "model" not in parts and model.isidentifier() and (package / "models" / f"{model}.py").is_file():
+        parts["model"] = _below(package, reached(f"models/{model}.py", package) - training)
     return parts
 
 
-def functions(model: str, package: Path = PACKAGE) -> dict[str, dict[str, str]]:
+def functions(model: str, others: Others = (), package: Path = PACKAGE) -> dict[str, dict[str, str]]:
     """Hash of every top-level function and class by file; what stands outside of them is called `<module>`."""
     found: dict[str, dict[str, str]] = {}
-    for name in sorted(name for names in sources(model, package).values() for name in names):
+    for name, path in files(model, others, package).items():
         rest = ast.Module([], [])
         parts: dict[str, ast.AST] = {}
-        for node in parsed(package / name).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 parts[node.name] = node
             else:
                 rest.body.append(node)
         parts["<module>"] = rest
-        found[f"harness/{name}"] = {part: _hash(node)[:12] for part, node in parts.items()}
+        found[name] = {part: _hash(node)[:12] for part, node in parts.items()}
     return found
+
+
+def files(model: str, others: Others = (), package: Path = PACKAGE) -> dict[str, Path]:
+    """All sources by the name that people see: harness/models/resnet.py, or relative to the project's folder."""
+    every = {name: path for part in sources(model, others, package).values() for name, path in part.items()}
+    return {
+        name.removeprefix("./") if name.startswith("./") else f"harness/{name}": every[name]
+        for name in sorted(every)
+    }
 
 
 def edits(before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mapping[str, str]]) -> list[str]:
@@ -153,10 +208,10 @@ def edits(before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mapping[s
     return found
 
 
-def third_party(model: str, package: Path = PACKAGE) -> set[str]:
+def third_party(model: str, others: Others = (), package: Path = PACKAGE) -> set[str]:
     """Names of the modules that a fold of this model imports from elsewhere, like "timm"."""
-    names = [name for names in sources(model, package).values() for name in names]
-    return {module.partition(".")[0] for name in names for module in _imports(package / name)}
+    paths = [path for part in sources(model, others, package).values() for path in part.values()]
+    return {module.partition(".")[0] for path in paths for module in _imports(path)}
 
 
 def reached(start: str, package: Path = PACKAGE) -> set[str]:
@@ -169,6 +224,41 @@ def reached(start: str, package: Path = PACKAGE) -> set[str]:
                     found.add(name)
                     waiting.append(name)
     return found
+
+
+def _reached_by(plugin: Plugin, package: Path) -> tuple[dict[str, Path], set[str]]:
+    """The files of a plug-in and of what it imports from its project or package, by label; and those of harness."""
+    own, harness = {plugin.label: plugin.file}, set[str]()
+    in_project = plugin.root == plugins.project()
+    head = plugin.module.partition(".")[0]
+    waiting = [plugin.file]
+    while waiting:
+        path = waiting.pop()
+        for module in _imports(path, plugin.root):
+            for name in _files(module, package):
+                if not is_irrelevant(name):
+                    harness |= reached(name, package)
+            first = module.partition(".")[0]
+            if first == "harness" or not (in_project or first == head):
+                continue
+            for file in _own_files(module, plugin.root):
+                label = plugins.labelled(file, plugin.root)
+                if label not in own:
+                    own[label] = file
+                    waiting.append(file)
+    return own, harness
+
+
+def _own_files(module: str, root: Path) -> Iterator[Path]:
+    """The files below a root that `import a.b.c` executes."""
+    names = module.split(".")
+    for depth in range(1, len(names) + 1):
+        if found := plugins.module_file(".".join(names[:depth]), root):
+            yield found[0]
+
+
+def _below(package: Path, names: Iterable[str]) -> dict[str, Path]:
+    return {name: package / name for name in sorted(names)}
 
 
 def is_irrelevant(name: str) -> bool:
@@ -185,10 +275,11 @@ def _files(module: str, package: Path) -> Iterator[str]:
                 yield candidate.as_posix()
 
 
-def _imports(path: Path) -> Iterator[str]:
+def _imports(path: Path, root: Path | None = None) -> Iterator[str]:
     """Every module that the file may import, outside of what only a type checker reads.
 
     In the face of a package that is what it loads when it is asked for it.
+    root: what the names of the file's own packages begin in, for imports that are relative.
     """
     waiting: list[ast.AST] = [parsed(path)]
     while waiting:
@@ -196,7 +287,8 @@ def _imports(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            module = _absolute(node, path, root)
+            yield from (f"{module}.{alias.name}" for alias in node.names)
         elif (
             path.name == "__init__.py"
             or not isinstance(node, ast.If)
@@ -205,16 +297,31 @@ def _imports(path: Path) -> Iterator[str]:
             waiting += ast.iter_child_nodes(node)
 
 
-@cache
+def _absolute(node: ast.ImportFrom, path: Path, root: Path | None) -> str:
+    """The module that `from … import` names, as seen from the root."""
+    if not node.level or root is None or not path.is_relative_to(root):
+        return str(node.module)
+    parents = path.relative_to(root).parts[: -node.level]
+    return ".".join([*parents, *([node.module] if node.module else [])])
+
+
 def parsed(path: Path) -> ast.Module:
-    """The file's syntax tree."""
-    return ast.parse(path.read_bytes(), filename=str(path))
+    """The file's syntax tree. Raises UsageError for one that has none."""
+    if path not in _read:
+        try:
+            _read[path] = ast.parse(path.read_bytes(), filename=str(path))
+        except SyntaxError as error:
+            raise UsageError(f"{path}:{error.lineno or 0}: {error.msg}") from None
+        except (OSError, ValueError, RecursionError, MemoryError) as error:
+            raise UsageError(f"{path}: cannot be read: {error}") from None
+    return _read[path]
 
 
-@cache
 def source_hash(path: Path) -> str:
     """Of the file without comments, docstrings and layout, the same on every version of Python."""
-    return _hash(parsed(path))
+    if path not in _hashed:
+        _hashed[path] = _hash(parsed(path))
+    return _hashed[path]
 
 
 @cache

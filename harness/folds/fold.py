@@ -94,7 +94,7 @@ def train_fold(
     """
     if (images.content_hash, split.hash) != (task.data_hash, task.split_hash):
         raise DataError("the images or the split are not the ones that the fold was defined on")
-    code.require(task.code, str(task.values.get("model.name")))
+    code.require(task.code, str(task.values.get("model.name")), code.others_in(task.values))
     values = option_files.located(task.values, task.files, task.places)
     compute = training.Compute(**task.compute)  # type: ignore[arg-type]
     started, clock = time.time(), time.monotonic()
@@ -181,7 +181,8 @@ def _inputs(
 
 
 def _fingerprint(task: FoldTask, compute: "training.Compute") -> dict[str, str]:
-    return training.fingerprint(compute, code.third_party(str(task.values["model.name"])))
+    imported = code.third_party(str(task.values["model.name"]), code.others_in(task.values))
+    return training.fingerprint(compute, imported)
 
 
 def _guard(

@@ -15,9 +15,11 @@ from time import monotonic
 from typing import Any
 
 from harness import errors, messages, profiler
+from harness.config import plugins
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import HarnessError, TrialError
+from harness.folds import code
 from harness.folds.fold import FoldTask, halved, train_fold
 from harness.folds.gpus import see_only
 from harness.os_errors import OF_THE_PLACE, explained
@@ -52,14 +54,17 @@ class Workplace:
     """What a worker needs besides tasks: where images, split and store lie.
 
     profile: a folder where workers say where their time went, or None.
+    project: the folder that the user's own code is found in.
     """
 
     images: Path
     split: Path
     home: Path
     profile: Path | None = None
+    project: Path = field(default_factory=plugins.project)
 
     def open(self) -> tuple[Images, Manifest, Store]:
+        code.use_project(self.project)
         return Images.open(self.images), Manifest.load(self.split), Store(self.home)
 
 

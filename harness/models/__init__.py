@@ -15,10 +15,9 @@ A network may offer more to the training:
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from inspect import signature
 from typing import TYPE_CHECKING
 
-from harness.config import catalog
+from harness.config import catalog, plugins
 from harness.errors import UsageError, did_you_mean
 from harness.records import Scalar, Values
 
@@ -39,15 +38,18 @@ def build(
     classes: their names, or how many there are.
     Raises UsageError for an unknown model or option, with the nearest guess.
     """
-    known = catalog.models()
-    if name not in known:
-        raise UsageError(f"unknown model '{name}'{did_you_mean(name, list(known))}")
-    allowed = [option.name for option in known[name].options]
+    entry = catalog.entry("model", name)
+    if entry is None:
+        raise UsageError(f"unknown model '{name}'{did_you_mean(name, list(catalog.known('model')))}")
+    allowed = [option.name for option in entry.options]
     for option in options:
         if option not in allowed:
             raise UsageError(f"unknown option '{option}' of {name}{did_you_mean(option, allowed)}")
-    module = import_module(f"{__name__}.{name}")
+    plugin = plugins.find("model", name)
+    function = import_module(f"{__name__}.{name}").build if plugin is None else plugins.load(plugin)
     names = [f"class {number}" for number in range(classes)] if isinstance(classes, int) else list(classes)
-    wants_names = "classes" in signature(module.build).parameters
-    model: nn.Module = module.build(in_channels, image_size, names if wants_names else len(names), **options)
+    given = {
+        "in_channels": in_channels, "image_size": image_size, "num_classes": len(names), "classes": names,
+    }  # fmt: skip
+    model: nn.Module = plugins.call(function, given, options)
     return model

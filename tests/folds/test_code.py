@@ -74,7 +74,7 @@ def test_the_hash_of_a_source_is_the_same_on_every_python(tmp_path: Path) -> Non
 def test_an_edit_of_a_model_is_one_for_its_folds_alone(package: Path) -> None:
     before = {model: code.hashes(model) for model in ("resnet", "simple_cnn")}
     edit(package, "models/resnet.py", "F.relu", "F.gelu")
-    after = {model: code.hashes(model, package) for model in before}
+    after = {model: code.hashes(model, package=package) for model in before}
     assert after["simple_cnn"] == before["simple_cnn"]
     assert after["resnet"]["training"] == before["resnet"]["training"]
     assert after["resnet"]["model"] != before["resnet"]["model"]
@@ -87,9 +87,7 @@ def test_the_key_of_a_fold_changes_with_its_code_and_is_the_old_one_with_that_of
     assert "code" not in task.document() and FoldTask(**task.document()) == task
     assert replace(task, code=code.identity("resnet", package=package)).key() == task.key()
     edit(package, "models/resnet.py", "F.relu", "F.gelu")
-    code.parsed.cache_clear()
-    code.source_hash.cache_clear()
-    code.hashes.cache_clear()
+    code.forget()
     edited = replace(task, code=code.identity("resnet", package=package))
     assert edited.key() != task.key() and list(edited.code) == ["model"]
     assert FoldTask(**json.loads(json.dumps(edited.document()))) == edited
@@ -137,13 +135,13 @@ def test_what_cannot_change_a_fold_is_there_and_is_reached() -> None:
 def test_what_decides_which_values_a_model_gets_is_code_of_a_training(package: Path) -> None:
     before = code.hashes("resnet")["training"]
     edit(package, "models/__init__.py", 'path.startswith(part + ".")', "path.startswith(part)")
-    assert code.hashes("resnet", package)["training"] != before
+    assert code.hashes("resnet", package=package)["training"] != before
     assert not any(name.endswith("/") for name in code.IRRELEVANT)  # whoever adds a file decides
 
 
 def test_an_edit_is_told_by_file_and_function(package: Path) -> None:
     before = code.functions("resnet")
-    assert code.edits(before, code.functions("resnet", package)) == []
+    assert code.edits(before, code.functions("resnet", package=package)) == []
     edited = {**before, "harness/models/resnet.py": {**before["harness/models/resnet.py"], "build": "other"}}
     assert code.edits(before, edited) == ["harness/models/resnet.py: function build changed"]
 

@@ -29,7 +29,7 @@ def hashes(package: Path, models: list[str]) -> Hashes:
     """Hash by entry of the table: `training`, `scoring`, `models/NAME`."""
     found: Hashes = {}
     for model in models:
-        for part, hashed in code.hashes(model, package).items():
+        for part, hashed in code.hashes(model, package=package).items():
             found[code.entry(part, model)] = hashed
     return found
 
