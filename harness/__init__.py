@@ -1,25 +1,32 @@
 """harness: tune, cross-validate, track and reproduce image classifiers, with scores you can believe.
 
 In Python: `harness.tune("quickstart")` runs a study, `harness.load_study("quickstart")` gives its records as pandas
-frames, `harness.check_network(build)` tries a network of your own. Importing harness imports nothing else.
+frames, `harness.check_network(build)` tries a network of your own. `Between`, `NamesFile` and `Images` are for code of
+your own that a study names. Importing harness imports nothing else.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.api import check_network, load_study, tune
+    from harness.config.signatures import Between, NamesFile
+    from harness.data.images import Images
     from harness.version import __version__
 
-__all__ = ["__version__", "check_network", "load_study", "tune"]
+__all__ = ["Between", "Images", "NamesFile", "__version__", "check_network", "load_study", "tune"]
+FROM = {  # what is imported when it is asked for
+    "Between": "harness.config.signatures",
+    "Images": "harness.data.images",
+    "NamesFile": "harness.config.signatures",
+    "__version__": "harness.version",
+    "check_network": "harness.api",
+    "load_study": "harness.api",
+    "tune": "harness.api",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from harness import version
-
-        return version.__version__
-    if name in ("check_network", "load_study", "tune"):
-        from harness import api  # which imports all of it
-
-        return getattr(api, name)
-    raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    if name not in FROM:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    return getattr(import_module(FROM[name]), name)

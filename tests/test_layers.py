@@ -68,12 +68,17 @@ def own_part(path: Path) -> str:
 FACADE = PACKAGE / "__init__.py"  # offers what `api` has and the version, and imports them when asked for
 
 
-def test_the_package_itself_offers_one_file_and_the_version() -> None:
+def test_the_package_itself_offers_one_file_the_version_and_what_code_of_users_needs() -> None:
     assert set(imports(FACADE)) <= {
         "harness.api",
         "harness.api.check_network",
         "harness.api.load_study",
         "harness.api.tune",
+        "harness.config.signatures",
+        "harness.config.signatures.Between",
+        "harness.config.signatures.NamesFile",
+        "harness.data.images",
+        "harness.data.images.Images",
         "harness.version",
         "harness.version.__version__",
     }

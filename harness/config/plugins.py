@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -285,7 +284,9 @@ def _module(plugin: Plugin) -> ModuleType:
     return module
 
 
-def _entry_points(kind: str) -> tuple[EntryPoint, ...]:
+def _entry_points(kind: str) -> tuple[Any, ...]:
+    from importlib.metadata import entry_points  # takes as long as all of harness --help
+
     return tuple(entry_points(group=KINDS[kind].group))
 
 

@@ -19,8 +19,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path
-
 from harness.config import plugins
 from harness.config.plugins import KINDS, Plugin
 from harness.config.signatures import Between, NamesFile, Option, Younger, meanings
@@ -191,6 +189,8 @@ def _asked(plugin: Plugin) -> dict[str, Any]:
 
 
 def _kept_at(plugin: Plugin) -> Path:
+    from platformdirs import user_cache_path
+
     named = json.dumps([VERSION, str(plugin.file), plugin.attribute, plugin.kind, sys.version_info[:2]])
     return user_cache_path("harness", appauthor=False) / "signatures" / f"{digest(named.encode())[:40]}.json"
 
