@@ -26,7 +26,7 @@ class Entry:
     source, parameters: what its lines `Source: …` and `Parameters: …` say; parameters are those of the default
     model, for 3×32×32 images of 10 classes.
     problem: why its file cannot be used, with the file and the line, or "".
-    place: where code that is not harness's own is, like "models/mine.py:build".
+    place: where code that is not harness's own is, like "models/NAME.py:build".
     """
 
     name: str

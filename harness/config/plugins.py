@@ -2,7 +2,7 @@
 
 A name is looked up in this order:
     package.module:attribute   importable from the project's folder, or installed
-    ./file.py                  a file, which defines what a file of its kind defines; ./file.py:attribute for another
+    ./NAME.py                  a file, which defines what a file of its kind defines; ./NAME.py:attribute for another
     NAME                       FOLDER/NAME.py of the project; else harness's own; else an entry point of a package
 The project's folder is the one that a command is run in, beside `studies/`. Its code is imported from there without
 being installed; the folder comes first in `sys.path` while that happens, and last afterwards.
