@@ -12,7 +12,8 @@ from harness.config.study_file import Study
 from harness.errors import UsageError
 from harness.folds import guards
 from harness.folds.cluster import connect
-from harness.folds.executor import ExecutorOptions, num_processors
+from harness.folds.executor import num_processors
+from harness.folds.executor_options import ExecutorOptions
 from harness.folds.processes import begin_imports
 from harness.folds.tasks import RUNG, make_tasks
 from harness.folds.train_folds import train_again

@@ -21,8 +21,8 @@ from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 from harness.version import __version__
 
-# Packages that may change bits.
-COMPUTING = ("numpy", "torchvision", "timm", "open_clip_torch", "scikit-learn")
+# Packages that may change bits: scikit-learn, too, whose images a study may have.
+PACKAGES = (*provenance.COMPUTING.values(), "scikit-learn")
 # What differs is listed in this order: the likeliest cause of other bits first.
 CAUSES = (
     "device",
@@ -33,7 +33,7 @@ CAUSES = (
     "onednn",
     "variables",
     "torch",
-    *COMPUTING,
+    *PACKAGES,
     "python",
     "processor",
     "gpu",
@@ -248,7 +248,7 @@ def _inputs(task: Mapping[str, Any]) -> dict[str, str]:
 def _program(provenance: Mapping[str, Any]) -> dict[str, str]:
     packages = provenance.get("packages", {})
     named = {name: provenance[name] for name in ("harness", "commit") if provenance.get(name)}
-    return _text({**named, **{name: packages[name] for name in COMPUTING if name in packages}})
+    return _text({**named, **{name: packages[name] for name in PACKAGES if name in packages}})
 
 
 def _unequal(before: Mapping[str, str], after: Mapping[str, str]) -> list[Difference]:

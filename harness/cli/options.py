@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ from harness.config import catalog
 from harness.config.settings import expanded
 from harness.documents import to_json
 from harness.errors import StoreError, UsageError
+from harness.folds.executor_options import ExecutorKind, ExecutorOptions
 from harness.os_errors import explaining
 
 if TYPE_CHECKING:
@@ -88,8 +89,6 @@ IndexOf = Annotated[
 ]
 
 
-Kind = Literal["process", "ray", "slurm"]
-
 # Of every command that trains; `executor_options` reads them.
 Workers = Annotated[
     str,
@@ -98,7 +97,7 @@ Workers = Annotated[
     ),
 ]
 Executor = Annotated[
-    Kind,
+    ExecutorKind,
     typer.Option(
         "--executor", help="Who trains: processes of this machine, a Ray cluster, or a Slurm cluster's jobs."
     ),
@@ -122,7 +121,7 @@ Slurm = Annotated[
 
 
 def executor_options(
-    executor: Kind, workers: str, address: str, gpus: float, slurm: list[str] | None
+    executor: ExecutorKind, workers: str, address: str, gpus: float, slurm: list[str] | None
 ) -> dict[str, Any]:
     """The arguments of `ExecutorOptions`."""
     if workers != "auto" and not (workers.isdecimal() and int(workers) >= 1):
@@ -139,7 +138,6 @@ def executor_options(
 def connected(home: Path, *given: Any) -> "Cluster":
     """What trains folds, by the options of `executor_options`."""
     from harness.folds.cluster import connect
-    from harness.folds.executor import ExecutorOptions
 
     return connect(ExecutorOptions(**executor_options(*given)), home)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.folds.executor import Answer, Cluster, Executor, ExecutorOptions, num_processors
+from harness.folds.executor import Answer, Cluster, Executor, num_processors
+from harness.folds.executor_options import ExecutorOptions
 from harness.folds.gpus import gpus_here, num_places
 from harness.folds.processes import InlineExecutor, ProcessExecutor
 from harness.folds.worker import Workplace

@@ -63,6 +63,7 @@ IRRELEVANT = {
     "messages.py": "words",
     "os_errors.py": "words",
     "profiler.py": "measures time",
+    "provenance.py": "names what a study was begun with",
     "records.py": "the shape of what is written down",
     "redaction.py": "words",
     "scoring/standard_errors.py": "computed from the scores of folds, after them",

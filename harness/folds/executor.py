@@ -5,56 +5,15 @@ Where a command is typed need not be where folds are trained, so it is the clust
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from harness.errors import UsageError
+from harness.folds.executor_options import ExecutorOptions
 from harness.folds.fold import FoldTask
 from harness.folds.worker import Report, Workplace
 
-Kind = Literal["process", "ray", "slurm"]
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExecutorOptions:
-    """Who trains, as the command line says it. Nothing here changes a result.
-
-    workers: folds at a time, or None for as many as there is room for.   address: of the Ray cluster.
-    gpus: the part of a GPU that each worker takes, 0 for a whole one where the study computes on some.
-    slurm: options of sbatch, like `partition=gpu`.
-    Raises UsageError for a value that cannot be, and for an option of an executor that is not the chosen one.
-    """
-
-    executor: Kind = "process"
-    workers: int | None = None
-    address: str = ""
-    gpus: float = 0.0
-    slurm: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"--workers must be at least 1 (got {self.workers})")
-        for option, given, kind in (("--address", self.address, "ray"), ("--slurm", self.slurm, "slurm")):
-            if given and self.executor != kind:
-                raise UsageError(f"{option} is for --executor {kind}: add that, or leave {option} out")
-        if self.gpus and self.executor == "slurm":
-            raise UsageError(
-                "--gpus is not for --executor slurm: say what a job gets with --slurm gpus-per-node=1, or leave it out"
-            )
-        if not 0 <= self.gpus <= 1:
-            raise UsageError(
-                f"--gpus must be from 0 to 1, a worker's part of a GPU, for no fold uses two (got {self.gpus:g})"
-            )
-
-    def require_used(self, compute: Mapping[str, Any]) -> None:
-        """Raise UsageError where the study computes so that a given option would say nothing."""
-        if self.gpus and compute["device"] != "cuda":
-            raise UsageError(
-                f"--gpus {self.gpus:g}: the study computes on {compute['device']}, not on a GPU; leave --gpus out"
-            )
 
 
 class Executor(ABC):

@@ -21,7 +21,8 @@ import ray
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import HarnessError, StoreError
-from harness.folds.executor import Answer, Cluster, Executor, ExecutorOptions
+from harness.folds.executor import Answer, Cluster, Executor
+from harness.folds.executor_options import ExecutorOptions
 from harness.folds.fold import FoldTask, TrainedFold
 from harness.folds.worker import SIGN_OF_LIFE, FoldFailure, Report, Workplace, run_fold
 from harness.records import Epoch

@@ -18,7 +18,8 @@ import submitit
 from harness import errors
 from harness.environment import SAFE_PATH, environment
 from harness.errors import HarnessError, StoreError, UsageError
-from harness.folds.executor import Answer, Cluster, Executor, ExecutorOptions
+from harness.folds.executor import Answer, Cluster, Executor
+from harness.folds.executor_options import ExecutorOptions
 from harness.folds.fold import FoldTask
 from harness.folds.worker import FoldFailure, Report, Workplace, run_fold
 from harness.store.store import Store

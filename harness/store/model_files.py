@@ -17,8 +17,8 @@ import numpy as np
 from harness.errors import RecordError
 from harness.files import digest_of
 from harness.records import FoldRecord, StudyRecord, TrialRecord
+from harness.store.store import WEIGHTS
 
-WEIGHTS = "weights.safetensors"
 DOCUMENT = "model.json"
 SCHEMA = 1
 MEAN, STD = "harness.mean", "harness.std"  # tensors beside the network's own, in a fold's weights

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import torch
 
+from harness.provenance import COMPUTING
 from harness.training.compute import CUBLAS, Compute
 
-# Packages that compute, by the name that they are imported under; a fold's fingerprint has those that its code imports.
-COMPUTING = {"numpy": "numpy", "torchvision": "torchvision", "timm": "timm", "open_clip": "open_clip_torch"}
 # oneDNN's instruction sets, the least first, each with what it needs. Source: oneDNN, "CPU Dispatcher Control".
 ONEDNN = (
     ("SSE41", "sse4_1"),

@@ -21,7 +21,8 @@ from harness.config.study_file import load_study_file
 from harness.errors import HarnessError
 from harness.folds import worker
 from harness.folds.cluster import THIS_PROCESS
-from harness.folds.executor import Cluster, ExecutorOptions
+from harness.folds.executor import Cluster
+from harness.folds.executor_options import ExecutorOptions
 from harness.search import autotune
 from harness.store.findings import Audit, Confirmation, FinalTest
 from harness.store.loaded_study import LoadedStudy

@@ -13,7 +13,8 @@ import pytest
 from harness.errors import UsageError
 from harness.folds import cluster, worker
 from harness.folds.cluster import LocalCluster
-from harness.folds.executor import Executor, ExecutorOptions
+from harness.folds.executor import Executor
+from harness.folds.executor_options import ExecutorOptions
 from harness.folds.gpus import alike, gpu_of, num_places
 from harness.folds.processes import InlineExecutor, ProcessExecutor, worker_context
 from harness.folds.worker import FoldFailure, Workplace, work

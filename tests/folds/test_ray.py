@@ -11,7 +11,7 @@ import pytest
 from harness.config import search_space
 from harness.config.study_file import load_study_file
 from harness.errors import HarnessError, UsageError
-from harness.folds.executor import ExecutorOptions
+from harness.folds.executor_options import ExecutorOptions
 from harness.folds.tasks import make_tasks
 from harness.prepare import prepare
 from harness.records import FoldRecord, TrialRecord

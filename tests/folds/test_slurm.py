@@ -16,7 +16,7 @@ import pytest
 from harness.data.images import Images
 from harness.errors import DataError, HarnessError, StoreError, UsageError
 from harness.folds.cluster import connect
-from harness.folds.executor import ExecutorOptions
+from harness.folds.executor_options import ExecutorOptions
 from harness.folds.fold import FoldTask
 from harness.folds.processes import InlineExecutor
 from harness.folds.worker import FoldFailure, Report, Workplace
