@@ -18,7 +18,7 @@ from harness.files import telling_disk_trouble, write_file
 from harness.inference import export_onnx
 from harness.inference.export_onnx import INPUT, OUTPUT, File, Run
 from harness.inference.model import TrialModel, load_trial_model
-from harness.store.model_files import SCHEMA, statistics_of, write_document
+from harness.store.model_files import ModelDocument, fold_weights, write_document
 from harness.version import __version__
 
 Kind = Literal["onnx", "pt2", "safetensors"]
@@ -159,25 +159,17 @@ def save_model(folder: Path, model: TrialModel, *, study: str, trial: int) -> No
         content = save(state | fold.statistics_tensors())
         name = f"fold{number}.safetensors"
         (folder / name).write_bytes(content)
-        members.append(
-            {
-                "fold": number,
-                "weights": name,
-                "sha256": hashlib.sha256(content).hexdigest(),
-                **statistics_of(folder / name),
-            }
-        )
-    document = {
-        "schema": SCHEMA,
-        "study": study,
-        "trial": trial,
-        "model": dict(model.architecture),
-        "image_shape": list(model.image_shape),
-        "classes": list(model.classes),
-        "compute": asdict(model.compute),
-        "temperature": model.temperature,
-        "folds": members,
-    }
+        members.append(fold_weights(number, folder / name, hashlib.sha256(content).hexdigest()))
+    document = ModelDocument(
+        study=study,
+        trial=trial,
+        model=model.architecture,
+        image_shape=model.image_shape,
+        classes=model.classes,
+        compute=asdict(model.compute),
+        temperature=model.temperature,
+        folds=members,
+    )
     write_document(folder, document)
 
 

@@ -9,19 +9,50 @@ Nothing in it is code. `inference/model.py` reads it.
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from harness.documents import plain_json
 from harness.errors import RecordError
 from harness.files import digest_of
-from harness.records import FoldRecord, StudyRecord, TrialRecord
+from harness.records import FoldRecord, Scalar, StudyRecord, TrialRecord
 from harness.store.store import WEIGHTS
 
 DOCUMENT = "model.json"
 SCHEMA = 1
 MEAN, STD = "harness.mean", "harness.std"  # tensors beside the network's own, in a fold's weights
+
+
+@dataclass(frozen=True)
+class FoldWeights:
+    """One fold's network.   weights: name of its file.   mean, std: per channel, by which its images are normalised."""
+
+    fold: int
+    weights: str
+    sha256: str
+    mean: list[float]
+    std: list[float]
+
+
+@dataclass(frozen=True)
+class ModelDocument:
+    """What `model.json` says of a model.   study, trial: where it came from.
+
+    model: `name` of the architecture and its options.   image_shape: (C, H, W).
+    temperature: what logits are divided by, or None where that is not known.
+    """
+
+    schema: int = field(default=SCHEMA, init=False)
+    study: str
+    trial: int
+    model: Mapping[str, Scalar]
+    image_shape: Sequence[int]
+    classes: Sequence[str]
+    compute: Mapping[str, Scalar]
+    temperature: float | None
+    folds: Sequence[FoldWeights]
 
 
 def has_weights(folds: Sequence[FoldRecord]) -> bool:
@@ -50,42 +81,34 @@ def write_model(
         sha256 = digest_of(folder / name)
         if sha256 != fold.hashes[WEIGHTS]:
             raise RecordError(f"{fold.folder / WEIGHTS}: damaged: its content does not match its hash")
-        members.append(
-            {
-                "fold": fold.fold,
-                "weights": name,
-                "sha256": sha256,
-                **statistics_of(folder / name),
-            }
-        )
-    document = {
-        "schema": SCHEMA,
-        "study": study.name,
-        "trial": trial.number,
-        "model": {
+        members.append(fold_weights(fold.fold, folder / name, sha256))
+    document = ModelDocument(
+        study=study.name,
+        trial=trial.number,
+        model={
             key.removeprefix("model."): value
             for key, value in trial.values.items()
             if key.startswith("model.")
         },
-        "image_shape": study.data["image_shape"],
-        "classes": study.data["classes"],
-        "compute": study.compute,
-        "temperature": temperature,
-        "folds": members,
-    }
+        image_shape=study.data["image_shape"],
+        classes=study.data["classes"],
+        compute=study.compute,
+        temperature=temperature,
+        folds=members,
+    )
     write_document(folder, document)
 
 
-def write_document(folder: Path, document: Mapping[str, Any]) -> None:
-    """Say in `model.json` how the weights beside it are to be read."""
-    text = json.dumps(document, indent=1, ensure_ascii=False)
-    (folder / DOCUMENT).write_text(text + "\n", encoding="utf-8")
-
-
-def statistics_of(path: Path) -> dict[str, list[float]]:
-    """`mean` and `std` per channel that lie in a file of weights."""
+def fold_weights(fold: int, path: Path, sha256: str) -> FoldWeights:
+    """What `model.json` says of a file of weights, in which mean and std lie, too."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as weights:
-        mean, std = weights.get_tensor(MEAN), weights.get_tensor(STD)
-    return {"mean": np.asarray(mean).tolist(), "std": np.asarray(std).tolist()}
+        mean, std = (np.asarray(weights.get_tensor(name)).tolist() for name in (MEAN, STD))
+    return FoldWeights(fold, path.name, sha256, mean, std)
+
+
+def write_document(folder: Path, document: ModelDocument) -> None:
+    """Say in `model.json` how the weights beside it are to be read."""
+    text = json.dumps(plain_json(document), indent=1, ensure_ascii=False)
+    (folder / DOCUMENT).write_text(text + "\n", encoding="utf-8")
