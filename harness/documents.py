@@ -16,6 +16,8 @@ INLINE: Mapping[str, bool] = {"inline": True}
 WHERE_SET: Mapping[str, bool] = {
     "where_set": True
 }  # of a field that is written only if it is neither None nor empty
+# Of a field that has documents of their own: they are written as they are by themselves, each with its `schema`.
+WHOLE: Mapping[str, bool] = {"whole": True}
 
 
 def to_json(document: Any) -> Any:
@@ -32,7 +34,10 @@ def plain_json(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         written: dict[str, Any] = {}
         for field in fields(value):
-            found = plain_json(getattr(value, field.name))
+            found = getattr(value, field.name)
+            if field.metadata == WHOLE:
+                found = [to_json(part) for part in found] if isinstance(found, tuple) else to_json(found)
+            found = plain_json(found)
             if field.metadata == INLINE:
                 written |= found or {}
             elif found or field.metadata != WHERE_SET:

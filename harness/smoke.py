@@ -23,7 +23,7 @@ STUDY = "smoke"
 
 
 @dataclass(frozen=True)
-class Check:
+class SmokeCheck:
     """One promise: whether it held, and the figure that says so."""
 
     name: str
@@ -32,11 +32,19 @@ class Check:
     seconds: float
 
 
+@dataclass(frozen=True)
+class SmokeRun:
+    """held: whether every check did."""
+
+    held: bool
+    checks: tuple[SmokeCheck, ...]
+
+
 class _BrokenError(HarnessError):
     """A promise that did not hold."""
 
 
-def smoke() -> Iterator[Check]:
+def smoke() -> Iterator[SmokeCheck]:
     """Tune, interrupt, resume, reproduce, look; yields each check as soon as it is made."""
     with tempfile.TemporaryDirectory(prefix="harness-smoke-") as folder:
         home = Path(folder)
@@ -55,7 +63,7 @@ def smoke() -> Iterator[Check]:
                 held, detail = True, step(home)
             except HarnessError as error:
                 held, detail = False, str(error)
-            yield Check(name, held, detail, time.monotonic() - clock)
+            yield SmokeCheck(name, held, detail, time.monotonic() - clock)
 
 
 def _settings(home: Path) -> tuning.Settings:

@@ -51,6 +51,14 @@ class Written:
 
 
 @dataclass(frozen=True)
+class Imported:
+    """study: its name in the store.   home: of that."""
+
+    study: str
+    home: Path
+
+
+@dataclass(frozen=True)
 class Entry:
     """A file inside."""
 

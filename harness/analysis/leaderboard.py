@@ -1,10 +1,11 @@
 """Where studies stand, from their records alone: the documents behind `harness status`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
+from harness.documents import WHOLE
 from harness.errors import DataError, HarnessError, RecordError
 from harness.records import StudyRecord, TrialRecord, TrialState, Values, sign_of
 from harness.redaction import redacted
@@ -88,6 +89,13 @@ class UnreadableStudy:
 
 
 @dataclass(frozen=True)
+class StartedStudies:
+    """All studies of a store, by name."""
+
+    studies: tuple[Status | UnreadableStudy, ...] = field(metadata=WHOLE)
+
+
+@dataclass(frozen=True)
 class ComparedStudy:
     """A study's best trial, and what it gains over the study before it.
 
@@ -143,7 +151,12 @@ def status(study: LoadedStudy) -> Status:
     )  # fmt: skip
 
 
-def status_or_problem(store: Store, name: str) -> Status | UnreadableStudy:
+def started(store: Store) -> StartedStudies:
+    """Where all studies of a store stand."""
+    return StartedStudies(tuple(_status_or_problem(store, name) for name in store.studies()))
+
+
+def _status_or_problem(store: Store, name: str) -> Status | UnreadableStudy:
     """Where a study stands, in a list of studies: one that cannot be read must not hide the others."""
     try:
         return status(LoadedStudy.open(store, name))

@@ -1,8 +1,8 @@
 """check, list, doctor, ui, smoke: the commands that look at what there is, and whether it works."""
 
 import sys
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,7 +21,7 @@ from harness.cli.options import (
 from harness.config import catalog
 from harness.config.catalog import Entry
 from harness.config.signatures import Option
-from harness.documents import to_json
+from harness.documents import INLINE, to_json
 from harness.errors import CheckFailed, UsageError, did_you_mean
 from harness.messages import to_stderr
 
@@ -36,6 +36,13 @@ HAVE_OPTIONS = {
     "probes": catalog.probes,
 }
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]  # columns, rows
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What `harness list KIND --json` prints: the rows under the kind's name, text by column."""
+
+    rows: Mapping[str, tuple[Mapping[str, str], ...]] = field(metadata=INLINE)
 
 
 def check(
@@ -103,7 +110,7 @@ def list_(
     """
     columns, rows = _listed(kind, name)
     if as_json:
-        print_json({"schema": 1, kind: [dict(zip(columns, row, strict=True)) for row in rows]})
+        print_json(Listing({kind: tuple(dict(zip(columns, row, strict=True)) for row in rows)}))
         return
     from harness.cli import tables
 
@@ -178,7 +185,7 @@ def smoke(as_json: AsJson = False) -> None:
         line = f"{'ok  ' if check.held else 'FAIL'}  {check.name}: {check.detail}  ({check.seconds:.1f} s)"
         print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
     if as_json:
-        print_json({"schema": 1, "held": all(c.held for c in checks), "checks": [asdict(c) for c in checks]})
+        print_json(running.SmokeRun(all(check.held for check in checks), tuple(checks)))
     broken = [check.name for check in checks if not check.held]
     if broken:
         raise CheckFailed(f"{len(broken)} of {len(checks)} did not hold: {'; '.join(broken)}")

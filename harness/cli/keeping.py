@@ -16,7 +16,6 @@ from harness.cli.options import (
     require_folder,
     started_studies,
 )
-from harness.documents import plain_json
 from harness.errors import StoreError, UsageError
 from harness.messages import to_stderr
 
@@ -53,14 +52,14 @@ def bundle(
     if source is not None:
         record = bundling.read(store, source, name=as_name)
         said = f"study {record.name} is in {store.home}: harness status {record.name}"
-        print_json({"study": record.name, "home": str(store.home)}) if as_json else print(said)
+        print_json(bundling.Imported(record.name, store.home)) if as_json else print(said)
         return
     assert study is not None
     target = (output or Path(f"{study}.zip")).absolute()
     require_folder("--output", target)
     written = bundling.write(opened(home, study), target, with_images=images)
     said = f"{written.path}: {written.files:,} files, {written.bytes / 2**20:.1f} MB"
-    print_json(plain_json(written)) if as_json else print(said)
+    print_json(written) if as_json else print(said)
 
 
 def sync(
@@ -153,7 +152,7 @@ def gc(
         garbage.remove(store, found)
     total = sum(leftover.bytes for leftover in found)
     if as_json:
-        print_json(plain_json(garbage.Garbage(yes, total, tuple(found))))
+        print_json(garbage.Garbage(yes, total, tuple(found)))
         return
     for what in dict.fromkeys(one.what for one in found):
         sizes = [one.bytes for one in found if one.what == what]

@@ -139,11 +139,8 @@ def status(
         print_json(standing) if as_json else tables.leaderboard(standing)
         return
     store = Store(home)
-    found = [leaderboard.status_or_problem(store, name) for name in store.studies()]
-    if as_json:
-        print_json({"schema": 1, "studies": [to_json(status) for status in found]})
-    else:
-        tables.studies_started(found, store.home)
+    found = leaderboard.started(store)
+    print_json(found) if as_json else tables.studies_started(found, store.home)
 
 
 def show(

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.leaderboard import ComparedStudies, Status, TrialStatus, UnreadableStudy
+from harness.analysis.leaderboard import ComparedStudies, StartedStudies, Status, TrialStatus, UnreadableStudy
 from harness.analysis.trial import FoldLine, TrialPage
 from harness.records import mixed_words
 from harness.report.format import duration
@@ -122,13 +122,13 @@ def next_steps(status: Status, *, home: Path) -> None:
         out.print(f"train it again:  harness reproduce {name}{where}", style="dim")
 
 
-def studies_started(studies: Sequence[Status | UnreadableStudy], home: Path) -> None:
-    if not studies:
+def studies_started(found: StartedStudies, home: Path) -> None:
+    if not found.studies:
         said = nothing_started(home).rstrip("?")
         console().print(f"{said}; begin with: harness tune --study quickstart", soft_wrap=True)
         return
     table = new_table("study", "state", "trials", "best")
-    for status in studies:
+    for status in found.studies:
         if isinstance(status, UnreadableStudy):
             table.add_row(status.study, Text(status.state, style="red"), "", status.problem)
             continue

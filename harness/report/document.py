@@ -9,8 +9,7 @@ import numpy as np
 
 from harness.analysis import compare
 from harness.analysis.leaderboard import BestTrial, ComparedStudy, TrialStatus
-from harness.documents import INLINE, plain_json, to_json
-from harness.records import SCHEMA
+from harness.documents import INLINE, WHOLE, to_json
 from harness.scoring.per_class import ClassScores
 from harness.store.findings import Audit, Confirmation, CorrectedScore, FalseStops, FinalTest, Verdict
 
@@ -240,9 +239,9 @@ class StudyReport:
     gallery: Gallery | None
     cost: Cost
     origin: Origin
-    audit: Audit | None
-    confirm: Confirmation | None
-    final: FinalTest | None
+    audit: Audit | None = field(metadata=WHOLE)
+    confirm: Confirmation | None = field(metadata=WHOLE)
+    final: FinalTest | None = field(metadata=WHOLE)
     absent: Mapping[str, str]
     defaults: Gain | None = None
     answer: tuple[str, ...] = ()
@@ -288,32 +287,30 @@ class Comparison:
     """
 
     compared: tuple[ComparedReport, ...]
-    paired: tuple[compare.Comparison, ...]
+    paired: tuple[compare.Comparison, ...] = field(metadata=WHOLE)
     absent: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
-    """pixels: by study and index uint8 (C, H, W), of images shown.   images: of each class and kind, as asked for."""
+class ReportDocument:
+    """Studies, and their comparison where there are several."""
 
     comparison: Comparison | None
     studies: tuple[StudyReport, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Report(ReportDocument):
+    """pixels: by study and index uint8 (C, H, W), of images shown.   images: of each class and kind, as asked for."""
+
     pixels: Mapping[str, Mapping[int, np.ndarray]]
     images: int = 0
 
     @property
     def document(self) -> dict[str, Any]:
-        """What `--json` prints. What has a document of its own is in it as it is written by itself."""
-        studies = []
-        for study in self.studies:
-            findings = {"audit": study.audit, "confirm": study.confirm, "final": study.final}
-            studies.append(
-                plain_json(study) | {kind: found and to_json(found) for kind, found in findings.items()}
-            )
-        comparison = plain_json(self.comparison)
-        if self.comparison is not None:
-            comparison["paired"] = [to_json(paired) for paired in self.comparison.paired]
-        return {"schema": SCHEMA, "comparison": comparison, "studies": studies}
+        """What `--json` prints."""
+        document: dict[str, Any] = to_json(ReportDocument(self.comparison, self.studies))
+        return document
 
 
 def without_nan(value: Value) -> Value:

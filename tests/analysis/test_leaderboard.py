@@ -208,5 +208,9 @@ def test_a_study_that_cannot_be_shown_hides_no_other(
     assert len(lines) >= 4 and any("damaged" in line and "unreadable" in line for line in lines)
     assert any(line.split()[:2] == ["small", "finished"] for line in lines)
     assert run(["status", "--json", "--home", str(tuned.home)]) == 0
-    found = {study["study"]: study["state"] for study in json.loads(capsys.readouterr().out)["studies"]}
+    document = json.loads(capsys.readouterr().out)
+    assert [document["schema"], *(study["schema"] for study in document["studies"])] == [1] * (
+        1 + len(document["studies"])
+    )
+    found = {study["study"]: study["state"] for study in document["studies"]}
     assert found == {"damaged": "unreadable", "small": "finished", "wide": "finished"}

@@ -23,8 +23,13 @@ def test_a_study_goes_elsewhere_in_one_file(
     home, there, file = str(tuned.home), str(tmp_path / "there"), str(tmp_path / "x.zip")
     assert run(["bundle", "small", "-o", file, "--home", home]) == 0
     assert "x.zip: " in said(capsys)[0]
+    assert run(["bundle", "small", "-o", file, "--json", "--home", home]) == 0
+    written = json.loads(said(capsys)[0])
+    assert list(written) == ["schema", "path", "files", "bytes"] and written["path"] == file
     assert run(["bundle", "--import", file, "--as", "taken over", "--home", there]) == 0
     assert "study taken over is in" in said(capsys)[0]
+    assert run(["bundle", "--import", file, "--as", "taken over", "--json", "--home", there]) == 0
+    assert json.loads(said(capsys)[0]) == {"schema": 1, "study": "taken over", "home": there}
     assert run(["status", "taken over", "--json", "--home", there]) == 0
     ours = json.loads(said(capsys)[0])
     assert run(["status", "small", "--json", "--home", home]) == 0
@@ -59,7 +64,12 @@ def test_nothing_is_deleted_without_yes(tuned: Store, capsys: pytest.CaptureFixt
     assert "fold that no study needs: 1, 1.0 MB" in said(capsys)[0] and tuned.fold_folder(OTHER).exists()
     assert run(["gc", "--yes", "--json", "--home", str(tuned.home)]) == 0
     document = json.loads(said(capsys)[0])
-    assert document["deleted"] and document["bytes"] == 2**20 and not tuned.fold_folder(OTHER).exists()
+    assert (
+        document["schema"] == 1
+        and document["deleted"]
+        and document["bytes"] == 2**20
+        and not tuned.fold_folder(OTHER).exists()
+    )
 
 
 def test_what_mlflow_lacks_is_said_delivered_and_deleted_with_the_study(

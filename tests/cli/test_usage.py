@@ -89,7 +89,9 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_every_kind_of_thing_can_be_listed(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", kind, "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)[kind]
+    document = json.loads(capsys.readouterr().out)
+    assert list(document) == ["schema", kind] and document["schema"] == 1
+    rows = document[kind]
     assert rows and all(row for row in rows)
     assert run(["list", kind]) == 0
     assert all(next(iter(row.values())) in capsys.readouterr().out for row in rows[:1])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from harness.data.decoding import MAX_PIXELS
@@ -174,4 +175,12 @@ def test_a_model_of_no_image_files_is_refused() -> None:
 
 def test_without_an_index_there_are_no_similar_images(tmp_path: Path) -> None:
     answer = Service(made("simple_cnn"), "source").predict(png(noise(1)[0]))
-    assert answer["similar"] == [] and answer["where"].startswith("data:image/png;base64,")
+    assert answer.similar == () and (answer.where or "").startswith("data:image/png;base64,")
+
+
+def test_probabilities_that_are_no_numbers_are_no_answer() -> None:
+    model = made("simple_cnn")
+    for parameter in model.folds[0].network.parameters():
+        torch.nn.init.constant_(parameter, float("nan"))
+    with pytest.raises(ArithmeticError, match="not finite"):
+        Service(model, "source").predict(png(noise(1)[0]))

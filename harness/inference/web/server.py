@@ -13,16 +13,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any
 
 from harness.data.decoding import UnreadableError
+from harness.documents import to_json
 from harness.errors import HarnessError, StoreError
 from harness.inference.web.form import FormError, image_of
 from harness.inference.web.limits import Limits, RateLimit
-from harness.inference.web.service import Service
+from harness.inference.web.service import Health, Prediction, Service
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,13 @@ HEADERS = {
 }
 LINGER_SECONDS = 2.0  # for a refused body, which must be read or the refusal gets lost
 JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a request that is not answered gets.   error: why, in a few words."""
+
+    error: str
 
 
 class Refusal(Exception):
@@ -202,7 +211,7 @@ class Handler(BaseHTTPRequestHandler):
         more = {}
         if refusal.retry_seconds is not None:
             more["Retry-After"] = str(math.ceil(refusal.retry_seconds))
-        self._send(refusal.status, JSON, _json({"schema": 1, "error": str(refusal)}), more)
+        self._send(refusal.status, JSON, _json(Failure(str(refusal))), more)
         _linger(self.connection)
 
     def _send(
@@ -243,12 +252,12 @@ class _Incoming(io.RawIOBase):
         return self._connection.recv_into(buffer)
 
 
-def _json(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+def _json(document: Health | Prediction | Failure) -> bytes:
+    return json.dumps(to_json(document), ensure_ascii=False, allow_nan=False).encode()
 
 
 def _turn_away(connection: socket.socket) -> None:
-    content = _json({"schema": 1, "error": "too many connections"})
+    content = _json(Failure("too many connections"))
     lines = [
         "HTTP/1.1 503 Service Unavailable", f"Content-Type: {JSON}", f"Content-Length: {len(content)}",
         "Retry-After: 1", *(f"{name}: {value}" for name, value in HEADERS.items()), "", "",

@@ -2,8 +2,10 @@
 
 import os
 import threading
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+
+import numpy as np
 
 from harness.data.decoding import UnreadableError, decode
 from harness.data.image_files import printable
@@ -13,8 +15,37 @@ from harness.inference.model import TrialModel
 from harness.inference.pictures import overlay, thumbnail
 from harness.inference.vectors import Index
 
-SCHEMA = 1
 MOST_SIMILAR = 12
+
+
+@dataclass(frozen=True)
+class Health:
+    """calibrated: whether probabilities are.   indexed: images that similar ones are looked for among."""
+
+    status: str
+    model: str
+    classes: tuple[str, ...]
+    calibrated: bool
+    indexed: int
+
+
+@dataclass(frozen=True)
+class SimilarImage:
+    """score: cosine of the angle between the embeddings.   image: a small one as a data URL; None if it is gone."""
+
+    name: str
+    score: float
+    image: str | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """similar: most similar first.   where: what the label rests on, as a data URL, or None where it cannot be told."""
+
+    label: str
+    probabilities: dict[str, float]
+    similar: tuple[SimilarImage, ...]
+    where: str | None
 
 
 class Service:
@@ -32,23 +63,24 @@ class Service:
         self._grad_cam = GradCam(model)
         self._lock = threading.Lock()
 
-    def health(self) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA,
-            "status": "ok",
-            "model": self._source,
-            "classes": list(self._model.classes),
-            "calibrated": self._model.temperature is not None,
-            "indexed": 0 if self._index is None else len(self._index.names),
-        }
+    def health(self) -> Health:
+        return Health(
+            status="ok",
+            model=self._source,
+            classes=self._model.classes,
+            calibrated=self._model.temperature is not None,
+            indexed=0 if self._index is None else len(self._index.names),
+        )
 
-    def predict(self, content: bytes) -> dict[str, Any]:
+    def predict(self, content: bytes) -> Prediction:
         """What is answered about an image file. Raises UnreadableError for what is none."""
         if not content:
             raise UnreadableError("empty")
         pixels = decode(content, image_size=self._side, channels=self._channels)
         with self._lock:
             probabilities = self._model.predict(pixels[None])[0]
+            if not np.isfinite(probabilities).all():  # JSON has no NaN, and null would pass for an answer
+                raise ArithmeticError("the model's probabilities are not finite")
             label = int(probabilities.argmax())
             heat = self._grad_cam(pixels, label)
             vector = None if self._embedder is None else self._embedder(pixels[None])[0]
@@ -56,17 +88,16 @@ class Service:
         if self._index is not None and vector is not None:
             for number, score in self._index.nearest(vector, MOST_SIMILAR):
                 name, image = printable(self._index.names[number]), _thumbnail(self._index.path(number))
-                similar.append({"name": name, "score": round(score, 6), "image": image})
-        return {
-            "schema": SCHEMA,
-            "label": self._model.classes[label],
-            "probabilities": {
+                similar.append(SimilarImage(name, round(score, 6), image))
+        return Prediction(
+            label=self._model.classes[label],
+            probabilities={
                 name: round(float(value), 6)
                 for name, value in zip(self._model.classes, probabilities, strict=True)
             },
-            "similar": similar,
-            "where": None if heat is None or not heat.any() else overlay(pixels, heat),
-        }
+            similar=tuple(similar),
+            where=None if heat is None or not heat.any() else overlay(pixels, heat),
+        )
 
 
 def _thumbnail(path: str) -> str | None:
