@@ -6,14 +6,13 @@ This is the only code that opens the test images.
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from harness import models, scoring, training
 from harness.analysis.audit import audit
 from harness.analysis.confirm import confirm
-from harness.analysis.test_set_ledger import Ledger
+from harness.analysis.test_set_ledger import Ledger, Look, Result
 from harness.data import load_training, near_duplicates
 from harness.data.images import Images
 from harness.errors import CheckFailed, RecordError, UsageError
@@ -63,8 +62,8 @@ def final(study: LoadedStudy, request: Request) -> Iterator[str | FinalTest]:
     ledger = Ledger(store.home)
     known = study.finding(FinalTest)
     if known is not None:
-        entries, place = ledger.entries(), known.ledger.number - 1
-        if place >= len(entries) or entries[place]["hash"] != known.ledger.hash:
+        lines, place = ledger.lines(), known.ledger.number - 1
+        if place >= len(lines) or lines[place].hash != known.ledger.hash:
             raise RecordError(f"{ledger.path}: the look of study {known.study} is not in it any more")
         if not request.again:
             yield known
@@ -83,16 +82,16 @@ def final(study: LoadedStudy, request: Request) -> Iterator[str | FinalTest]:
         trial=winner.number,
         objective=record.objective,
         refit=refit.key,
-        look=look["number"],
+        look=look.number,
         looks=looks,
-        test_hash=look["test_hash"],
-        reason=look["reason"],
-        ledger=LedgerPlace(result["number"], result["hash"]),
-        scores=result["scores"],
-        intervals={metric: (low, high) for metric, (low, high) in result["intervals"].items()},
-        num_images=result["num_images"],
-        confusion=tuple(map(tuple, result["confusion"])),
-        duplicates=TestDuplicates(**result["duplicates"]),
+        test_hash=look.test_hash,
+        reason=look.reason,
+        ledger=LedgerPlace(result.number, result.hash),
+        scores=result.scores,
+        intervals=result.intervals,
+        num_images=result.num_images,
+        confusion=result.confusion,
+        duplicates=result.duplicates,
         confirm=confirmation,
         audit=AuditVerdict(audit.verdict, audit.sentence),
         checked=request.checked,
@@ -178,19 +177,16 @@ def _refit(study: LoadedStudy, task: FoldTask, cluster: Cluster) -> Generator[st
 
 def _look(
     study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, ledger: Ledger, again: str
-) -> tuple[dict[str, Any], dict[str, Any], int]:
+) -> tuple[Look, Result, int]:
     """Open the test images and score them once: the ledger's line before and after, and its looks at these images."""
     from harness.data import test_set  # loaded by who opens them: `guards` looks whether a process has it
 
     test = test_set.load_test(study.record.data["settings"])
-    opened = _opened(ledger, study.record, trial, refit, test, again)
-    known = ledger.result_of(opened)
-    if known is None:
-        scores = _scored(study, trial, refit, test)
-        known = ledger.append(
-            "result", {"look": opened["number"], "time": _now(), "test_hash": test.content_hash, **scores}
-        )
-    return opened, known, len(ledger.looks(test.content_hash))
+    look = _opened(ledger, study.record, trial, refit, test, again)
+    result = ledger.result_of(look)
+    if result is None:
+        result = ledger.append(_scored(study, trial, refit, test, look))
+    return look, result, len(ledger.looks(test.content_hash))
 
 
 def _opened(
@@ -200,11 +196,11 @@ def _opened(
     refit: FoldRecord,
     test: Images,
     again: str,
-) -> dict[str, Any]:
+) -> Look:
     """The line of this look: one that was cut short, or a new one. Raises UsageError for one more without reason."""
     looks = ledger.looks(test.content_hash)
-    mine = [look for look in looks if look["study"] == record.name and look["created"] == record.created]
-    if mine and (not again or mine[-1]["reason"] == again) and mine[-1]["refit"] == refit.key:
+    mine = [look for look in looks if (look.study, look.created) == (record.name, record.created)]
+    if mine and (not again or mine[-1].reason == again) and mine[-1].refit == refit.key:
         return mine[-1]
     if mine and not again:
         raise UsageError(
@@ -212,24 +208,23 @@ def _opened(
             'why with --again "reason"'
         )
     return ledger.append(
-        "opened",
-        {
-            "time": _now(),
-            "study": record.name,
-            "created": record.created,
-            "trial": trial.number,
-            "refit": refit.key,
-            "definition": record.provenance.get("definition_hash"),
-            "commit": record.provenance.get("commit"),
-            "dirty": record.provenance.get("dirty"),
-            "data_hash": record.data["hash"],
-            "test_hash": test.content_hash,
-            "reason": again,
-        },
+        Look(
+            time=_now(),
+            study=record.name,
+            created=record.created,
+            trial=trial.number,
+            refit=refit.key,
+            definition=record.provenance.get("definition_hash"),
+            commit=record.provenance.get("commit"),
+            dirty=record.provenance.get("dirty"),
+            data_hash=record.data["hash"],
+            test_hash=test.content_hash,
+            reason=again,
+        )
     )
 
 
-def _scored(study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, test: Images) -> dict[str, Any]:
+def _scored(study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, test: Images, look: Look) -> Result:
     """Every metric on the test images with its 95 % interval, also without those that resemble a training image.
 
     They are scored by this machine, on its processor where it lacks the device that the folds were trained on.
@@ -248,21 +243,25 @@ def _scored(study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, test: Ima
         probabilities = scoring.softmax(model.predict_logits(test.pixels, compute))
     predictions = probabilities.argmax(1)
     named = dict.fromkeys(["accuracy", record.objective])
-    return {
-        "scores": scoring.score(test.labels, probabilities),
-        "intervals": {metric: list(score_interval(metric, test.labels, probabilities)) for metric in named},
-        "num_images": len(test),
-        "confusion": scoring.confusion_matrix(test.labels, predictions, len(test.classes)).tolist(),
-        "duplicates": _without_duplicates(record, test, probabilities),
-    }
+    confusion = scoring.confusion_matrix(test.labels, predictions, len(test.classes)).tolist()
+    return Result(
+        look=look.number,
+        time=_now(),
+        test_hash=test.content_hash,
+        scores=scoring.score(test.labels, probabilities),
+        intervals={metric: score_interval(metric, test.labels, probabilities) for metric in named},
+        num_images=len(test),
+        confusion=tuple(map(tuple, confusion)),
+        duplicates=_without_duplicates(record, test, probabilities),
+    )
 
 
-def _without_duplicates(record: StudyRecord, test: Images, probabilities: np.ndarray) -> dict[str, Any]:
+def _without_duplicates(record: StudyRecord, test: Images, probabilities: np.ndarray) -> TestDuplicates:
     """How many test images have a near duplicate among the training images, and the score without them."""
     found = near_duplicates.find(load_training(record.data["settings"]).pixels, test.pixels)
     kept = np.setdiff1d(np.arange(len(test)), found.pairs[:, 1])
     score = scoring.METRICS[record.objective](test.labels[kept], probabilities[kept]) if len(kept) else None
-    return {"num_images": len(test) - len(kept), "score_without": score}
+    return TestDuplicates(len(test) - len(kept), score)
 
 
 def _now() -> str:

@@ -8,16 +8,66 @@ the process dies in between.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from filelock import FileLock
 
+from harness.documents import from_json
 from harness.errors import RecordError
 from harness.files import digest, read_json, sync, telling_disk_trouble, write_json
+from harness.store.findings import TestDuplicates
 
 START = "0" * 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """number, previous, hash: its place in the chain, which `append` gives it."""
+
+    kind: ClassVar[str] = ""
+    number: int = 0
+    previous: str = START
+    hash: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look(Line):
+    """Before the test images are scored.   created: of the study.   reason: why they are looked at once more, or ""."""
+
+    kind: ClassVar[str] = "opened"
+    time: str
+    study: str
+    created: float
+    trial: int
+    refit: str
+    definition: str | None
+    commit: str | None
+    dirty: bool | None
+    data_hash: str
+    test_hash: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result(Line):
+    """After they are.   look: number of that line.   intervals: 95 %, by metric."""
+
+    kind: ClassVar[str] = "result"
+    look: int
+    time: str
+    test_hash: str
+    scores: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    num_images: int
+    confusion: tuple[tuple[int, ...], ...]
+    duplicates: TestDuplicates
+
+
+AnyLine = TypeVar("AnyLine", Look, Result)
+KINDS: dict[str, type[Line]] = {kind.kind: kind for kind in (Look, Result)}
 
 
 @dataclass(frozen=True)
@@ -34,60 +84,57 @@ class Ledger:
     def _head(self) -> Path:
         return self.home / "ledger.head"
 
-    def entries(self) -> list[dict[str, Any]]:
+    def lines(self) -> list[Line]:
         """All lines, first to last. Raises RecordError that names the first one that is not as it was written."""
-        lines = self._whole_lines().decode("utf-8", "replace").splitlines()
-        entries: list[dict[str, Any]] = []
+        lines: list[Line] = []
         previous = START
-        for number, line in enumerate(lines, 1):
-            entry = _parsed(line)
-            if entry is None or entry.get("number") != number or entry.get("previous") != previous:
+        for number, text in enumerate(self._whole_lines().decode("utf-8", "replace").splitlines(), 1):
+            line = _parsed(text)
+            if line is None or (line.number, line.previous) != (number, previous):
                 raise RecordError(f"{self.path}: line {number} was edited, moved or taken out")
-            previous = entry["hash"]
-            entries.append(entry)
-        self._check_end(entries)
-        return entries
+            previous = line.hash
+            lines.append(line)
+        self._check_end(lines)
+        return lines
 
-    def append(self, kind: str, content: dict[str, Any]) -> dict[str, Any]:
-        """Add a line, on disk when this returns; the whole entry."""
+    def append(self, line: AnyLine) -> AnyLine:
+        """Add a line, on disk when this returns; the line with its place."""
         self.home.mkdir(parents=True, exist_ok=True)
         with FileLock(self.home / "ledger.lock"):
-            before = self.entries()
-            entry = {**content, "kind": kind, "number": len(before) + 1}
-            entry["previous"] = before[-1]["hash"] if before else START
-            entry["hash"] = _hash(entry)
-            line = json.dumps(entry, sort_keys=True, ensure_ascii=False) + "\n"
-            with telling_disk_trouble(self.path, len(line)), self.path.open("ab") as file:
+            before = self.lines()
+            line = replace(
+                line, number=len(before) + 1, previous=before[-1].hash if before else START, hash=""
+            )
+            document = {**asdict(line), "kind": line.kind}  # not plain_json: NaN stays what it is
+            line = replace(line, hash=_hash(document))
+            text = json.dumps({**document, "hash": line.hash}, sort_keys=True, ensure_ascii=False) + "\n"
+            with telling_disk_trouble(self.path, len(text)), self.path.open("ab") as file:
                 file.truncate(len(self._whole_lines()))
-                file.write(line.encode())
+                file.write(text.encode())
                 sync(file)
-            write_json(self._head, {"number": entry["number"], "hash": entry["hash"]})
-        return entry
+            write_json(self._head, {"number": line.number, "hash": line.hash})
+        return line
 
-    def looks(self, test_hash: str) -> list[dict[str, Any]]:
-        """The `opened` lines of these test images, whatever study looked."""
-        return [
-            entry
-            for entry in self.entries()
-            if (entry.get("kind"), entry.get("test_hash")) == ("opened", test_hash)
-        ]
+    def looks(self, test_hash: str) -> list[Look]:
+        """The looks at these test images, whatever study looked."""
+        return [line for line in self.lines() if isinstance(line, Look) and line.test_hash == test_hash]
 
-    def result_of(self, opened: dict[str, Any]) -> dict[str, Any] | None:
-        """The `result` line of a look, if it came to one."""
-        found = (entry for entry in self.entries() if entry.get("look") == opened["number"])
-        return next(found, None)
+    def result_of(self, look: Look) -> Result | None:
+        """What a look has come to, if it did."""
+        results = (line for line in self.lines() if isinstance(line, Result))
+        return next((result for result in results if result.look == look.number), None)
 
     def _whole_lines(self) -> bytes:
         """The file without a last line that a power cut has left unfinished."""
         content = self.path.read_bytes() if self.path.exists() else b""
         return content[: content.rfind(b"\n") + 1]
 
-    def _check_end(self, entries: list[dict[str, Any]]) -> None:
+    def _check_end(self, lines: list[Line]) -> None:
         """The head may be one line behind: the process died between the two writes."""
         try:
             head = read_json(self._head)
         except FileNotFoundError:
-            if len(entries) <= 1:
+            if len(lines) <= 1:
                 return
             raise RecordError(
                 f"{self._head}: is gone, and with it the proof that no line is missing"
@@ -95,20 +142,23 @@ class Ledger:
         number = head.get("number")
         if not isinstance(number, int) or number < 1:
             raise RecordError(f"{self._head}: damaged: it does not say how many lines there are")
-        if number > len(entries):
-            raise RecordError(f"{self.path}: lines {len(entries) + 1} to {number} were taken out")
-        if entries[number - 1]["hash"] != head.get("hash") or len(entries) > number + 1:
+        if number > len(lines):
+            raise RecordError(f"{self.path}: lines {len(lines) + 1} to {number} were taken out")
+        if lines[number - 1].hash != head.get("hash") or len(lines) > number + 1:
             raise RecordError(f"{self.path}: line {number} is not the one that was written")
 
 
-def _parsed(line: str) -> dict[str, Any] | None:
+def _parsed(text: str) -> Line | None:
+    """The line, or None where it is not as it was written; of one of a later kind no more than its place."""
     try:
-        entry = json.loads(line)
-        return entry if entry["hash"] == _hash(entry) else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        document = json.loads(text)
+        if document["hash"] != _hash(document):
+            return None
+        return from_json(KINDS.get(document["kind"], Line), document)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RecordError):
         return None
 
 
-def _hash(entry: dict[str, Any]) -> str:
-    rest = {key: value for key, value in entry.items() if key != "hash"}
+def _hash(document: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in document.items() if key != "hash"}
     return digest(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode())

@@ -43,7 +43,7 @@ def last(store: Store, **request: Any) -> FinalTest:
 
 
 def kinds(store: Store) -> list[str]:
-    return [entry["kind"] for entry in Ledger(store.home).entries()]
+    return [line.kind for line in Ledger(store.home).lines()]
 
 
 def test_the_winner_is_trained_on_all_images_and_scored_once(audited: Store) -> None:

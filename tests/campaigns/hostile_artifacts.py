@@ -212,7 +212,7 @@ def _records(folder: Path, made: dict[str, bytes]) -> Iterator[Case]:
         yield f"status with trial {changes}", lambda: leaderboard_status(LoadedStudy.open(store, "s")).trials
     ledger = Ledger(store.home)
     for line in (b"[" * 100_000 + b"\n", made["pickle"] + b"\n", b'{"hash": 1}\n'):
-        yield f"ledger, {line!r:.20}", lambda line=line: ledger.path.write_bytes(line) and ledger.entries()  # type: ignore[misc]
+        yield f"ledger, {line!r:.20}", lambda line=line: ledger.path.write_bytes(line) and ledger.lines()  # type: ignore[misc]
 
 
 def _arrays(folder: Path, made: dict[str, bytes]) -> Iterator[Case]:

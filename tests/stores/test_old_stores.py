@@ -14,7 +14,7 @@ from harness.analysis import bundle
 from harness.analysis.final import Request, final
 from harness.analysis.leaderboard import status
 from harness.analysis.reproduce import Reproduction, reproduce
-from harness.analysis.test_set_ledger import Ledger
+from harness.analysis.test_set_ledger import Ledger, Look, Result
 from harness.cli import run
 from harness.config.study_file import Study, load_study_file
 from harness.data.split import Manifest
@@ -104,7 +104,15 @@ def test_the_finished_study_is_trained_again_and_what_differs_is_named(old: Stor
 def test_the_look_at_the_test_images_is_still_known(old: Store) -> None:
     *_, found = final(LoadedStudy.open(old, "finished"), Request())
     assert found.looks == 1 and found.scores["accuracy"] > 0.2
-    assert [entry["kind"] for entry in Ledger(old.home).entries()] == ["opened", "result"]
+    assert [line.kind for line in Ledger(old.home).lines()] == ["opened", "result"]
+
+
+def test_the_lines_of_the_ledger_are_written_as_they_were(old: Store, tmp_path: Path) -> None:
+    again = Ledger(tmp_path / "again")
+    for line in Ledger(old.home).lines():
+        assert isinstance(line, Look | Result)
+        again.append(line)
+    assert again.path.read_bytes() == Ledger(old.home).path.read_bytes()
 
 
 def test_it_travels_as_a_bundle(old: Store, tmp_path: Path) -> None:
