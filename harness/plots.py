@@ -6,8 +6,8 @@ No `pyplot`: figures are plain objects, so drawing in a thread touches no global
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,6 +25,17 @@ DPI = 110
 CELL = 96  # pixels of the page for the larger side of an image in a row of images, at most
 MOST_LETTERS = 24  # of a class's name
 MOST_NUMBERS = 30  # classes; beyond, the cells of a confusion matrix are too small for numbers
+
+
+@dataclass(frozen=True)
+class ComparedTrial:
+    """A line of `comparison`.   folds: scores.   difference: to the best trial, None for itself; interval: its 95 %."""
+
+    trial: str
+    folds: Sequence[float]
+    indistinguishable: bool
+    difference: float | None = None
+    interval: tuple[float, float] = (0.0, 0.0)
 
 
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
@@ -99,30 +110,29 @@ def calibration(curve: CalibrationCurve) -> Figure:
     return figure
 
 
-def comparison(document: Mapping[str, Any]) -> Figure:
+def comparison(rows: Sequence[ComparedTrial], *, objective: str, rope: float) -> Figure:
     """Scores by fold, each trial a line, and every trial's difference to the best with its 95 % interval.
 
-    document: of `analysis.compare`, as JSON.
+    rows: the best trial first.   rope: differences up to it are equal in practice.
     """
-    rows = document["trials"]
     height = max(3.0, 0.42 * len(rows) + 1.2)
     figure = _figure(10.2, height + 1.0)
     left, right = _place(figure, 0.75, 0.6, 4.2, height), _place(figure, 6.9, 0.6, 3.1, height)
-    folds = range(document["num_folds"])
     for row in rows:
-        colour, width, order = (GREY, 1.1, 3) if "difference" in row else (ORANGE, 2.4, 4)
-        left.plot(folds, row["folds"], "o-", markersize=4, color=colour, lw=width, zorder=order)
-    left.set(xlabel="fold", ylabel=document["objective"])
+        colour, width, order = (ORANGE, 2.4, 4) if row.difference is None else (GREY, 1.1, 3)
+        folds = range(len(row.folds))
+        left.plot(folds, row.folds, "o-", markersize=4, color=colour, lw=width, zorder=order)
+    left.set(xlabel="fold", ylabel=objective)
     left.set_title("the best trial (orange) and the others, fold by fold", loc="left", fontsize=10)
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     for place, row in enumerate(rows):
-        colour = BLUE if row["indistinguishable"] else GREY
-        low, high = row.get("low", 0.0), row.get("high", 0.0)
+        colour = BLUE if row.indistinguishable else GREY
+        low, high = row.interval
         right.plot([low, high], [place, place], color=colour, lw=2)
-        right.plot(row.get("difference", 0.0), place, "o", color=ORANGE if place == 0 else colour)
-    right.axvspan(-document["rope"], document["rope"], color="#EEEEEE", zorder=0)
+        right.plot(row.difference or 0.0, place, "o", color=ORANGE if place == 0 else colour)
+    right.axvspan(-rope, rope, color="#EEEEEE", zorder=0)
     right.axvline(0, color=GREY, lw=1, ls="--")
-    right.set_yticks(range(len(rows)), [row["trial"] for row in rows], fontsize=9)
+    right.set_yticks(range(len(rows)), [row.trial for row in rows], fontsize=9)
     right.invert_yaxis()
     right.set_title("difference to the best, 95 %; grey: equal in practice", loc="left", fontsize=10, x=-0.45)
     for axes in (left, right):

@@ -13,9 +13,11 @@ from harness.cli.tables import number
 from harness.config import search_space
 from harness.config.settings import Choice, Range
 from harness.config.study_file import Study, as_json
+from harness.documents import from_json, plain_json
 from harness.errors import HarnessError, Problem, StudyError
 from harness.records import Values
 from harness.report.format import duration
+from harness.search.sizes import Sizes, SizesRequest, UnknownSizes
 
 
 @dataclass(frozen=True)
@@ -71,17 +73,17 @@ def in_words(setting: Choice | Range) -> str:
     return f"{setting.low:g} … {setting.high:g}{' (log)' if setting.log else ''}{step}"
 
 
-def ask_sizes(study: Study, overrides: list[str], *, measure: bool, images: Path | None) -> dict[str, Any]:
+def ask_sizes(
+    study: Study, overrides: list[str], *, measure: bool, images: Path | None
+) -> Sizes | UnknownSizes:
     """The answer of `search/preflight.py`, from a process of its own, which also draws `images` if asked to.
 
     Raises StudyError for a network that cannot be trained; HarnessError if that was asked and has not happened.
     """
-    asked = {
-        "study": study.source, "overrides": overrides, "measure": measure, "images": images and str(images)
-    }  # fmt: skip
+    asked = SizesRequest(study.source, tuple(overrides), measure, images)
     done = subprocess.run(
         [sys.executable, "-P", "-m", "harness.search.preflight"],  # nothing of the current folder
-        input=json.dumps(asked),
+        input=json.dumps(plain_json(asked)),
         capture_output=True,
         text=True,
         check=False,
@@ -93,37 +95,39 @@ def ask_sizes(study: Study, overrides: list[str], *, measure: bool, images: Path
         reply = json.loads(lines[-1])
     if "problems" in reply:
         raise StudyError(study.source, [Problem(*problem) for problem in reply["problems"]])
-    if images is not None and "error" in reply:
+    if "error" not in reply:
+        return from_json(Sizes, reply)
+    if images is not None:
         raise HarnessError(reply["error"])
-    return reply
+    return UnknownSizes(reply["error"])
 
 
-def size_lines(study: Study, plan: Plan, sizes: Mapping[str, Any]) -> list[str]:
+def size_lines(study: Study, plan: Plan, sizes: Sizes | UnknownSizes) -> list[str]:
     """Images, models and time in words."""
-    if "error" in sizes:
-        return [f"models and time are unknown, and trial 0's network was not tried: {sizes['error']}"]
-    num_images, balance = sizes["num_images"], sizes["balance"]
-    (small, fewest), (large, most) = balance["smallest"], balance["largest"]
-    line = f"{num_images:,} images in {balance['num_classes']} classes: "
+    if isinstance(sizes, UnknownSizes):
+        return [f"models and time are unknown, and trial 0's network was not tried: {sizes.error}"]
+    balance = sizes.balance
+    (small, fewest), (large, most) = balance.smallest, balance.largest
+    line = f"{sizes.num_images:,} images in {balance.num_classes} classes: "
     if fewest == most:
         line += f"{most:,} of each"
     else:
-        line += f"from {fewest:,} of {small} to {most:,} of {large}, ratio {balance['ratio']:.1f}"
-    if balance["num_groups"] is not None:
-        line += f"; {balance['num_groups']:,} groups, the largest of {balance['largest_group']:,} images"
+        line += f"from {fewest:,} of {small} to {most:,} of {large}, ratio {balance.ratio:.1f}"
+    if balance.num_groups is not None:
+        line += f"; {balance.num_groups:,} groups, the largest of {balance.largest_group:,} images"
     lines = [line]
-    if sizes["without_effect"]:
-        ignored = ", ".join(sizes["without_effect"])
+    if sizes.without_effect:
+        ignored = ", ".join(sizes.without_effect)
         lines.append(f"without effect, for it takes images of three channels: {ignored}")
-    lines += sizes["warnings"]
-    for word, (count, options) in zip(("smallest", "largest"), sizes["sizes"], strict=False):
+    lines += sizes.warnings
+    for word, (count, options) in zip(("smallest", "largest"), sizes.sizes, strict=False):
         differing = {path.removeprefix("model.") for path in plan.space}
         chosen = ", ".join(f"{key} {number(value)}" for key, value in options.items() if key in differing)
         lines.append(f"{word} model: {count:,} parameters" + (f" ({chosen})" if chosen else ""))
-    if "images_per_second" in sizes:
-        trained_on = num_images * (1 - 1 / study.cv.folds) * plan.num_epochs
+    if sizes.images_per_second:
+        trained_on = sizes.num_images * (1 - 1 / study.cv.folds) * plan.num_epochs
         words = ("if all were like trial 0", "if all had the largest model")
-        for word, speed in zip(words, sizes["images_per_second"], strict=True):
+        for word, speed in zip(words, sizes.images_per_second, strict=True):
             lines.append(f"{duration(trained_on / speed)} in one process {word} ({speed:,.0f} images/s)")
     return lines
 

@@ -18,7 +18,6 @@ from harness.cli.options import (
     require_place,
     started_studies,
 )
-from harness.documents import to_json
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
@@ -60,7 +59,15 @@ def compare(
     if picture is not None:
         from harness import plots
 
-        plots.save(plots.comparison(to_json(found)), picture)
+        rows = [
+            plots.ComparedTrial(
+                row.trial, row.folds, row.indistinguishable, best.difference, (best.low, best.high)
+            )
+            if (best := row.against_best)
+            else plots.ComparedTrial(row.trial, row.folds, row.indistinguishable)
+            for row in found.trials
+        ]
+        plots.save(plots.comparison(rows, objective=found.objective, rope=found.rope), picture)
     print_json(found) if as_json else findings.comparison(found)
 
 

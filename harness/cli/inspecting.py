@@ -21,7 +21,7 @@ from harness.cli.options import (
 from harness.config import catalog
 from harness.config.catalog import Entry
 from harness.config.signatures import Option
-from harness.documents import INLINE, to_json
+from harness.documents import INLINE, plain_json, to_json
 from harness.errors import CheckFailed, UsageError, did_you_mean
 from harness.messages import to_stderr
 
@@ -80,7 +80,7 @@ def check(
         tables.search_space(loaded, *checking.described(loaded, plan))
     sizes = checking.ask_sizes(loaded, changes or [], measure=measure, images=images)
     if as_json:
-        print_json(to_json(plan) | sizes)
+        print_json(to_json(plan) | plain_json(sizes))
     else:
         for line in checking.size_lines(loaded, plan, sizes):
             print(line)

@@ -9,8 +9,6 @@ import json
 import sys
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from harness import models, training
@@ -20,10 +18,12 @@ from harness.config.study_file import Study, load_study_file
 from harness.data import load_training
 from harness.data.class_counts import count_classes
 from harness.data.images import Images
+from harness.documents import from_json, plain_json
 from harness.errors import HarnessError, StudyError
 from harness.records import Scalar, Values
 from harness.search import preview
 from harness.search.contract import require_network
+from harness.search.sizes import Sizes, SizesRequest
 
 MOST_CORNERS = 64  # of the model's space; more are thinned out evenly
 MEASURED_IMAGES = 1024
@@ -101,42 +101,40 @@ def speeds_of(
             yield epoch.images_per_second
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """{"study", "overrides", "measure", "images"} -> what the images and models are like, and warnings of trial 0's.
+def answer(request: SizesRequest) -> Sizes:
+    """What the study's images and models are like; draws what the training sees, if asked to.
 
-    With `measure` also the images/s of trial 0 and of the largest model. images: where to draw what the training
-    sees, or None. Raises StudyError for a network that cannot be trained.
+    Raises StudyError for a network that cannot be trained.
     """
-    study = load_study_file(request["study"], request["overrides"])
+    study = load_study_file(request.study, request.overrides)
     images = load_training(study.data)
     warnings = require_network(study, images)
-    if request["images"]:
-        preview.draw_pictures(study, images, Path(request["images"]))
+    if request.images:
+        preview.draw_pictures(study, images, request.images)
     _, channels, height, _ = images.pixels.shape
     sizes = model_sizes(study, in_channels=channels, image_size=height, classes=images.classes)
-    reply: dict[str, Any] = {
-        "num_images": len(images.labels),
-        "balance": asdict(count_classes(images)),
-        "without_effect": without_effect(study, images),
-        "warnings": warnings,
-        "sizes": sizes,
-    }
-    if request["measure"]:
+    speeds: list[float] = []
+    if request.measure:
         compute = training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
         first = search_space.defaults(study)
         largest = first | {
             f"model.{key}": value for key, value in sizes[-1][1].items() if f"model.{key}" in first
         }
-        reply["images_per_second"] = [
-            images_per_second(study, images, params, compute) for params in (first, largest)
-        ]
-    return reply
+        speeds = [images_per_second(study, images, params, compute) for params in (first, largest)]
+    return Sizes(
+        num_images=len(images.labels),
+        balance=count_classes(images),
+        without_effect=tuple(without_effect(study, images)),
+        warnings=tuple(warnings),
+        sizes=tuple(sizes),
+        images_per_second=tuple(speeds),
+    )
 
 
 def answered(request: str) -> str:
     """One line of JSON for a request as JSON: the answer, or {"problems": …} of a StudyError, or {"error": …}."""
     try:
-        return json.dumps(answer(json.loads(request)))
+        return json.dumps(plain_json(answer(from_json(SizesRequest, json.loads(request)))))
     except StudyError as error:
         return json.dumps({"problems": [[problem.path, problem.message] for problem in error.problems]})
     except HarnessError as error:

@@ -1,6 +1,5 @@
 """A whole study of somebody's own photographs, several of each object: from the folder to the folds on disk."""
 
-import json
 import logging
 from itertools import product
 from pathlib import Path
@@ -15,9 +14,11 @@ from harness.config.study_file import load_study_file
 from harness.data import load_training
 from harness.data.split import Manifest
 from harness.data.test_set import load_test
+from harness.documents import plain_json
 from harness.errors import CheckFailed, UsageError
 from harness.prepare import prepare
 from harness.search import preflight
+from harness.search.sizes import SizesRequest
 from harness.store.store import Store
 from harness.tuning import StudyEnded
 
@@ -123,17 +124,15 @@ def test_a_changed_image_or_label_is_named_when_a_study_goes_on(study_file: Path
 
 def test_a_check_counts_the_images_of_classes_and_groups(study_file: Path) -> None:
     study = load_study_file(str(study_file))
-    sizes = preflight.answer({"study": str(study_file), "overrides": [], "measure": False, "images": None})
-    assert json.loads(json.dumps(sizes["balance"])) == {
+    sizes = preflight.answer(SizesRequest(str(study_file)))
+    assert plain_json(sizes.balance) == {
         "num_classes": 2, "smallest": ["ill", 24], "largest": ["well", 72], "ratio": 3.0,
         "num_groups": 32, "largest_group": 3,
     }  # fmt: skip
     first, *_ = check.size_lines(study, check.plan(study), sizes)
     counts = "96 images in 2 classes: from 24 of ill to 72 of well, ratio 3.0"
     assert first == f"{counts}; 32 groups, the largest of 3 images"
-    sizes = preflight.answer(
-        {"study": str(study_file), "overrides": ["data.groups=null"], "measure": False, "images": None}
-    )
+    sizes = preflight.answer(SizesRequest(str(study_file), ("data.groups=null",)))
     assert check.size_lines(study, check.plan(study), sizes)[0] == counts
 
 
@@ -158,9 +157,7 @@ def test_options_of_colour_are_told_to_do_nothing_with_grey_images(
     ]
     said = f"without effect, for it takes images of three channels: {expected}" if expected else ""
     study = load_study_file(str(study_file), overrides)
-    sizes = preflight.answer(
-        {"study": str(study_file), "overrides": overrides, "measure": False, "images": None}
-    )
+    sizes = preflight.answer(SizesRequest(str(study_file), tuple(overrides)))
     lines = [line for line in check.size_lines(study, check.plan(study), sizes) if "effect" in line]
     caplog.set_level(logging.WARNING, "harness.prepare")
     prepare(study, Store(tmp_path / "store"), study.name)
