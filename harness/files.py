@@ -15,7 +15,7 @@ from harness.errors import RecordError, StoreError
 from harness.os_errors import NOT_THE_FILE, ROOM, explained, explaining
 
 SEAL = "seal"
-SEAL_BYTES = 32
+CHECKSUM_BYTES = 32
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -102,15 +102,15 @@ def files_below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def sealed(content: bytes) -> bytes:
+def with_checksum(content: bytes) -> bytes:
     """The content with its SHA-256 behind it: as a file, one of which a part is missing or other is noticed."""
     return content + hashlib.sha256(content).digest()
 
 
-def unsealed(content: bytes) -> bytes | None:
-    """What `sealed` was given, or None where this is nothing that it returned."""
-    inner, seal = content[:-SEAL_BYTES], content[-SEAL_BYTES:]
-    return inner if hashlib.sha256(inner).digest() == seal else None
+def without_checksum(content: bytes) -> bytes | None:
+    """What `with_checksum` was given, or None where this is nothing that it returned."""
+    inner, checksum = content[:-CHECKSUM_BYTES], content[-CHECKSUM_BYTES:]
+    return inner if hashlib.sha256(inner).digest() == checksum else None
 
 
 def digest(content: bytes) -> str:

@@ -77,7 +77,7 @@ def audit(
         options=options or {},
         data=count_classes(images),
         duplicates=duplicates.pairs,
-        stopped=(yield from _stopped(study, stopped, cluster)),
+        stopped=(yield from _check_stops(study, stopped, cluster)),
     )
     study.store.write_finding(study.name, document)
     subject.close()
@@ -129,7 +129,9 @@ def _verdict(checks: Sequence[Check]) -> tuple[Verdict, str]:
     return "passed", f"None of {len(checks)} checks found a leak.{more}"
 
 
-def _stopped(study: LoadedStudy, sample: int, cluster: Cluster) -> Generator[str, None, FalseStops | None]:
+def _check_stops(
+    study: LoadedStudy, sample: int, cluster: Cluster
+) -> Generator[str, None, FalseStops | None]:
     if not sample:
         return None
     for step in false_stops(study, sample=sample, cluster=cluster):

@@ -88,7 +88,7 @@ def write(study: LoadedStudy, target: Path, *, with_images: bool) -> Written:
         if store.fold_folder(key).exists() and store.read_fold(key) is None:
             raise RecordError(f"{store.fold_folder(key)}: damaged; run tune again, which makes it anew")
     folder = store.study_folder(name)
-    paths = {f"study/{part}": folder / part for part in _parts(folder)}
+    paths = {f"study/{part}": folder / part for part in _files_to_pack(folder)}
     for key in _keys(store, name):
         for path in entries(store.fold_folder(key)):
             paths[f"folds/{key}/{path.name}"] = path
@@ -256,7 +256,7 @@ def _keys(store: Store, name: str) -> list[str]:
     return sorted(key for key in found if store.fold_folder(key).is_dir())
 
 
-def _parts(folder: Path) -> Iterator[str]:
+def _files_to_pack(folder: Path) -> Iterator[str]:
     """The study folder's files, relative to it."""
     for path in files_below(folder):
         parts = path.relative_to(folder).parts

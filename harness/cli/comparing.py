@@ -50,7 +50,7 @@ def compare(
     """
     to_stderr()
     from harness.analysis import compare as comparing
-    from harness.cli import findings
+    from harness.cli import finding_tables
 
     if picture is not None:
         require_folder("--picture", picture)
@@ -68,7 +68,7 @@ def compare(
             for row in found.trials
         ]
         plots.save(plots.comparison(rows, objective=found.objective, rope=found.rope), picture)
-    print_json(found) if as_json else findings.comparison(found)
+    print_json(found) if as_json else finding_tables.comparison(found)
 
 
 def gallery(

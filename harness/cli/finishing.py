@@ -65,15 +65,15 @@ def audit(
     """
     to_stderr()
     from harness.analysis import audit as auditing
-    from harness.cli import findings
+    from harness.cli import finding_tables
 
     options = probe_options(changes or [])
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
         steps = auditing.audit(
             opened(home, study), trial=trial, stopped=stopped, options=options, cluster=cluster
         )
-        found = told(steps)
-    print_json(found) if as_json else findings.audit(found)
+        found = show_progress(steps)
+    print_json(found) if as_json else finding_tables.audit(found)
     _update_views(home, study)
     auditing.require_passed(found)
 
@@ -98,11 +98,11 @@ def confirm(
     """
     to_stderr()
     from harness.analysis.confirm import confirm as confirming
-    from harness.cli import findings
+    from harness.cli import finding_tables
 
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
-        found = told(confirming(opened(home, study), top=top, repeats=repeats, cluster=cluster))
-    print_json(found) if as_json else findings.confirmation(found)
+        found = show_progress(confirming(opened(home, study), top=top, repeats=repeats, cluster=cluster))
+    print_json(found) if as_json else finding_tables.confirmation(found)
     _update_views(home, study)
 
 
@@ -130,16 +130,16 @@ def final(
     """
     to_stderr()
     from harness.analysis import final as finishing
-    from harness.cli import findings
+    from harness.cli import finding_tables
 
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
         request = finishing.Request(top=top, cluster=cluster, checked=i_checked, again=again)
-        found = told(finishing.final(opened(home, study), request))
-    print_json(found) if as_json else findings.final(found)
+        found = show_progress(finishing.final(opened(home, study), request))
+    print_json(found) if as_json else finding_tables.final(found)
     _update_views(home, study, champion=found)
 
 
-def told(steps: Iterator[str | Found]) -> Found:
+def show_progress(steps: Iterator[str | Found]) -> Found:
     """Print the lines of progress on stderr; the finding that ends them."""
     for step in steps:
         if not isinstance(step, str):

@@ -58,13 +58,13 @@ def leaderboard(status: Status) -> None:
 def _worth(status: Status) -> list[Text]:
     """What the best score is worth: corrected for the choice, and what the audit has found."""
     lines = []
-    honest, audit = status.honest, status.audit
-    if honest and honest.num_trials > 1:
-        interval = f"95 % {honest.low:.4f} to {honest.high:.4f}"
-        what = f"corrected for the choice among {honest.num_trials} trials"
-        lines.append(Text(f"{what}: {honest.corrected:.4f}   {interval}"))
-    if honest and honest.epochs.inflation >= 0.00005:
-        oracle = f"{honest.epochs.oracle:.4f} (+{honest.epochs.inflation:.4f})"
+    corrected, audit = status.honest, status.audit
+    if corrected and corrected.num_trials > 1:
+        interval = f"95 % {corrected.low:.4f} to {corrected.high:.4f}"
+        what = f"corrected for the choice among {corrected.num_trials} trials"
+        lines.append(Text(f"{what}: {corrected.corrected:.4f}   {interval}"))
+    if corrected and corrected.epochs.inflation >= 0.00005:
+        oracle = f"{corrected.epochs.oracle:.4f} (+{corrected.epochs.inflation:.4f})"
         lines.append(
             Text(
                 f"best epoch of each scored fold, which nobody should report: accuracy {oracle}", style="dim"

@@ -35,7 +35,7 @@ def similarity(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     for place, shift in enumerate(shifts):
         likely = np.flatnonzero((best == place) & (agreed >= SAME))
         colours = _correlation(one[likely][..., *shift], two[likely][..., *middle])
-        parts = _agreement_of_parts(grey[likely][:, *shift], other[likely][:, *middle])
+        parts = _tile_correlation(grey[likely][:, *shift], other[likely][:, *middle])
         agreed[likely] = np.minimum(colours, parts)
     return agreed
 
@@ -80,7 +80,7 @@ def _grey_correlation(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     return correlation
 
 
-def _agreement_of_parts(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+def _tile_correlation(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """The lesser of two: the correlation within all parts of two luminances (n, H, W), and in the worst but one: (n,).
 
     So neither an equal sky nor an equal frame is enough. Where both are smooth, what differs is noise; where contrast

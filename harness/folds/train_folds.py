@@ -110,7 +110,7 @@ def _images(store: Store, record: StudyRecord) -> Images:
     try:
         return load_training(record.data["settings"])
     except HarnessError:
-        kept = store.kept_images(record.data["hash"])
+        kept = store.read_images(record.data["hash"])
         if kept is None:
             raise
         return kept

@@ -20,7 +20,7 @@ VERSION = 1  # raised when the same model would make other vectors of the same p
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
+class _NetworkEmbedding:
     """layer: whose input is the vector; None for a frozen network, whose encoder's output it is."""
 
     fold: FoldModel
@@ -38,14 +38,14 @@ class Embedder:
 
     def __init__(self, model: TrialModel):
         self.model = model
-        self._parts = _parts(model)
-        self.size = sum(part.size for part in self._parts)
-        self.key = _key(model, self._parts)
+        self._networks = _network_embeddings(model)
+        self.size = sum(part.size for part in self._networks)
+        self.key = _key(model, self._networks)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (N, C, H, W) images, N >= 1, to float32 (N, size) vectors of length 1, or 0 where all is 0."""
         with training.session(self.model.compute):
-            found = [_embedded(part, pixels, self.model) for part in self._parts]
+            found = [_embedded(part, pixels, self.model) for part in self._networks]
         joined = np.concatenate([unit(vectors) for vectors in found], axis=1) / len(found) ** 0.5
         vectors: np.ndarray = joined.astype(np.float32)
         return vectors
@@ -55,8 +55,8 @@ class Embedder:
 
         Raises UsageError for a network that knows no texts.
         """
-        network: Any = self._parts[0].fold.network
-        if len(self._parts) > 1 or not hasattr(network, "embed_texts"):
+        network: Any = self._networks[0].fold.network
+        if len(self._networks) > 1 or not hasattr(network, "embed_texts"):
             name = self.model.architecture.get("name", "this model")
             raise UsageError(f"{name} knows no texts; searching by text needs a model of CLIP (clip_fusion)")
         with training.session(self.model.compute):
@@ -71,18 +71,18 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return scaled
 
 
-def _parts(model: TrialModel) -> tuple[_Part, ...]:
+def _network_embeddings(model: TrialModel) -> tuple[_NetworkEmbedding, ...]:
     """One per network, but one only of those that share a frozen encoder."""
     from harness.models.frozen import FrozenModel  # loads torch
 
-    found: dict[Any, _Part] = {}
+    found: dict[Any, _NetworkEmbedding] = {}
     for place, fold in enumerate(model.folds):
         if isinstance(fold.network, FrozenModel):
             encoder = fold.network.encoder
-            found[encoder.key, fold.statistics] = _Part(fold, None, encoder.size)
+            found[encoder.key, fold.statistics] = _NetworkEmbedding(fold, None, encoder.size)
         else:
             layer = _last_linear(fold.network, model)
-            found[place] = _Part(fold, layer, layer.in_features)
+            found[place] = _NetworkEmbedding(fold, layer, layer.in_features)
     return tuple(found.values())
 
 
@@ -105,7 +105,7 @@ def _last_linear(network: "nn.Module", model: TrialModel) -> Any:
     return called[-1]
 
 
-def _embedded(part: _Part, pixels: np.ndarray, model: TrialModel) -> np.ndarray:
+def _embedded(part: _NetworkEmbedding, pixels: np.ndarray, model: TrialModel) -> np.ndarray:
     import torch
 
     network: Any = part.fold.network
@@ -124,7 +124,7 @@ def _embedded(part: _Part, pixels: np.ndarray, model: TrialModel) -> np.ndarray:
     return vectors
 
 
-def _key(model: TrialModel, parts: Sequence[_Part]) -> str:
+def _key(model: TrialModel, parts: Sequence[_NetworkEmbedding]) -> str:
     """SHA-256 of all that vectors depend on: weights, statistics, image size, precision."""
     made = hashlib.sha256(json.dumps([VERSION, DECODER, model.image_shape, model.compute.precision]).encode())
     for part in parts:

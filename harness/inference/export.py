@@ -64,8 +64,8 @@ def export(
     }
     if kind == "safetensors":
         return _export_folder(model, target, document, images, expected, tolerance)
-    file = _made(model, kind, document)
-    document |= _agreement(file.run, images, expected, kind, tolerance)
+    file = _export_file(model, kind, document)
+    document |= _compare_outputs(file.run, images, expected, kind, tolerance)
     sha256 = hashlib.sha256(file.content).hexdigest()
     document |= {"path": str(target), "bytes": len(file.content), "sha256": sha256}
     if target.is_dir():
@@ -90,14 +90,14 @@ def check_images(shape: tuple[int, int, int], count: int = NUM_IMAGES) -> np.nda
     return images
 
 
-def _made(model: TrialModel, kind: Kind, document: dict[str, Any]) -> File:
+def _export_file(model: TrialModel, kind: Kind, document: dict[str, Any]) -> File:
     """Raises HarnessError in one line for whatever torch cannot export."""
     if kind == "onnx":
         export_onnx.require()
     try:
         with warnings.catch_warnings(action="ignore"):
             program = _program(model)
-            return export_onnx.made(program, document) if kind == "onnx" else _pt2(program, document)
+            return export_onnx.onnx_file(program, document) if kind == "onnx" else _pt2(program, document)
     except HarnessError:
         raise
     except Exception as error:  # exporters have no common one
@@ -134,7 +134,7 @@ def _pt2(program: Any, document: dict[str, Any]) -> File:
     return File(content.getvalue(), run)
 
 
-def _agreement(
+def _compare_outputs(
     run: Run, images: np.ndarray, expected: np.ndarray, kind: Kind, tolerance: float
 ) -> dict[str, Any]:
     """The largest difference of a probability, over all images at once and the first by itself."""
@@ -188,7 +188,7 @@ def _export_folder(
         folder = Path(place) / "model"
         save_model(folder, model, study=document["study"], trial=document["trial"])
         read = load_trial_model(folder)
-        document |= _agreement(read.predict, images, expected, "safetensors", tolerance)
+        document |= _compare_outputs(read.predict, images, expected, "safetensors", tolerance)
         try:
             shutil.move(folder, target)
         except FileExistsError:

@@ -33,7 +33,7 @@ def require() -> None:
         )
 
 
-def made(program: Any, document: dict[str, Any]) -> File:
+def onnx_file(program: Any, document: dict[str, Any]) -> File:
     """The program with its description as metadata; the batch is of any size.
 
     program: torch's ExportedProgram from INPUT to one output.   document: values are written as JSON.

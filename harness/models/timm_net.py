@@ -49,7 +49,7 @@ def build(
     fixed: dict[str, Any] = {"img_size": size} if published.fixed_input_size else {}
 
     def make() -> Backbone:
-        network = _made(architecture, in_chans=channels, **fixed)
+        network = _create_model(architecture, in_chans=channels, **fixed)
         if input_size and not transfer.takes(network, channels, input_size):
             raise transfer.unfit(architecture, input_size)
         working = input_size or transfer.working_size(network, channels, size, own_size=own_size)
@@ -59,7 +59,7 @@ def build(
         repository = published.hf_hub_id
         file = from_hub(repository, "model.safetensors") if repository else from_url(published.url)
         overlay = {"file": str(file)}
-        state: dict[str, torch.Tensor] = _made(
+        state: dict[str, torch.Tensor] = _create_model(
             architecture, pretrained=True, pretrained_cfg_overlay=overlay, **fixed
         ).state_dict()
         return state
@@ -86,7 +86,7 @@ def _published(architecture: str, *, pretrained: bool) -> Any:
     return published
 
 
-def _made(architecture: str, **arguments: Any) -> Any:
+def _create_model(architecture: str, **arguments: Any) -> Any:
     import timm
 
     try:

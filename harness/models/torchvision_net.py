@@ -115,9 +115,9 @@ def _headless(architecture: str, size: int, weights: Any, *, load: bool) -> tupl
         network.aux_logits = False
         network.AuxLogits = network.aux1 = network.aux2 = None
         network.transform_input = bool(weights)  # their weights want other constants than ImageNet's
-    for _, dropout in _parts(network, nn.Dropout):
+    for _, dropout in _modules_of(network, nn.Dropout):
         dropout.p = 0.0
-    name, layer = _parts(network, nn.Linear, nn.Conv2d)[-1]
+    name, layer = _modules_of(network, nn.Linear, nn.Conv2d)[-1]
     network.set_submodule(name, nn.Identity())
     return network, layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
 
@@ -139,7 +139,7 @@ def _adapt_stem(network: Any, in_channels: int, *, small: bool) -> bool:
 
     Returns whether the stem is small now. Patches that do not overlap and convolutions without stride stay.
     """
-    name, old = _parts(network, nn.Conv2d)[0]
+    name, old = _modules_of(network, nn.Conv2d)[0]
     small = small and old.stride[0] > 1 and old.kernel_size[0] > old.stride[0]
     if small or in_channels != old.in_channels:
         size, stride, padding = (3, 1, 1) if small else (old.kernel_size, old.stride, old.padding)
@@ -147,11 +147,11 @@ def _adapt_stem(network: Any, in_channels: int, *, small: bool) -> bool:
         network.set_submodule(
             name, nn.Conv2d(in_channels, old.out_channels, size, stride, padding, bias=bias)
         )
-    poolings = _parts(network, nn.MaxPool2d)
+    poolings = _modules_of(network, nn.MaxPool2d)
     if small and poolings:
         network.set_submodule(poolings[0][0], nn.Identity())
     return small
 
 
-def _parts(network: nn.Module, *kinds: type[nn.Module]) -> list[tuple[str, Any]]:
+def _modules_of(network: nn.Module, *kinds: type[nn.Module]) -> list[tuple[str, Any]]:
     return [(name, part) for name, part in network.named_modules() if isinstance(part, kinds)]

@@ -167,7 +167,7 @@ def blocks(network: nn.Module) -> list[list[str]]:
     What has no weight matrix, like a norm, belongs to the block before it.
     """
     found: list[list[str]] = []
-    for names in _parts(network, "", _size(network) / 2):
+    for names in _parameter_groups(network, "", _size(network) / 2):
         if found and all(network.get_parameter(name).ndim < 2 for name in names):
             found[-1] += names
         else:
@@ -218,13 +218,13 @@ def _outline(source: Source) -> tuple[int, Normalisation | None]:
     return backbone.width, backbone.normalisation
 
 
-def _parts(module: nn.Module, prefix: str, half: float) -> Iterator[list[str]]:
+def _parameter_groups(module: nn.Module, prefix: str, half: float) -> Iterator[list[str]]:
     own = [prefix + name for name, _ in module.named_parameters(recurse=False)]
     if own:
         yield own
     for name, child in module.named_children():
         if _is_chain(child) or (_size(child) > half and any(map(_is_chain, child.children()))):
-            yield from _parts(child, f"{prefix}{name}.", half)
+            yield from _parameter_groups(child, f"{prefix}{name}.", half)
         elif _size(child):
             yield [f"{prefix}{name}.{parameter}" for parameter, _ in child.named_parameters()]
 

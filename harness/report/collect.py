@@ -28,7 +28,7 @@ from harness.report.document import (
     HeldOut,
     ImageToLookAt,
     Metric,
-    Origin,
+    Provenance,
     Racing,
     Report,
     Searched,
@@ -69,13 +69,13 @@ def collect(opened: Sequence[LoadedStudy], *, images: int = 4) -> Report:
     return Report(without_nan(comparison), tuple(map(without_nan, studies)), pixels, images)
 
 
-def origin(study: LoadedStudy) -> Origin:
+def provenance_of(study: LoadedStudy) -> Provenance:
     """Code, data, split, environment and seeds of a study, and the commands that make its figures again."""
     record, best = study.record, study.best
     known = record.provenance
     packages = {name.lower(): version for name, version in known.get("packages", {}).items()}
     first_fold = study.fold(best.folds[0]) if best and best.folds else None
-    return Origin(
+    return Provenance(
         started=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(record.created)),
         commit=known.get("commit") or None,
         dirty=bool(known.get("dirty")),
@@ -154,7 +154,7 @@ def _study(loaded: LoadedStudy) -> StudyReport:
             images_per_second=leaderboard.images_per_second(loaded, best),
             device=record.compute.get("device"),
         ),
-        origin=origin(loaded),
+        origin=provenance_of(loaded),
         audit=loaded.finding(Audit),
         confirm=loaded.finding(Confirmation),
         final=loaded.finding(FinalTest),

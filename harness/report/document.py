@@ -168,7 +168,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """Where the figures come from; nothing that names a person or a folder but options do.
 
     fingerprint: what may change the bits, as the best trial's first fold has recorded it.   text: the study file.
@@ -238,7 +238,7 @@ class StudyReport:
     racing: Racing
     gallery: Gallery | None
     cost: Cost
-    origin: Origin
+    origin: Provenance  # its name in the document
     audit: Audit | None = field(metadata=WHOLE)
     confirm: Confirmation | None = field(metadata=WHOLE)
     final: FinalTest | None = field(metadata=WHOLE)

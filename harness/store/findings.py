@@ -36,7 +36,7 @@ class CorrectedScore:
     of: hash of the trials and folds that it is of.   naive: before.   low, high: a 95 % interval of `corrected`.
     """
 
-    kind: ClassVar[Kind] = "honest"
+    kind: ClassVar[Kind] = "honest"  # the name of its file and artifact
     of: str
     trial: int
     naive: float

@@ -197,7 +197,7 @@ class Store:
             images.save(folder)
         return folder
 
-    def kept_images(self, content_hash: str) -> Images | None:
+    def read_images(self, content_hash: str) -> Images | None:
         """Images that lie in the store itself, e.g. because they came with a bundle; None if they do not."""
         try:
             images = Images.open(self.home / "data" / content_hash)

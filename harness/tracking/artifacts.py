@@ -15,12 +15,12 @@ from harness.scoring.calibration import calibration_curve
 from harness.scoring.per_class import per_class
 from harness.store.loaded_study import LoadedStudy
 from harness.store.trial_scores import pooled
-from harness.tracking.findings import Findings
+from harness.tracking.study_findings import StudyFindings
 
 Writer = Callable[[Path], None]  # fills a folder
 
 
-def note(study: LoadedStudy, findings: Findings) -> str:
+def note(study: LoadedStudy, findings: StudyFindings) -> str:
     """Markdown: the question, the answer so far and what it is worth, how to get it again."""
     record, best = study.record, study.best
     question = f"**Question.** {record.question or '(the study file has no comment at its top)'}"
@@ -40,7 +40,7 @@ def note(study: LoadedStudy, findings: Findings) -> str:
 
 
 def writer(
-    study: LoadedStudy, importances: Mapping[str, float], findings: Findings, *, with_pictures: bool
+    study: LoadedStudy, importances: Mapping[str, float], findings: StudyFindings, *, with_pictures: bool
 ) -> Writer:
     """Writes study.yaml, environment.json, uncommitted.diff if there is one, history.png, importances.png.
 
@@ -59,8 +59,8 @@ def writer(
 
             history = plots.history(study.trials, record.objective, record.direction)
             plots.save(history, folder / "history.png")
-        for kind in ("honest", "audit", "confirm", "final"):
-            if finding := getattr(findings, kind):
+        for kind, finding in findings.by_kind.items():
+            if finding is not None:
                 _write_json(folder / f"{kind}.json", to_json(finding))
         for path in findings.files:
             shutil.copyfile(path, folder / path.name)

@@ -25,9 +25,9 @@ from harness.search.selection_bias import corrected_score, known_score
 from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest
 from harness.store.loaded_study import DELIVERY, Delivery, LoadedStudy, last_delivery
 from harness.store.store import Store
-from harness.tracking.findings import Findings
 from harness.tracking.mlflow_tracker import MlflowTracker
 from harness.tracking.optuna_mirror import mirror
+from harness.tracking.study_findings import StudyFindings
 
 logger = logging.getLogger(__name__)
 RETRY_SECONDS, RETRY_PAUSE_SECONDS = 10.0, 0.5  # at the end of a study, for a store that fails now and then
@@ -112,7 +112,7 @@ class Recorder:
             _write_delivery(study, tracker, delivered="")
             return
         importances = replay(self._definition, study.ended).importances()
-        findings = replace(findings_of(study), honest=written_score(study))
+        findings = replace(findings_of(study), corrected=written_score(study))
         tracker.deliver(study, final=True, importances=importances, findings=findings)
         mirror(self._storage_url, study.name, self._definition, study.ended)
         _write_delivery(study, tracker, delivered=self._snapshot(study))
@@ -163,12 +163,12 @@ def sync(study: LoadedStudy, *, tracking_uri: str, storage_url: str) -> str:
     return recorder.problem
 
 
-def findings_of(study: LoadedStudy) -> Findings:
+def findings_of(study: LoadedStudy) -> StudyFindings:
     """What has been found out about a study so far."""
     folder = study.store.study_folder(study.name)
     files = [folder / file for file in ("report.html", "gallery.html", "duplicates.png", "model_card.md")]
-    return Findings(
-        honest=known_score(study),
+    return StudyFindings(
+        corrected=known_score(study),
         audit=study.finding(Audit),
         confirm=study.finding(Confirmation),
         final=study.finding(FinalTest),

@@ -177,7 +177,7 @@ def download(uri: str, name: str, folder: Path) -> Path:
     uri: MLflow's.   name: models:/NAME@ALIAS or models:/NAME/VERSION.
     Raises UsageError for another name, or one that MLflow does not know; StoreError if it cannot be reached.
     """
-    model, alias, version = _parts(name)
+    model, alias, version = _parse_name(name)
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         raise UsageError(
             f"{name}: nothing has been tracked in {Path(uri.removeprefix('sqlite:///')).parent} yet"
@@ -202,7 +202,7 @@ def download(uri: str, name: str, folder: Path) -> Path:
         return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=uri)) / "data"
 
 
-def _parts(name: str) -> tuple[str, str, str]:
+def _parse_name(name: str) -> tuple[str, str, str]:
     """Of models:/NAME@ALIAS or models:/NAME/VERSION: the model, its alias and its version, one of them empty."""
     path = name.removeprefix(SCHEME)
     model, _, alias = path.partition("@")

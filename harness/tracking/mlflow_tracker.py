@@ -20,9 +20,9 @@ from harness.store import model_files
 from harness.store.loaded_study import LoadedStudy
 from harness.store.trial_scores import temperature_of
 from harness.tracking import artifacts, views
-from harness.tracking.findings import Findings
 from harness.tracking.mlflow_registry import write_mlmodel
 from harness.tracking.mlflow_store import connect, pages, telling_store_errors
+from harness.tracking.study_findings import StudyFindings
 from harness.tracking.views import STUDY, Place, Point, View
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 SHOWN = "harness.shown"  # the tag with the version of what a run shows; written after all the rest
 POINTS_PER_CALL = 800  # MLflow takes 1,000 metrics, parameters and tags together
 PARAMS_PER_CALL = 100
-NOTHING = Findings()
+NOTHING = StudyFindings()
 PICTURES_SECONDS = 60.0  # while a study runs, its pictures are drawn at most so often
 
 
@@ -66,7 +66,7 @@ class MlflowTracker:
         *,
         final: bool,
         importances: Mapping[str, float] | None = None,
-        findings: Findings = NOTHING,
+        findings: StudyFindings = NOTHING,
     ) -> None:
         """Add what MLflow lacks of the study; calling it again, or after a crash anywhere, changes nothing.
 
@@ -101,7 +101,7 @@ class MlflowTracker:
         return {level: pairs.count((level, parent)) for level, parent in above.items()}
 
     def _deliver(
-        self, study: LoadedStudy, findings: Findings, *, final: bool, importances: Mapping[str, float]
+        self, study: LoadedStudy, findings: StudyFindings, *, final: bool, importances: Mapping[str, float]
     ) -> None:
         if STUDY not in self._runs:
             begun = study.with_trials(())

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far
 from harness.store.loaded_study import LoadedStudy
 from harness.store.trial_scores import summary
-from harness.tracking.findings import Findings
+from harness.tracking.study_findings import StudyFindings
 from harness.tracking.value_limits import cut, flattened, params
 
 VERSION = "2"  # of the views; raised when they change, so that older runs are brought up to date
@@ -71,7 +71,7 @@ def study_id(study: StudyRecord) -> str:
     return hashlib.sha256(f"{study.name}\n{study.created!r}\n{study.seed}".encode()).hexdigest()[:16]
 
 
-def study_version(study: LoadedStudy, findings: Findings, *, final: bool) -> str:
+def study_version(study: LoadedStudy, findings: StudyFindings, *, final: bool) -> str:
     state, decided = study_state(study, final=final), len(_decided(study))
     return f"{VERSION} {state} {decided}/{study.record.num_trials} {findings.version}".strip()
 
@@ -88,7 +88,7 @@ def study_state(study: LoadedStudy, *, final: bool) -> str:
 
 def study_view(
     study: LoadedStudy,
-    findings: Findings,
+    findings: StudyFindings,
     *,
     final: bool,
     note: str,

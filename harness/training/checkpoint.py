@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from harness.errors import RecordError
-from harness.files import sealed, unsealed, write_file
+from harness.files import with_checksum, without_checksum, write_file
 from harness.records import Epoch
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def write(path: Path, progress: Progress, state: State, identity: dict[str, Any]
         "best_epoch": progress.best_epoch,
         "best_score": progress.best_score,
     }
-    write_file(path, sealed(save(tensors, metadata={"harness": json.dumps(document)})))
+    write_file(path, with_checksum(save(tensors, metadata={"harness": json.dumps(document)})))
 
 
 def read(path: Path, state: State, identity: dict[str, Any]) -> Progress:
@@ -75,7 +75,7 @@ def read(path: Path, state: State, identity: dict[str, Any]) -> Progress:
     the last two are logged as warnings. Raises RecordError where it has that training's name and not its content.
     """
     try:
-        content = unsealed(path.read_bytes())
+        content = without_checksum(path.read_bytes())
     except FileNotFoundError:
         return Progress()
     if content is None:
@@ -94,7 +94,7 @@ def read(path: Path, state: State, identity: dict[str, Any]) -> Progress:
         return Progress()
     try:
         return _restored(state, document, tensors)
-    except (RuntimeError, KeyError, TypeError, ValueError, IndexError) as error:  # sealed, but not by `write`
+    except (RuntimeError, KeyError, TypeError, ValueError, IndexError) as error:  # whole, but not by `write`
         raise RecordError(f"{path}: damaged, delete it: {str(error).splitlines()[0]}") from None
 
 

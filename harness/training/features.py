@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.files import sealed, telling_disk_trouble, unsealed, write_file
+from harness.files import telling_disk_trouble, with_checksum, without_checksum, write_file
 from harness.training.augment import unchanged
 from harness.training.compute import Compute, recorded
 from harness.training.pixels import Inputs, Pixels, Statistics, as_tensor, autocast, evaluate, measure
@@ -108,7 +108,7 @@ class Keeper:
         name = _name(self.made_by + key)
 
         def make() -> np.ndarray:
-            return np.concatenate(list(self._parts(name, encoder, pixels, statistics, compute)))
+            return np.concatenate(list(self._embed_in_parts(name, encoder, pixels, statistics, compute)))
 
         return self._kept(name, make)
 
@@ -121,7 +121,7 @@ class Keeper:
         inputs: np.ndarray = model.inputs(as_tensor(rows), torch.from_numpy(labels)).numpy()
         return inputs
 
-    def _parts(
+    def _embed_in_parts(
         self, name: str, encoder: Any, pixels: np.ndarray, statistics: Statistics, compute: Compute
     ) -> Iterator[np.ndarray]:
         """Embeddings of PART images each; those that an interrupted run has left are not made again."""
@@ -155,12 +155,12 @@ class Keeper:
 @lru_cache(maxsize=64)
 def _verified(path: Path, _: int) -> np.ndarray | None:
     """The array, mapped, if the SHA-256 that follows it in the file is its own; read once a process."""
-    if unsealed(path.read_bytes()) is None:
+    if without_checksum(path.read_bytes()) is None:
         log.warning("%s is damaged; it is made anew", path)
         return None
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:  # sealed, but not by `_write`
+    except (ValueError, OSError, EOFError) as error:  # whole, but not by `_write`
         log.warning("%s is damaged (%s); it is made anew", path, error)
         return None
     return mapped if isinstance(mapped, np.ndarray) else None
@@ -173,7 +173,7 @@ def _intact(path: Path) -> np.ndarray | None:
 def _write(path: Path, array: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
-    write_file(path, sealed(buffer.getvalue()))
+    write_file(path, with_checksum(buffer.getvalue()))
 
 
 @torch.inference_mode()

@@ -22,7 +22,7 @@ from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import read_predictions
 from harness.store.store import Store
 from harness.tracking import artifacts
-from harness.tracking.findings import Findings
+from harness.tracking.study_findings import StudyFindings
 from harness.tuning import _Alike
 from tests import tuned_study
 
@@ -155,7 +155,7 @@ def test_a_study_whose_folds_were_computed_differently_says_so(
     _Alike(study)
     assert "not all folds were computed alike" in caplog.text
     assert "AVX of old" in origin(study).mixed
-    said = artifacts.note(study, Findings())
+    said = artifacts.note(study, StudyFindings())
     assert "**Computed differently.** Not all folds were computed alike" in said
 
 

@@ -170,7 +170,7 @@ def test_images_and_split_have_their_schema_too(old: Store) -> None:
     record = old.read_study("finished")
     assert record is not None
     meta = json.loads((old.home / "data" / record.data["hash"] / "meta.json").read_text(encoding="utf-8"))
-    assert meta["schema"] >= 1 and old.kept_images(record.data["hash"]) is not None
+    assert meta["schema"] >= 1 and old.read_images(record.data["hash"]) is not None
     assert Manifest.load(old.study_folder("finished") / "split.npz").hash == record.split_hash
 
 
@@ -180,6 +180,6 @@ def test_findings_are_said_and_shown_in_mlflow_as_they_were_written(old: Store) 
     written = {kind.kind: read_json(old.study_folder("finished") / f"{kind.kind}.json") for kind in KINDS}
     assert {kind.kind: to_json(study.finding(kind)) for kind in KINDS} == written
     found = findings_of(study)
-    assert found.files == () and found.honest is None
+    assert found.files == () and found.corrected is None
     everything = json.dumps({**written, "honest": None, "files": []}, sort_keys=True)
     assert found.version == hashlib.sha256(everything.encode()).hexdigest()[:12]

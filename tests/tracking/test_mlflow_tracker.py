@@ -17,9 +17,9 @@ import pytest
 
 from harness import plots
 from harness.errors import StoreError
-from harness.tracking.findings import Findings
 from harness.tracking.mlflow_store import telling_store_errors
 from harness.tracking.mlflow_tracker import NOTHING, MlflowTracker
+from harness.tracking.study_findings import StudyFindings
 from harness.tracking.ui import serve
 from tests.made_up_findings import CORRECTED
 from tests.tracking.fake_study import FakeStudy, fake_study
@@ -31,7 +31,7 @@ def open_tracker(home: Path) -> MlflowTracker:
 
 
 def deliver(
-    tracker: MlflowTracker, study: FakeStudy, *, final: bool = True, findings: Findings = NOTHING
+    tracker: MlflowTracker, study: FakeStudy, *, final: bool = True, findings: StudyFindings = NOTHING
 ) -> None:
     tracker.deliver(study.loaded, final=final, importances={"train.lr": 0.8}, findings=findings)
 
@@ -120,7 +120,7 @@ def test_delivering_again_changes_nothing(delivered):
 
 def test_delivering_after_every_fold_ends_like_delivering_once(new_home):
     once, often = new_home("once"), new_home("often")
-    findings = Findings(honest=CORRECTED)  # such as a damaged store may have from an earlier run
+    findings = StudyFindings(corrected=CORRECTED)  # such as a damaged store may have from an earlier run
     deliver(open_tracker(once), fake_study(once), findings=findings)
     study, tracker = fake_study(often), open_tracker(often)
     complete = study.trials

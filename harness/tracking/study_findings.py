@@ -6,40 +6,44 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.documents import to_json
-from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest
+from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest, Finding
 
 
 @dataclass(frozen=True)
-class Findings:
+class StudyFindings:
     """The study's findings by kind, as the store has them, and files to show with its run (gallery, pictures)."""
 
-    honest: CorrectedScore | None = None
+    corrected: CorrectedScore | None = None
     audit: Audit | None = None
     confirm: Confirmation | None = None
     final: FinalTest | None = None
     files: tuple[Path, ...] = ()
 
     @property
+    def by_kind(self) -> dict[str, Finding | None]:
+        return {
+            CorrectedScore.kind: self.corrected,
+            Audit.kind: self.audit,
+            Confirmation.kind: self.confirm,
+            FinalTest.kind: self.final,
+        }
+
+    @property
     def version(self) -> str:
         """Changes whenever any of it does; "" for none."""
-        if self == Findings():
+        if self == StudyFindings():
             return ""
-        found = {
-            "honest": to_json(self.honest),
-            "audit": to_json(self.audit),
-            "confirm": to_json(self.confirm),
-            "final": to_json(self.final),
-        }
-        kinds = {**found, "files": [(str(path), path.stat().st_mtime_ns) for path in self.files]}
+        kinds = {kind: to_json(finding) for kind, finding in self.by_kind.items()}
+        kinds |= {"files": [(str(path), path.stat().st_mtime_ns) for path in self.files]}
         return hashlib.sha256(json.dumps(kinds, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def points(self, objective: str, *, finished: bool) -> dict[str, float]:
         """finished: whether no trial is to come, after which the corrected score would be another."""
         points: dict[str, float] = {}
-        if self.honest and finished:
+        if self.corrected and finished:
             for part in ("naive", "corrected", "low", "high"):
                 name = part if part in ("naive", "corrected") else f"corrected_{part}"
-                points[f"{objective}.{name}"] = getattr(self.honest, part)
+                points[f"{objective}.{name}"] = getattr(self.corrected, part)
         if self.confirm:
             points[f"{objective}.confirmed"] = self.confirm.of(self.confirm.winner).confirmed
         if self.final:
@@ -57,11 +61,11 @@ class Findings:
         words = []
         if self.audit and self.audit.verdict == "failed":
             words.append(f"⚠ **This score cannot be believed.** {self.audit.sentence}")
-        if self.honest:
-            interval = f"95 % {self.honest.low:.4f} to {self.honest.high:.4f}"
+        if self.corrected:
+            interval = f"95 % {self.corrected.low:.4f} to {self.corrected.high:.4f}"
             words.append(
-                f"**Corrected** for the choice among {self.honest.num_trials} trials: "
-                f"{objective} {self.honest.corrected:.4f} ({interval}, BBC-CV)."
+                f"**Corrected** for the choice among {self.corrected.num_trials} trials: "
+                f"{objective} {self.corrected.corrected:.4f} ({interval}, BBC-CV)."
             )
         if self.audit and self.audit.verdict == "passed":
             words.append(f"**Audit passed.** {self.audit.sentence}")
