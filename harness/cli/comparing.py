@@ -18,6 +18,7 @@ from harness.cli.options import (
     require_place,
     started_studies,
 )
+from harness.files import write_file
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
@@ -139,7 +140,6 @@ def report(
     several studies are compared first. Without -o the page of one is kept with it, and MLflow shows it.
     """  # fmt: skip
     to_stderr()
-    from harness.files import write_file
     from harness.report import html
     from harness.report.collect import collect
     from harness.report.markdown import markdown

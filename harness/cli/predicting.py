@@ -3,6 +3,7 @@
 import contextlib
 import sys
 import warnings
+import webbrowser
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -198,8 +199,6 @@ def serve(
     with Server(service, port=port) as server:
         print(f"{server.url}\nCtrl-C ends it", file=sys.stderr)
         if browser:
-            import webbrowser
-
             webbrowser.open(server.url)
         server.serve_forever()
 

@@ -25,6 +25,7 @@ from harness.cli.options import (
 )
 from harness.config import catalog
 from harness.config.settings import Choice, Range, parse_setting
+from harness.config.yaml import parse_value
 from harness.documents import plain_json, to_json
 from harness.errors import CheckFailed, HarnessError, Problem, StoreError, StudyError, did_you_mean
 from harness.messages import to_stderr
@@ -193,8 +194,6 @@ def reproduce(
 
 def _compute_changes(changes: list[str]) -> dict[str, Any]:
     """The `compute.…=` overrides of reproduce, checked like a study's."""
-    from harness.config.yaml import parse_value
-
     options, chosen, problems = catalog.compute_options(), {}, []
     for change in changes:
         path, _, text = change.partition("=")

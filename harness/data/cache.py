@@ -12,6 +12,8 @@ from functools import cache
 from http.client import HTTPException
 from pathlib import Path
 
+from filelock import FileLock
+
 from harness.data.images import Images
 from harness.errors import DataError
 
@@ -51,8 +53,6 @@ def opened(folder: Path) -> Images | None:
 @contextmanager
 def _alone(path: Path) -> Iterator[bool]:
     """Hold the lock, where one can be made; whether that is so."""
-    from filelock import FileLock
-
     lock = FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from filelock import FileLock, Timeout
+
 from harness.errors import StoreError
 from harness.os_errors import explained
 from harness.records import StudyRecord
@@ -62,8 +64,6 @@ def _create_whole(uri: str) -> None:
 @contextmanager
 def _sole_creator(uri: str) -> Iterator[None]:
     """Two processes that create one SQLite database at the same time both fail: one after the other."""
-    from filelock import FileLock, Timeout
-
     path = Path(uri.removeprefix("sqlite:///"))
     if not uri.startswith("sqlite:///") or path.exists():
         yield
