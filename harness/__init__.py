@@ -9,9 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api import check_network, load_study, tune
+    from harness.api import load_study, tune
     from harness.config.signatures import Between, NamesFile
     from harness.data.images import Images
+    from harness.search.contract import check_network
     from harness.version import __version__
 
 __all__ = ["Between", "Images", "NamesFile", "__version__", "check_network", "load_study", "tune"]
@@ -20,7 +21,7 @@ FROM = {  # what is imported when it is asked for
     "Images": "harness.data.images",
     "NamesFile": "harness.config.signatures",
     "__version__": "harness.version",
-    "check_network": "harness.api",
+    "check_network": "harness.search.contract",
     "load_study": "harness.api",
     "tune": "harness.api",
 }

@@ -15,7 +15,6 @@ from harness.config.settings import expanded
 from harness.config.study_file import load_study_file, parse_study_file
 from harness.errors import UsageError
 from harness.records import FoldRecord, StudyRecord, TrialRecord, to_json
-from harness.search.contract import check_network
 from harness.search.driver import TrialEnded
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
@@ -23,7 +22,6 @@ from harness.store.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["StudyFrames", "check_network", "load_study", "tune"]
 Progress = Callable[[object], None] | None
 
 

@@ -71,7 +71,6 @@ FACADE = PACKAGE / "__init__.py"  # offers what `api` has and the version, and i
 def test_the_package_itself_offers_one_file_the_version_and_what_code_of_users_needs() -> None:
     assert set(imports(FACADE)) <= {
         "harness.api",
-        "harness.api.check_network",
         "harness.api.load_study",
         "harness.api.tune",
         "harness.config.signatures",
@@ -79,6 +78,8 @@ def test_the_package_itself_offers_one_file_the_version_and_what_code_of_users_n
         "harness.config.signatures.NamesFile",
         "harness.data.images",
         "harness.data.images.Images",
+        "harness.search.contract",
+        "harness.search.contract.check_network",
         "harness.version",
         "harness.version.__version__",
     }

@@ -46,6 +46,9 @@ def test_every_command_of_the_list_runs(
     store: Store = tuned_without_mlflow(study, tmp_path / "mlruns", "train.keep_models=all", *LEARNS)
     (tmp_path / "photos").mkdir()
     Image.new("L", (8, 8)).save(tmp_path / "photos" / "one.png")
+    for label in ("a", "b"):
+        (tmp_path / "own" / label).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "own" / label / "one.png")
     ran = 0
     for line in LISTED:
         words = shlex.split(line)
@@ -53,6 +56,8 @@ def test_every_command_of_the_list_runs(
             continue
         more = {"resnet_lr": str(study), "FILE": "small.zip"}
         words = [more.get(word, word.replace("quickstart", "small")) for word in words]
+        if words[0] == "init":
+            words = [word.replace("photos", "own") for word in words]
         words = ["small" if re.fullmatch("[ABC]", word) else word for word in words]
         words = list(dict.fromkeys(words)) if words[0] in ("status", "report") else words
         if words[0] == "tune":

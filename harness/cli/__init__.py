@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import typer
 
-from harness.cli import comparing, finishing, inspecting, keeping, predicting, studying
+from harness.cli import comparing, finishing, inspecting, keeping, predicting, starting, studying
 from harness.environment import MLFLOW, environment, unless_set
 from harness.errors import INTERRUPTED, TERMINATED, HarnessError, Terminated
 from harness.messages import RECORDER, redact_tracebacks
@@ -33,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of --help
+    starting.init,
     studying.tune,
     studying.status,
     studying.show,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import models
-from harness.config import catalog, search_space
+from harness.config import catalog, plugins, search_space
 from harness.config.study_file import Study
 from harness.data.images import Images
 from harness.errors import HarnessError, Problem, StudyError, UsageError
@@ -58,7 +58,14 @@ def require_network(study: Study, images: Images) -> list[str]:
     options = models.section(search_space.resolve(study, search_space.defaults(study)), "model")
     name = str(options.pop("name"))
     _, channels, height, width = images.pixels.shape
-    file = catalog.PACKAGE / "models" / f"{name}.py"
+    plugin = plugins.find("model", name)
+    file, function = catalog.PACKAGE / "models" / f"{name}.py", "build"
+    if plugin is not None:
+        file, function = plugin.file, plugin.attribute
+        try:
+            plugins.load(plugin)
+        except UsageError as error:
+            raise StudyError(study.source, [Problem("model.name", str(error))]) from None
     subject = _Subject(
         lambda: models.build(name, channels, height, images.classes, options),
         (channels, height, width),
@@ -66,7 +73,7 @@ def require_network(study: Study, images: Images) -> list[str]:
         bool(study.compute["channels_last"]),
         int(str(study.compute["threads"])),
         str(file),
-        _line_of_build(file),
+        _line_of(function, file),
     )
     try:
         return _tried(subject)
@@ -86,20 +93,24 @@ def check_network(
     """Try a model's `build` as `harness tune` does before its first trial, for a test of one's own models.
 
     options: of the model; those that are not named have their defaults.
+    build: a function or class that takes those that it needs of in_channels, image_size, num_classes and classes.
     Raises UsageError that names file, line and problem; warns with UserWarning of what is only suspicious.
     """
     import warnings
 
-    wants_names = "classes" in inspect.signature(build).parameters
-    classes = [f"class {number}" for number in range(num_classes)] if wants_names else num_classes
+    names = [f"class {number}" for number in range(num_classes)]
+    given = {
+        "in_channels": in_channels, "image_size": image_size, "num_classes": num_classes, "classes": names,
+    }  # fmt: skip
+    file = Path(inspect.getfile(inspect.unwrap(build)))
     subject = _Subject(
-        lambda: build(in_channels, image_size, classes, **options),
+        lambda: plugins.call(build, given, options),
         (in_channels, image_size, image_size),
         num_classes,
         channels_last=True,
         threads=1,
-        file=build.__code__.co_filename,
-        line=build.__code__.co_firstlineno,
+        file=str(file),
+        line=_line_of(build.__name__, file),
     )
     try:
         found = _tried(subject)
@@ -137,7 +148,12 @@ def _tried(subject: _Subject) -> list[str]:
     finally:
         torch.set_default_dtype(outside["torch.get_default_dtype"])
         torch.set_num_threads(outside["torch.get_num_threads"])
-        torch.use_deterministic_algorithms(outside["torch.are_deterministic_algorithms_enabled"])
+        if (
+            torch.are_deterministic_algorithms_enabled()
+            != outside["torch.are_deterministic_algorithms_enabled"]
+        ):
+            # Only then: it imports torch.compile's 900 modules.
+            torch.use_deterministic_algorithms(outside["torch.are_deterministic_algorithms_enabled"])
 
 
 def _built(subject: _Subject, before: dict[str, Any]) -> tuple[Any, Any]:
@@ -320,13 +336,13 @@ def _equal(first: Any, second: Any) -> bool:
     return first.shape == second.shape and bool(((first == second) | (first != first)).all())
 
 
-def _line_of_build(file: Path) -> int:
-    """0 where it cannot be read."""
+def _line_of(name: str, file: Path) -> int:
+    """Where a file defines a function or class; 1 where it does not say."""
     with suppress(OSError, ValueError, SyntaxError):
         for node in ast.parse(file.read_bytes()).body:
-            if isinstance(node, ast.FunctionDef) and node.name == "build":
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
                 return node.lineno
-    return 0
+    return 1
 
 
 def _place(error: Exception, subject: _Subject) -> str:

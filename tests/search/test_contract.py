@@ -2,7 +2,8 @@
 
 import re
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 
 import harness
 from harness.cli import run
-from harness.config import catalog
+from harness.config import catalog, plugins
 from harness.config.study_file import load_study_file
 from harness.data.images import Images
 from harness.errors import UsageError
@@ -196,12 +197,13 @@ WRONG = {
     ),
     "a missing argument": Wrong(
         LINEAR,
-        "TypeError: build() takes 2 positional arguments",
+        "NameError: name 'num_classes' is not defined",
+        line=7,
         signature=SIGNATURE.replace(", num_classes", ""),
     ),
-    "one argument too many": Wrong(
+    "an argument that nobody gives": Wrong(
         LINEAR,
-        "missing 1 required positional argument",
+        "TypeError: build() missing 1 required positional argument: 'size'",
         signature=SIGNATURE.replace("classes,", "classes, size,"),
     ),
     "huge": Wrong(
@@ -391,3 +393,60 @@ def test_looking_at_a_network_seeds_no_gpu_and_moves_no_random_state(
     before = torch.get_rng_state()
     require_network(load_study_file(str(study_file)), images)
     assert seeded == [] and torch.equal(torch.get_rng_state(), before)
+
+
+def test_looking_at_a_network_does_not_import_the_compiler(
+    study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torch.use_deterministic_algorithms does, which takes seconds."""
+
+    def refuse(_: bool) -> None:
+        raise AssertionError("it imports torch.compile's modules")
+
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", refuse)
+    images = Images(np.zeros((4, 3, 8, 8), np.uint8), np.arange(4) % 2, ("a", "b"))
+    assert require_network(load_study_file(str(study_file)), images) == []
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty project's folder, which is the current one."""
+    (tmp_path / "project" / "models").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    plugins.forget()
+    yield tmp_path / "project"
+    plugins.forget()
+
+
+CLASS = (
+    "class Net(nn.Module):\n    def __init__(self, in_channels, num_classes):\n        super().__init__()\n"
+)
+IN_PROJECT = {
+    "a wrong shape": (
+        "build",
+        SIGNATURE + LINEAR.replace("num_classes)", "num_classes + 1)"),
+        ":6: for 2 images",
+    ),
+    "an import that fails": ("build", "import nowhere_at_all\n", ":6: ModuleNotFoundError: No module named"),
+    "a class": (
+        "Net",
+        CLASS + "    def forward(self, x): return x.flatten(1)[:, :10]\n",
+        ":6: no gradient reaches",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IN_PROJECT)
+def test_a_wrong_network_of_a_project_is_refused_with_its_file_and_line(
+    project: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    function, text, said = IN_PROJECT[case]
+    (project / "models" / "mine.py").write_text(HEAD + text, encoding="utf-8")
+    path = study_of(project)
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("mine", f"models.mine:{function}"), encoding="utf-8"
+    )
+    assert run(["tune", "--study", str(path), "--home", str(project / "home"), "--workers", "1"]) == 2
+    told = capsys.readouterr().err
+    assert f"models/mine.py{said}" in told and "Traceback" not in told

@@ -1,0 +1,102 @@
+"""init: the command that writes the first study of some images, or the first model of one's own."""
+
+import keyword
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.config import catalog
+from harness.errors import UsageError
+from harness.messages import to_stderr
+
+
+def init(
+    folder: Annotated[Path | None, typer.Argument(help="Images: one folder per class.")] = None,
+    data: Annotated[str | None, typer.Option(metavar="NAME", help="A data set in place of a folder.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Write models/NAME.py and its test instead.")
+    ] = None,
+    as_name: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="What the study is to be called.")
+    ] = None,
+) -> None:
+    """Write a first study for your images, or a first model.
+
+    It looks at the images of a folder or data set and writes studies/NAME.yaml, in which every line says what it is:
+    their size, whether they are grey, batch sizes, ranges to search, and for uneven classes another objective. With
+    --model, models/NAME.py, a small network with two options, and tests/test_NAME.py. No file is ever overwritten.
+    """
+    to_stderr()
+    given = [
+        what
+        for what, value in (("FOLDER", folder), ("--data", data), ("--model", model))
+        if value is not None
+    ]
+    if len(given) != 1:
+        got = f" (got {' and '.join(given)})" if given else ""
+        raise UsageError(f"init needs one of a folder of images, --data NAME and --model NAME{got}")
+    if model is not None:
+        if as_name is not None:
+            raise UsageError("--as is a study's name; a model has the one of --model")
+        _write_model(model)
+    else:
+        _write_study(folder, data or "", as_name)
+
+
+def _write_study(folder: Path | None, data: str, as_name: str | None) -> None:
+    from harness.cli import first_study
+    from harness.config.study_file import parse_study_file
+    from harness.store.store import valid_name
+
+    name = as_name or (data if folder is None else _study_name(folder))
+    if not valid_name(name):
+        raise UsageError(f"a study cannot be called {name!r}: letters, digits, space and _ . + - only")
+    path = Path("studies") / f"{name}.yaml"
+    _require_new(path, "harness init … --as NAME calls the new one otherwise")
+    seen = first_study.look_at_data_set(data) if folder is None else first_study.look_at_folder(folder)
+    text = first_study.study_text(name, seen)
+    parse_study_file(text.encode(), (), name=name, source=str(path))  # what it refuses is not written
+    _write(path, text)
+    for problem in seen.unreadable[:3]:
+        print(f"cannot be read: {problem}", file=sys.stderr)
+    if warning := first_study.few_images(seen):
+        print(warning, file=sys.stderr)
+    shown = f"'{name}'" if " " in name else name
+    print(f"{path}: {seen.in_words()}")
+    print(f"next:  harness check {shown}\n       harness tune --study {shown}")
+
+
+def _write_model(name: str) -> None:
+    from harness.cli import first_model
+
+    if not (name.isidentifier() and name.isascii()) or keyword.iskeyword(name) or name.startswith("_"):
+        raise UsageError(f"--model {name}: letters, digits and _ only, as the file is a Python module")
+    if name in catalog.models():
+        raise UsageError(f"--model {name}: harness has a model of this name; choose another")
+    model, test = Path("models") / f"{name}.py", Path("tests") / f"test_{name}.py"
+    for path in (model, test):
+        _require_new(path, "choose another name")
+    _write(model, first_model.MODEL.format(name=name))
+    _write(test, first_model.TEST.format(name=name))
+    print(f"{model}: a small network with the options depth and width\n{test}: whether it can be trained")
+    print(f"next:  python -m pytest {test}")
+
+
+def _study_name(folder: Path) -> str:
+    """Of the folder's own, as it can be written without quotes."""
+    plain = re.sub(r"[^\w.+-]+", "_", folder.expanduser().absolute().resolve().name).strip("_.+-")
+    return plain[:60] or "images"
+
+
+def _require_new(path: Path, advice: str) -> None:
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{path} is there already, and is not overwritten; {advice}")
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
