@@ -258,7 +258,7 @@ def test_a_model_that_was_written_keeps_the_contract_and_its_test_passes(
     path.write_text(text.replace("  dropout:", "  # dropout:"), encoding="utf-8")
     assert checked("digits").settings()["model.width"].values == (16, 32)  # type: ignore[union-attr]
     entry = catalog.entry("model", "mine")
-    assert entry is not None and [option.meaning for option in entry.options][0] == "convolutions."
+    assert entry is not None and entry.options[0].meaning == "convolutions."
 
 
 @pytest.mark.slow
