@@ -16,7 +16,7 @@ from harness.documents import to_json
 from harness.errors import UsageError
 from harness.files import read_json, write_json
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord, mixed_words
-from harness.report.collect import origin
+from harness.report.collect import provenance_of
 from harness.scoring import corrected_standard_error
 from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import read_predictions
@@ -154,7 +154,7 @@ def test_a_study_whose_folds_were_computed_differently_says_so(
     study = LoadedStudy.open(tuned, "small")
     _Alike(study)
     assert "not all folds were computed alike" in caplog.text
-    assert "AVX of old" in origin(study).mixed
+    assert "AVX of old" in provenance_of(study).mixed
     said = artifacts.note(study, StudyFindings())
     assert "**Computed differently.** Not all folds were computed alike" in said
 

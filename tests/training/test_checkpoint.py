@@ -9,7 +9,7 @@ from safetensors.torch import load
 
 from harness.config import catalog
 from harness.errors import StoreError
-from harness.files import SEAL_BYTES
+from harness.files import CHECKSUM_BYTES
 from harness.records import Epoch
 from harness.training import Compute, FoldData, Statistics, fit, loop, options_from, statistics_for
 from harness.training.options import identity
@@ -59,7 +59,7 @@ def test_a_resumed_training_equals_the_uninterrupted_one_bit_for_bit(
     assert timeless(epochs) == timeless(expected)
     assert chosen_again == chosen
     assert equal(weights(resumed), weights(whole))
-    states = [load((tmp_path / name).read_bytes()[:-SEAL_BYTES]) for name in ("whole", "cut")]
+    states = [load((tmp_path / name).read_bytes()[:-CHECKSUM_BYTES]) for name in ("whole", "cut")]
     assert any(name.startswith("optimizer.") for name in states[0]) or values.get("momentum") == 0.0
     assert equal(*states)
 
@@ -89,7 +89,7 @@ def test_a_finished_training_is_told_again_without_training(
     assert fitted_again == fitted
 
 
-@pytest.mark.parametrize("position", [0, 8, 100, 3000, -SEAL_BYTES - 1, -1])
+@pytest.mark.parametrize("position", [0, 8, 100, 3000, -CHECKSUM_BYTES - 1, -1])
 def test_one_flipped_bit_is_detected_and_the_training_starts_over(
     tmp_path: Path, compute: Compute, data: FoldData, caplog: pytest.LogCaptureFixture, position: int
 ) -> None:
