@@ -23,6 +23,7 @@ from harness.errors import HarnessError, Problem, StudyError, UsageError
 TRAINED_ON = (2, 3)  # images of a step, in turns: what holds for one number only is found
 MOST_STEPS = 32  # until every parameter has had a gradient: layers may be left out at random
 TOLERANCE = 1e-3  # of the largest logit, by which rounding may change those of an image among others
+LIBRARIES = ("timm", "torchvision", "open_clip", "transformers")  # whose networks are used as they come
 NUM_NAMED = 3  # parameters that a message names
 LONGEST = 400  # characters of somebody else's message
 
@@ -130,8 +131,7 @@ def _tried(subject: _Subject) -> list[str]:
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             network, other = _built(subject, before)
-            _train(network, subject)
-            warnings = _evaluate(network, other, subject)
+            warnings = [*_train(network, subject), *_evaluate(network, other, subject)]
             _require_same_settings(before)
             return warnings
     except HarnessError:
@@ -186,8 +186,11 @@ def _built(subject: _Subject, before: dict[str, Any]) -> tuple[Any, Any]:
     return network, other
 
 
-def _train(network: Any, subject: _Subject) -> None:
-    """A few steps without an optimiser: shapes, numbers, and a gradient for every trainable parameter."""
+def _train(network: Any, subject: _Subject) -> list[str]:
+    """A few steps without an optimiser: shapes, numbers, and a gradient for every trainable parameter.
+
+    A parameter that a library's network does not use, of a head that was taken off, say, is worth a warning only.
+    """
     import torch
     from torch.nn import functional
 
@@ -213,15 +216,17 @@ def _train(network: Any, subject: _Subject) -> None:
     gradients = {name: value.grad for name, value in trainable.items() if value.grad is not None}
     if not any(gradient.any() for gradient in gradients.values()):
         raise _Broken("no gradient reaches any of its parameters, so nothing can be trained")
+    warnings = []
     if without:
         more = f" and {len(without) - NUM_NAMED} more" if len(without) > NUM_NAMED else ""
         what, them = ("parameter", "it") if len(without) == 1 else ("parameters", "them")
-        raise _Broken(
-            f"{what} {', '.join(without[:NUM_NAMED])}{more} got no gradient: freeze {them} with "
-            f"requires_grad_(False) or use {them} in forward"
-        )
+        problem = f"{what} {', '.join(without[:NUM_NAMED])}{more} got no gradient"
+        if not all(_is_of_library(network, name) for name in without):
+            raise _Broken(f"{problem}: freeze {them} with requires_grad_(False) or use {them} in forward")
+        warnings.append(f"{problem}, and will stay as the library made {them}")
     if endless := [name for name, gradient in gradients.items() if not gradient.isfinite().all()]:
         raise _Broken(f"the gradient of {endless[0]} is not finite")
+    return warnings
 
 
 def _evaluate(network: Any, other: Any, subject: _Subject) -> list[str]:
@@ -262,6 +267,13 @@ def _evaluate(network: Any, other: Any, subject: _Subject) -> list[str]:
             "through another softmax; leave the softmax out"
         ]
     return []
+
+
+def _is_of_library(network: Any, parameter: str) -> bool:
+    """Whether a parameter of that name is below a module whose class is a library's."""
+    parts = parameter.split(".")[:-1]
+    above = [network.get_submodule(".".join(parts[:depth])) for depth in range(len(parts) + 1)]
+    return any(type(module).__module__.partition(".")[0] in LIBRARIES for module in above)
 
 
 def _made(subject: _Subject, *, seed: int) -> tuple[Any, Any]:

@@ -258,7 +258,16 @@ def test_check_refuses_what_tune_would_refuse(
 
 SOFTMAX = LINEAR.replace("classes))", "classes), nn.Softmax(1))")
 REFUSED = "    from harness.errors import UsageError\n    raise UsageError('not so')\n"
+LIBRARY = (
+    "    from torchvision.models import squeezenet1_1\n"
+    "    net = squeezenet1_1(num_classes=num_classes)\n"
+    "    net.features[0] = nn.Conv2d(in_channels, 64, 3, padding=1)\n"
+    "    net.features[2] = net.features[5] = net.features[8] = nn.Identity()\n"
+    "    net.extra = nn.Parameter(torch.zeros(3))\n"
+    "    return net\n"
+)
 WARNED = {
+    LIBRARY: "parameter extra got no gradient, and will stay as the library made it",
     SOFTMAX: "its outputs are probabilities, which the loss takes for logits and puts through another softmax",
     REFUSED: "trial 0 will fail, for its network cannot be made: not so",
 }
