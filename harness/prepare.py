@@ -15,10 +15,10 @@ from harness.data.class_counts import count_classes
 from harness.data.images import Images
 from harness.data.split import Manifest, make_split
 from harness.errors import DataError, UsageError
-from harness.folds import code, option_files
+from harness.folds import option_files
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
-from harness.folds.tasks import CHECK_OF_EDITS, code_edits, fold_tasks
+from harness.folds.tasks import CHECK_OF_EDITS, code_edits, code_now, fold_tasks
 from harness.folds.worker import Workplace
 from harness.records import StudyRecord
 from harness.search.autotune import Choice, choose
@@ -52,7 +52,7 @@ def prepare(
             if not list(differences(known.definition, study.definition())):
                 Manifest.load(split_path).verify_images(images)  # names the image
             advice = "put it back to go on, or run it as a new study with --as NAME"
-            if code_edits(known.provenance, _model(study)):
+            if _code_edits(known, study):
                 advice += f"; {CHECK_OF_EDITS}"
             raise UsageError(
                 f"study {name} has changed since it began:\n" + "\n".join(changes) + f"\n{advice}"
@@ -118,7 +118,7 @@ def _new_record(study: Study, name: str, images: Images, split: Manifest, choice
         provenance={
             **provenance.collect(), "harness": __version__, "overrides": list(study.overrides),
             "definition_hash": study.definition_hash(),
-            "code": {"parts": code.identity(_model(study)), "functions": code.functions(_model(study))},
+            "code": code_now(study),
             **({"files": option_files.named_by(study)} if study.places else {}),
             **({"compute_measured": choice.measured} if choice.measured else {}),
         },
@@ -137,7 +137,7 @@ def _changes(known: StudyRecord, study: Study, images: Images) -> list[str]:
     changes += [
         f"  {change}" for change in option_files.changes(option_files.known_to(known.provenance), study)
     ]
-    changes += [f"  {change}" for change in code_edits(known.provenance, _model(study))]
+    changes += [f"  {change}" for change in _code_edits(known, study)]
     return changes
 
 
@@ -167,8 +167,10 @@ def _require_trials(store: Store, study: Study, name: str) -> None:
         )
 
 
-def _model(study: Study) -> str:
-    return str(study.model["name"])
+def _code_edits(known: StudyRecord, study: Study) -> list[str]:
+    """Of any of its models, each once."""
+    found = [edit for model in study.models for edit in code_edits(known.provenance, model)]
+    return list(dict.fromkeys(found))
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

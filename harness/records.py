@@ -124,6 +124,25 @@ class StudyRecord:
         """That of its objective."""
         return sign_of(self.direction)
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of its models, trial 0's first."""
+        name = self.definition.get("model", {}).get("name")
+        return tuple(map(str, name)) if isinstance(name, list) else (str(name),)
+
+    @property
+    def settings(self) -> dict[str, list[Any]]:
+        """What its definition says of each name of its trials, by dotted name: one setting, or one for each model."""
+        found: dict[str, list[Any]] = {}
+        for part in ("model", "train"):
+            options: dict[str, Any] = self.definition.get(part, {})
+            maps = [options]
+            if part == "model" and len(self.models) > 1:
+                maps = [{"name": options["name"]}, *(options[name] for name in self.models)]
+            for name, setting in (pair for one in maps for pair in one.items()):
+                found.setdefault(f"{part}.{name}", []).append(setting)
+        return found
+
 
 def sign_of(direction: str) -> int:
     """1 where a higher score is better, -1 where a lower one is: `sign * score` is better when higher."""

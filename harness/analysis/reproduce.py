@@ -14,7 +14,7 @@ from harness.folds.cluster import THIS_PROCESS
 from harness.folds.code import RECIPE
 from harness.folds.executor import Cluster
 from harness.folds.fold import FoldTask
-from harness.folds.tasks import code_of, fold_tasks
+from harness.folds.tasks import code_of, files_of, fold_tasks, functions_of
 from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord
 from harness.store.loaded_study import LoadedStudy
@@ -190,15 +190,19 @@ def of_code(study: StudyRecord) -> list[Difference]:
 
 def _edits(study: StudyRecord) -> list[Difference]:
     """Functions that are not what they were, where the table does not say that their bits are."""
-    functions = study.provenance.get("code", {}).get("functions")
-    model = str(study.definition.get("model", {}).get("name"))
-    if functions is None or code.canonical(code_of(study.provenance), model) == code.identity(model):
-        return []
-    before, after = (
-        {f"{file}: {name}": hashed for file, parts in found.items() for name, hashed in parts.items()}
-        for found in (functions, code.functions(model))
-    )
-    return _unequal(before, after)
+    found: dict[str, Difference] = {}
+    for model in study.models:
+        functions = functions_of(study.provenance, model)
+        if functions is None or code.canonical(code_of(study.provenance, model), model) == code.identity(
+            model
+        ):
+            continue
+        before, after = (
+            {f"{file}: {name}": hashed for file, parts in known.items() for name, hashed in parts.items()}
+            for known in (functions, code.functions(model))
+        )
+        found |= {one.what: one for one in _unequal(before, after)}
+    return list(found.values())
 
 
 def require_reproduced(found: Reproduction) -> None:
@@ -234,7 +238,7 @@ def _recorded(store: Store, key: str) -> FoldRecord:
 def _task(old: FoldRecord, compute: Mapping[str, Scalar], study: StudyRecord) -> FoldTask:
     task = FoldTask(**old.task)
     here = code.identity(str(task.values.get("model.name")))
-    places = option_files.places(option_files.known_to(study.provenance), task.values)
+    places = option_files.places(files_of(option_files.known_to(study.provenance), task.values), task.values)
     return replace(task, compute={**task.compute, **compute}, recipe=RECIPE, code=here, places=places)
 
 

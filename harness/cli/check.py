@@ -11,7 +11,8 @@ from typing import Any
 
 from harness.cli.tables import number
 from harness.config import search_space
-from harness.config.settings import Choice, Range
+from harness.config.settings import Choice, Conditional, ends
+from harness.config.space import Parameter
 from harness.config.study_file import Study, as_json
 from harness.documents import from_json, plain_json
 from harness.errors import HarnessError, Problem, StudyError
@@ -41,7 +42,7 @@ def plan(study: Study) -> Plan:
     folds = trials * study.cv.folds
     return Plan(
         study=study.name,
-        space={path: as_json(setting) for path, setting in search_space.searched(study).items()},
+        space={parameter.name: _as_json(parameter) for parameter in study.space.parameters},
         defaults=search_space.defaults(study),
         num_trials=trials,
         num_folds=folds,
@@ -51,11 +52,12 @@ def plan(study: Study) -> Plan:
 
 def described(study: Study, plan: Plan) -> tuple[list[tuple[str, str, str]], str]:
     """The plan for people: (name, values, trial 0's value) of what is searched, and a line of totals."""
+    asked = {parameter.name for parameter in study.space.asked(plan.defaults)}
     rows = [
-        (path, in_words(setting), number(plan.defaults[path]))
-        for path, setting in search_space.searched(study).items()
+        (one.name, in_words(one), number(plan.defaults[one.path]) if one.name in asked else "")
+        for one in study.space.parameters
     ]
-    size = search_space.grid_size(study)
+    size = study.space.size()
     combinations = "infinitely many" if math.isinf(size) else f"{size:,.0f}"
     totals = (
         f"at most {plan.num_trials} trials × {study.cv.folds} folds = {plan.num_folds:,} folds, "
@@ -65,12 +67,15 @@ def described(study: Study, plan: Plan) -> tuple[list[tuple[str, str, str]], str
     return rows, totals
 
 
-def in_words(setting: Choice | Range) -> str:
-    """Like "0.001 … 0.1 (log)" or "16, 32, 64"."""
+def in_words(parameter: Parameter) -> str:
+    """Like "0.001 … 0.1 (log)" or "16, 32, 64", with " if model.name is resnet" where that is not for all trials."""
+    setting = parameter.setting
+    conditions = [f"{name} is {' or '.join(map(number, values))}" for name, values in parameter.when.items()]
+    when = f" if {' and '.join(conditions)}" if conditions else ""
     if isinstance(setting, Choice):
-        return ", ".join(number(value) for value in setting.values)
+        return ", ".join(number(value) for value in setting.values) + when
     step = f" (step {setting.step:g})" if setting.step else ""
-    return f"{setting.low:g} … {setting.high:g}{' (log)' if setting.log else ''}{step}"
+    return f"{setting.low:g} … {setting.high:g}{' (log)' if setting.log else ''}{step}{when}"
 
 
 def ask_sizes(
@@ -121,7 +126,7 @@ def size_lines(study: Study, plan: Plan, sizes: Sizes | UnknownSizes) -> list[st
         lines.append(f"without effect, for it takes images of three channels: {ignored}")
     lines += sizes.warnings
     for word, (count, options) in zip(("smallest", "largest"), sizes.sizes, strict=False):
-        differing = {path.removeprefix("model.") for path in plan.space}
+        differing = {one.path.removeprefix("model.") for one in study.space.parameters}
         chosen = ", ".join(f"{key} {number(value)}" for key, value in options.items() if key in differing)
         lines.append(f"{word} model: {count:,} parameters" + (f" ({chosen})" if chosen else ""))
     if sizes.images_per_second:
@@ -133,7 +138,9 @@ def size_lines(study: Study, plan: Plan, sizes: Sizes | UnknownSizes) -> list[st
 
 
 def _most_epochs(study: Study) -> int:
-    epochs = study.train["epochs"]
-    if isinstance(epochs, Choice):
-        return max(int(value or 0) for value in epochs.values)
-    return int(epochs.high if isinstance(epochs, Range) else epochs)
+    return max(int(value or 0) for value in ends(study.train["epochs"]))
+
+
+def _as_json(parameter: Parameter) -> Any:
+    setting, when = parameter.setting, parameter.when
+    return as_json(Conditional(setting, parameter.default, when) if when else setting)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from harness.config import catalog
 from harness.config.plugins import KINDS
 from harness.config.sections import Cv, Search, Section
-from harness.config.settings import Choice, Range, Setting, expanded, parse_setting
+from harness.config.settings import Choice, Conditional, Searched, Setting, expanded, parse_setting
 from harness.config.signatures import Option
 from harness.config.yaml import parse_value
 from harness.errors import Problem, UsageError, did_you_mean
@@ -29,14 +29,14 @@ OF_TORCHVISION = re.compile(
 
 
 def named(part: str, given: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
-    """Bind a section whose `name` says whose options it takes.   part: "data" or "model"."""
-    name = given.get("name")
-    entry = catalog.entry(part, name) if isinstance(name, str) else None
+    """Bind a section whose `name` says whose options it takes.   part: "data", "model", "model[1]", …."""
+    name, kind = given.get("name"), part.partition("[")[0]
+    entry = catalog.entry(kind, name) if isinstance(name, str) else None
     if entry is None:
-        word = KINDS[part].word
+        word = KINDS[kind].word
         said = f"unknown {word} {name!r}" if name is not None else f"must name a {word}"
-        ready_made = part == "model" and entry_of_library(str(name))
-        hint = ready_made or did_you_mean(str(name), list(catalog.known(part)))
+        ready_made = kind == "model" and entry_of_library(str(name))
+        hint = ready_made or did_you_mean(str(name), list(catalog.known(kind)))
         problems.append(Problem(f"{part}.name", said + hint))
         return {}
     if entry.problem:
@@ -45,6 +45,38 @@ def named(part: str, given: dict[str, Any], problems: list[Problem]) -> dict[str
     rest = {key: value for key, value in given.items() if key != "name"}
     options = {option.name: option for option in entry.options}
     return {"name": name, **bind(part, rest, options, f"option of {name}", problems)}
+
+
+def alternatives(given: Any) -> list[Any]:
+    """The maps of a section `model`, of which each trial takes one; `name: [a, b]` is one for each name."""
+    if isinstance(given, list):
+        return given
+    if isinstance(given, dict) and isinstance(given.get("name"), list):
+        return [{**given, "name": name} for name in given["name"]]
+    return [given]
+
+
+def bound_models(given: Any, problems: list[Problem]) -> dict[str, Any]:
+    """The section `model`: a model and its options; of several, their names and by name the options of each."""
+    maps = alternatives(given)
+    if not maps:
+        problems.append(Problem("model", "the list is empty"))
+    bound = []
+    for number, one in enumerate(maps):
+        part = f"model[{number}]" if isinstance(given, list) else "model"
+        if isinstance(one, dict):
+            bound.append(named(part, one, problems))
+        else:
+            problems.append(Problem(part, f"must be a map of names and values (got {one!r})"))
+    options = {str(one.pop("name")): one for one in bound if one}
+    if len(options) < len(maps) and not problems:
+        problems.append(
+            Problem("model", "names a model twice; a list or a range in one map tries several values")
+        )
+    if len(options) == 1:
+        (name,) = options
+        return {"name": name, **options[name]}
+    return {"name": Choice(tuple(options)), **options}
 
 
 def bound_search(given: dict[str, Any], problems: list[Problem]) -> Search | None:
@@ -74,7 +106,7 @@ def bound_search(given: dict[str, Any], problems: list[Problem]) -> Search | Non
         problems.append(Problem(f"search.{key}", said + guess))
     bound = bind("search", rest, options, "search option", problems)
     only_fixed("search", bound, "a study has one search", problems)
-    if unknown or any(isinstance(value, Choice | Range) for value in bound.values()):
+    if unknown or any(isinstance(value, Searched) for value in bound.values()):
         return None
     own_values = {key: value for key, value in given.items() if key in own}
     return validated(Search, "search", {**own_values, "options": bound}, problems)
@@ -135,6 +167,7 @@ def places(part: str, bound: Mapping[str, Setting], options: Iterable[Option]) -
     found: dict[str, dict[str, str]] = {}
     for option in options:
         setting = bound.get(option.name) if option.names_file else None
+        setting = setting.setting if isinstance(setting, Conditional) else setting
         texts = setting.values if isinstance(setting, Choice) else (setting,)
         paths = [text for text in texts if isinstance(text, str) and "." in text]
         if paths:
@@ -164,7 +197,7 @@ def only_fixed(part: str, bound: Mapping[str, Setting], why: str, problems: list
     problems += [
         Problem(f"{part}.{name}", f"must be one value: {why}")
         for name, setting in bound.items()
-        if isinstance(setting, Choice | Range)
+        if isinstance(setting, Searched)
     ]
 
 

@@ -3,16 +3,15 @@
 Every field makes a study what it is, but for those marked with Budget: a new one need not be named anywhere else.
 """
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.config.settings import Choice, Range, Setting
+from harness.config.settings import Range, ends
 from harness.config.signatures import Between, Option, Younger, meanings
+from harness.config.space import Space
 from harness.errors import Problem
 from harness.records import Scalar
 
@@ -104,37 +103,36 @@ def options_of(section: type[Section]) -> tuple[Option, ...]:
     return tuple(found)
 
 
-def search_problems(search: Search, settings: Mapping[str, Setting]) -> list[Problem]:
-    """What single settings cannot tell: whether the search and what is searched fit together.
+def search_problems(search: Search, space: Space) -> list[Problem]:
+    """What single settings cannot tell: whether the search and what is searched fit together."""
+    found = _grid_problems(space) if search.sampler == "grid" else []
+    if search.sampler == "gp" and space.is_conditional:
+        example = next(parameter for parameter in space.parameters if parameter.when)
+        why = f"gp needs values that every trial has, and {example.name} is searched in some only; use tpe or random"
+        found.append(Problem("search.sampler", why))
+    return [*found, *_rung_problems(search, space)]
 
-    settings: of model and train, by dotted name.
-    """
-    grid = _grid_problems(settings) if search.sampler == "grid" else []
-    return [*grid, *_rung_problems(search, settings["train.epochs"])]
 
-
-def _grid_problems(settings: Mapping[str, Setting]) -> list[Problem]:
+def _grid_problems(space: Space) -> list[Problem]:
     problems = [
-        Problem(path, "search.sampler grid needs a list, or a range with a step")
-        for path, setting in settings.items()
-        if isinstance(setting, Range) and setting.is_continuous
+        Problem(parameter.name, "search.sampler grid needs a list, or a range with a step")
+        for parameter in space.parameters
+        if isinstance(parameter.setting, Range) and parameter.setting.is_continuous
     ]
     if problems:
         return problems
-    size = math.prod(setting.count for setting in settings.values() if isinstance(setting, Choice | Range))
+    size = space.size()
     if size > MAX_GRID:
         return [Problem("search.sampler", f"a grid of {size:,} trials is too large; at most {MAX_GRID:,}")]
     return []
 
 
-def _rung_problems(search: Search, epochs: Setting) -> list[Problem]:
+def _rung_problems(search: Search, space: Space) -> list[Problem]:
     """A short training must be shorter, whatever number of epochs is searched."""
     if search.rung is None:
         return []
-    if isinstance(epochs, Choice):
-        fewest = min(int(value or 0) for value in epochs.values)
-    else:
-        fewest = int((epochs.low if isinstance(epochs, Range) else epochs) or 0)
+    epochs = next(iter(space.settings.values()))["train.epochs"]
+    fewest = min(int(value or 0) for value in ends(epochs))
     if max(round(fewest * search.rung), 1) < fewest:
         return []
     why = f"{search.rung:g} of {fewest} epochs is no shorter training; use a smaller share, or null"

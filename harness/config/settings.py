@@ -1,9 +1,10 @@
-"""What stands behind one name of a study file: a value, a list of values, or a range."""
+"""What stands behind one name of a study file: a value, a list of values, or a range, and when it is searched."""
 
 import contextlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ class Choice:
     @property
     def count(self) -> int:
         return len(self.values)
+
+    def points(self) -> tuple[Scalar, ...]:
+        return self.values
+
+    def contains(self, value: Scalar) -> bool:
+        return any(value == own and type(value) is type(own) for own in self.values)
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,14 @@ class Range:
         step = self.step or 1
         return tuple(min(self.low + i * step, self.high) for i in range(self.count))
 
+    def contains(self, value: Scalar) -> bool:
+        """Whether a trial may have it, whatever its type: 1 is in a range of floats."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if self.kind == "int" and value != int(value):
+            return False
+        return math.isclose(self.nearest(value), value, rel_tol=1e-12, abs_tol=1e-12)
+
     def nearest(self, value: float) -> float:
         """The value of the range that is nearest to the given one."""
         inside = min(max(value, self.low), self.high)
@@ -68,7 +83,23 @@ class Range:
         return self.low + min(round((inside - self.low) / self.step), self.count - 1) * self.step
 
 
-Setting = Scalar | Choice | Range
+@dataclass(frozen=True)
+class Conditional:
+    """What is searched only where other values of a trial are as said; elsewhere the option has its default.
+
+    when: dotted name -> the values with which it is searched; all must agree.
+    """
+
+    setting: Choice | Range
+    default: Scalar
+    when: Mapping[str, tuple[Scalar, ...]]
+
+    def contains(self, value: Scalar) -> bool:
+        return value == self.default or self.setting.contains(value)
+
+
+Searched = Choice | Range | Conditional
+Setting = Scalar | Searched
 
 
 def parse_setting(raw: Any, option: Option, path: str) -> tuple[Setting | Map, list[Problem]]:
@@ -77,10 +108,25 @@ def parse_setting(raw: Any, option: Option, path: str) -> tuple[Setting | Map, l
         return _choice(raw, option, path)
     if isinstance(raw, dict) and option.keys:
         return _map(raw, option, path)
+    if isinstance(raw, dict) and "when" in raw:
+        return _conditional(raw, option, path)
     if isinstance(raw, dict):
         return _range(raw, option, path)
-    value, message = _scalar(raw, option)
+    value, message = scalar(raw, option)
     return value, [Problem(path, message)] if message else []
+
+
+def ends(setting: Setting) -> tuple[Scalar, ...]:
+    """Both ends of a range and of numbers to choose from; of other choices, all. The value itself, if there is one."""
+    if isinstance(setting, Conditional):
+        return tuple(dict.fromkeys((*ends(setting.setting), setting.default)))
+    if isinstance(setting, Range):
+        kind = int if setting.kind == "int" else float
+        return tuple(dict.fromkeys((kind(setting.low), kind(setting.high))))
+    if isinstance(setting, Choice):
+        numbers = [value for value in setting.values if isinstance(value, int | float)]
+        return (min(numbers), max(numbers)) if len(numbers) == len(setting.values) else setting.values
+    return (setting,)
 
 
 def absolute(name: str, value: Any) -> Any:
@@ -106,7 +152,7 @@ def without_places(value: Any) -> Any:
 def _choice(raw: list[Any], option: Option, path: str) -> tuple[Choice, list[Problem]]:
     values, problems = [], []
     for i, item in enumerate(raw):
-        value, message = _scalar(item, option)
+        value, message = scalar(item, option)
         values.append(value)
         problems += [Problem(f"{path}[{i}]", message)] if message else []
     if not raw:
@@ -116,13 +162,36 @@ def _choice(raw: list[Any], option: Option, path: str) -> tuple[Choice, list[Pro
     return Choice(tuple(values)), problems
 
 
+def _conditional(raw: dict[Any, Any], option: Option, path: str) -> tuple[Conditional | Range, list[Problem]]:
+    """`{values: […], when: {…}}` or `{low: …, high: …, when: {…}}`."""
+    rest = {key: value for key, value in raw.items() if key != "when"}
+    inner: Choice | Range
+    if rest.keys() == {"values"} and isinstance(rest["values"], list):
+        inner, problems = _choice(rest["values"], option, f"{path}.values")
+    else:
+        inner, problems = _range(rest, option, path)
+    if not isinstance(raw["when"], dict) or not raw["when"]:
+        said = f"must be a map of names and values, like {{optimizer: sgd}} (got {raw['when']!r})"
+        return Range(option.kind, 0, 0), [*problems, Problem(f"{path}.when", said)]
+    part, when = path.partition(".")[0].partition("[")[0], {}
+    for name, values in raw["when"].items():
+        allowed = values if isinstance(values, list) else [values]
+        if not allowed or any(isinstance(value, list | dict) for value in allowed):
+            problems.append(Problem(f"{path}.when.{name}", "must be a value, or a list of values"))
+        else:
+            when[name if "." in str(name) else f"{part}.{name}"] = tuple(allowed)
+    if option.required:
+        problems.append(Problem(f"{path}.when", "the option has no default that other trials could have"))
+    return Conditional(inner, option.default, when), problems
+
+
 def _map(raw: dict[Any, Any], option: Option, path: str) -> tuple[Map, list[Problem]]:
     keys = {key.name: key for key in option.keys}
     found: Map = {}
     problems = []
     for name, item in raw.items():
         if name in keys:
-            found[name], message = _scalar(item, keys[name])
+            found[name], message = scalar(item, keys[name])
         else:
             message = f"unknown key of {option.name}{did_you_mean(str(name), list(keys))}"
         problems += [Problem(f"{path}.{name}", message)] if message else []
@@ -149,14 +218,14 @@ def _range(raw: dict[Any, Any], option: Option, path: str) -> tuple[Range, list[
     missing = [key for key in ("low", "high") if key not in raw]
     if missing:
         return nothing, [Problem(f"{path}.{key}", "is missing from the range") for key in missing]
-    ends = {}
+    limits = {}
     for key in ("low", "high"):
-        ends[key], message = _scalar(raw[key], option)
-        if message or ends[key] is None:
+        limits[key], message = scalar(raw[key], option)
+        if message or limits[key] is None:
             return nothing, [Problem(f"{path}.{key}", message or "must be a number")]
     log = raw.get("log", False)
     step, step_message = _step(raw.get("step"), option)
-    found = Range(option.kind, ends["low"], ends["high"], log is True, step)  # type: ignore[arg-type]
+    found = Range(option.kind, limits["low"], limits["high"], log is True, step)  # type: ignore[arg-type]
     if step_message:
         return found, [Problem(f"{path}.step", step_message)]
     return found, _range_problems(found, log, path)
@@ -188,7 +257,7 @@ def _range_problems(found: Range, log: Any, path: str) -> list[Problem]:
     return problems
 
 
-def _scalar(raw: Any, option: Option) -> tuple[Scalar, str]:
+def scalar(raw: Any, option: Option) -> tuple[Scalar, str]:
     """The value with the annotation's type, or what is wrong with it."""
     wrong = f"must be {option.allowed()} (got {raw!r})"
     if option.kind in ("int", "float") and (pair := PAIR.fullmatch(str(raw))):

@@ -8,13 +8,15 @@ all problems of a file are reported together.
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.config import catalog
 from harness.config.binding import (
+    alternatives,
     bind,
+    bound_models,
     bound_search,
     in_another_section,
     named,
@@ -24,8 +26,18 @@ from harness.config.binding import (
     validated,
 )
 from harness.config.sections import Cv, Search, Section, search_problems
-from harness.config.settings import PLACES, Choice, Range, Setting, absolute, expanded, without_places
+from harness.config.settings import (
+    PLACES,
+    Choice,
+    Conditional,
+    Range,
+    Setting,
+    absolute,
+    expanded,
+    without_places,
+)
 from harness.config.signatures import Option, without_younger
+from harness.config.space import Space, condition_problems, space_of
 from harness.config.yaml import MAX_BYTES, parse_value, parse_yaml, question, refuse_secrets
 from harness.errors import Problem, StudyError, did_you_mean
 from harness.records import Scalar
@@ -36,6 +48,7 @@ SECTIONS = ("data", "model", "train", "cv", "search", "objective", "compute")
 class Study(Section):
     """One study, complete: every option of its model, data set and training has a value or a range.
 
+    model: its name and its options; of several, their names as a Choice, and by name the options of each.
     question: the comment at the top of the file.   text: the file as it was read.
     overrides: the `--set` arguments, in order.   measures: it says `compute: auto`.
     places: where paths among the model's values lead, by dotted name and text: see signatures.NamesFile.
@@ -47,7 +60,7 @@ class Study(Section):
     text: str
     overrides: tuple[str, ...]
     data: dict[str, Any]  # dict[str, Scalar | Map]
-    model: dict[str, Any]  # dict[str, Setting]
+    model: dict[str, Any]  # dict[str, Setting], or dict[str, dict[str, Setting]] of several
     train: dict[str, Any]
     compute: dict[str, Scalar]
     measures: bool
@@ -60,10 +73,22 @@ class Study(Section):
     def direction(self) -> Literal["maximize", "minimize"]:
         return "maximize" if catalog.metrics()[self.objective].higher_is_better else "minimize"
 
+    @property
+    def models(self) -> dict[str, dict[str, Setting]]:
+        """The options of each of its models, by the model's name, trial 0's first."""
+        name = self.model["name"]
+        if isinstance(name, Choice):
+            return {str(one): self.model[str(one)] for one in name.values}
+        return {str(name): {option: value for option, value in self.model.items() if option != "name"}}
+
     def settings(self) -> dict[str, Setting]:
-        """Every name of the trials' maps, dotted, with its value or range."""
-        maps = {"model": self.model, "train": self.train}
-        return {f"{part}.{name}": setting for part, names in maps.items() for name, setting in names.items()}
+        """Every name of a trial's maps, dotted, with its value or range; of several models, as with the first."""
+        return dict(next(iter(self.space.settings.values())))
+
+    @property
+    def space(self) -> Space:
+        """What its trials differ in."""
+        return space_of(self.models, self.train)
 
     def definition(self) -> dict[str, Any]:
         """What makes this study this one, as JSON: every section, but for its budget and where its data lie."""
@@ -76,14 +101,18 @@ class Study(Section):
         section = getattr(self, part)
         if isinstance(section, str):
             return section
+        if part == "model" and len(self.models) > 1:
+            return {"name": list(self.models)} | {
+                name: _as_written(options, catalog.options("model", name))
+                for name, options in self.models.items()
+            }
         if isinstance(section, Section):
             section = section.defining()
             section |= section.pop("options", {})
-        return {
-            name: as_json(without_places(value))
-            for name, value in without_younger(section, self._options(part)).items()
-            if (part, name) not in [("data", place) for place in PLACES]
-        }
+        found = _as_written(section, self._options(part))
+        if part == "data":
+            return {name: without_places(value) for name, value in found.items() if name not in PLACES}
+        return found
 
     def _options(self, part: str) -> Iterable[Option]:
         """What is declared of a section's options."""
@@ -146,6 +175,10 @@ def find_study_file(name: str) -> Path:
 
 def as_json(setting: Setting) -> Any:
     """A setting the way a study file writes it."""
+    if isinstance(setting, Conditional):
+        inner = as_json(setting.setting)
+        when = {name: list(values) for name, values in setting.when.items()}
+        return {**(inner if isinstance(inner, dict) else {"values": inner}), "when": when}
     if isinstance(setting, Choice):
         return list(setting.values)
     if isinstance(setting, Range):
@@ -156,11 +189,18 @@ def as_json(setting: Setting) -> Any:
     return setting
 
 
+def _as_written(settings: Mapping[str, Any], options: Iterable[Option]) -> dict[str, Any]:
+    """As JSON, without younger options that have their default."""
+    return {name: as_json(value) for name, value in without_younger(settings, options).items()}
+
+
 def _apply(document: dict[str, Any], override: str) -> Iterator[Problem]:
     """Put one `a.b=value` into the document."""
     path, equals, text = override.partition("=")
     parts = path.strip().split(".")
-    if not equals or len(parts) > 2 or not all(parts):
+    models = alternatives(document.get("model"))
+    has_several = parts[0] == "model" and len(parts) > 1 and models != [document.get("model")]
+    if not equals or (len(parts) > 2 and not has_several) or not all(parts):
         yield Problem("--set", f"must look like model.dropout=0.2 (got {override!r})")
         return
     try:
@@ -168,12 +208,48 @@ def _apply(document: dict[str, Any], override: str) -> Iterator[Problem]:
     except ValueError as error:
         yield Problem(f"--set {path}", f"is not YAML: {error}")
         return
-    if len(parts) == 1:
+    if has_several:
+        document["model"], said = _changed_models(models, parts[1:], value)
+        if said:
+            yield Problem(f"--set {path}", said)
+    elif len(parts) == 1:
         document[parts[0]] = value
     elif isinstance(document.setdefault(parts[0], {}), dict):
         document[parts[0]][parts[1]] = value
     else:
         yield Problem(f"--set {path}", f"{parts[0]} is not a map, so it has no {parts[1]}")
+
+
+def _changed_models(models: list[Any], names: Sequence[str], value: Any) -> tuple[list[Any], str]:
+    """A list of models after an override, and what is wrong with that, or "".
+
+    names: `name`, to take some of them; an option, of all that have it; or a model and its option.
+    """
+    by_name = {str(model.get("name")): model for model in models if isinstance(model, dict)}
+    if names == ["name"]:
+        wanted = [str(name) for name in (value if isinstance(value, list) else [value])]
+        unknown = [name for name in wanted if name not in by_name]
+        said = (
+            f"the study has no model {unknown[0]!r}{did_you_mean(unknown[0], list(by_name))}"
+            if unknown
+            else ""
+        )
+        return [by_name[name] for name in wanted if name in by_name], said
+    *dotted, option = names
+    chosen = ".".join(dotted)
+    if chosen and chosen not in by_name:
+        return models, f"the study has no model {chosen!r}{did_you_mean(chosen, list(by_name))}"
+    having = (
+        [chosen]
+        if chosen
+        else [name for name in by_name if option in [one.name for one in catalog.options("model", name)]]
+    )
+    if not having:
+        return models, f"none of the study's models has such an option ({', '.join(by_name)})"
+    return [
+        {**model, option: value} if isinstance(model, dict) and model.get("name") in having else model
+        for model in models
+    ], ""
 
 
 def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any) -> Study | None:
@@ -183,10 +259,16 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
         for key in document
         if key not in SECTIONS
     ]
-    sections = {part: _mapping(document, part, problems) for part in SECTIONS if part != "objective"}
+    models = document.get("model")
+    maps = [
+        part
+        for part in SECTIONS
+        if part != "objective" and not (part == "model" and isinstance(models, list))
+    ]
+    sections = {part: _mapping(document, part, problems) for part in maps}
     data = named("data", sections["data"], problems)
     data = {name: absolute(name, value) for name, value in data.items()}
-    model = named("model", sections["model"], problems)
+    model = bound_models(sections.get("model", models), problems)
     train = bind("train", sections["train"], catalog.train_options(), "train option", problems)
     compute = bind("compute", sections["compute"], catalog.compute_options(), "compute option", problems)
     only_fixed("data", data, "all trials of a study meet the same images", problems)
@@ -201,13 +283,19 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
         )
     if problems or cv is None or search is None:
         return None
-    leading = places("model", model, catalog.options("model", str(model["name"])))
     study = Study(
-        **identity, places=leading, question=question(identity["text"]), data=data, model=model, train=train,
+        **identity, places={}, question=question(identity["text"]), data=data, model=model, train=train,
         compute=compute, measures=document.get("compute") == "auto", cv=cv, search=search, objective=objective,
     )  # fmt: skip
-    problems += search_problems(search, study.settings())
-    return study
+    problems += condition_problems(study.models, study.train)
+    if problems:
+        return None
+    problems += search_problems(search, study.space)
+    leading: dict[str, dict[str, str]] = {}
+    for name, options in study.models.items():
+        for path, texts in places("model", options, catalog.options("model", name)).items():
+            leading.setdefault(path, {}).update(texts)
+    return study.model_copy(update={"places": leading})
 
 
 def _mapping(document: dict[str, Any], part: str, problems: list[Problem]) -> dict[str, Any]:

@@ -45,6 +45,7 @@ IRRELEVANT = {
     "config/running.py": "reads options, whose values are in the task",
     "config/sections.py": "reads study files: cv and search, which decide what is trained but not how",
     "config/settings.py": "reads study files; where a user's folder is",
+    "config/space.py": "from ranges to a trial's values, which are in the task",
     "config/signatures.py": "the marks of options, and what records leave out, which has its default",
     "config/study_file.py": "reads study files; what the split takes from there is in the task by its hash",
     "config/yaml.py": "reads study files",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.config import search_space
+from harness.config.space import declared
 from harness.config.study_file import Study
 from harness.folds import code, option_files
 from harness.folds.fold import FoldTask
@@ -25,12 +26,15 @@ def make_tasks(
 
     provenance: of the study's record, which says what code and files it began with; without it, they are those of now.
     """
-    model = str(study.model["name"])
-    trained_by = code.identity(model) if provenance is None else code_of(provenance)
-    files = option_files.named_by(study) if provenance is None else option_files.known_to(provenance)
+    trained_by = {
+        model: code.identity(model) if provenance is None else code_of(provenance, model)
+        for model in study.models
+    }
+    known = option_files.named_by(study) if provenance is None else option_files.known_to(provenance)
 
     def make(trial: TrialRecord, step: int) -> FoldTask:
         values = task_values(trial.values)
+        files = files_of(known, values)
         if step == RUNG and study.search.rung is not None:
             values = shortened(values, study.search.rung)
         return FoldTask(
@@ -41,7 +45,7 @@ def make_tasks(
             fold=max(step, 0),
             seed=study.search.seed,
             compute=compute,  # type: ignore[arg-type]
-            code=trained_by,
+            code=trained_by[str(values["model.name"])],
             files=option_files.hashes(files, values),
             places=option_files.places(files, values),
         )
@@ -72,7 +76,7 @@ def fold_tasks(
 ) -> dict[int, FoldTask]:
     """The tasks of a trial by fold, as the study trains them; with another split or seed where given."""
     values = task_values(trial.values)
-    files = option_files.known_to(record.provenance)
+    files = files_of(option_files.known_to(record.provenance), values)
     return {
         fold: FoldTask(
             values=values,
@@ -82,7 +86,7 @@ def fold_tasks(
             fold=fold,
             seed=record.seed if seed is None else seed,
             compute=record.compute,
-            code=code_of(record.provenance),
+            code=code_of(record.provenance, str(values.get("model.name"))),
             files=option_files.hashes(files, values),
             places=option_files.places(files, values),
         )
@@ -90,15 +94,44 @@ def fold_tasks(
     }
 
 
-def code_of(provenance: Mapping[str, Any]) -> dict[str, str]:
+def code_now(study: Study) -> dict[str, Any]:
+    """The code of a study's folds as it is now, for its record: of several models that of each."""
+    found = {
+        model: {"parts": code.identity(model), "functions": code.functions(model)} for model in study.models
+    }
+    return {"models": found} if len(found) > 1 else next(iter(found.values()))
+
+
+def code_of(provenance: Mapping[str, Any], model: str) -> dict[str, str]:
     """What code a study began with, as `code.identity` names it; of earlier releases, that of RECIPE."""
-    return dict(provenance.get("code", {}).get("parts", {}))
+    return dict(_known_code(provenance, model).get("parts", {}))
+
+
+def functions_of(provenance: Mapping[str, Any], model: str) -> dict[str, dict[str, str]] | None:
+    """Hash of every function that trains a model, as `code.functions` has it, when the study began."""
+    return _known_code(provenance, model).get("functions")
+
+
+def _known_code(provenance: Mapping[str, Any], model: str) -> dict[str, Any]:
+    known: dict[str, Any] = provenance.get("code", {})
+    of_model: dict[str, Any] = known.get("models", {}).get(model, known)
+    return of_model
+
+
+def files_of(known: option_files.Files, values: Values) -> option_files.Files:
+    """The files of a study that the values of one trial can name: another model's option may name none."""
+    options = declared(str(values.get("model.name")))
+    return {
+        option: texts
+        for option, texts in known.items()
+        if option not in options or options[option].names_file
+    }
 
 
 def code_edits(provenance: Mapping[str, Any], model: str) -> list[str]:
     """Edits of what trains a study's folds since it began, a line each, where they may change what comes out."""
-    before, now = code.canonical(code_of(provenance), model), code.identity(model)
-    functions = provenance.get("code", {}).get("functions")
+    before, now = code.canonical(code_of(provenance, model), model), code.identity(model)
+    functions = functions_of(provenance, model)
     if before == now:
         return []
     if functions is None:  # of an earlier release, which did not write them down

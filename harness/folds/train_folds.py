@@ -93,10 +93,12 @@ def images_of(store: Store, record: StudyRecord, *, split: Manifest | None = Non
 
 
 def _require_its_code(record: StudyRecord) -> None:
-    edits = code_edits(record.provenance, str(record.definition.get("model", {}).get("name")))
+    edits = [edit for model in record.models for edit in code_edits(record.provenance, model)]
     if edits:
         raise UsageError(
-            "\n  ".join([f"what trains study {record.name} has changed since it began:", *edits])
+            "\n  ".join(
+                [f"what trains study {record.name} has changed since it began:", *dict.fromkeys(edits)]
+            )
             + f"\nput it back, or tune it as a new study with --as NAME; {CHECK_OF_EDITS}"
         )
 

@@ -168,15 +168,17 @@ def _searched(record: StudyRecord, trials: Sequence[TrialRecord]) -> tuple[Searc
     """The names that trials differ in, in the order of the study file: a range with its ends, or its choices."""
     searched: list[Searched] = []
     for path in dict.fromkeys(path for trial in trials for path in trial.params):
-        part, _, option = path.partition(".")
-        setting = record.definition.get(part, {}).get(option)
-        if isinstance(setting, Mapping) and "low" in setting:
-            searched.append(
-                SearchedRange(path, option, setting["low"], setting["high"], bool(setting.get("log")))
-            )
+        option, settings = path.partition(".")[2], record.settings.get(path, [])
+        ranges = [setting for setting in settings if isinstance(setting, Mapping) and "low" in setting]
+        if ranges:
+            low, high = min(one["low"] for one in ranges), max(one["high"] for one in ranges)
+            is_log = all(one.get("log") for one in ranges)
+            searched.append(SearchedRange(path, option, low, high, is_log))
             continue
+        listed = [one.get("values", []) if isinstance(one, Mapping) else one for one in settings]
         values = [trial.params[path] for trial in trials if path in trial.params]
-        choices = dict.fromkeys(map(str, [*(setting if isinstance(setting, list) else []), *values]))
+        known = [value for one in listed if isinstance(one, list) for value in one]
+        choices = dict.fromkeys(map(str, [*known, *values]))
         searched.append(SearchedChoice(path, option, None, None, log=False, choices=tuple(choices)))
     return tuple(searched)
 

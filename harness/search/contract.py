@@ -19,6 +19,7 @@ from harness.config import catalog, plugins, search_space
 from harness.config.study_file import Study
 from harness.data.images import Images
 from harness.errors import HarnessError, Problem, StudyError, UsageError
+from harness.records import Values
 
 TRAINED_ON = (2, 3)  # images of a step, in turns: what holds for one number only is found
 MOST_STEPS = 32  # until every parameter has had a gradient: layers may be left out at random
@@ -52,11 +53,20 @@ class _Broken(Exception):
 def require_network(study: Study, images: Images) -> list[str]:
     """Try the network of trial 0, the defaults, on images of noise like the study's; what is worth a warning.
 
-    Of a model with a frozen encoder it is the head that is tried, on embeddings of noise; no published weights are
-    looked at. What the model itself refuses, as a combination of options that cannot be, is left to the trial and
-    warned of: others may do. torch's random state stays as it was. Raises StudyError that names file, line and problem.
+    So of each of several models. Of one with a frozen encoder it is the head that is tried, on embeddings of noise; no
+    published weights are looked at. What the model itself refuses, as a combination of options that cannot be, is
+    left to the trial and warned of: others may do. torch's random state stays as it was. Raises StudyError that names
+    file, line and problem.
     """
-    options = models.section(search_space.resolve(study, search_space.defaults(study)), "model")
+    return [
+        warning
+        for name in study.models
+        for warning in _require(study, images, search_space.defaults(study, {"model.name": name}))
+    ]
+
+
+def _require(study: Study, images: Images, params: Values) -> list[str]:
+    options = models.section(search_space.resolve(study, params), "model")
     name = str(options.pop("name"))
     _, channels, height, width = images.pixels.shape
     plugin = plugins.find("model", name)
@@ -81,7 +91,8 @@ def require_network(study: Study, images: Images) -> list[str]:
     except _Broken as problem:
         raise StudyError(study.source, [Problem("model.name", f"{name}: {problem}")]) from None
     except HarnessError as error:
-        return [f"trial 0 will fail, for its network cannot be made: {error}"]
+        which = "trial 0" if name == next(iter(study.models)) else f"{name} with its defaults"
+        return [f"{which} will fail, for its network cannot be made: {error}"]
 
 
 def check_network(

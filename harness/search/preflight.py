@@ -13,14 +13,14 @@ from typing import Any
 
 from harness import models, training
 from harness.config import search_space
-from harness.config.settings import Choice, Range, Setting
+from harness.config.settings import ends
 from harness.config.study_file import Study, load_study_file
 from harness.data import load_training
 from harness.data.class_counts import count_classes
 from harness.data.images import Images
 from harness.documents import from_json, plain_json
 from harness.errors import HarnessError, StudyError
-from harness.records import Scalar, Values
+from harness.records import Values
 from harness.search import preview
 from harness.search.contract import require_network
 from harness.search.sizes import Sizes, SizesRequest
@@ -35,11 +35,13 @@ def model_sizes(
     study: Study, *, in_channels: int, image_size: int, classes: Sequence[str]
 ) -> list[tuple[int, Values]]:
     """(parameters, model options) of the smallest and the largest model at the corners of the space."""
-    names = list(study.model)
-    columns = [_ends(study.model[name]) for name in names]
-    corners = [dict(zip(names, row, strict=True)) for row in itertools.product(*columns)]
+    corners: list[Values] = []
+    for name, settings in study.models.items():
+        rows = list(itertools.product(*map(ends, settings.values())))
+        few = [*rows[:: -(-len(rows) // MOST_CORNERS)], rows[-1]]
+        corners += [{"name": name, **dict(zip(settings, row, strict=True))} for row in few]
     found = []
-    for options in [*corners[:: -(-len(corners) // MOST_CORNERS)], corners[-1]]:
+    for options in corners:
         arguments = {key: value for key, value in options.items() if key != "name"}
         try:
             model = models.build(str(options["name"]), in_channels, image_size, classes, arguments)
@@ -117,9 +119,8 @@ def answer(request: SizesRequest) -> Sizes:
     if request.measure:
         compute = training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
         first = search_space.defaults(study)
-        largest = first | {
-            f"model.{key}": value for key, value in sizes[-1][1].items() if f"model.{key}" in first
-        }
+        of_largest = {f"model.{key}": value for key, value in sizes[-1][1].items()}
+        largest = search_space.defaults(study, of_largest)
         speeds = [images_per_second(study, images, params, compute) for params in (first, largest)]
     return Sizes(
         num_images=len(images.labels),
@@ -139,17 +140,6 @@ def answered(request: str) -> str:
         return json.dumps({"problems": [[problem.path, problem.message] for problem in error.problems]})
     except HarnessError as error:
         return json.dumps({"error": str(error)})
-
-
-def _ends(setting: Setting) -> tuple[Scalar, ...]:
-    """Both ends of a range and of numbers to choose from; of other choices, all."""
-    if isinstance(setting, Range):
-        kind = int if setting.kind == "int" else float
-        return tuple(dict.fromkeys((kind(setting.low), kind(setting.high))))
-    if isinstance(setting, Choice):
-        numbers = [value for value in setting.values if isinstance(value, int | float)]
-        return (min(numbers), max(numbers)) if len(numbers) == len(setting.values) else setting.values
-    return (setting,)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ from typing import Annotated, Any
 
 from harness.config import search_space
 from harness.config.sections import Search
+from harness.config.settings import Choice
 from harness.config.signatures import Between, Younger
+from harness.config.space import Parameter
 from harness.config.study_file import Study
-from harness.records import TrialRecord, Values
+from harness.records import Scalar, TrialRecord, Values
 from harness.seeds import seed_for
 
 LEAST_FOR_IMPORTANCES = 8  # trials
@@ -35,20 +37,24 @@ class OptunaSampler(Sampler):
     """One of Optuna's samplers, a new one for every trial."""
 
     @abstractmethod
-    def make(self, seed: int) -> Any:
-        """The sampler.   seed: 32 bits."""
+    def make(self, seed: int, *, conditional: bool) -> Any:
+        """The sampler.   seed: 32 bits.   conditional: trials differ in which values they have."""
 
     def ask(self, asker: "Asker", number: int) -> Values:
+        conditional = asker.space.is_conditional
         with _quiet():
             seed = seed_for(asker.study.search.seed, "sampler", number) % 2**32
-            asker.optuna.sampler = self.make(seed)
+            sampler = self.make(seed, conditional=conditional)
+            if conditional:
+                return asker.pending(_ask_in_turn(asker, sampler))
+            asker.optuna.sampler = sampler
             params: Values = asker.optuna.ask(fixed_distributions=asker.distributions).params
         return {path: params[path] for path in asker.distributions}
 
 
 @dataclass(frozen=True)
 class Tpe(OptunaSampler):
-    """Models where good and bad trials lie (multivariate TPE).
+    """Models where good and bad trials lie (multivariate TPE), of what only some trials have by those.
 
     startup_trials: random ones, before it models anything; ten is Optuna's own default.
     Source: Bergstra, Bardenet, Bengio and Kégl 2011, Algorithms for hyper-parameter optimization.
@@ -56,18 +62,22 @@ class Tpe(OptunaSampler):
 
     startup_trials: Annotated[int, Between(1, 1000), Younger()] = 10
 
-    def make(self, seed: int) -> Any:
+    def make(self, seed: int, *, conditional: bool) -> Any:
         import optuna
 
         return optuna.samplers.TPESampler(
-            seed=seed, n_startup_trials=self.startup_trials, multivariate=True, constant_liar=True
+            seed=seed,
+            n_startup_trials=self.startup_trials,
+            multivariate=True,
+            group=conditional,
+            constant_liar=True,
         )
 
 
 class Random(OptunaSampler):
     """Every trial independent of the others."""
 
-    def make(self, seed: int) -> Any:
+    def make(self, seed: int, *, conditional: bool) -> Any:
         import optuna
 
         return optuna.samplers.RandomSampler(seed=seed)
@@ -82,7 +92,7 @@ class Gp(OptunaSampler):
 
     startup_trials: Annotated[int, Between(1, 1000), Younger()] = 10
 
-    def make(self, seed: int) -> Any:
+    def make(self, seed: int, *, conditional: bool) -> Any:
         import optuna
 
         return optuna.samplers.GPSampler(
@@ -113,6 +123,7 @@ class Asker:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = study
+        self.space = study.space
         self.distributions = search_space.distributions(study)
         self.optuna = optuna.create_study(direction=study.direction)
         self._sampler = sampler_of(study.search)
@@ -133,8 +144,10 @@ class Asker:
         """Take a trial whose values are known already as asked for."""
         from optuna.trial import TrialState, create_trial
 
+        named = search_space.named_for_optuna(self.study, params)
+        distributions = {name: self.distributions[name] for name in named}
         self.optuna.add_trial(
-            create_trial(state=TrialState.RUNNING, params=params, distributions=self.distributions)
+            create_trial(state=TrialState.RUNNING, params=named, distributions=distributions)
         )
         return params
 
@@ -149,14 +162,46 @@ class Asker:
             self.optuna.tell(trial.number, score)
 
     def importances(self) -> dict[str, float]:
-        """Share of each searched name in the spread of the scores (PED-ANOVA); empty while too few are known."""
+        """Share of each searched name in the spread of the scores (PED-ANOVA); empty while too few are known.
+
+        Of names that every trial has: a share among some trials could not be compared with theirs.
+        """
         import optuna
 
         complete = [trial for trial in self.optuna.trials if trial.state.is_finished() and trial.values]
         if len(complete) < LEAST_FOR_IMPORTANCES or len({trial.value for trial in complete}) < 2:
             return {}
         with _quiet():
-            return dict(optuna.importance.get_param_importances(self.optuna))
+            shared = [one.name for one in self.space.parameters if not one.when]
+            params = shared if self.space.is_conditional else None
+            return dict(optuna.importance.get_param_importances(self.optuna, params=params))
+
+
+def _ask_in_turn(asker: Asker, sampler: Any) -> Values:
+    """Asks for one parameter after the other, each if it applies under the values before it.
+
+    The sampler draws for all branches at once and notes that in the running trial, which later trials see. A record has
+    only what was used; so a copy of the study is asked, and a resumed study answers as if it had never been stopped.
+    """
+    import optuna
+
+    copy = optuna.create_study(direction=asker.study.direction, sampler=sampler)
+    copy.add_trials(asker.optuna.trials)
+    trial = copy.ask()
+
+    def suggest(parameter: Parameter) -> Scalar:
+        name, setting = parameter.name, parameter.setting
+        found: Scalar
+        if isinstance(setting, Choice):
+            found = trial.suggest_categorical(name, setting.values)
+        elif setting.kind == "int":
+            step = int(setting.step or 1)
+            found = trial.suggest_int(name, int(setting.low), int(setting.high), step=step, log=setting.log)
+        else:
+            found = trial.suggest_float(name, setting.low, setting.high, step=setting.step, log=setting.log)
+        return found
+
+    return asker.space.decide(suggest)
 
 
 def replay(study: Study, trials: Sequence[TrialRecord]) -> Asker:

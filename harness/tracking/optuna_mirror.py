@@ -26,7 +26,10 @@ def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> 
             raise StoreError("Optuna's store cannot be opened: its address cannot be read") from None
         try:
             shown = _shown(storage, name, study)
-            if any(there.params != trial.params for there, trial in zip(shown.trials, trials, strict=False)):
+            if any(
+                there.params != search_space.named_for_optuna(study, trial.params)
+                for there, trial in zip(shown.trials, trials, strict=False)
+            ):
                 optuna.delete_study(study_name=name, storage=storage)  # of before the study was corrected
                 shown = _shown(storage, name, study)
             for trial in trials[len(shown.trials) :]:
@@ -51,10 +54,14 @@ def _frozen(study: Study, trial: TrialRecord) -> Any:
     from optuna.trial import TrialState, create_trial
 
     failed = trial.mean is None or trial.state == "failed"
+    params, distributions = (
+        search_space.named_for_optuna(study, trial.params),
+        search_space.distributions(study),
+    )
     frozen = create_trial(
         state=TrialState.FAIL if failed else TrialState.COMPLETE,
-        params=trial.params,
-        distributions=search_space.distributions(study),
+        params=params,
+        distributions={name: distributions[name] for name in params},
         value=None if failed else trial.mean,
         user_attrs={"state": trial.state, "reason": trial.reason, "standard_error": trial.standard_error},
         intermediate_values=dict(enumerate(trial.scores)),

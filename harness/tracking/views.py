@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far
 from harness.store.loaded_study import LoadedStudy
@@ -197,7 +197,11 @@ def fold_view(
 
 def experiment_tags(study: StudyRecord) -> dict[str, str]:
     """Of the study's experiment: machine-learning pages, the question, and how the table is first shown."""
-    searched = [path for path, setting in flattened(_searched(study)).items() if setting]
+    searched = [
+        path
+        for path, settings in study.settings.items()
+        if any(isinstance(setting, list | dict) for setting in settings)
+    ]
     columns = [f"metrics.`{study.objective}`", f"metrics.`{study.objective}.standard_error`"]
     columns += [f"params.`{path}`" for path in searched] + ["tags.`harness.state`"]
     table = {
@@ -216,15 +220,6 @@ def experiment_tags(study: StudyRecord) -> dict[str, str]:
         "mlflow.experiment.primaryMetric.greaterIsBetter": str(study.direction == "maximize"),
         "mlflow.note.content": cut(study.question),
         f"mlflow.sharedViewState.{TABLE}": json.dumps(table),
-    }
-
-
-def _searched(study: StudyRecord) -> dict[str, Any]:
-    """model and train of the definition with True for every option that has a range or a choice."""
-    parts = {part: study.definition.get(part, {}) for part in ("model", "train")}
-    return {
-        part: {name: isinstance(setting, list | dict) for name, setting in names.items()}
-        for part, names in parts.items()
     }
 
 
