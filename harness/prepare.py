@@ -40,13 +40,17 @@ def prepare(
     asked for; CheckFailed that names the image where another image is all that has changed; StudyError for a network
     that cannot be trained; DataError for a damaged split.
     """
+    known = store.read_study(name)
+    if known is None:
+        search_space.require_read(study)
+    for line in search_space.read_in_some(study):
+        logger.warning(line)
     images = load_training(study.data)
     kept = store.keep_images(images)
     _warn_of_imbalance(study, images)
     if ignored := without_effect(study, images):
         logger.warning("without effect, for it takes images of three channels: %s", ", ".join(ignored))
     split_path = store.study_folder(name) / "split.npz"
-    known = store.read_study(name)
     if known is not None and (changes := _changes(known, study, images)):
         if _has_trained(store, known):
             if not list(differences(known.definition, study.definition())):

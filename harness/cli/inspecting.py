@@ -68,6 +68,7 @@ def check(
     to_stderr()
     from harness.cli import check as checking
     from harness.cli import tables
+    from harness.config.search_space import read_in_some, require_read
     from harness.config.study_file import load_study_file
     from harness.search.racing import require_enough_trials
 
@@ -75,9 +76,12 @@ def check(
         require_folder("--images", images)
     loaded = load_study_file(study, changes or [])
     require_enough_trials(loaded)
+    require_read(loaded)
     plan = checking.plan(loaded)
     if not as_json:
         tables.search_space(loaded, *checking.described(loaded, plan))
+        for line in read_in_some(loaded):
+            print(line)
     sizes = checking.ask_sizes(loaded, changes or [], measure=measure, images=images)
     if as_json:
         print_json(to_json(plan) | plain_json(sizes))

@@ -5,8 +5,9 @@ from typing import Any
 
 from harness.config.settings import Choice, Range
 from harness.config.signatures import without_younger
-from harness.config.space import Parameter, declared
+from harness.config.space import Parameter, declared, unread
 from harness.config.study_file import Study
+from harness.errors import Problem, StudyError
 from harness.records import Scalar, Values
 
 
@@ -16,6 +17,29 @@ def resolve(study: Study, params: Values) -> Values:
     What is not searched under these values has its default.
     """
     return study.space.values(params)
+
+
+def require_read(study: Study) -> None:
+    """Raise StudyError for what is searched, and read by nothing with the study's other values.
+
+    Not a part of reading a study file, so that studies which began before this was looked at go on.
+    """
+    problems = [
+        Problem(name, f"is searched, and read only where {when}; give it one value, or leave it out")
+        for name, when, is_never in unread(study.space)
+        if is_never
+    ]
+    if problems:
+        raise StudyError(study.source, problems)
+
+
+def read_in_some(study: Study) -> list[str]:
+    """What is searched in trials that do not read it, and what to do, a line each."""
+    return [
+        f"{name} is searched in trials that do not read it: it is read where {when}; say so with `when`"
+        for name, when, is_never in unread(study.space)
+        if not is_never
+    ]
 
 
 def without_younger_defaults(values: Values) -> Values:

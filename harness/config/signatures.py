@@ -2,8 +2,9 @@
 
 An option is a keyword-only argument of a function or a field of a dataclass, annotated `int`, `float`, `bool`, `str`,
 `Literal[…]`, one of these `| None`, or `Annotated[int, Between(1, 8)]` for limits, `Annotated[bool, Younger()]` for
-what came later and `Annotated[str, NamesFile()]` for what may be a path. A data set's option may also be
-`module.Name`, a TypedDict of `data/NAME.py`: a map with exactly one of its keys. What an option means is what the
+what came later, `Annotated[str, NamesFile()]` for what may be a path and `Annotated[float, Only(optimizer="sgd")]`
+for what is read with some values of others alone. A data set's option may also be `module.Name`, a TypedDict of
+`data/NAME.py`: a map with exactly one of its keys. What an option means is what the
 docstring of its function or class says after its name and a colon.
 """
 
@@ -57,12 +58,39 @@ class NamesFile:
     """
 
 
+class Only:
+    """Marks an option that is read with these values of another of its section alone: `Only(optimizer="muon")`.
+
+    values: by the other's name, one or a tuple.
+    """
+
+    def __init__(self, **values: Scalar | tuple[Scalar, ...]):
+        self.values = values
+
+
+class Unless(Only):
+    """Marks an option that nothing reads with these values of another of its section: `Unless(patience=None)`."""
+
+
+@dataclass(frozen=True)
+class ReadWith:
+    """With which values of another option of the section an option is read; or, where `unless`, with which not."""
+
+    name: str
+    values: tuple[Scalar, ...]
+    unless: bool
+
+    def holds(self, value: Scalar) -> bool:
+        return (value in self.values) != self.unless
+
+
 @dataclass(frozen=True)
 class Option:
     """One named value that a study file may set.
 
     choices: the only values allowed, if not empty.   required: it has no default.
     keys: of a map; it has exactly one of them.   younger: see Younger.   names_file: see NamesFile.
+    read_with: what must hold of others for it to be read: see Only and Unless.
     meaning: the first sentence of what the docstring says of it, or "".
     """
 
@@ -76,6 +104,7 @@ class Option:
     keys: tuple["Option", ...] = ()
     younger: bool = False
     names_file: bool = False
+    read_with: tuple[ReadWith, ...] = ()
     meaning: str = ""
 
     def allowed(self) -> str:
@@ -92,6 +121,9 @@ class Option:
         limited = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds.items() if bound is not None)
         words = f"{number} {limited}".strip()
         return words + (" or null" if self.optional else "")
+
+
+Mark = Between | Younger | NamesFile | Only | Unless
 
 
 class SourceProblem(Exception):
@@ -222,11 +254,18 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None, pl
     optional = isinstance(annotation, ast.BinOp) and ast.unparse(annotation.right) == "None"
     inner: ast.expr = annotation.left if optional and isinstance(annotation, ast.BinOp) else annotation
     limits, younger, names_file = Between(), False, False
+    read_with: tuple[ReadWith, ...] = ()
     if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Annotated":
         inner, marks = _annotated(name, inner)
         limits = next((mark for mark in marks if isinstance(mark, Between)), limits)
         younger = any(isinstance(mark, Younger) for mark in marks)
         names_file = any(isinstance(mark, NamesFile) for mark in marks)
+        read_with = tuple(
+            ReadWith(other, values if isinstance(values, tuple) else (values,), isinstance(mark, Unless))
+            for mark in marks
+            if isinstance(mark, Only)
+            for other, values in mark.values.items()
+        )
     choices: tuple[Scalar, ...] = ()
     if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Literal":
         elements = inner.slice.elts if isinstance(inner.slice, ast.Tuple) else [inner.slice]
@@ -234,19 +273,22 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None, pl
     keys = _map_keys(inner) if isinstance(inner, ast.Attribute) else ()
     kind: Kind = "map" if keys else _kind(name, inner, choices)
     value = None if default is None else _literal(f"the default of option {name}", default)
-    return Option(name, kind, value, choices, limits, optional, default is None, keys, younger, names_file)
+    required = default is None
+    return Option(
+        name, kind, value, choices, limits, optional, required, keys, younger, names_file, read_with
+    )  # fmt: skip
 
 
-def _annotated(name: str, node: ast.Subscript) -> tuple[ast.expr, list[Between | Younger | NamesFile]]:
+def _annotated(name: str, node: ast.Subscript) -> tuple[ast.expr, list[Mark]]:
     """The type within `Annotated[type, marks…]`, and the marks."""
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-    marks: list[Between | Younger | NamesFile] = []
+    marks: list[Mark] = []
     for call in parts[1:]:
-        known = {"Between": Between, "Younger": Younger, "NamesFile": NamesFile}
+        known = {kind.__name__: kind for kind in get_args(Mark)}
         kind = known.get(ast.unparse(call.func).rpartition(".")[2]) if isinstance(call, ast.Call) else None
         if kind is None or not isinstance(call, ast.Call):
             raise SourceProblem(
-                f"option {name}: Annotated takes Between(…), Younger() and NamesFile(), not {ast.unparse(call)}",
+                f"option {name}: Annotated takes {'(…), '.join(known)}(…), not {ast.unparse(call)}",
                 call,
             )
         given = [_literal(f"a limit of option {name}", argument) for argument in call.args]

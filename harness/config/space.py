@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.config import catalog
-from harness.config.settings import Choice, Conditional, Range, Searched, Setting, scalar
+from harness.config.settings import Choice, Conditional, Range, Searched, Setting, ends, scalar
 from harness.config.signatures import Option
 from harness.errors import Problem, did_you_mean
 from harness.records import Scalar, Values
@@ -187,6 +187,20 @@ def condition_problems(
         if (message := _condition_problem(name, value, settings, options))
     ]
     return list(dict.fromkeys(problems))
+
+
+def unread(space: Space) -> Iterator[tuple[str, str, bool]]:
+    """Names that are searched where nothing reads them, in words when they are read, and whether that never is."""
+    for parameter in space.parameters:
+        model = str(parameter.when.get("model.name", tuple(space.settings))[0])
+        option = declared(model).get(parameter.path)
+        for condition in option.read_with if option else ():
+            name = f"{parameter.path.partition('.')[0]}.{condition.name}"
+            values = parameter.when.get(name, ends(space.settings[model][name]))
+            reading = [condition.holds(value) for value in values]
+            if not all(reading):
+                listed = " or ".join("null" if value is None else str(value) for value in condition.values)
+                yield parameter.name, f"{name} is {'not ' * condition.unless}{listed}", not any(reading)
 
 
 def _condition_problem(

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, assert_never
 import numpy as np
 import torch
 
-from harness.config.signatures import Between
+from harness.config.signatures import Between, Only, Unless
 from harness.seeds import seed_for
 from harness.training import distort
 
@@ -42,18 +42,20 @@ class AugmentOptions:
     """
 
     augment: Literal["none", "standard"] = "standard"
-    crop_padding: Annotated[int, Between(0, 256)] | None = None
-    flip: Literal["none", "random", "alternating"] = "random"
-    rotation: Annotated[float, Between(0.0, 180.0)] = 0.0
-    brightness: Annotated[float, Between(0.0, 1.0)] = 0.0
-    contrast: Annotated[float, Between(0.0, 1.0)] = 0.0
-    saturation: Annotated[float, Between(0.0, 1.0)] = 0.0
-    hue: Annotated[float, Between(0.0, 0.5)] = 0.0
-    randaugment: Annotated[int, Between(0, 8)] = 0
-    randaugment_magnitude: Annotated[float, Between(0.0, 1.0)] = 0.3
-    cutout: Annotated[float, Between(0.0, 1.0)] = 0.0
+    crop_padding: Annotated[int, Between(0, 256), Only(augment="standard")] | None = None
+    flip: Annotated[Literal["none", "random", "alternating"], Only(augment="standard")] = "random"
+    rotation: Annotated[float, Between(0.0, 180.0), Only(augment="standard")] = 0.0
+    brightness: Annotated[float, Between(0.0, 1.0), Only(augment="standard")] = 0.0
+    contrast: Annotated[float, Between(0.0, 1.0), Only(augment="standard")] = 0.0
+    saturation: Annotated[float, Between(0.0, 1.0), Only(augment="standard")] = 0.0
+    hue: Annotated[float, Between(0.0, 0.5), Only(augment="standard")] = 0.0
+    randaugment: Annotated[int, Between(0, 8), Only(augment="standard")] = 0
+    randaugment_magnitude: Annotated[
+        float, Between(0.0, 1.0), Only(augment="standard"), Unless(randaugment=0)
+    ] = 0.3
+    cutout: Annotated[float, Between(0.0, 1.0), Only(augment="standard")] = 0.0
     mix: Literal["none", "mixup", "cutmix", "either"] = "none"
-    mix_alpha: Annotated[float, Between(above=0.0)] = 1.0
+    mix_alpha: Annotated[float, Between(above=0.0), Unless(mix="none")] = 1.0
 
     def __post_init__(self) -> None:
         single = [field for field in fields(self) if not field.name.startswith(("augment", "mix"))]

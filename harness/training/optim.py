@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from harness.config.signatures import Between
+from harness.config.signatures import Between, Only, Unless
 
 log = logging.getLogger(__name__)
 
@@ -36,16 +36,16 @@ class OptimOptions:
 
     optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
     lr: Annotated[float, Between(above=0.0)] = 0.1
-    momentum: Annotated[float, Between(0.0, 0.9999)] = 0.9
-    nesterov: bool = True
+    momentum: Annotated[float, Between(0.0, 0.9999), Only(optimizer=("sgd", "muon"))] = 0.9
+    nesterov: Annotated[bool, Only(optimizer=("sgd", "muon"))] = True
     weight_decay: Annotated[float, Between(0.0)] = 5e-4
-    rest: Literal["sgd", "adamw"] = "sgd"
-    rest_lr: Annotated[float, Between(above=0.0)] | None = None
+    rest: Annotated[Literal["sgd", "adamw"], Only(optimizer="muon")] = "sgd"
+    rest_lr: Annotated[float, Between(above=0.0), Only(optimizer="muon")] | None = None
     schedule: Literal["constant", "step", "cosine", "linear", "triangular", "one_cycle"] = "cosine"
-    warmup_epochs: Annotated[float, Between(0.0)] = 0.0
-    step_size: Annotated[int, Between(1)] = 10
-    gamma: Annotated[float, Between(above=0.0, high=1.0)] = 0.1
-    peak_at: Annotated[float, Between(above=0.0, high=0.99)] = 0.3
+    warmup_epochs: Annotated[float, Between(0.0), Unless(schedule=("triangular", "one_cycle"))] = 0.0
+    step_size: Annotated[int, Between(1), Only(schedule="step")] = 10
+    gamma: Annotated[float, Between(above=0.0, high=1.0), Only(schedule="step")] = 0.1
+    peak_at: Annotated[float, Between(above=0.0, high=0.99), Only(schedule=("triangular", "one_cycle"))] = 0.3
     ema: Annotated[float, Between(0.0, 0.999999)] | None = None
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from harness.config import catalog
-from harness.config.signatures import Between, without_younger
+from harness.config.signatures import Between, Unless, without_younger
 from harness.errors import UsageError, did_you_mean
 from harness.records import Scalar
 from harness.training.augment import AugmentOptions
@@ -32,7 +32,7 @@ class TrainOptions:
     label_smoothing: Annotated[float, Between(0.0, 0.99)] = 0.0
     clip_norm: Annotated[float, Between(above=0.0)] | None = None
     patience: Annotated[int, Between(1)] | None = None
-    inner_fraction: Annotated[float, Between(above=0.0, high=0.5)] = 0.1
+    inner_fraction: Annotated[float, Between(above=0.0, high=0.5), Unless(patience=None)] = 0.1
     keep_models: Literal["best", "all", "none"] = "best"
 
 

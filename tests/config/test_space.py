@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import search_space
-from harness.config.settings import Choice, Conditional, Range
+from harness.config import catalog, search_space
+from harness.config.settings import Choice, Conditional, Range, scalar
 from harness.config.study_file import Study, load_study_file
 from harness.errors import StudyError
 from harness.folds.tasks import make_tasks
@@ -214,3 +214,43 @@ def test_a_grid_needs_steps_of_every_alternative(two_models: Path) -> None:
         two_models, "search.sampler=grid", "train.lr=0.1", "model.simple_cnn.dropout={low: 0, high: 0.5}"
     )
     assert "model.dropout" in said and "grid needs a list, or a range with a step" in said
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["train.optimizer=adamw", "train.momentum=[0.8, 0.9]"],
+         "train.momentum   is searched, and read only where train.optimizer is sgd or"),
+        (["train.schedule=step", "train.peak_at=[0.2, 0.3]"], "where train.schedule is triangular or one_cycle"),
+        (["train.schedule=one_cycle", "train.warmup_epochs=[0, 1]"], "train.schedule is not triangular or one_cycle"),
+        (["train.inner_fraction=[0.1, 0.2]"], "read only where train.patience is not null"),
+        (["train.rotation={low: 0, high: 10}"], "read only where train.augment is standard"),
+        (["train.optimizer=[sgd, adamw]", "train.momentum={values: [0.8], when: {optimizer: adamw}}"], "is sgd"),
+    ],
+)  # fmt: skip
+def test_what_is_searched_and_never_read_is_refused(
+    study_file: Path, overrides: list[str], expected: str
+) -> None:
+    study = load(study_file, *overrides)  # a record of an earlier release is read
+    with pytest.raises(StudyError) as caught:
+        search_space.require_read(study)
+    assert expected in str(caught.value)
+
+
+def test_what_some_trials_do_not_read_is_told_until_it_has_its_condition(study_file: Path) -> None:
+    both = "train.optimizer=[sgd, adamw]"
+    (said,) = search_space.read_in_some(load(study_file, both, "train.momentum={low: 0.8, high: 0.99}"))
+    assert "train.momentum is searched in trials that do not read it" in said and "sgd or muon" in said
+    conditional = load(study_file, both, MOMENTUM)
+    search_space.require_read(conditional)
+    assert search_space.read_in_some(conditional) == []
+
+
+def test_every_option_that_is_read_with_others_names_an_option_and_its_values() -> None:
+    options = catalog.train_options()
+    marked = [option for option in options.values() if option.read_with]
+    assert {"momentum", "gamma", "flip", "mix_alpha", "inner_fraction"} <= {option.name for option in marked}
+    for option in marked:
+        for condition in option.read_with:
+            other = options[condition.name]
+            assert all(scalar(value, other)[1] == "" for value in condition.values), option.name
