@@ -5,10 +5,10 @@ from typing import Any
 
 from harness.config.settings import Choice, Range
 from harness.config.signatures import without_younger
-from harness.config.space import Parameter, declared, unread
+from harness.config.space import declared, point, unread
 from harness.config.study_file import Study
 from harness.errors import Problem, StudyError
-from harness.records import Scalar, Values
+from harness.records import Values
 
 
 def resolve(study: Study, params: Values) -> Values:
@@ -53,8 +53,13 @@ def defaults(study: Study, chosen: Values | None = None) -> Values:
 
     chosen: values that stand in place of defaults; those that do not apply are left out.
     """
-    given = chosen or {}
-    return study.space.decide(lambda p: given[p.path] if p.path in given else _nearest(p))
+    return study.space.defaults(chosen)
+
+
+def first_trials(study: Study) -> list[Values]:
+    """The trials that no sampler is asked for: the defaults, and what the study wants to be tried first."""
+    space = study.space
+    return [space.defaults(), *(point(space, given, "")[0] for given in study.search.first)]
 
 
 def distributions(study: Study) -> dict[str, Any]:
@@ -86,20 +91,6 @@ def num_trials(study: Study) -> int:
     """The study's budget: as many as it asks for, but no more than there are different ones to make."""
     if study.search.sampler == "grid":
         points = grid(study)
-        return min(study.search.trials, len(points) + (defaults(study) not in points))
+        beside = sum(first not in points for first in first_trials(study))
+        return min(study.search.trials, len(points) + beside)
     return study.search.trials if study.space.parameters else 1
-
-
-def _nearest(parameter: Parameter) -> Scalar:
-    """The value of a parameter that is nearest to its option's default."""
-    setting, default = parameter.setting, parameter.default
-    if isinstance(setting, Choice):
-        if default in setting.values:
-            return default
-        numbers = [value for value in setting.values if isinstance(value, int | float)]
-        if isinstance(default, int | float) and len(numbers) == len(setting.values):
-            return min(numbers, key=lambda value: abs(value - default))
-        return setting.values[0]
-    start = default if isinstance(default, int | float) else setting.low
-    nearest = setting.nearest(start)
-    return int(nearest) if setting.kind == "int" else float(nearest)

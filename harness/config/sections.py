@@ -5,13 +5,13 @@ Every field makes a study what it is, but for those marked with Budget: a new on
 
 from dataclasses import dataclass, fields
 from types import NoneType
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.config.settings import Range, ends
 from harness.config.signatures import Between, Option, Younger, meanings
-from harness.config.space import Space
+from harness.config.space import Space, point
 from harness.errors import Problem
 from harness.records import Scalar
 
@@ -57,6 +57,7 @@ class Search(Section):
     of workers.   timeout_minutes: no new trial is begun after it.
     rung: share of the epochs of a short training on fold 0 that comes first and may stop a trial; null is none. It
     pays from some 20 trials on: the study has to learn first what a short training foretells.
+    first: trials to try right after the defaults, each a map of searched names and values; others have their default.
     options: those of the sampler and of the racing rule, which stand beside the others in a study file.
     """
 
@@ -66,6 +67,7 @@ class Search(Section):
     rung: Annotated[float | None, Younger()] = Field(default=None, gt=0, lt=1, strict=False)
     seed: int = Field(default=0, ge=0, lt=2**63)
     batch: int = Field(default=4, ge=1, le=256)
+    first: Annotated[list[dict[str, Any]], Younger()] = []
     timeout_minutes: Annotated[float | None, Budget()] = Field(default=None, gt=0, strict=False)
     options: dict[str, Scalar] = {}
 
@@ -81,6 +83,9 @@ def options_of(section: type[Section]) -> tuple[Option, ...]:
     found = []
     for name, field in section.model_fields.items():
         if name == "options":
+            continue
+        if get_origin(field.annotation) is list:
+            found.append(Option(name, "list", meaning=said.get(name, "")))
             continue
         kinds = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType]
         choices = tuple(kinds) if isinstance(kinds[0], str) else ()  # of a Literal
@@ -110,7 +115,19 @@ def search_problems(search: Search, space: Space) -> list[Problem]:
         example = next(parameter for parameter in space.parameters if parameter.when)
         why = f"gp needs values that every trial has, and {example.name} is searched in some only; use tpe or random"
         found.append(Problem("search.sampler", why))
-    return [*found, *_rung_problems(search, space)]
+    return [*found, *_rung_problems(search, space), *_first_problems(search, space)]
+
+
+def _first_problems(search: Search, space: Space) -> list[Problem]:
+    """Trials to be tried first have values that are searched, and each is another."""
+    problems, known = [], [space.defaults()]
+    for number, given in enumerate(search.first):
+        params, found = point(space, given, f"search.first[{number}]")
+        if not found and params in known:
+            found = [Problem(f"search.first[{number}]", f"is trial {known.index(params)} again")]
+        problems += found
+        known.append(params)
+    return problems
 
 
 def _grid_problems(space: Space) -> list[Problem]:

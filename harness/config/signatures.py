@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 from harness.records import Scalar
 
 PACKAGE = Path(__file__).parents[1]
-Kind = Literal["int", "float", "bool", "str", "map"]
+Kind = Literal["int", "float", "bool", "str", "map", "list"]
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef
 
 
@@ -115,6 +115,8 @@ class Option:
             taken = [(key.name, "|".join(map(str, key.choices)) or key.allowed()) for key in self.keys]
             maps = ", ".join(f"{{{name}: {value}}}" for name, value in taken)
             return f"one of {maps}" + (" or null" if self.optional else "")
+        if self.kind == "list":
+            return "a list of maps"
         limits = self.limits
         number = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text"}[self.kind]
         bounds = {">=": limits.low, ">": limits.above, "<=": limits.high, "<": limits.below}
@@ -328,7 +330,7 @@ def _map_keys(annotation: ast.Attribute) -> tuple[Option, ...]:
 
 def _kind(name: str, annotation: ast.expr, choices: tuple[Scalar, ...]) -> Kind:
     word = type(choices[0]).__name__ if choices else ast.unparse(annotation)
-    kinds: dict[str, Kind] = {kind: kind for kind in get_args(Kind) if kind != "map"}
+    kinds: dict[str, Kind] = {kind: kind for kind in get_args(Kind) if kind not in ("map", "list")}
     if word not in kinds:
         raise SourceProblem(f"option {name}: {word} is none of {', '.join(kinds)}", annotation)
     return kinds[word]

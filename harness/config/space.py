@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.config import catalog
 from harness.config.settings import Choice, Conditional, Range, Searched, Setting, ends, scalar
@@ -33,6 +34,20 @@ class Parameter:
     setting: Choice | Range
     default: Scalar
     when: When
+
+    @property
+    def nearest_to_default(self) -> Scalar:
+        """The option's default, or the searched value next to it."""
+        setting, default = self.setting, self.default
+        if isinstance(setting, Choice):
+            if default in setting.values:
+                return default
+            numbers = [value for value in setting.values if isinstance(value, int | float)]
+            if isinstance(default, int | float) and len(numbers) == len(setting.values):
+                return min(numbers, key=lambda value: abs(value - default))
+            return setting.values[0]
+        nearest = setting.nearest(default if isinstance(default, int | float) else setting.low)
+        return int(nearest) if setting.kind == "int" else float(nearest)
 
 
 @dataclass(frozen=True)
@@ -77,6 +92,11 @@ class Space:
             if self.applies(parameter, params):
                 params[parameter.path] = choose(parameter)
         return params
+
+    def defaults(self, chosen: Values | None = None) -> Values:
+        """What somebody would use who did not tune; `chosen` stands in place of defaults, where it applies."""
+        given = chosen or {}
+        return self.decide(lambda p: given.get(p.path, p.nearest_to_default))
 
     def asked(self, params: Values) -> Iterator[Parameter]:
         """The parameters that a trial with these searched values has."""
@@ -187,6 +207,53 @@ def condition_problems(
         if (message := _condition_problem(name, value, settings, options))
     ]
     return list(dict.fromkeys(problems))
+
+
+def point(space: Space, given: Mapping[str, Any], place: str) -> tuple[Values, list[Problem]]:
+    """The searched values of a trial of which some are given, dotted or nested, and what is wrong with these.
+
+    place: where they stand in the study file.
+    """
+    flat = flattened(given)
+    model = next(
+        (name for name in space.settings if name == flat.get("model.name")), next(iter(space.settings))
+    )
+    options = {"model.name": Option("model.name", "str"), **declared(model)}
+    problems: list[Problem] = []
+
+    def choose(parameter: Parameter) -> Scalar:
+        if parameter.path not in flat:
+            return parameter.nearest_to_default
+        value, message = scalar(flat[parameter.path], options[parameter.path])
+        if not message and not parameter.setting.contains(value):
+            message = f"is none of the values that are searched (got {value!r})"
+        if message:
+            problems.append(Problem(f"{place}.{parameter.path}", message))
+            return parameter.nearest_to_default
+        return value
+
+    params = space.decide(choose)
+    values, searched = space.values(params), [parameter.path for parameter in space.parameters]
+    for path, value in flat.items():
+        if path in searched:
+            said = "is not asked for with the other values of this trial"
+        elif path in values:
+            said = f"is not searched: it is {values[path]!r} in every trial"
+        else:
+            said = f"no value of this trial has this name{did_you_mean(path, searched)}"
+        if path not in params and (path in searched or path not in values or values[path] != value):
+            problems.append(Problem(f"{place}.{path}", said))
+    return params, problems
+
+
+def flattened(given: Mapping[str, Any], part: str = "") -> dict[str, Any]:
+    """Nested maps as one, by dotted names; those that are dotted already stay so."""
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        found |= (
+            flattened(value, f"{part}{name}.") if isinstance(value, Mapping) else {f"{part}{name}": value}
+        )
+    return found
 
 
 def unread(space: Space) -> Iterator[tuple[str, str, bool]]:

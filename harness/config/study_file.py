@@ -37,7 +37,7 @@ from harness.config.settings import (
     without_places,
 )
 from harness.config.signatures import Option, without_younger
-from harness.config.space import Space, condition_problems, space_of
+from harness.config.space import Space, condition_problems, flattened, space_of
 from harness.config.yaml import MAX_BYTES, parse_value, parse_yaml, question, refuse_secrets
 from harness.errors import Problem, StudyError, did_you_mean
 from harness.records import Scalar
@@ -291,6 +291,9 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     if problems:
         return None
     problems += search_problems(search, study.space)
+    if search.first:
+        flat = search.model_copy(update={"first": [flattened(one) for one in search.first]})
+        study = study.model_copy(update={"search": flat})
     leading: dict[str, dict[str, str]] = {}
     for name, options in study.models.items():
         for path, texts in places("model", options, catalog.options("model", name)).items():

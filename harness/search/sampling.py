@@ -30,7 +30,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def ask(self, asker: "Asker", number: int) -> Values:
-        """The values of trial `number`, 1 or more, for the first has the defaults; the asker then has it as running."""
+        """The values of trial `number`, which is after those of `search.first`; the asker then has it as running."""
 
 
 class OptunaSampler(Sampler):
@@ -104,7 +104,7 @@ class Grid(Sampler):
     """Every combination of the searched values, the last name changing fastest."""
 
     def ask(self, asker: "Asker", number: int) -> Values:
-        return asker.pending(asker.grid_after_defaults[number - 1])
+        return asker.pending(asker.rest_of_grid[number - len(asker.first)])
 
 
 SAMPLERS: dict[str, type[Sampler]] = {"tpe": Tpe, "random": Random, "gp": Gp, "grid": Grid}
@@ -124,20 +124,20 @@ class Asker:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = study
         self.space = study.space
+        self.first = search_space.first_trials(study)
         self.distributions = search_space.distributions(study)
         self.optuna = optuna.create_study(direction=study.direction)
         self._sampler = sampler_of(study.search)
 
     @cached_property
-    def grid_after_defaults(self) -> list[Values]:
-        first = search_space.defaults(self.study)
-        return [point for point in search_space.grid(self.study) if point != first]
+    def rest_of_grid(self) -> list[Values]:
+        return [point for point in search_space.grid(self.study) if point not in self.first]
 
     def ask(self, number: int) -> Values:
         """Values for the next trial, which must have this number."""
         assert number == len(self.optuna.trials), "trials are asked for in the order of their numbers"
-        if number == 0:
-            return self.pending(search_space.defaults(self.study))
+        if number < len(self.first):
+            return self.pending(self.first[number])
         return self._sampler.ask(self, number)
 
     def pending(self, params: Values) -> Values:

@@ -10,6 +10,7 @@ from harness.config.study_file import Study, load_study_file
 from harness.errors import StudyError
 from harness.folds.tasks import make_tasks
 from harness.records import TrialRecord, Values
+from harness.search.sampling import Asker
 from tests.conftest import STUDY
 
 TWO = "[{name: resnet, depth: {low: 1, high: 3}, width: [4, 8]}, {name: simple_cnn, width: [16, 32]}]"
@@ -214,6 +215,51 @@ def test_a_grid_needs_steps_of_every_alternative(two_models: Path) -> None:
         two_models, "search.sampler=grid", "train.lr=0.1", "model.simple_cnn.dropout={low: 0, high: 0.5}"
     )
     assert "model.dropout" in said and "grid needs a list, or a range with a step" in said
+
+
+def test_trials_to_be_tried_first_have_what_is_given_and_defaults(two_models: Path) -> None:
+    study = load(two_models, "search.first=[{train.lr: 0.2, model: {depth: 2}}, {model.name: simple_cnn}]")
+    defaults, one, other = search_space.first_trials(study)
+    assert one == {**defaults, "train.lr": 0.2, "model.depth": 2}
+    assert other["model.name"] == "simple_cnn" and other["model.width"] == 32
+    dotted = load(
+        two_models, "search.first=[{train: {lr: 0.2}, model.depth: 2}, {model: {name: simple_cnn}}]"
+    )
+    assert dotted.definition() == study.definition()
+    assert "first" not in load(two_models).definition()["search"]
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        ("{train.lr: 0.9}", "search.first[0].train.lr   is none of the values that are searched (got 0.9)"),
+        ("{train.lr: fast}", "search.first[0].train.lr   must be a number"),
+        ("{train.lrr: 0.2}", "no value of this trial has this name; did you mean 'train.lr'?"),
+        ("{train.epochs: 2}", "search.first[0].train.epochs   is not searched: it is 1 in every trial"),
+        ("{model.name: simple_cnn, model.depth: 1}", "model.depth   is not asked for with the other values"),
+        ("{model.name: resnt}", "search.first[0].model.name   is none of the values"),
+        ("{train.lr: 0.1}", "search.first[0]   is trial 0 again"),
+        ("{train.lr: 0.2}, {train.lr: 0.2}", "search.first[1]   is trial 1 again"),
+        ("3", "search.first.0"),
+    ],
+)
+def test_a_first_trial_that_cannot_be_is_told(two_models: Path, first: str, expected: str) -> None:
+    assert expected in problems_of(two_models, f"search.first=[{first}]")
+
+
+def test_a_first_trial_may_say_what_is_fixed_as_it_is(two_models: Path) -> None:
+    assert search_space.first_trials(load(two_models, "search.first=[{train.epochs: 1, train.lr: 0.2}]"))
+
+
+def test_a_grid_does_not_repeat_what_was_tried_first(study_file: Path) -> None:
+    study = load(
+        study_file, "search.sampler=grid", "model.dropout=[0.1, 0.2, 0.3]", "train.lr=[0.1, 0.2]",
+        "train.batch_size=256", "search.first=[{model.dropout: 0.3, train.lr: 0.2}]", "search.trials=100",
+    )  # fmt: skip
+    asker = Asker(study)
+    asked = [asker.ask(number) for number in range(search_space.num_trials(study))]
+    assert len(asked) == 6 and asked[:2] == search_space.first_trials(study)
+    assert sorted(map(str, asked)) == sorted(map(str, search_space.grid(study)))
 
 
 @pytest.mark.parametrize(

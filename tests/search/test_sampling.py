@@ -72,6 +72,25 @@ def test_conditional_trials_are_asked_again_as_they_were(study_file: Path, sampl
         assert again.ask(cut) == asked[cut]
 
 
+def test_what_is_to_be_tried_first_comes_after_trial_0_and_is_told_like_it(study_file: Path) -> None:
+    few = [
+        "search.first=[{train.lr: 0.3}, {train.lr: 0.2, train.batch_size: 512}]",
+        "search.startup_trials=2",
+    ]
+    study = load_study_file(str(study_file), few)
+    asker, asked = Asker(study), []
+    for number in range(6):
+        asked.append(asker.ask(number))
+        asker.tell(ended(number, asked[-1], {**study.space.values(asked[-1]), "model.name": "resnet"}))
+    assert [params["train.lr"] for params in asked[:3]] == [0.1, 0.3, 0.2]
+    assert asked[2]["train.batch_size"] == 512
+    history = [ended(n, asked[n], {**study.space.values(asked[n]), "model.name": "resnet"}) for n in range(4)]
+    assert replay(study, history).ask(4) == asked[4]
+    assert replay(study, history[:1]).ask(1) == asked[1]
+    told = asker.optuna.trials[1]
+    assert told.params == asked[1] and told.value == history[1].mean
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("slots", [1, 3])
 def test_a_study_with_conditions_stopped_anywhere_goes_on_to_the_same_end(
