@@ -21,7 +21,7 @@ from typing import Any
 
 from harness.config import plugins
 from harness.config.plugins import KINDS, Plugin
-from harness.config.signatures import Between, NamesFile, Option, Younger, meanings
+from harness.config.signatures import Between, NamesFile, Option, ReadWith, Younger, meanings, reading
 from harness.errors import HarnessError, UsageError
 from harness.files import digest, digest_of, write_json
 
@@ -51,6 +51,10 @@ def options_of(plugin: Plugin) -> tuple[str, tuple[Option, ...]]:
                 "choices": tuple(option["choices"]),
                 "limits": Between(**option["limits"]),
                 "keys": (),
+                "read_with": tuple(
+                    ReadWith(one["name"], tuple(one["values"]), one["unless"])
+                    for one in option.get("read_with", ())
+                ),
             }
         )
         for option in answer["options"]
@@ -125,6 +129,7 @@ def _of_argument(name: str, annotation: Any, default: Any, plugin: Plugin) -> It
         optional or (default is None and not required), required,
         younger=any(isinstance(mark, Younger) for mark in marks),
         names_file=any(isinstance(mark, NamesFile) for mark in marks),
+        read_with=reading(marks),
     )  # fmt: skip
 
 

@@ -222,6 +222,16 @@ def meanings(docstring: str, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def reading(marks: Iterable[Any]) -> tuple[ReadWith, ...]:
+    """What an option's marks say of when it is read."""
+    return tuple(
+        ReadWith(other, values if isinstance(values, tuple) else (values,), isinstance(mark, Unless))
+        for mark in marks
+        if isinstance(mark, Only)
+        for other, values in mark.values.items()
+    )
+
+
 def table(module: ast.Module, name: str) -> Iterator[tuple[str, ast.expr]]:
     """The entries of a dictionary that a module assigns to this name."""
     found = next(
@@ -262,12 +272,7 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None, pl
         limits = next((mark for mark in marks if isinstance(mark, Between)), limits)
         younger = any(isinstance(mark, Younger) for mark in marks)
         names_file = any(isinstance(mark, NamesFile) for mark in marks)
-        read_with = tuple(
-            ReadWith(other, values if isinstance(values, tuple) else (values,), isinstance(mark, Unless))
-            for mark in marks
-            if isinstance(mark, Only)
-            for other, values in mark.values.items()
-        )
+        read_with = reading(marks)
     choices: tuple[Scalar, ...] = ()
     if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Literal":
         elements = inner.slice.elts if isinstance(inner.slice, ast.Tuple) else [inner.slice]
