@@ -19,6 +19,7 @@ from harness.folds.tasks import RUNG, make_tasks
 from harness.folds.train_folds import train_again
 from harness.prepare import prepare
 from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_fingerprints, mixed_words
+from harness.search.constraints import limits_of
 from harness.search.driver import Driver, Event, FoldEnded, TrialEnded
 from harness.search.profiling import Profile, Profiling
 from harness.search.racing import require_enough_trials
@@ -129,7 +130,9 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
             provenance=record.provenance,
         )
         deadline = _deadline(started, settings.timeout_minutes, study.search.timeout_minutes)
-        driver = Driver(study, store, name, executor, tasks, record.num_trials, deadline)
+        driver = Driver(
+            study, store, name, executor, tasks, record.num_trials, deadline, limits_of(study, record)
+        )
         patience = 3.0  # seconds to deliver what is left when the user wants to leave
         try:
             with executor:

@@ -3,7 +3,7 @@
 Every field makes a study what it is, but for those marked with Budget: a new one need not be named anywhere else.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -48,6 +48,19 @@ class Cv(Section):
     duplicates: Literal["near", "exact", "ignore"] = "near"
 
 
+class Constraints(Section):
+    """What a trial may have at most; null is no limit.
+
+    parameters: of its network; one that has more is not trained.
+    model_bytes: of its network's parameters and buffers; one that has more is not trained.
+    seconds_per_fold: of a fold's training, in the mean; which trial is best then depends on the machine that trains.
+    """
+
+    parameters: int | None = Field(default=None, gt=0, strict=False)
+    model_bytes: int | None = Field(default=None, gt=0, strict=False)
+    seconds_per_fold: float | None = Field(default=None, gt=0, strict=False)
+
+
 class Search(Section):
     """How trials are chosen, and which of them are stopped early.
 
@@ -57,6 +70,7 @@ class Search(Section):
     of workers.   timeout_minutes: no new trial is begun after it.
     rung: share of the epochs of a short training on fold 0 that comes first and may stop a trial; null is none. It
     pays from some 20 trials on: the study has to learn first what a short training foretells.
+    constraints: what a trial may have at most.
     first: trials to try right after the defaults, each a map of searched names and values; others have their default.
     options: those of the sampler and of the racing rule, which stand beside the others in a study file.
     """
@@ -68,6 +82,7 @@ class Search(Section):
     seed: int = Field(default=0, ge=0, lt=2**63)
     batch: int = Field(default=4, ge=1, le=256)
     first: Annotated[list[dict[str, Any]], Younger()] = []
+    constraints: Annotated[Constraints, Younger()] = Constraints()
     timeout_minutes: Annotated[float | None, Budget()] = Field(default=None, gt=0, strict=False)
     options: dict[str, Scalar] = {}
 
@@ -83,6 +98,9 @@ def options_of(section: type[Section]) -> tuple[Option, ...]:
     found = []
     for name, field in section.model_fields.items():
         if name == "options":
+            continue
+        if field.annotation is Constraints:
+            found += [replace(one, name=f"{name}.{one.name}") for one in options_of(Constraints)]
             continue
         if get_origin(field.annotation) is list:
             found.append(Option(name, "list", meaning=said.get(name, "")))

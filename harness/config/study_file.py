@@ -173,8 +173,10 @@ def find_study_file(name: str) -> Path:
     raise StudyError(name, [Problem("", f"no study of this name{did_you_mean(name, list(known))}")])
 
 
-def as_json(setting: Setting) -> Any:
+def as_json(setting: Setting | Section) -> Any:
     """A setting the way a study file writes it."""
+    if isinstance(setting, Section):
+        return {name: value for name, value in setting.model_dump().items() if value is not None}
     if isinstance(setting, Conditional):
         inner = as_json(setting.setting)
         when = {name: list(values) for name, values in setting.when.items()}
@@ -200,7 +202,8 @@ def _apply(document: dict[str, Any], override: str) -> Iterator[Problem]:
     parts = path.strip().split(".")
     models = alternatives(document.get("model"))
     has_several = parts[0] == "model" and len(parts) > 1 and models != [document.get("model")]
-    if not equals or (len(parts) > 2 and not has_several) or not all(parts):
+    is_deep = has_several or (parts[:2] == ["search", "constraints"] and len(parts) == 3)
+    if not equals or (len(parts) > 2 and not is_deep) or not all(parts):
         yield Problem("--set", f"must look like model.dropout=0.2 (got {override!r})")
         return
     try:
@@ -214,6 +217,13 @@ def _apply(document: dict[str, Any], override: str) -> Iterator[Problem]:
             yield Problem(f"--set {path}", said)
     elif len(parts) == 1:
         document[parts[0]] = value
+    elif len(parts) == 3:
+        search = document.get("search") or {}
+        limits = (search.get("constraints") or {}) if isinstance(search, dict) else None
+        if isinstance(search, dict) and isinstance(limits, dict):
+            document["search"] = {**search, "constraints": {**limits, parts[2]: value}}
+        else:
+            yield Problem(f"--set {path}", "search.constraints is not a map")
     elif isinstance(document.setdefault(parts[0], {}), dict):
         document[parts[0]][parts[1]] = value
     else:

@@ -63,6 +63,11 @@ def warnings(study: StudyReport) -> list[Notice]:
     if failures := [trial for trial in study.trials if trial.state == "failed"]:
         kinds = ", ".join(sorted({trial.failure or "unknown" for trial in failures}))
         notes.append(f"{times(len(failures), 'trial')} failed ({kinds}).")
+    if slow := [trial for trial in study.trials if "seconds_per_fold" in trial.reason]:
+        notes.append(
+            f"{times(len(slow), 'trial')} could not win, for the seconds of a fold (search.constraints): on other "
+            "machines another trial may be best."
+        )
     if audit and study.best and audit.trial != study.best.number:
         notes.append(f"The audit was of trial {audit.trial}, which is not the best any more.")
     if confirm and not confirm.winner_held:

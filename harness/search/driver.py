@@ -20,6 +20,7 @@ from harness.folds.train_folds import Scheduler
 from harness.folds.worker import FoldFailure
 from harness.records import Epoch, FoldRecord, TrialRecord, best_of, sign_of
 from harness.scoring.standard_errors import trial_mean, trial_standard_error
+from harness.search.constraints import Limits
 from harness.search.racing import Field, rule_of, stops_at_rung
 from harness.search.sampling import Asker
 from harness.store.store import Store
@@ -68,6 +69,7 @@ class Driver:
     """Runs one study. `trials` grows as they end; it starts with those an earlier run has finished.
 
     make_task: the task of a trial's step.   deadline: on the monotonic clock; no trial starts after it.
+    limits: the study's constraints, where it has such.
     """
 
     study: Study
@@ -77,13 +79,15 @@ class Driver:
     make_task: Callable[[TrialRecord, int], FoldTask]
     num_trials: int
     deadline: float | None = None
+    limits: Limits | None = None
     trials: list[TrialRecord] = field(default_factory=list)
     asker: Asker = field(init=False)
     scheduler: Scheduler[Place] = field(init=False)
 
     def run(self) -> Iterator[Event]:
         """Finish all that is missing, batch after batch."""
-        self.asker, self.scheduler = Asker(self.study), Scheduler(self.executor)
+        excess = self.limits.excess if self.limits else None
+        self.asker, self.scheduler = Asker(self.study, excess), Scheduler(self.executor)
         self.trials = self.store.read_trials(self.name)
         size = self.study.search.batch
         for first in range(0, self.num_trials, size):
@@ -187,6 +191,8 @@ class _Batch:
         self.results: dict[str, FoldRecord | FoldFailure] = {
             key: record for key, record in found.items() if record
         }
+        limits = driver.limits
+        self.too_large = {trial.number: limits.too_large(trial.values) if limits else "" for trial in trials}
 
     def prefix(self, number: int) -> list[FoldRecord | FoldFailure]:
         """The results of a trial's steps, from the first to the one before the first that is missing."""
@@ -209,7 +215,7 @@ class _Batch:
         The first step of every trial is needed, whatever happens; of later ones, those of earlier trials first.
         After the deadline those trials that have begun are finished, up to the first that has not.
         """
-        numbers = [trial.number for trial in self.open_trials]
+        numbers = [trial.number for trial in self.open_trials if not self.too_large[trial.number]]
         if self.driver.is_late:
             numbers = list(takewhile(self.has_begun, numbers))
         if not numbers:
@@ -240,6 +246,8 @@ class _Batch:
     def _decide(self, trial: TrialRecord) -> TrialRecord:
         """The trial with what its steps so far say of it; still running if they do not decide."""
         records: list[FoldRecord] = []
+        if reason := self.too_large[trial.number]:
+            return replace(trial, state="stopped", reason=reason)
         for step, result in zip(self.steps, self.prefix(trial.number), strict=False):
             if isinstance(result, FoldFailure):
                 place = "short training" if step == RUNG else f"fold {step}"
@@ -252,7 +260,9 @@ class _Batch:
                 trial = replace(trial, rung=result.key, rung_score=self.driver.score(result))
             else:
                 records.append(result)
-            reason = self._stops(trial, [self.driver.score(record) for record in records])
+            limits = self.driver.limits
+            reason = limits.too_slow([record.seconds for record in records]) if limits else ""
+            reason = reason or self._stops(trial, [self.driver.score(record) for record in records])
             if reason:
                 return self._summary(replace(trial, state="stopped", reason=reason), records)
         done = len(records) == self.num_folds

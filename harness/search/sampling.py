@@ -7,7 +7,7 @@ number): one that only keeps its first seed would repeat its start-up points aft
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from harness.config.study_file import Study
 from harness.records import Scalar, TrialRecord, Values
 from harness.seeds import seed_for
 
+Excess = Callable[[TrialRecord], dict[str, float]]
 LEAST_FOR_IMPORTANCES = 8  # trials
 
 
@@ -41,11 +42,10 @@ class OptunaSampler(Sampler):
         """The sampler.   seed: 32 bits.   conditional: trials differ in which values they have."""
 
     def ask(self, asker: "Asker", number: int) -> Values:
-        conditional = asker.space.is_conditional
         with _quiet():
             seed = seed_for(asker.study.search.seed, "sampler", number) % 2**32
-            sampler = self.make(seed, conditional=conditional)
-            if conditional:
+            sampler = self.make(seed, conditional=asker.space.is_conditional)
+            if asker.space.is_conditional or asker.excess is not None:
                 return asker.pending(_ask_in_turn(asker, sampler))
             asker.optuna.sampler = sampler
             params: Values = asker.optuna.ask(fixed_distributions=asker.distributions).params
@@ -116,14 +116,18 @@ def sampler_of(search: Search) -> Sampler:
 
 
 class Asker:
-    """Gives each trial its values, in the order of their numbers."""
+    """Gives each trial its values, in the order of their numbers.
 
-    def __init__(self, study: Study):
+    excess: how far an ended trial is over the study's constraints, where it has such, by name.
+    """
+
+    def __init__(self, study: Study, excess: Excess | None = None):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = study
         self.space = study.space
+        self.excess, self.exceeded = excess, dict[int, dict[str, float]]()
         self.first = search_space.first_trials(study)
         self.distributions = search_space.distributions(study)
         self.optuna = optuna.create_study(direction=study.direction)
@@ -155,6 +159,8 @@ class Asker:
         """A trial has ended: its mean, also of a stopped one's folds or short training, or that it failed."""
         from optuna.trial import TrialState
 
+        if self.excess is not None and trial.state != "failed":
+            self.exceeded[trial.number] = self.excess(trial)
         score = trial.mean if trial.mean is not None else trial.rung_score
         if trial.state == "failed" or score is None:
             self.optuna.tell(trial.number, state=TrialState.FAIL)
@@ -180,13 +186,28 @@ class Asker:
 def _ask_in_turn(asker: Asker, sampler: Any) -> Values:
     """Asks for one parameter after the other, each if it applies under the values before it.
 
+    The copy also knows which trials are over their limits. Those that were not trained for it have the worst score
+    there is: the sampler takes them as infeasible, whatever they score.
+
     The sampler draws for all branches at once and notes that in the running trial, which later trials see. A record has
     only what was used; so a copy of the study is asked, and a resumed study answers as if it had never been stopped.
     """
     import optuna
+    from optuna.trial import create_trial
 
     copy = optuna.create_study(direction=asker.study.direction, sampler=sampler)
-    copy.add_trials(asker.optuna.trials)
+    told = [trial.value for trial in asker.optuna.trials if trial.value is not None]
+    worst = (min if asker.study.direction == "maximize" else max)(told, default=0.0)
+    for known in asker.optuna.trials:
+        if (over := asker.exceeded.get(known.number)) is None:
+            copy.add_trial(known)
+            continue
+        score = worst if known.value is None else known.value
+        copy.add_trial(
+            create_trial(
+                params=known.params, distributions=known.distributions, value=score, constraints=over
+            )
+        )
     trial = copy.ask()
 
     def suggest(parameter: Parameter) -> Scalar:

@@ -181,7 +181,7 @@ def test_a_map_of_one_key_is_taken_and_its_place_is_made_absolute(
 
 
 SEARCHED = {"trials": 9, "sampler": "random", "racing": "none", "rung": 0.25, "seed": 1, "batch": 3,
-            "timeout_minutes": 5, "first": "[{train.lr: 0.2}]"}  # fmt: skip
+            "timeout_minutes": 5, "first": "[{train.lr: 0.2}]", "constraints": "{parameters: 1000000}"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(Search.model_fields.keys() - {"options"}))
