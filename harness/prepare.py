@@ -22,7 +22,7 @@ from harness.folds.tasks import CHECK_OF_EDITS, code_edits, code_now, fold_tasks
 from harness.folds.worker import Workplace
 from harness.records import StudyRecord
 from harness.search.autotune import Choice, choose
-from harness.search.contract import require_network
+from harness.search.contract import require_metric, require_network
 from harness.search.preflight import without_effect
 from harness.store.store import Store
 from harness.version import __version__
@@ -75,6 +75,7 @@ def prepare(
             known, num_trials=search_space.num_trials(study), provenance=_with_files(known.provenance, study)
         )
     else:
+        require_metric(study, images)
         for warning in require_network(study, images):
             logger.warning("%s", warning)
         store.start_over(name)  # what a study was that had trained nothing

@@ -19,6 +19,7 @@ from harness.scoring.variance import variance_of
 from harness.seeds import seed_for
 from harness.store.findings import Confirmation, ConfirmedTrial
 from harness.store.loaded_study import LoadedStudy
+from harness.store.predictions import score_by
 
 Place = tuple[int, int, int, int]  # trial, split, seed, fold
 
@@ -46,7 +47,7 @@ def confirm(
         for (trial, _, seed, fold), report in trained:
             if isinstance(report, Epoch):
                 continue
-            score = report.metrics[record.objective]
+            score = score_by(report, record.objective)
             scores[trial, repeat, seed, fold] = score
             store.drop_weights([report.key])
             where = f"trial {chosen[trial].number} split {repeat} seed {seed} fold {fold}"

@@ -14,6 +14,7 @@ from harness.scoring.standard_errors import trial_mean
 from harness.seeds import seed_for
 from harness.store.findings import FalseStops
 from harness.store.loaded_study import LoadedStudy
+from harness.store.predictions import score_by
 
 
 def false_stops(
@@ -37,7 +38,7 @@ def false_stops(
         if isinstance(report, Epoch):
             continue
         assert isinstance(report, FoldRecord)
-        scores[number][fold] = report.metrics[record.objective]
+        scores[number][fold] = score_by(report, record.objective)
         yield number, fold
     means = {
         number: trial_mean([score for _, score in sorted(found.items())]) for number, found in scores.items()

@@ -23,6 +23,7 @@ from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
 from harness.inference.model import load_fold_model
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
+from harness.scoring.find_metric import find_metric
 from harness.scoring.intervals import score_interval
 from harness.store.findings import (
     Audit,
@@ -248,7 +249,10 @@ def _scored(study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, test: Ima
         look=look.number,
         time=_now(),
         test_hash=test.content_hash,
-        scores=scoring.score(test.labels, probabilities),
+        scores={
+            **scoring.score(test.labels, probabilities),
+            record.objective: find_metric(record.objective)(test.labels, probabilities),
+        },
         intervals={metric: score_interval(metric, test.labels, probabilities) for metric in named},
         num_images=len(test),
         confusion=tuple(map(tuple, confusion)),
@@ -260,7 +264,7 @@ def _without_duplicates(record: StudyRecord, test: Images, probabilities: np.nda
     """How many test images have a near duplicate among the training images, and the score without them."""
     found = near_duplicates.find(load_training(record.data["settings"]).pixels, test.pixels)
     kept = np.setdiff1d(np.arange(len(test)), found.pairs[:, 1])
-    score = scoring.METRICS[record.objective](test.labels[kept], probabilities[kept]) if len(kept) else None
+    score = find_metric(record.objective)(test.labels[kept], probabilities[kept]) if len(kept) else None
     return TestDuplicates(len(test) - len(kept), score)
 
 

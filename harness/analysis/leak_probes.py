@@ -10,7 +10,6 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Annotated, Any
 
 import numpy as np
@@ -247,7 +246,7 @@ def _against_chance(name: str, chance: Chance, what: str, why: str) -> Check:
 
 def reads_text(model: str) -> bool:
     """Whether a model is built from the names of the classes."""
-    return "classes" in inspect.signature(import_module(f"harness.models.{model}").build).parameters
+    return "classes" in inspect.signature(models.builder(model)).parameters
 
 
 def _inputs_differ(subject: AuditedTrial, values: Values, most: int) -> tuple[int, int] | None:

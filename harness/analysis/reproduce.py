@@ -18,6 +18,7 @@ from harness.folds.tasks import code_of, files_of, fold_tasks, functions_of
 from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord
 from harness.store.loaded_study import LoadedStudy
+from harness.store.predictions import score_by
 from harness.store.store import Store
 from harness.version import __version__
 
@@ -104,7 +105,7 @@ def reproduce(
                 yield fold, report
             else:
                 again[fold] = report
-    found = verdict(record, chosen, recorded, again)
+        found = verdict(record, chosen, recorded, again)
     differ = [*found.differences, *contradictions(record, chosen, recorded)]
     if found.verdict == "BITWISE":  # then nothing that an older record does not say can be a cause
         differ = [one for one in differ if one.recorded != "-"]
@@ -122,7 +123,7 @@ def verdict(
 ) -> Reproduction:
     """The folds of a trial as recorded against the same trained again, with what differs in how they were computed."""
     pairs = [(recorded[fold], again[fold]) for fold in sorted(recorded)]
-    scores = [(old.metrics[study.objective], new.metrics[study.objective]) for old, new in pairs]
+    scores = [(score_by(old, study.objective), score_by(new, study.objective)) for old, new in pairs]
     same = [old.hashes == new.hashes for old, new in pairs]
     shift = abs(sum(new - old for old, new in scores)) / len(scores)
     # One standard error of the trial's mean; at least that of counting right answers on as many images.

@@ -133,6 +133,25 @@ def metrics() -> dict[str, MetricEntry]:
     return found
 
 
+def metric(name: str) -> MetricEntry | None:
+    """One of `metrics`, or of the user's own; None: there is none. Raises UsageError for one that cannot be used."""
+    if name in metrics():
+        return metrics()[name]
+    plugin = plugins.find("objective", name)
+    if plugin is None:
+        return None
+    text = plugin.file.read_text(encoding="utf-8", errors="replace")
+    if "higher_is_better" in text or _entry_of(plugin).options:
+        summary, options, better = running.metric_of(plugin)
+        if options:
+            raise UsageError(
+                f"metric {name}: {plugin.place} has the argument {options[0].name}, which nobody sets; harness gives "
+                f"{', '.join(KINDS['objective'].given)}"
+            )
+        return MetricEntry(name, summary, better)
+    return MetricEntry(name, _entry_of(plugin).summary, higher_is_better=True)
+
+
 def study_folders() -> list[Path]:
     """Where a study's name is looked for: `studies/` here, then the ones that came with harness."""
     shipped = PACKAGE / "studies"

@@ -46,9 +46,11 @@ class Kind:
         return f"harness.{self.folder}"
 
 
+METRIC_ARGUMENTS = ("labels", "probabilities", "predictions", "y_true", "y_score", "y_prob", "y_pred")
 KINDS = {
     "model": Kind("model", "models", "build", ("in_channels", "image_size", "num_classes", "classes")),
     "data": Kind("data set", "datasets", "load", ("home", "part")),
+    "objective": Kind("metric", "metrics", "score", METRIC_ARGUMENTS),
 }
 
 
@@ -163,6 +165,12 @@ def missing(plugin: Plugin) -> UsageError:
         f"{KINDS[plugin.kind].word} {plugin.name}: {plugin.label} defines no {plugin.attribute}; for what has another "
         f"name write {another}"
     )
+
+
+def higher_is_better(plugin: Plugin, metric: Any) -> bool:
+    """What a metric says of itself, or its module of it; else True."""
+    module = sys.modules.get(plugin.module)
+    return bool(getattr(metric, "higher_is_better", getattr(module, "higher_is_better", True)))
 
 
 def call(function: Callable[..., Any], given: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
@@ -291,7 +299,9 @@ def _entry_points(kind: str) -> tuple[Any, ...]:
 
 
 def _is_shipped(kind: str, name: str) -> bool:
-    return (PACKAGE / {"model": "models"}.get(kind, kind) / f"{name}.py").is_file()
+    return (
+        kind in ("model", "data") and (PACKAGE / {"model": "models"}.get(kind, kind) / f"{name}.py").is_file()
+    )
 
 
 def _is_own(file: Path) -> bool:

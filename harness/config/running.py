@@ -33,6 +33,17 @@ MARK = "\x1eharness:"  # what is after it on stdout is the answer; the module ma
 
 def options_of(plugin: Plugin) -> tuple[str, tuple[Option, ...]]:
     """The first line of the docstring and the options. Raises UsageError for what cannot be imported or called."""
+    answer = _answer(plugin)
+    return answer["summary"], _as_options(answer)
+
+
+def metric_of(plugin: Plugin) -> tuple[str, tuple[Option, ...], bool]:
+    """Of a metric also whether a higher score is better."""
+    answer = _answer(plugin)
+    return answer["summary"], _as_options(answer), answer["higher_is_better"]
+
+
+def _answer(plugin: Plugin) -> dict[str, Any]:
     kept = _kept_at(plugin)
     answer = _read(kept, plugin)
     if answer is None:
@@ -44,7 +55,11 @@ def options_of(plugin: Plugin) -> tuple[str, tuple[Option, ...]]:
                 write_json(kept, answer)
     if "problem" in answer:
         raise UsageError(answer["problem"])
-    options = tuple(
+    return answer
+
+
+def _as_options(answer: Mapping[str, Any]) -> tuple[Option, ...]:
+    return tuple(
         Option(
             **{
                 **option,
@@ -59,7 +74,6 @@ def options_of(plugin: Plugin) -> tuple[str, tuple[Option, ...]]:
         )
         for option in answer["options"]
     )
-    return answer["summary"], options
 
 
 def options_by_import(plugin: Plugin) -> dict[str, Any]:
@@ -83,6 +97,7 @@ def options_by_import(plugin: Plugin) -> dict[str, Any]:
             "\n"
         )[0],
         "options": options,
+        "higher_is_better": plugins.higher_is_better(plugin, function),
         "files": {file: digest_of(Path(file)) for file in sorted(files | {str(plugin.file)})},
     }
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.config import catalog
+from harness.config import catalog, plugins
 from harness.config.binding import (
     alternatives,
     bind,
@@ -39,7 +39,7 @@ from harness.config.settings import (
 from harness.config.signatures import Option, without_younger
 from harness.config.space import Space, condition_problems, flattened, space_of
 from harness.config.yaml import MAX_BYTES, parse_value, parse_yaml, question, refuse_secrets
-from harness.errors import Problem, StudyError, did_you_mean
+from harness.errors import Problem, StudyError, UsageError, did_you_mean
 from harness.records import Scalar
 
 SECTIONS = ("data", "model", "train", "cv", "search", "objective", "compute")
@@ -71,7 +71,8 @@ class Study(Section):
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
-        return "maximize" if catalog.metrics()[self.objective].higher_is_better else "minimize"
+        metric = catalog.metric(self.objective)
+        return "minimize" if metric and not metric.higher_is_better else "maximize"
 
     @property
     def models(self) -> dict[str, dict[str, Setting]]:
@@ -286,11 +287,14 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     cv = validated(Cv, "cv", sections["cv"], problems)
     search = bound_search(sections["search"], problems)
     objective = document.get("objective", "accuracy")
-    metrics = catalog.metrics()
-    if not isinstance(objective, str) or objective not in metrics:
-        problems.append(
-            Problem("objective", f"unknown metric {objective!r}{did_you_mean(str(objective), list(metrics))}")
-        )
+    try:
+        if not isinstance(objective, str) or catalog.metric(objective) is None:
+            known = [*catalog.metrics(), *plugins.names("objective")]
+            problems.append(
+                Problem("objective", f"unknown metric {objective!r}{did_you_mean(str(objective), known)}")
+            )
+    except UsageError as error:
+        problems.append(Problem("objective", str(error)))
     if problems or cv is None or search is None:
         return None
     study = Study(

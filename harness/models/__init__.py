@@ -13,7 +13,7 @@ A network may offer more to the training:
     embed_texts(texts)             texts as vectors that can be compared with the encoder's of images
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -45,11 +45,18 @@ def build(
     for option in options:
         if option not in allowed:
             raise UsageError(f"unknown option '{option}' of {name}{did_you_mean(option, allowed)}")
-    plugin = plugins.find("model", name)
-    function = import_module(f"{__name__}.{name}").build if plugin is None else plugins.load(plugin)
     names = [f"class {number}" for number in range(classes)] if isinstance(classes, int) else list(classes)
     given = {
         "in_channels": in_channels, "image_size": image_size, "num_classes": len(names), "classes": names,
     }  # fmt: skip
-    model: nn.Module = plugins.call(function, given, options)
+    model: nn.Module = plugins.call(builder(name), given, options)
     return model
+
+
+def builder(name: str) -> Callable[..., "nn.Module"]:
+    """The function or class of a model that there is. Raises UsageError for one that cannot be imported."""
+    plugin = plugins.find("model", name)
+    found: Callable[..., nn.Module] = (
+        import_module(f"{__name__}.{name}").build if plugin is None else plugins.load(plugin)
+    )
+    return found

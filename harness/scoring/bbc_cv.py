@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.scoring.metrics import METRICS, Counted
+from harness.scoring.find_metric import find_metric
+from harness.scoring.metrics import Counted
 
 SLOW_REPEATS = 200  # of a metric that has no short form and is computed on each resample as it stands
 CHUNK_NUMBERS = 4_000_000  # of resampling weights in memory at a time
@@ -46,8 +47,8 @@ def corrected_best(
 ) -> CorrectedBest:
     """Score of the trial that is best by the metric of its pooled predictions, with and without correction.
 
-    metric: a name in METRICS; without a short form there, `repeats` is at most 200. What rises as images get fewer,
-    as `calibration_error` does, is corrected too far.   labels: int (N,), N >= 2.
+    metric: a name that `find_metric` knows; without a short form, `repeats` is at most 200. What rises as images get
+    fewer, as `calibration_error` does, is corrected too far.   labels: int (N,), N >= 2.
     probabilities: (N, classes) per trial; NaN rows where a trial stopped by racing has no predictions.
     eligible: which trials may be the best; they have all rows.   groups: int (N,); whole groups are resampled.
 
@@ -59,7 +60,7 @@ def corrected_best(
     towards the corrected score by sqrt(e - 1), the ratio of the standard deviation of their mean to that of N
     resampled images. Raises ValueError if no trial is eligible or an eligible one lacks rows.
     """
-    better = METRICS[metric]
+    better = find_metric(metric)
     trials = _complete(probabilities, eligible, np.random.default_rng(seed))
     sign = 1 if better.higher_is_better else -1
     scores = [better(labels, rows) for rows, may in zip(probabilities, eligible, strict=True) if may]
@@ -126,7 +127,7 @@ def _bootstrap(groups: np.ndarray, repeats: int, seed: int) -> Iterator[np.ndarr
 
 def _resampled(metric: str, labels: np.ndarray, trials: Sequence[np.ndarray]) -> Resampled:
     """The metric of each trial as a function of how often each image was drawn."""
-    entry = METRICS[metric]
+    entry = find_metric(metric)
     if entry.per_image is not None:
         columns = np.stack([entry.per_image(labels, rows) for rows in trials], axis=1).astype(np.float32)
         return lambda weights: (weights @ columns) / weights.sum(1, keepdims=True)

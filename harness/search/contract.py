@@ -14,17 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harness import models
 from harness.config import catalog, plugins, search_space
 from harness.config.study_file import Study
 from harness.data.images import Images
 from harness.errors import HarnessError, Problem, StudyError, UsageError
 from harness.records import Values
+from harness.scoring.find_metric import find_metric
+from harness.scoring.metrics import METRICS
 
 TRAINED_ON = (2, 3)  # images of a step, in turns: what holds for one number only is found
 MOST_STEPS = 32  # until every parameter has had a gradient: layers may be left out at random
 TOLERANCE = 1e-3  # of the largest logit, by which rounding may change those of an image among others
 LIBRARIES = ("timm", "torchvision", "open_clip", "transformers")  # whose networks are used as they come
+NUM_SCORED = 256  # images, on which a metric is tried
 NUM_NAMED = 3  # parameters that a message names
 LONGEST = 400  # characters of somebody else's message
 
@@ -95,6 +100,21 @@ def _require(study: Study, images: Images, params: Values) -> list[str]:
         return [f"{which} will fail, for its network cannot be made: {error}"]
 
 
+def require_metric(study: Study, images: Images) -> None:
+    """Try an objective that is the user's own on random predictions. Raises StudyError that says what is wrong."""
+    if study.objective in METRICS:
+        return
+    random = np.random.default_rng(0)
+    labels = images.labels[random.permutation(len(images))[:NUM_SCORED]]
+    probabilities = random.dirichlet(np.ones(len(images.classes)), len(labels)).astype(np.float32)
+    try:
+        metric = find_metric(study.objective)
+        if metric(labels, probabilities) != metric(labels, probabilities):
+            raise UsageError("gives another score the second time for the same predictions")
+    except HarnessError as error:
+        raise StudyError(study.source, [Problem("objective", str(error))]) from None
+
+
 def check_network(
     build: Callable[..., Any],
     in_channels: int = 3,
@@ -102,7 +122,7 @@ def check_network(
     num_classes: int = 10,
     **options: Any,
 ) -> None:
-    """Try a model's `build` as `harness tune` does before its first trial, for a test of one's own models.
+    """Try a model as `harness tune` does before its first trial, for a test of one's own models.
 
     options: of the model; those that are not named have their defaults.
     build: a function or class that takes those that it needs of in_channels, image_size, num_classes and classes.

@@ -23,6 +23,7 @@ from harness.scoring.standard_errors import trial_mean, trial_standard_error
 from harness.search.constraints import Limits
 from harness.search.racing import Field, rule_of, stops_at_rung
 from harness.search.sampling import Asker
+from harness.store.predictions import score_by
 from harness.store.store import Store
 
 Place = tuple[int, int]  # trial, step: a fold's number, or RUNG
@@ -110,7 +111,7 @@ class Driver:
 
     def score(self, record: FoldRecord) -> float:
         """By the study's objective."""
-        return record.metrics[self.study.objective]
+        return score_by(record, self.study.objective)
 
     def _require_successes(self) -> None:
         """Raise HarnessError where most trials fail: more of them would be a night lost."""

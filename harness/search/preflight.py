@@ -22,7 +22,7 @@ from harness.documents import from_json, plain_json
 from harness.errors import HarnessError, StudyError
 from harness.records import Values
 from harness.search import preview
-from harness.search.contract import require_network
+from harness.search.contract import require_metric, require_network
 from harness.search.sizes import Sizes, SizesRequest
 
 MOST_CORNERS = 64  # of the model's space; more are thinned out evenly
@@ -110,6 +110,7 @@ def answer(request: SizesRequest) -> Sizes:
     """
     study = load_study_file(request.study, request.overrides)
     images = load_training(study.data)
+    require_metric(study, images)
     warnings = require_network(study, images)
     if request.images:
         preview.draw_pictures(study, images, request.images)

@@ -1,17 +1,22 @@
 """What the winner is worth: its score corrected for having been chosen, and what choosing epochs would add."""
 
-from harness.errors import RecordError
+import logging
+
+from harness.errors import HarnessError, RecordError
 from harness.files import digest
 from harness.scoring.bbc_cv import corrected_best
 from harness.store.findings import CorrectedScore, Epochs
 from harness.store.loaded_study import LoadedStudy
 from harness.store.trial_scores import choice_of_epochs
 
+logger = logging.getLogger(__name__)
+
 
 def corrected_score(study: LoadedStudy) -> CorrectedScore | None:
     """The corrected score: as it was found when the study ended, or computed where trials have changed since.
 
-    Its figures are those of `scoring.bbc_cv`, from the pooled predictions of all trials. None without a complete trial.
+    Its figures are those of `scoring.bbc_cv`, from the pooled predictions of all trials. None without a complete trial,
+    and where the objective is the user's own and cannot be computed.
     Raises RecordError if a fold's record is gone.
     """
     best = study.best
@@ -23,13 +28,21 @@ def corrected_score(study: LoadedStudy) -> CorrectedScore | None:
         return known
     scored = [trial for trial in study.trials if trial.folds and trial.state in ("complete", "stopped")]
     winner = study.out_of_fold(best)
-    found = corrected_best(
-        study.record.objective,
-        winner.labels,
-        [study.out_of_fold(trial).probabilities for trial in scored],
-        eligible=[trial.state == "complete" for trial in scored],
-        groups=study.split.groups,
-    )
+    predicted = [study.out_of_fold(trial).probabilities for trial in scored]
+    groups = study.split.groups
+    try:
+        found = corrected_best(
+            study.record.objective,
+            winner.labels,
+            predicted,
+            eligible=[trial.state == "complete" for trial in scored],
+            groups=groups,
+        )
+    except (
+        HarnessError
+    ) as error:  # a metric of the user's own that is gone, or has no value for some resample
+        logger.warning("no score corrected for the choice: %s", error)
+        return None
     epochs = choice_of_epochs(study, best)
     return CorrectedScore(
         of=of,

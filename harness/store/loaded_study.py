@@ -1,7 +1,7 @@
 """A study, opened once: the one way to read it. Whoever shows, compares, judges or delivers a study gets this."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -128,8 +128,18 @@ class LoadedStudy:
         return mixed_fingerprints(fold for trial in self.trials for fold in self.folds(trial))
 
     def folds(self, trial: TrialRecord) -> list[FoldRecord]:
-        """The folds of a trial that are there, in its order."""
-        return [fold for key in trial.folds if (fold := self.fold(key)) is not None]
+        """The folds of a trial that are there, in its order.
+
+        An objective that is the user's own is no metric of theirs; they have the score that the trial was decided by.
+        """
+        objective, found = self.record.objective, []
+        for place, key in enumerate(trial.folds):
+            fold = self.fold(key)
+            if fold is not None and objective not in fold.metrics and place < len(trial.scores):
+                fold = replace(fold, metrics={**fold.metrics, objective: trial.scores[place]})
+            if fold is not None:
+                found.append(fold)
+        return found
 
     def all_folds(self, trial: TrialRecord) -> list[FoldRecord]:
         """Every fold that the trial has trained. Raises RecordError if one is gone."""

@@ -11,6 +11,7 @@ from harness.errors import CheckFailed, RecordError
 from harness.files import digest
 from harness.os_errors import NOT_THE_FILE, explained
 from harness.records import FoldRecord, StudyRecord
+from harness.scoring.find_metric import find_metric
 from harness.scoring.metrics import METRICS, score
 
 PREDICTIONS = "oof.npz"
@@ -66,6 +67,14 @@ def scored(record: FoldRecord) -> FoldRecord:
     predictions = read_predictions(record)
     scores = score(predictions["labels"], predictions["probabilities"])
     return replace(record, metrics={**scores, **record.metrics})
+
+
+def score_by(record: FoldRecord, objective: str) -> float:
+    """The fold's score by a metric, which may be the user's own. Raises RecordError, and what the metric raises."""
+    if objective in record.metrics:
+        return record.metrics[objective]
+    predictions = read_predictions(record)
+    return find_metric(objective)(predictions["labels"], predictions["probabilities"])
 
 
 def read_predictions(record: FoldRecord) -> dict[str, np.ndarray]:
