@@ -1,8 +1,9 @@
 """check, list, doctor, ui, smoke: the commands that look at what there is, and whether it works."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,9 +29,9 @@ from harness.messages import to_stderr
 Kind = Literal[  # that `harness list` lists
     "studies", "models", "datasets", "metrics", "train", "compute", "racing", "samplers", "probes"
 ]
-HAVE_OPTIONS = {
-    "models": catalog.models,
-    "datasets": catalog.datasets,
+HAVE_OPTIONS: dict[str, Callable[[], dict[str, Entry]]] = {
+    "models": partial(catalog.known, "model"),
+    "datasets": partial(catalog.known, "data"),
     "racing": catalog.racing_rules,
     "samplers": catalog.samplers,
     "probes": catalog.probes,
@@ -212,21 +213,22 @@ def _listed(kind: str, name: str | None) -> Table:
     if kind == "metrics":
         return ("metric", "what it is", "better"), [
             (metric.name, metric.summary, "higher" if metric.higher_is_better else "lower")
-            for metric in catalog.metrics().values()
+            for metric in catalog.all_metrics()
         ]
     if kind in ("train", "compute"):
         return _options((catalog.train_options() if kind == "train" else catalog.compute_options()).values())
     if kind == "models":
         return ("name", "what it is", "parameters", "source", "options"), [
-            (entry.name, _what(entry), entry.parameters, entry.source, _names(entry))
-            for entry in catalog.models().values()
+            (entry.name, _what(entry), entry.parameters, entry.place or entry.source, _names(entry))
+            for entry in catalog.known("model").values()
         ]
     if kind == "probes":
         return ("name", "what it does", "options"), [
             (entry.name, entry.summary, _names(entry)) for entry in catalog.probes().values()
         ]
     return ("name", "what it is", "source", "options"), [
-        (entry.name, _what(entry), entry.source, _names(entry)) for entry in (_entries(kind) or {}).values()
+        (entry.name, _what(entry), entry.place or entry.source, _names(entry))
+        for entry in (_entries(kind) or {}).values()
     ]
 
 

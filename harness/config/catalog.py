@@ -152,6 +152,17 @@ def metric(name: str) -> MetricEntry | None:
     return MetricEntry(name, _entry_of(plugin).summary, higher_is_better=True)
 
 
+def all_metrics() -> Iterator[MetricEntry]:
+    """Harness's own, then those of the project and of installed packages; one that cannot be used says why."""
+    yield from metrics().values()
+    for name in plugins.names("objective"):
+        try:
+            if found := metric(name):
+                yield found
+        except UsageError as error:
+            yield MetricEntry(name, str(error), higher_is_better=True)
+
+
 def study_folders() -> list[Path]:
     """Where a study's name is looked for: `studies/` here, then the ones that came with harness."""
     shipped = PACKAGE / "studies"

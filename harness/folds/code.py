@@ -176,8 +176,13 @@ def sources(model: str, others: Others = (), package: Path = PACKAGE) -> dict[st
 
 def functions(model: str, others: Others = (), package: Path = PACKAGE) -> dict[str, dict[str, str]]:
     """Hash of every top-level function and class by file; what stands outside of them is called `<module>`."""
+    return functions_in(files(model, others, package))
+
+
+def functions_in(files: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """As `functions`, of these files by name."""
     found: dict[str, dict[str, str]] = {}
-    for name, path in files(model, others, package).items():
+    for name, path in files.items():
         rest = ast.Module([], [])
         parts: dict[str, ast.AST] = {}
         for node in parsed(path).body:
@@ -197,6 +202,23 @@ def files(model: str, others: Others = (), package: Path = PACKAGE) -> dict[str,
         name.removeprefix("./") if name.startswith("./") else f"harness/{name}": every[name]
         for name in sorted(every)
     }
+
+
+def hash_of(kind: str, name: str) -> str:
+    """Of the code that a name means which is no model of harness. Raises UsageError where it means none."""
+    plugin = plugins.find(kind, name)
+    if plugin is None:
+        raise UsageError(f"{plugins.KINDS[kind].word} {name} is gone")
+    return hashes("", ((kind, name),))[kind]
+
+
+def files_of(names: Others) -> dict[str, Path]:
+    """The files of code that is not harness's own, by their place in its root."""
+    found: dict[str, Path] = {}
+    for kind, name in names:
+        part = sources("", ((kind, name),))[kind]
+        found |= {label.removeprefix("./"): path for label, path in part.items() if label.startswith("./")}
+    return found
 
 
 def edits(before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mapping[str, str]]) -> list[str]:

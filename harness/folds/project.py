@@ -1,0 +1,145 @@
+"""The user's own code that a study names: what it was when the study began, kept beside the study's records.
+
+A study's record has, under `project` of its provenance, the folder that the code was found in, the hash of each piece
+of code by what names it ("train.loss focal"), of each function, and of each file's text. The files themselves are in
+the study's folder under `sources`, as they would lie in a project: so they can be read, compared and, where the project
+has gone on, trained from again.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.config import plugins
+from harness.errors import CheckFailed, UsageError
+from harness.files import digest, write_file
+from harness.folds import code
+from harness.records import StudyRecord, Values
+from harness.store.store import Store
+
+SOURCES = "sources"  # in a study's folder
+UNTRUSTED = (
+    "sources.untrusted"  # beside it: they came with a bundle, and nobody has said that they may be run
+)
+LONGEST_DIFF = 60  # lines
+Names = tuple[tuple[str, str], ...]  # (kind, name)
+
+
+def names_in(definition: Mapping[str, Any]) -> Names:
+    """What a study's definition names that is code of the user's own: (kind, name), of several models each."""
+    found = []
+    for kind in plugins.KINDS:
+        section, _, option = kind.partition(".")
+        value = definition.get(section)
+        if kind == "model":
+            option = "name"
+        if option:
+            value = value.get(option) if isinstance(value, Mapping) else None
+        names = value if isinstance(value, list) else [value]
+        if kind != "data":
+            found += [(kind, name) for name in names if isinstance(name, str) and plugins.find(kind, name)]
+    return tuple(found)
+
+
+def described(names: Names) -> dict[str, Any]:
+    """The entry of a study's provenance; empty where a study names no code of the user's own."""
+    if not names:
+        return {}
+    files = code.files_of(names)
+    return {
+        "root": str(plugins.project()),
+        "hashes": {_entry(kind, name): code.hash_of(kind, name) for kind, name in names},
+        "functions": code.functions_in(files),
+        "sources": {label: digest(path.read_bytes()) for label, path in files.items()},
+    }
+
+
+def keep_sources(folder: Path, names: Names) -> None:
+    """Write the files of a study's own code into its folder."""
+    for label, path in code.files_of(names).items():
+        write_file(folder / SOURCES / label, path.read_bytes())
+
+
+def parts_of(provenance: Mapping[str, Any], values: Values) -> dict[str, str]:
+    """The hashes of what a trial's values name beside its model, by kind, as the study began with them."""
+    hashes = provenance.get("project", {}).get("hashes", {})
+    named = {kind: _entry(kind, str(values.get(kind))) for kind in plugins.KINDS if kind != "model"}
+    return {kind: hashes[entry] for kind, entry in named.items() if entry in hashes}
+
+
+def edits(folder: Path, provenance: Mapping[str, Any], names: Names) -> Iterator[str]:
+    """What of a study's own code is not what it was when the study began, a line each, and then how it differs.
+
+    folder: the study's, with the sources that it began with.
+    """
+    known = provenance.get("project", {})
+    now = {_entry(kind, name): code.hash_of(kind, name) for kind, name in names}
+    if all(now.get(entry, hashed) == hashed for entry, hashed in known.get("hashes", {}).items()):
+        return
+    files = code.files_of(names)
+    yield from code.edits(known["functions"], code.functions_in(files))
+    lines = list(_diff(folder / SOURCES, files))
+    yield from (f"    {line}" for line in lines[:LONGEST_DIFF])
+    if len(lines) > LONGEST_DIFF:
+        yield f"    … and {len(lines) - LONGEST_DIFF} lines more; the study began with {folder / SOURCES}"
+
+
+def use_code_of(store: Store, record: StudyRecord) -> None:
+    """Have this process find a study's own code as it was when the study began: in its project, or else as it was kept.
+
+    Raises UsageError where neither is there, or where it came with a bundle and has not been trusted.
+    """
+    known = record.provenance.get("project")
+    if not known:
+        return
+    here = plugins.project()
+    folder = store.study_folder(record.name)
+    for place in dict.fromkeys([here, Path(known["root"])]):
+        if place.is_dir() and _is_same(place, known):
+            return
+    if all(_kept(folder, label) == hashed for label, hashed in known["sources"].items()):
+        if (folder / UNTRUSTED).exists():
+            code.use_project(here)
+            raise UsageError(
+                f"study {record.name} came with code of somebody else's: look at {folder / SOURCES}, then import it "
+                "again with --trust-code to have it run"
+            )
+        if _is_same(folder / SOURCES, known):
+            return
+    code.use_project(here)
+    raise UsageError(
+        f"the code that study {record.name} began with is neither in {here} nor in {known['root']} any more, and what "
+        f"was kept of it in {folder / SOURCES} is not whole"
+    )
+
+
+def _is_same(place: Path, known: Mapping[str, Any]) -> bool:
+    """Whether the code there is a study's. Where it is, it is what this process uses from now on."""
+    code.use_project(place)
+    try:
+        return all(code.hash_of(*entry.split(" ", 1)) == hashed for entry, hashed in known["hashes"].items())
+    except (UsageError, CheckFailed):
+        return False
+
+
+def _kept(folder: Path, label: str) -> str:
+    """The hash of a file's text as it was kept, or "". Raises nothing for a name that leads elsewhere."""
+    path = folder / SOURCES / label
+    inside = path.resolve().is_relative_to((folder / SOURCES).resolve())
+    return digest(path.read_bytes()) if inside and path.is_file() else ""
+
+
+def _diff(kept: Path, files: Mapping[str, Path]) -> Iterator[str]:
+    labels = {path.relative_to(kept).as_posix() for path in kept.rglob("*.py")} if kept.is_dir() else set()
+    for label in sorted(labels | set(files)):
+        before, after = (_lines(kept / label), _lines(files[label]) if label in files else [])
+        yield from difflib.unified_diff(before, after, f"{label} as the study began", label, n=1, lineterm="")
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+
+
+def _entry(kind: str, name: str) -> str:
+    return f"{kind} {name}"
