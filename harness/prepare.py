@@ -8,17 +8,17 @@ from dataclasses import replace
 from typing import Any
 
 from harness import provenance, training
-from harness.config import search_space
+from harness.config import plugins, search_space
 from harness.config.study_file import Study
 from harness.data import load_training
 from harness.data.class_counts import count_classes
 from harness.data.images import Images
 from harness.data.split import Manifest, make_split
 from harness.errors import DataError, UsageError
-from harness.folds import option_files
+from harness.folds import option_files, project
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
-from harness.folds.tasks import CHECK_OF_EDITS, code_edits, code_now, fold_tasks
+from harness.folds.tasks import advice_on, code_now, edits_of, fold_tasks
 from harness.folds.worker import Workplace
 from harness.records import StudyRecord
 from harness.search.autotune import Choice, choose
@@ -51,13 +51,12 @@ def prepare(
     if ignored := without_effect(study, images):
         logger.warning("without effect, for it takes images of three channels: %s", ", ".join(ignored))
     split_path = store.study_folder(name) / "split.npz"
-    if known is not None and (changes := _changes(known, study, images)):
+    if known is not None and (changes := _changes(known, study, images, store)):
         if _has_trained(store, known):
             if not list(differences(known.definition, study.definition())):
                 Manifest.load(split_path).verify_images(images)  # names the image
             advice = "put it back to go on, or run it as a new study with --as NAME"
-            if _code_edits(known, study):
-                advice += f"; {CHECK_OF_EDITS}"
+            advice += advice_on(edits_of(store, known))
             raise UsageError(
                 f"study {name} has changed since it began:\n" + "\n".join(changes) + f"\n{advice}"
             )
@@ -83,6 +82,7 @@ def prepare(
         split.save(split_path)
         choice = choose(study, images, kept, store.home, cluster)
         record = _new_record(study, name, images, split, choice)
+        project.keep_sources(store.study_folder(name), project.names_in(record.definition))
     cluster.options.require_used(record.compute)
     store.write_study(record)
     return record, Workplace(kept, split_path, store.home)
@@ -124,6 +124,7 @@ def _new_record(study: Study, name: str, images: Images, split: Manifest, choice
             **provenance.collect(), "harness": __version__, "overrides": list(study.overrides),
             "definition_hash": study.definition_hash(),
             "code": code_now(study),
+            **({"project": own} if (own := project.described(project.names_in(study.definition()))) else {}),
             **({"files": option_files.named_by(study)} if study.places else {}),
             **({"compute_measured": choice.measured} if choice.measured else {}),
         },
@@ -131,7 +132,7 @@ def _new_record(study: Study, name: str, images: Images, split: Manifest, choice
     )  # fmt: skip
 
 
-def _changes(known: StudyRecord, study: Study, images: Images) -> list[str]:
+def _changes(known: StudyRecord, study: Study, images: Images, store: Store) -> list[str]:
     """In what a study is not what it was when it began, a line each."""
     changes = [
         f"  {path}   {json.dumps(old)} -> {json.dumps(new)}"
@@ -142,12 +143,14 @@ def _changes(known: StudyRecord, study: Study, images: Images) -> list[str]:
     changes += [
         f"  {change}" for change in option_files.changes(option_files.known_to(known.provenance), study)
     ]
-    changes += [f"  {change}" for change in _code_edits(known, study)]
+    changes += [f"  {change}" for change in edits_of(store, known)]
     return changes
 
 
 def _with_files(provenance: dict[str, Any], study: Study) -> dict[str, Any]:
-    """With where the study's files are now. One that began before they were written down goes on without."""
+    """With where the study's code and files are now. One that began before they were written down goes on without."""
+    if "project" in provenance:
+        provenance = {**provenance, "project": {**provenance["project"], "root": str(plugins.project())}}
     if "files" not in provenance:
         return provenance
     files = option_files.gone_on(option_files.known_to(provenance), option_files.named_by(study))
@@ -170,12 +173,6 @@ def _require_trials(store: Store, study: Study, name: str) -> None:
             f"study {name} has {there} trials already, so it cannot become one of {wanted}: go on with --trials "
             f"{there} or more, or run it as a new study with --as NAME, which finds the folds that are trained"
         )
-
-
-def _code_edits(known: StudyRecord, study: Study) -> list[str]:
-    """Of any of its models, each once."""
-    found = [edit for model in study.models for edit in code_edits(known.provenance, model)]
-    return list(dict.fromkeys(found))
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -194,9 +194,9 @@ def _edits(study: StudyRecord) -> list[Difference]:
     found: dict[str, Difference] = {}
     for model in study.models:
         functions = functions_of(study.provenance, model)
-        if functions is None or code.canonical(code_of(study.provenance, model), model) == code.identity(
-            model
-        ):
+        if functions is None or code.canonical(
+            code_of(study.provenance, {"model.name": model}), model
+        ) == code.identity(model):
             continue
         before, after = (
             {f"{file}: {name}": hashed for file, parts in known.items() for name, hashed in parts.items()}
@@ -238,7 +238,7 @@ def _recorded(store: Store, key: str) -> FoldRecord:
 
 def _task(old: FoldRecord, compute: Mapping[str, Scalar], study: StudyRecord) -> FoldTask:
     task = FoldTask(**old.task)
-    here = code.identity(str(task.values.get("model.name")))
+    here = code.identity(str(task.values.get("model.name")), code.others_in(task.values))
     places = option_files.places(files_of(option_files.known_to(study.provenance), task.values), task.values)
     return replace(task, compute={**task.compute, **compute}, recipe=RECIPE, code=here, places=places)
 

@@ -7,6 +7,7 @@ has gone on, trained from again.
 """
 
 import difflib
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from harness.folds import code
 from harness.records import StudyRecord, Values
 from harness.store.store import Store
 
+logger = logging.getLogger(__name__)
 SOURCES = "sources"  # in a study's folder
 UNTRUSTED = (
     "sources.untrusted"  # beside it: they came with a bundle, and nobody has said that they may be run
@@ -36,6 +38,7 @@ def names_in(definition: Mapping[str, Any]) -> Names:
             option = "name"
         if option:
             value = value.get(option) if isinstance(value, Mapping) else None
+        value = value.get("values", value) if isinstance(value, Mapping) else value
         names = value if isinstance(value, list) else [value]
         if kind != "data":
             found += [(kind, name) for name in names if isinstance(name, str) and plugins.find(kind, name)]
@@ -106,12 +109,32 @@ def use_code_of(store: Store, record: StudyRecord) -> None:
                 "again with --trust-code to have it run"
             )
         if _is_same(folder / SOURCES, known):
+            logger.info(
+                "study %s is trained from the code that it began with: %s", record.name, folder / SOURCES
+            )
             return
     code.use_project(here)
     raise UsageError(
         f"the code that study {record.name} began with is neither in {here} nor in {known['root']} any more, and what "
         f"was kept of it in {folder / SOURCES} is not whole"
     )
+
+
+def packed(values: Values) -> dict[str, bytes]:
+    """The files of the user's own code that trains a trial of these values, by their place in a project."""
+    model = ("model", str(values.get("model.name")))
+    names = code.others_in(values) + ((model,) if plugins.find(*model) else ())
+    return {label: path.read_bytes() for label, path in code.files_of(names).items()}
+
+
+def use_packed(files: Mapping[str, bytes], folder: Path) -> None:
+    """Have this process find code in a folder that has these files; they are written there."""
+    if files:
+        place = folder / digest(repr(sorted(files.items())).encode())[:16]
+        for label, content in files.items():
+            if not (place / label).exists():
+                write_file(place / label, content)
+        code.use_project(place)
 
 
 def _is_same(place: Path, known: Mapping[str, Any]) -> bool:

@@ -24,6 +24,7 @@ from harness.errors import HarnessError, StoreError
 from harness.folds.executor import Answer, Cluster, Executor
 from harness.folds.executor_options import ExecutorOptions
 from harness.folds.fold import FoldTask, TrainedFold
+from harness.folds.project import packed, use_packed
 from harness.folds.worker import SIGN_OF_LIFE, FoldFailure, Report, Workplace, run_fold
 from harness.records import Epoch
 from harness.redaction import redacted
@@ -57,10 +58,14 @@ class FoldWorker:
         self._images = Images(shared.pixels, shared.labels, shared.classes, groups=shared.groups)
         self._split = Manifest.load(self._folder / "split.npz")
 
-    def train(self, task: FoldTask) -> Generator[Epoch | FoldFailure | TrainedFold | None, None, None]:
+    def train(
+        self, task: FoldTask, sources: dict[str, bytes]
+    ) -> Generator[Epoch | FoldFailure | TrainedFold | None, None, None]:
+        """sources: of the user's own code that trains it, by place in a project."""
         from safetensors.numpy import load_file
 
         yield SIGN_OF_LIFE
+        use_packed(sources, self._folder / "project")
         store = Store(self._folder)
         for report in run_fold(task, self._images, self._split, store):
             if isinstance(report, Epoch | FoldFailure):
@@ -161,7 +166,7 @@ class RayExecutor(Executor):
 
     def _begin(self, task: FoldTask, losses: int = 0) -> _Running:
         actor = self._idle.pop() if self._idle else self._worker.remote(self._shared)
-        reports = actor.train.options(num_returns="streaming").remote(task)
+        reports = actor.train.options(num_returns="streaming").remote(task, packed(task.values))
         return _Running(task, actor, reports, losses)
 
     def _receive(self, running: _Running) -> Report | None:

@@ -1,14 +1,15 @@
 """The tasks of a study's folds: which values, images, split and seed each is trained with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from harness.config import search_space
 from harness.config.space import declared
 from harness.config.study_file import Study
-from harness.folds import code, option_files
+from harness.folds import code, option_files, project
 from harness.folds.fold import FoldTask
 from harness.records import StudyRecord, TrialRecord, Values
+from harness.store.store import Store
 
 CHECK_OF_EDITS = "in a checkout, python -m tests.sources shows whether an edit of harness changes no bit"
 RUNG = -1  # the step before fold 0: a short training on fold 0, where search.rung asks for it
@@ -26,11 +27,14 @@ def make_tasks(
 
     provenance: of the study's record, which says what code and files it began with; without it, they are those of now.
     """
-    trained_by = {
-        model: code.identity(model) if provenance is None else code_of(provenance, model)
-        for model in study.models
-    }
-    known = option_files.named_by(study) if provenance is None else option_files.known_to(provenance)
+    if provenance is None:
+        provenance = {
+            "code": code_now(study),
+            "project": project.described(project.names_in(study.definition())),
+        }
+        known = option_files.named_by(study)
+    else:
+        known = option_files.known_to(provenance)
 
     def make(trial: TrialRecord, step: int) -> FoldTask:
         values = task_values(trial.values)
@@ -45,7 +49,7 @@ def make_tasks(
             fold=max(step, 0),
             seed=study.search.seed,
             compute=compute,  # type: ignore[arg-type]
-            code=trained_by[str(values["model.name"])],
+            code=code_of(provenance, values),
             files=option_files.hashes(files, values),
             places=option_files.places(files, values),
         )
@@ -86,7 +90,7 @@ def fold_tasks(
             fold=fold,
             seed=record.seed if seed is None else seed,
             compute=record.compute,
-            code=code_of(record.provenance, str(values.get("model.name"))),
+            code=code_of(record.provenance, values),
             files=option_files.hashes(files, values),
             places=option_files.places(files, values),
         )
@@ -102,9 +106,13 @@ def code_now(study: Study) -> dict[str, Any]:
     return {"models": found} if len(found) > 1 else next(iter(found.values()))
 
 
-def code_of(provenance: Mapping[str, Any], model: str) -> dict[str, str]:
-    """What code a study began with, as `code.identity` names it; of earlier releases, that of RECIPE."""
-    return dict(_known_code(provenance, model).get("parts", {}))
+def code_of(provenance: Mapping[str, Any], values: Values) -> dict[str, str]:
+    """What code a study began with for a trial of these values, as `code.identity` names it.
+
+    Of earlier releases, that of RECIPE.
+    """
+    parts = _known_code(provenance, str(values.get("model.name"))).get("parts", {})
+    return {**parts, **project.parts_of(provenance, values)}
 
 
 def functions_of(provenance: Mapping[str, Any], model: str) -> dict[str, dict[str, str]] | None:
@@ -128,9 +136,22 @@ def files_of(known: option_files.Files, values: Values) -> option_files.Files:
     }
 
 
+def edits_of(store: Store, record: StudyRecord) -> list[str]:
+    """Edits of what trains a study since it began, each once; then of the user's own code how its text differs."""
+    found = [edit for model in record.models for edit in code_edits(record.provenance, model)]
+    names = project.names_in(record.definition)
+    found += project.edits(store.study_folder(record.name), record.provenance, names)
+    return list(dict.fromkeys(found))
+
+
+def advice_on(edits: Iterable[str]) -> str:
+    """How to find out whether edits of harness change anything; "" where there are none."""
+    return f"; {CHECK_OF_EDITS}" if any(edit.startswith("harness/") for edit in edits) else ""
+
+
 def code_edits(provenance: Mapping[str, Any], model: str) -> list[str]:
     """Edits of what trains a study's folds since it began, a line each, where they may change what comes out."""
-    before, now = code.canonical(code_of(provenance, model), model), code.identity(model)
+    before, now = code.canonical(code_of(provenance, {"model.name": model}), model), code.identity(model)
     functions = functions_of(provenance, model)
     if before == now:
         return []

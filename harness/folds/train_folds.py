@@ -17,7 +17,8 @@ from harness.errors import DataError, HarnessError, RecordError, UsageError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster, Executor
 from harness.folds.fold import FoldTask, halved
-from harness.folds.tasks import CHECK_OF_EDITS, code_edits, fold_tasks
+from harness.folds.project import use_code_of
+from harness.folds.tasks import advice_on, edits_of, fold_tasks
 from harness.folds.worker import FoldFailure, Report, Workplace
 from harness.records import Epoch, FoldRecord, StudyRecord
 from harness.store.store import Store
@@ -62,12 +63,14 @@ class Scheduler(Generic[Label]):
 def workplace_of(store: Store, record: StudyRecord, *, home: Path | None = None) -> Workplace:
     """Where the folds of a started study are trained, once its code, its images and its split are found unchanged.
 
+    Code of the user's own that has been edited since is the one that was kept.
     home: the store that takes the folds and the images, if another; there they may be trained by other code.
     Raises UsageError that names the edits of code, DataError or CheckFailed for other images, RecordError for another
     split.
     """
+    use_code_of(store, record)
     if home is None:
-        _require_its_code(record)
+        _require_its_code(store, record)
     images = images_of(store, record)
     home = home or store.home
     return Workplace(Store(home).keep_images(images), _split_path(store, record), home)
@@ -92,14 +95,11 @@ def images_of(store: Store, record: StudyRecord, *, split: Manifest | None = Non
     return images
 
 
-def _require_its_code(record: StudyRecord) -> None:
-    edits = [edit for model in record.models for edit in code_edits(record.provenance, model)]
-    if edits:
+def _require_its_code(store: Store, record: StudyRecord) -> None:
+    if edits := edits_of(store, record):
         raise UsageError(
-            "\n  ".join(
-                [f"what trains study {record.name} has changed since it began:", *dict.fromkeys(edits)]
-            )
-            + f"\nput it back, or tune it as a new study with --as NAME; {CHECK_OF_EDITS}"
+            "\n  ".join([f"what trains study {record.name} has changed since it began:", *edits])
+            + f"\nput it back, or tune it as a new study with --as NAME{advice_on(edits)}"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness import models
 from harness.errors import RecordError, UsageError
+from harness.folds.project import use_code_of
 from harness.inference.model import TrialModel, load_networks, load_trial_model
 from harness.records import FoldRecord, TrialRecord
 from harness.store.findings import FinalTest
@@ -107,6 +108,7 @@ def _of_study(store: Store, text: str, *, ensemble: bool) -> Found:
         folds = _fold_models(study, trial)
         what = _networks(len(folds))
     record = study.record
+    use_code_of(store, record)
     model = load_networks(
         [(fold.folder / WEIGHTS, fold.hashes[WEIGHTS]) for fold in folds],
         architecture=models.section(trial.values, "model"),
