@@ -1,0 +1,188 @@
+"""A study's own code: what an edit does at every level, what is kept, and where it is found again."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.config import plugins
+from harness.config.study_file import Study, parse_study_file
+from harness.errors import UsageError
+from harness.folds import code, project
+from harness.folds.train_folds import workplace_of
+from harness.records import FoldRecord
+from harness.store.loaded_study import LoadedStudy
+from harness.store.store import Store
+from harness.tuning import Settings, StudyEnded, tune
+from tests.config.test_plugins import project as project_folder
+from tests.config.test_plugins import write
+
+__all__ = ["project_folder"]  # the fixture
+
+MODEL = '''"""A linear classifier."""
+from torch import nn
+from parts.layers import head
+
+SIZE = 1
+
+
+def build(in_channels, image_size, num_classes):
+    return nn.Sequential(nn.Flatten(), head(in_channels * image_size**2 * SIZE, num_classes))
+
+
+def unused():
+    return 1
+'''
+LAYERS = "from torch import nn\n\n\ndef head(size, num_classes):\n    return nn.Linear(size, num_classes)\n"
+METRIC = "def score(labels, predictions):\n    return (labels == predictions).mean()\n"
+STUDY = """
+data: {name: digits, test_fraction: 0.8}
+model: {name: mine}
+train: {epochs: 1, batch_size: 64, augment: none, lr: [0.1, 0.01]}
+cv: {folds: 2, duplicates: ignore}
+search: {trials: 2, sampler: grid, racing: none}
+objective: mine
+"""
+
+
+@pytest.fixture
+def own(project_folder: Path) -> Path:
+    """A project with a model, what it imports, and a metric."""
+    write(project_folder, "models/mine.py", MODEL)
+    write(project_folder, "parts/layers.py", LAYERS)
+    write(project_folder, "metrics/mine.py", METRIC)
+    write(project_folder, "parts/other.py", "SIZE = 2\n")
+    return project_folder
+
+
+def study() -> Study:
+    code.forget()
+    return parse_study_file(STUDY.encode(), [], name="own", source="own.yaml")
+
+
+def tuned(name: str = "own") -> tuple[list[str], list[float]]:
+    """The keys of a study's folds and the means of its trials."""
+    for event in tune(study(), Settings(Path("mlruns"), workers=1, name=name, offline=True)):
+        ended = event
+    assert isinstance(ended, StudyEnded)
+    return [key for trial in ended.trials for key in trial.folds], [
+        trial.mean or 0.0 for trial in ended.trials
+    ]
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+LAYOUT = "(\n    size,\n    num_classes,\n):\n\n    return"
+EDITS = {  # file, what stands there, what is put there, and whether it is another training
+    "a constant of the model": ("models/mine.py", "SIZE = 1", "SIZE = 1 * 1", True),
+    "a function of the model": ("models/mine.py", "nn.Flatten(), ", "nn.Flatten(), nn.Identity(), ", True),
+    "what it imports from the project": (
+        "parts/layers.py",
+        "num_classes)\n",
+        "num_classes, bias=False)\n",
+        True,
+    ),
+    "a comment": ("models/mine.py", "SIZE = 1", "SIZE = 1  # of what", False),
+    "a docstring": ("models/mine.py", '"""A linear classifier."""', '"""Linear."""', False),
+    "layout": ("parts/layers.py", "(size, num_classes):\n    return", LAYOUT, False),
+    "a file that it does not import": ("parts/other.py", "SIZE = 2", "SIZE = 3", False),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_the_key_of_a_fold_changes_with_what_can_change_it(own: Path, what: str) -> None:
+    file, old, new, is_other = EDITS[what]
+    code.forget()
+    before = code.identity("mine")
+    edit(own / file, old, new)
+    assert code.identity("mine") == before, "a process reads its sources once"
+    code.forget()
+    assert (code.identity("mine") != before) == is_other
+
+
+def test_the_same_code_has_the_same_key_in_another_folder(own: Path, tmp_path: Path) -> None:
+    code.forget()
+    before = code.identity("mine")
+    shutil.copytree(own, tmp_path / "elsewhere")
+    code.use_project(tmp_path / "elsewhere")
+    assert code.identity("mine") == before
+    code.use_project(own)
+
+
+@pytest.mark.slow
+def test_what_edits_do_to_a_study(own: Path) -> None:
+    keys, means = tuned()
+    edit(own / "models/mine.py", "SIZE = 1", "SIZE = 1  # of what")
+    assert tuned() == (keys, means), "a comment is no edit"
+    assert tuned("again") == (keys, means), "and its folds are found"
+    edit(own / "parts/layers.py", "nn.Linear(size, num_classes)", "nn.Linear(size, num_classes, bias=False)")
+    with pytest.raises(UsageError) as refused:
+        tuned()
+    said = str(refused.value)
+    assert "parts/layers.py: function head changed\n" in said and "--as NAME" in said
+    assert "-    return nn.Linear(size, num_classes)\n" in said
+    assert "+    return nn.Linear(size, num_classes, bias=False)\n" in said
+    assert "tests.sources" not in said
+    others, _ = tuned("other")
+    assert not set(others) & set(keys)
+
+    store = Store(Path("mlruns"))
+    record = LoadedStudy.open(store, "own").record
+    assert workplace_of(store, record).project == own / "mlruns/studies/own/sources"
+    shutil.rmtree(own / "mlruns/studies/own/sources/parts")
+    code.use_project(own)
+    with pytest.raises(UsageError, match=r"what was kept of it in .* is not whole"):
+        project.use_code_of(store, record)
+    edit(own / "parts/layers.py", ", bias=False", "")
+    code.forget()
+    project.use_code_of(store, record)
+    assert plugins.project() == own
+
+
+@pytest.mark.slow
+def test_folds_are_judged_anew_by_an_edited_metric_and_not_trained_again(own: Path) -> None:
+    keys, means = tuned()
+    edit(own / "metrics/mine.py", ".mean()", ".mean() / 2")
+    with pytest.raises(UsageError, match=r"metrics/mine\.py: function score changed"):
+        tuned()
+    again, halves = tuned("halves")
+    assert again == keys and halves == pytest.approx([mean / 2 for mean in means])
+    folds = LoadedStudy.open(Store(Path("mlruns")), "halves").all_folds
+    records = folds(LoadedStudy.open(Store(Path("mlruns")), "halves").trials[0])
+    assert all(isinstance(fold, FoldRecord) and "mine" in fold.metrics for fold in records)
+
+
+@pytest.mark.slow
+def test_what_was_kept_is_run_only_if_it_is_what_the_study_began_with(own: Path) -> None:
+    tuned()
+    store = Store(Path("mlruns"))
+    record = LoadedStudy.open(store, "own").record
+    shutil.rmtree(own / "models")
+    kept = own / "mlruns/studies/own/sources/models/mine.py"
+    code.forget()
+    edit(kept, "return 1", "return 2")
+    with pytest.raises(UsageError, match="is not whole"):
+        project.use_code_of(store, record)
+    edit(kept, "return 2", "return 1")
+    project.use_code_of(store, record)
+    assert plugins.project() == own / "mlruns/studies/own/sources"
+    code.use_project(own)
+    (own / "mlruns/studies/own" / project.UNTRUSTED).touch()
+    with pytest.raises(UsageError, match=r"somebody else's.*--trust-code"):
+        project.use_code_of(store, record)
+    assert plugins.project() == own
+
+
+def test_code_is_sent_as_its_files_and_has_the_same_key_where_it_arrives(own: Path, tmp_path: Path) -> None:
+    code.forget()
+    before = code.identity("mine")
+    files = project.packed({"model.name": "mine"})
+    assert set(files) == {"models/mine.py", "parts/layers.py"}
+    shutil.rmtree(own / "models")
+    project.use_packed(files, tmp_path / "node")
+    assert code.identity("mine") == before
+    code.use_project(own)
