@@ -179,7 +179,7 @@ def _conditional(raw: dict[Any, Any], option: Option, path: str) -> tuple[Condit
         if not allowed or any(isinstance(value, list | dict) for value in allowed):
             problems.append(Problem(f"{path}.when.{name}", "must be a value, or a list of values"))
         else:
-            when[name if "." in str(name) else f"{part}.{name}"] = tuple(allowed)
+            when[str(name) if "." in str(name) else f"{part}.{name}"] = tuple(allowed)
     if option.required:
         problems.append(Problem(f"{path}.when", "the option has no default that other trials could have"))
     return Conditional(inner, option.default, when), problems

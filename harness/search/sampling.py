@@ -131,7 +131,7 @@ class Asker:
         self.first = search_space.first_trials(study)
         self.distributions = search_space.distributions(study)
         self.optuna = optuna.create_study(direction=study.direction)
-        self._sampler = sampler_of(study.search)
+        self.sampler = sampler_of(study.search)
 
     @cached_property
     def rest_of_grid(self) -> list[Values]:
@@ -142,7 +142,7 @@ class Asker:
         assert number == len(self.optuna.trials), "trials are asked for in the order of their numbers"
         if number < len(self.first):
             return self.pending(self.first[number])
-        return self._sampler.ask(self, number)
+        return self.sampler.ask(self, number)
 
     def pending(self, params: Values) -> Values:
         """Take a trial whose values are known already as asked for."""

@@ -170,6 +170,7 @@ def test_a_condition_on_what_is_fixed_holds_always_or_never(study_file: Path) ->
         ("{momentum: 0.9}", "train.momentum   its conditions lead back to itself"),
         ("{optimizer: []}", "must be a value, or a list of values"),
         ("{optimizer: {low: 1}}", "must be a value, or a list of values"),
+        ("{1.5: sgd}", "no value of a trial has this name"),
         ("sgd", "must be a map of names and values, like {optimizer: sgd} (got 'sgd')"),
         ("{}", "must be a map of names and values"),
     ],

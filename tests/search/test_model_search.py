@@ -13,6 +13,7 @@ from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 from harness.tracking.optuna_mirror import mirror
 from harness.tracking.views import TABLE, experiment_tags
+from harness.tuning import Settings, tune
 
 MODELS = "[{name: resnet, depth: [1, 2], width: 4}, {name: simple_cnn, depth: 1, width: [4, 8], dense: 16}]"
 STUDY = """\
@@ -71,3 +72,22 @@ def test_a_study_over_two_models_is_tuned_shown_and_reproduced(
     ):
         assert run([*command, "--home", str(store.home)]) == 0
     assert "BITWISE" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_network_over_the_limit_is_not_trained_and_another_wins(tmp_path: Path) -> None:
+    path, home = tmp_path / "limited.yaml", tmp_path / "home"
+    path.write_text(STUDY.replace(MODELS, "{name: resnet, depth: 1, width: [4, 64]}"), "utf-8")
+    limits = ["search.constraints.parameters=2000", "search.sampler=grid", "train.optimizer=adamw"]
+    limits += ["search.first=[{model.width: 64}]", "train.momentum=0.9"]
+    text = path.read_text("utf-8").replace(", startup_trials: 3", "")
+    path.write_text(text, "utf-8")
+    for _ in range(2):  # also again, from the records
+        *_, ended = tune(load_study_file(str(path), limits), Settings(home, workers=1, offline=True))
+        small, large = ended.trials
+        assert (small.state, large.state, large.folds) == ("complete", "stopped", ())
+        assert (
+            large.params["model.width"] == 64
+            and "more than search.constraints.parameters = 2,000" in large.reason
+        )
+        assert ended.best == small and ended.state == "finished" and not ended.pending
