@@ -4,7 +4,7 @@
     study/…  folds/<key>/…  images/…
 
 Whoever imports one gets files whose names have one of these forms and whose bytes have the manifest's hashes, or
-nothing. Nothing of it is run.
+nothing. Nothing of it is run: code of its own that a study came with stays unused until somebody trusts it.
 """
 
 import json
@@ -23,6 +23,7 @@ from harness.data.images import Images
 from harness.documents import plain_json
 from harness.errors import RecordError, UsageError
 from harness.files import digest, entries, files_below, read_json, telling_disk_trouble
+from harness.folds.project import SOURCES, UNTRUSTED
 from harness.folds.train_folds import images_of
 from harness.os_errors import explained
 from harness.records import StudyRecord, study_from_json
@@ -34,9 +35,18 @@ MANIFEST = "manifest.json"
 MOST_MANIFEST_BYTES = 2**26
 ALWAYS_FINE, MOST_EXPANSION = 2**28, 100  # bytes; how many times its own size a larger bundle may unpack to
 DECODERS = (zlib.error, lzma.LZMAError, struct.error)  # what damaged members are answered with
-LEFT_OUT = ("lock", "holder.json", "mlflow.json", "delivering", "probes", "profile")  # about this machine
+LEFT_OUT = (
+    UNTRUSTED,
+    "lock",
+    "holder.json",
+    "mlflow.json",
+    "delivering",
+    "probes",
+    "profile",
+)  # about this machine
 SAFE = re.compile(
-    r"study/[\w.+-]{1,100}(/[\w.+-]{1,100})?|folds/[0-9a-f]{40}/[\w.-]{1,40}|images/[\w.-]{1,40}", re.ASCII
+    r"study/[\w.+-]{1,100}(/[\w.+-]{1,100})?|study/sources(/[\w+-][\w.+-]{0,99}){1,12}\.py|folds/[0-9a-f]{40}/[\w.-]{1,40}|images/[\w.-]{1,40}",
+    re.ASCII,
 )
 FOLD_KEY = re.compile(r"[0-9a-f]{40}")
 
@@ -107,9 +117,10 @@ def write(study: LoadedStudy, target: Path, *, with_images: bool) -> Written:
     return Written(target, len(paths), target.stat().st_size)
 
 
-def read(store: Store, source: Path, *, name: str | None = None) -> StudyRecord:
+def read(store: Store, source: Path, *, name: str | None = None, trust_code: bool = False) -> StudyRecord:
     """Import a bundle into the store; the study's record.   name: another than its own.
 
+    trust_code: code of its own that the study has may be run from now on, also of a study that was imported before.
     Raises RecordError for a file that is no intact bundle, UsageError if another study of that name is there.
     """
     try:
@@ -118,7 +129,7 @@ def read(store: Store, source: Path, *, name: str | None = None) -> StudyRecord:
             name = name or manifest.study
             if not valid_name(name):
                 raise UsageError(f"a study cannot be called {name!r}; choose a name with --as")
-            return _import(store, archive, manifest, source, name)
+            record = _import(store, archive, manifest, source, name)
     except FileNotFoundError:
         raise UsageError(f"{source}: there is no such file") from None
     except (
@@ -131,6 +142,19 @@ def read(store: Store, source: Path, *, name: str | None = None) -> StudyRecord:
     ) as error:
         trouble = explained(error) if isinstance(error, OSError) else None
         raise trouble or RecordError(f"{source}: not an intact bundle ({error})") from None
+    if trust_code:
+        (store.study_folder(record.name) / UNTRUSTED).unlink(missing_ok=True)
+    return record
+
+
+def sources(store: Store, name: str) -> dict[str, str]:
+    """The text of each file of the study's own code that is kept with it, by its place in a project."""
+    folder = store.study_folder(name) / SOURCES
+    paths = sorted(folder.rglob("*.py")) if folder.is_dir() else []
+    return {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8", errors="replace")
+        for path in paths
+    }
 
 
 def _import(
@@ -163,6 +187,8 @@ def _import(
         (Path(scratch) / "studies").mkdir()
         (Path(scratch) / "study").rename(unpacked.study_folder(name))
         unpacked.write_study(record)
+        if (unpacked.study_folder(name) / SOURCES).exists():
+            (unpacked.study_folder(name) / UNTRUSTED).touch()
         _move_new(Path(scratch) / "folds", store.home / "folds")
         if (Path(scratch) / "images").exists():
             _keep_images(Path(scratch) / "images", record, store)

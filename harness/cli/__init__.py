@@ -39,6 +39,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of --help
     studying.show,
     studying.reproduce,
     comparing.compare,
+    comparing.diff,
     comparing.gallery,
     finishing.audit,
     finishing.confirm,

@@ -72,6 +72,36 @@ def compare(
     print_json(found) if as_json else finding_tables.comparison(found)
 
 
+def diff(
+    first: Annotated[
+        str, typer.Argument(help="A study that has been started.", autocompletion=started_studies)
+    ],
+    second: Annotated[str, typer.Argument(help="Another.", autocompletion=started_studies)],
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Say in what two studies differ: values, data, code, environment, scores.
+
+    Of code that is the user's own it shows how its text differs, as each study began with it. Whether their scores
+    differ by more than chance is for compare to say.
+    """
+    to_stderr()
+    from harness.analysis import diff as differing
+    from harness.cli import tables
+
+    found = differing.diff(opened(home, first), opened(home, second))
+    if as_json:
+        print_json(found)
+        return
+    if not found.found:
+        print(f"{first} and {second} do not differ in anything that is recorded")
+    else:
+        rows = [(one.section, one.what, one.first, one.second) for one in found.found]
+        tables.plain(("part", "what", first, second), rows)
+    for line in found.sources:
+        print(line)
+
+
 def gallery(
     study: Study,
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials must agree.")] = 3,

@@ -34,24 +34,40 @@ def bundle(
     as_name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="Import it under that name.")
     ] = None,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Show the code that the study brings, and let it be run.")
+    ] = False,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Write a study into one file, or import such a file.
 
     Records, split, weights, findings and the study file; imported elsewhere the leaderboard is the same, and
-    reproduce works wherever the images are, or were put in with --images.
+    reproduce works wherever the images are, or were put in with --images. A model, loss or metric of the study's own is
+    in it as source text; where one is imported it is never run before somebody has looked at it: --trust-code.
     """
     to_stderr()
     from harness.analysis import bundle as bundling
     from harness.store.store import Store
 
     store = Store(home)
+    if trust_code and source is None:
+        raise UsageError("--trust-code is for --import FILE: what you bundle yourself is yours already")
     if (study is None) == (source is None):
         raise UsageError("name a study to bundle, or a file with --import")
     if source is not None:
-        record = bundling.read(store, source, name=as_name)
+        record = bundling.read(store, source, name=as_name, trust_code=trust_code)
         said = f"study {record.name} is in {store.home}: harness status {record.name}"
+        sources = bundling.sources(store, record.name)
+        if sources and trust_code:
+            said = "\n".join(
+                [*(f"# {name}\n{text}" for name, text in sources.items()), "this code may run now", said]
+            )
+        elif sources:
+            said += (
+                f"\nit came with code, {', '.join(sources)}, which is not run; look at it in "
+                f"{store.study_folder(record.name) / 'sources'}, and import it again with --trust-code if you trust it"
+            )
         print_json(bundling.Imported(record.name, store.home)) if as_json else print(said)
         return
     assert study is not None

@@ -46,6 +46,7 @@ class Kind:
         return f"harness.{self.folder}"
 
 
+UNTRUSTED = "untrusted"  # a file FOLDER.untrusted says that nothing in FOLDER is to be run
 METRIC_ARGUMENTS = ("labels", "probabilities", "predictions", "y_true", "y_score", "y_prob", "y_pred")
 KINDS = {
     "model": Kind("model", "models", "build", ("in_channels", "image_size", "num_classes", "classes")),
@@ -109,8 +110,18 @@ def forget() -> None:
 def find(kind: str, name: str) -> Plugin | None:
     """What a name means; None where harness's own is meant, or nothing.
 
-    Raises UsageError for what is there but cannot be used, or is there twice.
+    Raises UsageError for what is there but cannot be used or is not to be trusted, or is there twice.
     """
+    found = _found(kind, name)
+    for folder in found.file.resolve().parents if found else ():
+        if folder.name and folder.with_name(f"{folder.name}.{UNTRUSTED}").exists():
+            raise UsageError(
+                f"{KINDS[kind].word} {name}: {folder} came from somebody else and has not been trusted"
+            )
+    return found
+
+
+def _found(kind: str, name: str) -> Plugin | None:
     known = KINDS[kind]
     if name.partition(":")[0].endswith(".py"):
         return _in_file(kind, name)

@@ -21,9 +21,7 @@ from harness.store.store import Store
 
 logger = logging.getLogger(__name__)
 SOURCES = "sources"  # in a study's folder
-UNTRUSTED = (
-    "sources.untrusted"  # beside it: they came with a bundle, and nobody has said that they may be run
-)
+UNTRUSTED = f"{SOURCES}.{plugins.UNTRUSTED}"  # beside it, for those that came with a bundle
 LONGEST_DIFF = 60  # lines
 Names = tuple[tuple[str, str], ...]  # (kind, name)
 
@@ -34,14 +32,13 @@ def names_in(definition: Mapping[str, Any]) -> Names:
     for kind in plugins.KINDS:
         section, _, option = kind.partition(".")
         value = definition.get(section)
-        if kind == "model":
+        if kind in ("model", "data"):
             option = "name"
         if option:
             value = value.get(option) if isinstance(value, Mapping) else None
         value = value.get("values", value) if isinstance(value, Mapping) else value
         names = value if isinstance(value, list) else [value]
-        if kind != "data":
-            found += [(kind, name) for name in names if isinstance(name, str) and plugins.find(kind, name)]
+        found += [(kind, name) for name in names if isinstance(name, str) and plugins.find(kind, name)]
     return tuple(found)
 
 
@@ -52,7 +49,7 @@ def described(names: Names) -> dict[str, Any]:
     files = code.files_of(names)
     return {
         "root": str(plugins.project()),
-        "hashes": {_entry(kind, name): code.hash_of(kind, name) for kind, name in names},
+        "hashes": _hashes(names),
         "functions": code.functions_in(files),
         "sources": {label: digest(path.read_bytes()) for label, path in files.items()},
     }
@@ -77,7 +74,7 @@ def edits(folder: Path, provenance: Mapping[str, Any], names: Names) -> Iterator
     folder: the study's, with the sources that it began with.
     """
     known = provenance.get("project", {})
-    now = {_entry(kind, name): code.hash_of(kind, name) for kind, name in names}
+    now = _hashes(names)
     if all(now.get(entry, hashed) == hashed for entry, hashed in known.get("hashes", {}).items()):
         return
     files = code.files_of(names)
@@ -98,11 +95,13 @@ def use_code_of(store: Store, record: StudyRecord) -> None:
         return
     here = plugins.project()
     folder = store.study_folder(record.name)
-    for place in dict.fromkeys([here, Path(known["root"])]):
+    untrusted = (folder / UNTRUSTED).exists()
+    # The folder that somebody else's study names is theirs to choose.
+    for place in dict.fromkeys([here] if untrusted else [here, Path(known["root"])]):
         if place.is_dir() and _is_same(place, known):
             return
     if all(_kept(folder, label) == hashed for label, hashed in known["sources"].items()):
-        if (folder / UNTRUSTED).exists():
+        if untrusted:
             code.use_project(here)
             raise UsageError(
                 f"study {record.name} came with code of somebody else's: look at {folder / SOURCES}, then import it "
@@ -135,6 +134,11 @@ def use_packed(files: Mapping[str, bytes], folder: Path) -> None:
             if not (place / label).exists():
                 write_file(place / label, content)
         code.use_project(place)
+
+
+def _hashes(names: Names) -> dict[str, str]:
+    """By entry; not of a data set, for what it gives is judged by its images."""
+    return {_entry(kind, name): code.hash_of(kind, name) for kind, name in names if kind != "data"}
 
 
 def _is_same(place: Path, known: Mapping[str, Any]) -> bool:

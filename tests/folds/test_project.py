@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.analysis import bundle
+from harness.analysis.diff import diff
 from harness.config import plugins
 from harness.config.study_file import Study, parse_study_file
 from harness.errors import UsageError
@@ -186,3 +188,48 @@ def test_code_is_sent_as_its_files_and_has_the_same_key_where_it_arrives(own: Pa
     project.use_packed(files, tmp_path / "node")
     assert code.identity("mine") == before
     code.use_project(own)
+
+
+@pytest.mark.slow
+def test_a_bundle_brings_code_that_runs_only_once_it_is_trusted(own: Path, tmp_path: Path) -> None:
+    tuned()
+    bundle.write(LoadedStudy.open(Store(Path("mlruns")), "own"), tmp_path / "own.zip", with_images=False)
+    store = Store(tmp_path / "theirs")
+    record = bundle.read(store, tmp_path / "own.zip")
+    assert set(bundle.sources(store, "own")) == {"metrics/mine.py", "models/mine.py", "parts/layers.py"}
+    project.use_code_of(store, record)
+    assert plugins.project() == own, "who has the same code needs none of the bundle's"
+    (own / "models").rename(own / "nets")
+    code.forget()
+    with pytest.raises(UsageError, match=r"somebody else's.*--trust-code"):
+        project.use_code_of(store, record)
+    kept = tmp_path / "theirs/studies/own/sources"
+    code.use_project(tmp_path)
+    for name in (
+        f"./{kept.relative_to(tmp_path)}/models/mine.py",
+        "theirs.studies.own.sources.models.mine:build",
+    ):
+        with pytest.raises(UsageError, match="came from somebody else and has not been trusted"):
+            plugins.find("model", name)
+    code.use_project(own)
+    bundle.read(store, tmp_path / "own.zip", trust_code=True)
+    project.use_code_of(store, record)
+    assert plugins.project() == kept
+
+
+@pytest.mark.slow
+def test_two_studies_differ_in_what_was_edited(own: Path) -> None:
+    tuned()
+    edit(own / "metrics/mine.py", ".mean()", ".mean() / 2")
+    tuned("other")
+    store = Store(Path("mlruns"))
+    first, second = (LoadedStudy.open(store, name) for name in ("own", "other"))
+    found = diff(first, second)
+    assert [(one.section, one.what) for one in found.found if one.section in ("values", "data", "code")] == [
+        ("code", "metrics/mine.py: score")
+    ]
+    assert [line for line in found.sources if line.startswith(("+ ", "- ")) and "return" in line] == [
+        "-    return (labels == predictions).mean()",
+        "+    return (labels == predictions).mean() / 2",
+    ]
+    assert diff(first, first).found == () == diff(first, first).sources
