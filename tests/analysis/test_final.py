@@ -152,7 +152,7 @@ def test_early_stopping_trains_for_the_mean_of_the_chosen_epochs(
     chosen = iter((4, 9))
 
     def fold(_: str) -> Any:
-        return type("Fold", (), {"chosen_epoch": next(chosen)})
+        return type("Fold", (), {"chosen_epoch": next(chosen), "metrics": {"accuracy": 0.5}})
 
     monkeypatch.setattr(tuned, "read_fold_record", fold)
     task = refit_task(study, trial)

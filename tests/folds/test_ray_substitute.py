@@ -48,7 +48,7 @@ def test_the_store_of_the_driver_knows_what_was_trained_in_place_of_the_fold(
     actor = ray_executor.FoldWorker(shared)
     executor = object.__new__(ray_executor.RayExecutor)
     executor._store, executor._idle = Store(here.home), []
-    running = ray_executor._Running(task, actor, actor.train(task))
+    running = ray_executor._Running(task, actor, actor.train(task, {}))
     executor._running = [running]
     report = executor._receive(running)
     while report is ray_executor.SIGN_OF_LIFE or isinstance(report, Epoch):
