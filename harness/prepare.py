@@ -23,6 +23,7 @@ from harness.folds.worker import Workplace
 from harness.records import StudyRecord
 from harness.search.autotune import Choice, choose
 from harness.search.contract import require_metric, require_network
+from harness.search.own_contract import require_own_code
 from harness.search.preflight import without_effect
 from harness.store.store import Store
 from harness.version import __version__
@@ -75,7 +76,7 @@ def prepare(
         )
     else:
         require_metric(study, images)
-        for warning in require_network(study, images):
+        for warning in [*require_network(study, images), *require_own_code(study, images)]:
             logger.warning("%s", warning)
         store.start_over(name)  # what a study was that had trained nothing
         split = make_split(study, images, store.home)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from harness.config import catalog
+from harness.config import catalog, own_code
 from harness.config.plugins import KINDS
 from harness.config.sections import Cv, Search, Section
 from harness.config.settings import Choice, Conditional, Searched, Setting, expanded, parse_setting
@@ -77,6 +77,14 @@ def bound_models(given: Any, problems: list[Problem]) -> dict[str, Any]:
         (name,) = options
         return {"name": name, **options[name]}
     return {"name": Choice(tuple(options)), **options}
+
+
+def bound_train(given: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """The section with the options of the user's own code that it names."""
+    known = catalog.train_options()
+    first = bind("train", {name: given[name] for name in given if name in known}, known, "", [])
+    problems += own_code.problems_of(first)
+    return bind("train", given, own_code.options_of(first), "train option", problems)
 
 
 def bound_search(given: dict[str, Any], problems: list[Problem]) -> Search | None:

@@ -26,7 +26,7 @@ class Entry:
     source, parameters: what its lines `Source: …` and `Parameters: …` say; parameters are those of the default
     model, for 3×32×32 images of 10 classes.
     problem: why its file cannot be used, with the file and the line, or "".
-    place: where code that is not harness's own is, like "models/NAME.py:build".
+    place: where code that is not harness's own is, like "models/NAME.py:build".   takes: what harness gives it by name.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Entry:
     options: tuple[Option, ...]
     problem: str = ""
     place: str = ""
+    takes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ def known(kind: str) -> dict[str, Entry]:
 
 def shipped(kind: str) -> dict[str, Entry]:
     """Harness's own names of a kind."""
+    if kind.startswith("train."):
+        option = train_options()[kind.partition(".")[2]]
+        return {str(name): Entry(str(name), "", "", "", ()) for name in option.choices}
     return {"model": models, "data": datasets}[kind]()
 
 
@@ -92,13 +96,13 @@ def datasets() -> dict[str, Entry]:
 @cache
 def train_options() -> dict[str, Option]:
     """The fields of every `…Options` dataclass in `training/`, but for compute's."""
-    files = [path for path in sorted((PACKAGE / "training").glob("*.py")) if path.stem != "compute"]
-    return {option.name: option for path in files for option in _dataclass_options(path)}
+    return signatures.train_options()
 
 
 @cache
 def compute_options() -> dict[str, Option]:
-    return {option.name: option for option in _dataclass_options(PACKAGE / "training" / "compute.py")}
+    module = _parsed(PACKAGE / "training" / "compute.py")
+    return {option.name: option for option in signatures.dataclass_options(module)}
 
 
 @cache
@@ -203,16 +207,16 @@ def _entry_of(plugin: Plugin) -> Entry:
     try:
         module = signatures.parse(plugin.file)
         node = next((node for node in module.body if getattr(node, "name", None) == plugin.attribute), None)
-        options = signatures.parameters(node, KINDS[plugin.kind].given)
+        options, takes = signatures.parameters(node, plugins.given(plugin.kind))
         described = module if plugin.attribute == KINDS[plugin.kind].function else node
         assert isinstance(described, ast.Module | ast.ClassDef | ast.FunctionDef)
-        return replace(_entry(plugin.name, described, options), place=plugin.place)
+        return replace(_entry(plugin.name, described, options), place=plugin.place, takes=takes)
     except SyntaxError as error:
         word = KINDS[plugin.kind].word
         raise UsageError(f"{word} {plugin.name}: {plugin.label}:{error.lineno or 0}: {error.msg}") from None
     except (SourceProblem, OSError, ValueError, RecursionError):
-        summary, options = running.options_of(plugin)
-        return Entry(plugin.name, summary, "", "", options, place=plugin.place)
+        summary, options, takes = running.options_of(plugin)
+        return Entry(plugin.name, summary, "", "", options, place=plugin.place, takes=takes)
 
 
 def _entry(
@@ -227,12 +231,6 @@ def _classes(path: Path, table: str) -> dict[str, Entry]:
     classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
     named = {name: classes[ast.unparse(value)] for name, value in signatures.table(module, table)}
     return {name: _entry(name, node, tuple(signatures.fields(node))) for name, node in named.items()}
-
-
-def _dataclass_options(path: Path) -> Iterator[Option]:
-    for node in _parsed(path).body:
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Options"):
-            yield from signatures.fields(node)
 
 
 def _parsed(path: Path) -> ast.Module:

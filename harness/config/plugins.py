@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness.config.signatures import train_options
 from harness.errors import UsageError
 
 PACKAGE = Path(__file__).parents[1]
@@ -48,10 +49,19 @@ class Kind:
 
 UNTRUSTED = "untrusted"  # a file FOLDER.untrusted says that nothing in FOLDER is to be run
 METRIC_ARGUMENTS = ("labels", "probabilities", "predictions", "y_true", "y_score", "y_prob", "y_pred")
+LOSS_ARGUMENTS = (
+    "logits",
+    "targets",
+    "input",
+    "target",
+    "weight",
+    "label_smoothing",
+)  # two names each, as torch's
 KINDS = {
     "model": Kind("model", "models", "build", ("in_channels", "image_size", "num_classes", "classes")),
     "data": Kind("data set", "datasets", "load", ("home", "part")),
     "objective": Kind("metric", "metrics", "score", METRIC_ARGUMENTS),
+    "train.loss": Kind("loss", "losses", "loss", LOSS_ARGUMENTS),
 }
 
 
@@ -104,6 +114,17 @@ def forget() -> None:
         sys.modules.pop(name, None)
     _imported.clear()
     importlib.invalidate_caches()
+
+
+def given(kind: str) -> tuple[str, ...]:
+    """The arguments that harness gives code of this kind by name, where it takes them; the others are its options.
+
+    For a part of the training they are also all train options but those that are read with some values of others only.
+    """
+    own = KINDS[kind].given
+    if not kind.startswith("train."):
+        return own
+    return own + tuple(name for name, option in train_options().items() if not option.read_with)
 
 
 @cache
@@ -310,6 +331,8 @@ def _entry_points(kind: str) -> tuple[Any, ...]:
 
 
 def _is_shipped(kind: str, name: str) -> bool:
+    if kind.startswith("train."):
+        return name in train_options()[kind.partition(".")[2]].choices
     return (
         kind in ("model", "data") and (PACKAGE / {"model": "models"}.get(kind, kind) / f"{name}.py").is_file()
     )

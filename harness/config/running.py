@@ -25,16 +25,19 @@ from harness.config.signatures import Between, NamesFile, Option, ReadWith, Youn
 from harness.errors import HarnessError, UsageError
 from harness.files import digest, digest_of, write_json
 
-VERSION = 1  # of what is kept
+VERSION = 2  # of what is kept
 SECONDS = 120.0  # that an import may take
 SCALARS = {int: "int", float: "float", bool: "bool", str: "str"}
 MARK = "\x1eharness:"  # what is after it on stdout is the answer; the module may have printed anything before
 
 
-def options_of(plugin: Plugin) -> tuple[str, tuple[Option, ...]]:
-    """The first line of the docstring and the options. Raises UsageError for what cannot be imported or called."""
+def options_of(plugin: Plugin) -> tuple[str, tuple[Option, ...], tuple[str, ...]]:
+    """The first line of the docstring, the options, and which of the arguments that harness gives it takes.
+
+    Raises UsageError for what cannot be imported or called.
+    """
     answer = _answer(plugin)
-    return answer["summary"], _as_options(answer)
+    return answer["summary"], _as_options(answer), tuple(answer["takes"])
 
 
 def metric_of(plugin: Plugin) -> tuple[str, tuple[Option, ...], bool]:
@@ -79,7 +82,7 @@ def _as_options(answer: Mapping[str, Any]) -> tuple[Option, ...]:
 def options_by_import(plugin: Plugin) -> dict[str, Any]:
     """What `options_of` has another process find, as JSON."""
     function = plugins.load(plugin)
-    found = list(_options(function, plugin))
+    found, given = list(_options(function, plugin)), plugins.given(plugin.kind)
     said = meanings(
         "\n\n".join(filter(None, map(inspect.getdoc, (function, getattr(function, "__init__", None))))),
         [option.name for option in found],
@@ -97,13 +100,14 @@ def options_by_import(plugin: Plugin) -> dict[str, Any]:
             "\n"
         )[0],
         "options": options,
+        "takes": [name for name in inspect.signature(function).parameters if name in given],
         "higher_is_better": plugins.higher_is_better(plugin, function),
         "files": {file: digest_of(Path(file)) for file in sorted(files | {str(plugin.file)})},
     }
 
 
 def _options(function: Any, plugin: Plugin) -> Iterator[Option]:
-    given = KINDS[plugin.kind].given
+    given = plugins.given(plugin.kind)
     try:
         parameters = inspect.signature(function).parameters
     except (ValueError, TypeError):
@@ -211,7 +215,16 @@ def _asked(plugin: Plugin) -> dict[str, Any]:
 def _kept_at(plugin: Plugin) -> Path:
     from platformdirs import user_cache_path
 
-    named = json.dumps([VERSION, str(plugin.file), plugin.attribute, plugin.kind, sys.version_info[:2]])
+    named = json.dumps(
+        [
+            VERSION,
+            str(plugin.file),
+            plugin.attribute,
+            plugin.kind,
+            plugins.given(plugin.kind),
+            sys.version_info[:2],
+        ]
+    )
     return user_cache_path("harness", appauthor=False) / "signatures" / f"{digest(named.encode())[:40]}.json"
 
 

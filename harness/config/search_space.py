@@ -44,7 +44,7 @@ def read_in_some(study: Study) -> list[str]:
 
 def without_younger_defaults(values: Values) -> Values:
     """A trial's values, without those of younger options that have their default: see signatures.Younger."""
-    options = declared(str(values.get("model.name")))
+    options = declared(str(values.get("model.name")), values)
     return without_younger(values, [replace(option, name=path) for path, option in options.items()])
 
 

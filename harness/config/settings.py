@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.config import catalog, plugins
 from harness.config.signatures import Option
 from harness.errors import Problem, did_you_mean
 from harness.records import Map, Scalar
@@ -265,9 +266,13 @@ def scalar(raw: Any, option: Option) -> tuple[Scalar, str]:
     if raw is None:
         return None, "" if option.optional else wrong
     if option.choices:
+        code = f"train.{option.name}"
+        if option.or_own and isinstance(raw, str) and (found := catalog.entry(code, raw)):
+            return raw, found.problem
         if raw in option.choices and type(raw) is type(option.choices[0]):
             return raw, ""
-        guess = did_you_mean(str(raw), [str(choice) for choice in option.choices])
+        own = plugins.names(code) if option.or_own else ()
+        guess = did_you_mean(str(raw), [*map(str, option.choices), *own])
         return None, f"unknown value {raw!r}{guess}"
     if option.kind in ("int", "float"):
         value, message = _number(raw, option.kind)

@@ -2,8 +2,9 @@
 
 An option is a keyword-only argument of a function or a field of a dataclass, annotated `int`, `float`, `bool`, `str`,
 `Literal[…]`, one of these `| None`, or `Annotated[int, Between(1, 8)]` for limits, `Annotated[bool, Younger()]` for
-what came later, `Annotated[str, NamesFile()]` for what may be a path and `Annotated[float, Only(optimizer="sgd")]`
-for what is read with some values of others alone. A data set's option may also be `module.Name`, a TypedDict of
+what came later, `Annotated[str, NamesFile()]` for what may be a path, `Annotated[float, Only(optimizer="sgd")]`
+for what is read with some values of others alone and `Annotated[Literal[…], OrOwn()]` for what may also name the user's
+own code. A data set's option may also be `module.Name`, a TypedDict of
 `data/NAME.py`: a map with exactly one of its keys. What an option means is what the
 docstring of its function or class says after its name and a colon.
 """
@@ -13,6 +14,7 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -58,6 +60,11 @@ class NamesFile:
     """
 
 
+@dataclass(frozen=True)
+class OrOwn:
+    """Marks a choice that may also be the name of the user's own code: see `plugins.KINDS`."""
+
+
 class Only:
     """Marks an option that is read with these values of another of its section alone: `Only(optimizer="muon")`.
 
@@ -90,7 +97,7 @@ class Option:
 
     choices: the only values allowed, if not empty.   required: it has no default.
     keys: of a map; it has exactly one of them.   younger: see Younger.   names_file: see NamesFile.
-    read_with: what must hold of others for it to be read: see Only and Unless.
+    read_with: what must hold of others for it to be read: see Only and Unless.   or_own: see OrOwn.
     meaning: the first sentence of what the docstring says of it, or "".
     """
 
@@ -106,11 +113,12 @@ class Option:
     names_file: bool = False
     read_with: tuple[ReadWith, ...] = ()
     meaning: str = ""
+    or_own: bool = False
 
     def allowed(self) -> str:
         """What the option takes, in words for a user."""
         if self.choices:
-            return "one of " + ", ".join(str(choice) for choice in self.choices)
+            return "one of " + ", ".join(map(str, self.choices)) + ", or your own code" * self.or_own
         if self.keys:
             taken = [(key.name, "|".join(map(str, key.choices)) or key.allowed()) for key in self.keys]
             maps = ", ".join(f"{{{name}: {value}}}" for name, value in taken)
@@ -125,7 +133,7 @@ class Option:
         return words + (" or null" if self.optional else "")
 
 
-Mark = Between | Younger | NamesFile | Only | Unless
+Mark = Between | Younger | NamesFile | OrOwn | Only | Unless
 
 
 class SourceProblem(Exception):
@@ -152,8 +160,8 @@ def arguments(function: ast.FunctionDef) -> tuple[Option, ...]:
     return tuple(replace(option, meaning=said.get(option.name, "")) for option in options)
 
 
-def parameters(node: ast.AST | None, given: Sequence[str]) -> tuple[Option, ...]:
-    """The options of somebody's function or class: its arguments but for the given ones.
+def parameters(node: ast.AST | None, given: Sequence[str]) -> tuple[tuple[Option, ...], tuple[str, ...]]:
+    """The options of somebody's function or class: its arguments but for the given ones; and those of the given ones.
 
     Raises SourceProblem where the text alone does not say them, for one that can be called may tell.
     """
@@ -182,7 +190,8 @@ def parameters(node: ast.AST | None, given: Sequence[str]) -> tuple[Option, ...]
                 option = replace(option, default=float(option.default))
             found.append(option)
     said = meanings(documented(node, function), [option.name for option in found])
-    return tuple(replace(option, meaning=said.get(option.name, "")) for option in found)
+    options = tuple(replace(option, meaning=said.get(option.name, "")) for option in found)
+    return options, tuple(argument.arg for argument, _ in pairs if argument.arg in given)
 
 
 def documented(*nodes: ast.AST | None) -> str:
@@ -202,6 +211,20 @@ def fields(node: ast.ClassDef) -> Iterator[Option]:
     for name, field in found.items():
         option = _option(name, field.annotation, field.value, field)
         yield replace(option, meaning=said.get(name, ""))
+
+
+@cache
+def train_options() -> dict[str, Option]:
+    """The fields of every `…Options` dataclass in `training/`, but for compute's. Raises SourceProblem."""
+    files = [path for path in sorted((PACKAGE / "training").glob("*.py")) if path.stem != "compute"]
+    return {option.name: option for path in files for option in dataclass_options(parse(path))}
+
+
+def dataclass_options(module: ast.Module) -> Iterator[Option]:
+    """The fields of every dataclass of a module whose name ends with Options. Raises SourceProblem."""
+    for node in module.body:
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Options"):
+            yield from fields(node)
 
 
 def meanings(docstring: str, names: Iterable[str]) -> dict[str, str]:
@@ -265,13 +288,14 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None, pl
         raise SourceProblem(f"option {name} needs an annotation", place)
     optional = isinstance(annotation, ast.BinOp) and ast.unparse(annotation.right) == "None"
     inner: ast.expr = annotation.left if optional and isinstance(annotation, ast.BinOp) else annotation
-    limits, younger, names_file = Between(), False, False
+    limits, younger, names_file, or_own = Between(), False, False, False
     read_with: tuple[ReadWith, ...] = ()
     if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Annotated":
         inner, marks = _annotated(name, inner)
         limits = next((mark for mark in marks if isinstance(mark, Between)), limits)
         younger = any(isinstance(mark, Younger) for mark in marks)
         names_file = any(isinstance(mark, NamesFile) for mark in marks)
+        or_own = any(isinstance(mark, OrOwn) for mark in marks)
         read_with = reading(marks)
     choices: tuple[Scalar, ...] = ()
     if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Literal":
@@ -282,7 +306,7 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None, pl
     value = None if default is None else _literal(f"the default of option {name}", default)
     required = default is None
     return Option(
-        name, kind, value, choices, limits, optional, required, keys, younger, names_file, read_with
+        name, kind, value, choices, limits, optional, required, keys, younger, names_file, read_with, or_own=or_own
     )  # fmt: skip
 
 

@@ -7,12 +7,12 @@ as theirs. Parameters are decided one after the other, those that others depend 
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from harness.config import catalog
+from harness.config import catalog, own_code
 from harness.config.settings import Choice, Conditional, Range, Searched, Setting, ends, scalar
-from harness.config.signatures import Option
+from harness.config.signatures import Option, ReadWith
 from harness.errors import Problem, did_you_mean
 from harness.records import Scalar, Values
 
@@ -56,10 +56,12 @@ class Space:
 
     settings: every name of a trial with each of its models, dotted, with its value or range, by the model's name.
     parameters: in the order in which they are decided: each after those that its conditions name.
+    owners: the train options of the user's own code, dotted, with what names it; trials of other code have none.
     """
 
     settings: Mapping[str, Mapping[str, Setting]]
     parameters: tuple[Parameter, ...]
+    owners: Mapping[str, ReadWith] = field(default_factory=dict)
 
     @property
     def is_conditional(self) -> bool:
@@ -71,12 +73,19 @@ class Space:
         model = params.get("model.name", next(iter(self.settings)))
         found = {p.path: p.default for p in self.parameters if model in p.when.get("model.name", (model,))}
         found |= params
-        return {
+        values = {
             path: found.get(path, setting.default if isinstance(setting, Conditional) else None)
             if isinstance(setting, Searched)
             else setting
             for path, setting in self.settings[str(model)].items()
         }
+        known = catalog.train_options()
+        for path, owner in self.owners.items():
+            if not owner.holds(values[f"train.{owner.name}"]):
+                del values[path]
+                if (name := path.partition(".")[2]) in known:
+                    values[path] = known[name].default
+        return values
 
     def applies(self, parameter: Parameter, params: Values) -> bool:
         """Whether the parameter is asked for, given those that are decided before it."""
@@ -159,13 +168,16 @@ def space_of(models: Mapping[str, Mapping[str, Setting]], train: Mapping[str, Se
         if isinstance(setting, Searched)
     )
     parameters = []
+    owners = _dotted("train", own_code.owners(train))
     for number, (model, found) in enumerate(settings.items()):
-        options = declared(model)
+        options = declared(model, found)
         for path, setting in found.items():
             is_own = len(names) > 1 and path.startswith("model.") and path != "model.name"
             if not isinstance(setting, Searched) or (number and not is_own):
                 continue
             when: dict[str, tuple[Scalar, ...]] = {"model.name": (model,)} if is_own else {}
+            if path in owners:
+                when[f"train.{owners[path].name}"] = owners[path].values
             if isinstance(setting, Conditional):
                 when |= setting.when
             alternatives = [found] if is_own else list(settings.values())
@@ -174,13 +186,17 @@ def space_of(models: Mapping[str, Mapping[str, Setting]], train: Mapping[str, Se
                 inner = setting.setting if isinstance(setting, Conditional) else setting
                 default = names[0] if path == "model.name" else options[path].default
                 parameters.append(Parameter(path, own_name, inner, default, conditions))
-    return Space(settings, tuple(_ordered(parameters)))
+    return Space(settings, tuple(_ordered(parameters)), owners)
 
 
-def declared(model: str) -> dict[str, Option]:
-    """What is declared of a trial's values, by their dotted names; of a model that is gone, nothing."""
+def declared(model: str, values: Mapping[str, Setting]) -> dict[str, Option]:
+    """What is declared of a trial's values, by their dotted names; of code that is gone, nothing.
+
+    values: those of a trial with this model, or settings.
+    """
     options = {f"model.{option.name}": option for option in catalog.options("model", model)}
-    return options | {f"train.{name}": option for name, option in catalog.train_options().items()}
+    train = {path[6:]: value for path, value in values.items() if path.startswith("train.")}
+    return options | _dotted("train", own_code.options_of(train))
 
 
 def condition_problems(
@@ -194,7 +210,7 @@ def condition_problems(
     settings: dict[str, list[Setting]] = {}
     options: dict[str, Option] = {}
     for model, found in space.settings.items():
-        options = declared(model) | options
+        options = declared(model, found) | options
         for path, setting in found.items():
             settings.setdefault(path, []).append(setting)
     problems = [
@@ -218,7 +234,7 @@ def point(space: Space, given: Mapping[str, Any], place: str) -> tuple[Values, l
     model = next(
         (name for name in space.settings if name == flat.get("model.name")), next(iter(space.settings))
     )
-    options = {"model.name": Option("model.name", "str"), **declared(model)}
+    options = {"model.name": Option("model.name", "str"), **declared(model, space.settings[str(model)])}
     problems: list[Problem] = []
 
     def choose(parameter: Parameter) -> Scalar:
@@ -260,7 +276,7 @@ def unread(space: Space) -> Iterator[tuple[str, str, bool]]:
     """Names that are searched where nothing reads them, in words when they are read, and whether that never is."""
     for parameter in space.parameters:
         model = str(parameter.when.get("model.name", tuple(space.settings))[0])
-        option = declared(model).get(parameter.path)
+        option = declared(model, space.settings[model]).get(parameter.path)
         for condition in option.read_with if option else ():
             name = f"{parameter.path.partition('.')[0]}.{condition.name}"
             values = parameter.when.get(name, ends(space.settings[model][name]))
@@ -285,7 +301,7 @@ def _condition_problem(
     return f"{name} is searched, and never {value!r}"
 
 
-def _dotted(part: str, options: Mapping[str, Setting]) -> dict[str, Setting]:
+def _dotted(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{part}.{name}": setting for name, setting in options.items()}
 
 

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.config import catalog, plugins
+from harness.config import catalog, own_code, plugins
 from harness.config.binding import (
     alternatives,
     bind,
     bound_models,
     bound_search,
+    bound_train,
     in_another_section,
     named,
     only_fixed,
@@ -123,7 +124,7 @@ class Study(Section):
             case "data":
                 return catalog.options("data", str(self.data["name"]))
             case "train":
-                return catalog.train_options().values()
+                return own_code.options_of(self.train).values()
             case "compute":
                 return catalog.compute_options().values()
             case "search":
@@ -280,7 +281,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     data = named("data", sections["data"], problems)
     data = {name: absolute(name, value) for name, value in data.items()}
     model = bound_models(sections.get("model", models), problems)
-    train = bind("train", sections["train"], catalog.train_options(), "train option", problems)
+    train = bound_train(sections["train"], problems)
     compute = bind("compute", sections["compute"], catalog.compute_options(), "compute option", problems)
     only_fixed("data", data, "all trials of a study meet the same images", problems)
     only_fixed("compute", compute, "all trials of a study are computed the same way", problems)

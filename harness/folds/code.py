@@ -3,7 +3,8 @@
 Three parts: `training` (all that this package does with a task but the next two), `scoring` (the metrics), and `model`
 (what model.name means, with what it imports); and one for every other name in the values that means code of a project
 or an installed package, like `train.loss`. Of such code it is the file and what that imports from the project or the
-same package; what it imports from harness counts too, and versions of all else are in the fingerprint.
+same package, but for the libraries of BY_VERSION; what it imports from harness counts too, and versions of all else are
+in the fingerprint.
 
 A part's sources are read as text, never imported, and hashed without comments, docstrings and layout.
 `known_sources.json` beside this file says which hashes give the bits of which recipe; sources of the recipe RECIPE
@@ -24,6 +25,7 @@ from typing import Any
 from harness.config import plugins
 from harness.config.plugins import Plugin
 from harness.errors import CheckFailed, UsageError
+from harness.provenance import COMPUTING
 
 PACKAGE = Path(__file__).parents[1]
 TABLE = Path(__file__).with_name("known_sources.json")
@@ -31,6 +33,7 @@ RECIPE = 2  # of the sources that keys say nothing of; later ones are named by t
 TRAINING = "folds/fold.py"  # the pure function; what it imports is the code of a training
 SCORING = ("scoring/__init__.py", "scoring/metrics.py")
 
+BY_VERSION = ("torch", *COMPUTING)  # packages that a fingerprint has the versions of, and a key no sources
 Others = tuple[tuple[str, str], ...]  # (kind, name)
 _read: dict[Path, ast.Module] = {}
 _hashed: dict[Path, str] = {}
@@ -41,6 +44,7 @@ IRRELEVANT = {
     "config/__init__.py": "a docstring",
     "config/binding.py": "reads study files; what they set is in the task",
     "config/catalog.py": "finds names and options, of which those that are not known are refused",
+    "config/own_code.py": "reads options, whose values are in the task",
     "config/plugins.py": "finds and loads code, which is in the key by its sources",
     "config/running.py": "reads options, whose values are in the task",
     "config/sections.py": "reads study files: cv and search, which decide what is trained but not how",
@@ -237,7 +241,9 @@ def edits(before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mapping[s
 def third_party(model: str, others: Others = (), package: Path = PACKAGE) -> set[str]:
     """Names of the modules that a fold of this model imports from elsewhere, like "timm"."""
     paths = [path for part in sources(model, others, package).values() for path in part.values()]
-    return {module.partition(".")[0] for path in paths for module in _imports(path)}
+    modules = [module for path in paths for module in _imports(path)]
+    modules += [name.partition(":")[0] for _, name in (("model", model), *others) if ":" in name]
+    return {module.partition(".")[0] for module in modules}
 
 
 def reached(start: str, package: Path = PACKAGE) -> set[str]:
@@ -254,9 +260,11 @@ def reached(start: str, package: Path = PACKAGE) -> set[str]:
 
 def _reached_by(plugin: Plugin, package: Path) -> tuple[dict[str, Path], set[str]]:
     """The files of a plug-in and of what it imports from its project or package, by label; and those of harness."""
-    own, harness = {plugin.label: plugin.file}, set[str]()
     in_project = plugin.root == plugins.project()
     head = plugin.module.partition(".")[0]
+    if not in_project and head in BY_VERSION:
+        return {}, set()
+    own, harness = {plugin.label: plugin.file}, set[str]()
     waiting = [plugin.file]
     while waiting:
         path = waiting.pop()

@@ -128,7 +128,7 @@ def _known_code(provenance: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 def files_of(known: option_files.Files, values: Values) -> option_files.Files:
     """The files of a study that the values of one trial can name: another model's option may name none."""
-    options = declared(str(values.get("model.name")))
+    options = declared(str(values.get("model.name")), values)
     return {
         option: texts
         for option, texts in known.items()

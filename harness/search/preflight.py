@@ -23,6 +23,7 @@ from harness.errors import HarnessError, StudyError
 from harness.records import Values
 from harness.search import preview
 from harness.search.contract import require_metric, require_network
+from harness.search.own_contract import require_own_code
 from harness.search.sizes import Sizes, SizesRequest
 
 MOST_CORNERS = 64  # of the model's space; more are thinned out evenly
@@ -111,7 +112,7 @@ def answer(request: SizesRequest) -> Sizes:
     study = load_study_file(request.study, request.overrides)
     images = load_training(study.data)
     require_metric(study, images)
-    warnings = require_network(study, images)
+    warnings = require_network(study, images) + require_own_code(study, images)
     if request.images:
         preview.draw_pictures(study, images, request.images)
     _, channels, height, _ = images.pixels.shape

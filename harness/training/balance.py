@@ -1,11 +1,12 @@
 """The order in which an epoch meets its images, and what each class weighs, for data sets of uneven classes."""
 
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Annotated, Literal, assert_never
 
 import numpy as np
 import torch
 
+from harness.config.signatures import Only
 from harness.seeds import seed_for
 
 
@@ -19,7 +20,7 @@ class BalanceOptions:
     """
 
     sampling: Literal["shuffle", "balanced"] = "shuffle"
-    class_weights: Literal["none", "balanced"] = "none"
+    class_weights: Annotated[Literal["none", "balanced"], Only(loss="cross_entropy")] = "none"
 
 
 def epoch_order(

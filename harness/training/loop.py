@@ -23,6 +23,7 @@ from harness.profiler import phase, timed
 from harness.records import Epoch
 from harness.seeds import seed_for
 from harness.training import checkpoint as checkpoints
+from harness.training import own
 from harness.training.augment import draw, mixer, unchanged
 from harness.training.balance import epoch_order, loss_weights
 from harness.training.checkpoint import Progress
@@ -127,7 +128,9 @@ class _Training:
         self.schedule = Schedule(
             options.optim, num_epochs=options.train.epochs, steps_per_epoch=self.num_steps
         )
-        plain = PlainGradients(model, compute, self._loss)
+        plain = PlainGradients(
+            model, compute, own.loss(options, self.class_weights, compute.device) or self._loss
+        )
         self.gradients = GraphedGradients(plain) if compute.cuda_graph else plain
 
     @property

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
-from harness.config import catalog
-from harness.config.signatures import Between, Unless, without_younger
+from harness.config import catalog, own_code
+from harness.config.signatures import Between, Only, OrOwn, Unless, Younger, without_younger
 from harness.errors import UsageError, did_you_mean
 from harness.records import Scalar
 from harness.training.augment import AugmentOptions
@@ -17,6 +17,7 @@ from harness.training.optim import OptimOptions
 class TrainOptions:
     """How long and on what.
 
+    loss: what is minimised, of the logits and the targets; the loss on held-out images is always cross-entropy.
     epochs: times that the training images are gone through, at most where patience is set.
     batch_size: images a step; a last batch of one image joins the batch before it, for the sake of batch norm.
     label_smoothing: share of a label that is spread evenly over all classes.
@@ -27,9 +28,10 @@ class TrainOptions:
     keep_models: whose weights the store keeps; the training does not look at it.
     """
 
+    loss: Annotated[Literal["cross_entropy"], OrOwn(), Younger()] = "cross_entropy"
     epochs: Annotated[int, Between(1, 100_000)] = 20
     batch_size: Annotated[int, Between(1, 65_536)] = 128
-    label_smoothing: Annotated[float, Between(0.0, 0.99)] = 0.0
+    label_smoothing: Annotated[float, Between(0.0, 0.99), Only(loss="cross_entropy")] = 0.0
     clip_norm: Annotated[float, Between(above=0.0)] | None = None
     patience: Annotated[int, Between(1)] | None = None
     inner_fraction: Annotated[float, Between(above=0.0, high=0.5), Unless(patience=None)] = 0.1
@@ -38,12 +40,13 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a study's `train:` map sets."""
+    """Everything a study's `train:` map sets.   own: the options of the user's own code, by name."""
 
     train: TrainOptions = field(default_factory=TrainOptions)
     optim: OptimOptions = field(default_factory=OptimOptions)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     balance: BalanceOptions = field(default_factory=BalanceOptions)
+    own: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 def identity(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -53,6 +56,8 @@ def identity(settings: Settings) -> dict[str, dict[str, Any]]:
     """
     known = catalog.train_options().values()
     parts = {part: without_younger(values, known) for part, values in asdict(settings).items()}
+    if not parts["own"]:
+        del parts["own"]
     return {**parts, "train": {**parts["train"], "keep_models": None}}
 
 
@@ -62,9 +67,12 @@ def options_from(values: Mapping[str, Scalar]) -> Settings:
     The values are not checked against their limits: `config` has done so.
     Raises UsageError for an unknown name.
     """
-    parts: dict[str, Any] = {field.name: field.default_factory for field in fields(Settings)}
+    parts: dict[str, Any] = {
+        field.name: field.default_factory for field in fields(Settings) if field.name != "own"
+    }
     names = {part: [field.name for field in fields(kind)] for part, kind in parts.items()}
-    known = [name for part in names.values() for name in part]
+    own = own_code.owners(values)
+    known = [*(name for part in names.values() for name in part), *own]
     for name in values:
         if name not in known:
             raise UsageError(f"unknown train option '{name}'{did_you_mean(name, known)}")
@@ -72,4 +80,4 @@ def options_from(values: Mapping[str, Scalar]) -> Settings:
         part: kind(**{name: values[name] for name in names[part] if name in values})
         for part, kind in parts.items()
     }
-    return Settings(**chosen)
+    return Settings(**chosen, own={name: values[name] for name in own if name in values})

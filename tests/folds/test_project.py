@@ -7,6 +7,7 @@ import pytest
 
 from harness.analysis import bundle
 from harness.analysis.diff import diff
+from harness.analysis.reproduce import Reproduction, reproduce
 from harness.config import plugins
 from harness.config.study_file import Study, parse_study_file
 from harness.errors import UsageError
@@ -57,14 +58,14 @@ def own(project_folder: Path) -> Path:
     return project_folder
 
 
-def study() -> Study:
+def study(*overrides: str) -> Study:
     code.forget()
-    return parse_study_file(STUDY.encode(), [], name="own", source="own.yaml")
+    return parse_study_file(STUDY.encode(), overrides, name="own", source="own.yaml")
 
 
-def tuned(name: str = "own") -> tuple[list[str], list[float]]:
+def tuned(name: str = "own", *overrides: str) -> tuple[list[str], list[float]]:
     """The keys of a study's folds and the means of its trials."""
-    for event in tune(study(), Settings(Path("mlruns"), workers=1, name=name, offline=True)):
+    for event in tune(study(*overrides), Settings(Path("mlruns"), workers=1, name=name, offline=True)):
         ended = event
     assert isinstance(ended, StudyEnded)
     return [key for trial in ended.trials for key in trial.folds], [
@@ -177,6 +178,45 @@ def test_what_was_kept_is_run_only_if_it_is_what_the_study_began_with(own: Path)
     with pytest.raises(UsageError, match=r"somebody else's.*--trust-code"):
         project.use_code_of(store, record)
     assert plugins.project() == own
+
+
+PARTS = {  # of a training: file, text, what stands there and what is put there
+    "loss": (
+        "losses/mine.py",
+        "from torch.nn.functional import cross_entropy\nfrom parts.other import SIZE\n"
+        "def loss(logits, targets, factor: float = 1.0): return factor * cross_entropy(logits, targets)\n",
+        "factor * cross", "factor * 2 * cross",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", PARTS)
+def test_an_edited_part_of_the_training_is_refused_and_trained_again_under_another_name(
+    own: Path, choice: str
+) -> None:
+    file, text, old, new = PARTS[choice]
+    write(own, file, text)
+    named = f"train.{choice}=mine"
+    keys, means = tuned("own", named)
+    (own / file).write_text("# what it is\n" + text, encoding="utf-8")
+    assert tuned("own", named) == (keys, means), "a comment is no edit"
+    edit(own / file, old, new)
+    with pytest.raises(UsageError, match=rf"{file}: function {choice} changed"):
+        tuned("own", named)
+    others, _ = tuned("other", named)
+    assert not set(others) & set(keys)
+    edit(own / "parts/other.py", "SIZE = 2", "SIZE = 3")
+    with pytest.raises(UsageError, match=r"parts/other\.py: what stands outside of functions changed"):
+        tuned("other", named)
+
+    store = Store(Path("mlruns"))
+    kept = own / "mlruns/studies/own/sources"
+    assert (kept / file).is_file() and (kept / "parts/other.py").is_file()
+    assert workplace_of(store, LoadedStudy.open(store, "own").record).project == kept
+    *_, found = reproduce(LoadedStudy.open(store, "own"))
+    assert isinstance(found, Reproduction) and found.verdict == "BITWISE"
+    code.use_project(own)
 
 
 def test_code_is_sent_as_its_files_and_has_the_same_key_where_it_arrives(own: Path, tmp_path: Path) -> None:

@@ -27,7 +27,17 @@ SMALL: dict[str, dict[str, Any]] = {  # options that make a model quick
     "staged_cnn": {"blocks": 2, "width": 4},
     "torchvision_net": {"architecture": "squeezenet1_1"},
 }
-FIXED = ("architecture", "weights", "pretrained", "input_size", "epochs", "batch_size", "keep_models", "lr")
+FIXED = (
+    "loss",
+    "architecture",
+    "weights",
+    "pretrained",
+    "input_size",
+    "epochs",
+    "batch_size",
+    "keep_models",
+    "lr",
+)
 WITH = {  # options that say nothing without another
     "randaugment_magnitude": {"randaugment": 2}, "mix_alpha": {"mix": "mixup"}, "peak_at": {"schedule": "triangular"},
     "step_size": {"schedule": "step"}, "gamma": {"schedule": "step"}, "inner_fraction": {"patience": 1},

@@ -10,6 +10,8 @@ from torch import nn
 
 from harness.config import catalog
 from harness.config.signatures import Option
+from harness.errors import UsageError
+from harness.training import options_from, own
 from harness.training.augment import AugmentOptions, draw, mixer
 from harness.training.balance import BalanceOptions, epoch_order, loss_weights
 from harness.training.compute import Compute
@@ -54,6 +56,7 @@ def class_weights(kind: Any) -> list[float] | None:
 
 
 BEHAVIOURS: dict[str, Callable[[Any], Any]] = {  # what comes of each choice
+    "loss": lambda name: own.loss(options_from({"loss": name}), None, "cpu"),
     "optimizer": lambda name: weights_after_steps(optimizer=name),
     "rest": lambda name: weights_after_steps(optimizer="muon", rest=name),
     "schedule": lambda name: list(Schedule(OptimOptions(schedule=name), num_epochs=30, steps_per_epoch=2)),
@@ -90,5 +93,5 @@ def test_every_choice_has_a_branch_of_its_own(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(BEHAVIOURS))
 def test_an_unknown_name_never_falls_through_to_another(name: str) -> None:
-    with pytest.raises((AssertionError, KeyError), match="unheard_of"):
+    with pytest.raises((AssertionError, KeyError, UsageError), match="unheard_of"):
         BEHAVIOURS[name]("unheard_of")

@@ -1,0 +1,117 @@
+"""What must hold of a study's own loss before its first trial: it is tried on noise."""
+
+from collections.abc import Callable
+
+from harness import models, training
+from harness.config import catalog, own_code, plugins, search_space
+from harness.config.catalog import Entry
+from harness.config.plugins import Plugin
+from harness.config.settings import ends
+from harness.config.study_file import Study
+from harness.data.images import Images
+from harness.errors import HarnessError, Problem, StudyError, UsageError
+
+LONGEST = 400  # characters of somebody else's message
+Try = Callable[[Study, "training.Settings", Images], None]
+
+
+def require_own_code(study: Study, images: Images) -> list[str]:
+    """Try each loss of the user's own that a study names, with its defaults; what is worth a warning.
+
+    torch's random state stays as it was. Raises StudyError that names file, line and problem.
+    """
+    warnings = []
+    for choice, entry in own_code.named_in(study.train):
+        kind = f"train.{choice}"
+        plugin = plugins.find(kind, entry.name)
+        assert plugin is not None
+        params = search_space.defaults(study, {kind: entry.name})
+        try:
+            settings = training.options_from(models.section(search_space.resolve(study, params), "train"))
+            _tried(TRIES[choice], study, settings, images, plugin)
+        except HarnessError as error:
+            raise StudyError(study.source, [Problem(kind, str(error))]) from None
+        warnings += _other_defaults(study, kind, entry, plugin)
+    return warnings
+
+
+def _tried(try_it: Try, study: Study, settings: "training.Settings", images: Images, plugin: Plugin) -> None:
+    import torch  # takes seconds
+
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.default_generator.manual_seed(0)  # torch.manual_seed would seed GPUs as well
+            try_it(study, settings, images)
+    except UsageError as error:
+        raise UsageError(f"{_called(plugin)} {error}") from None
+    except HarnessError:
+        raise
+    except Exception as error:  # whatever somebody's code may raise
+        word = f"{plugins.KINDS[plugin.kind].word} {plugin.name}"
+        raise UsageError(f"{word}: {plugins.where(error, plugin.root)[:LONGEST]}") from None
+
+
+def _try_loss(study: Study, settings: "training.Settings", images: Images) -> None:
+    """Finite, with a gradient for every image's logits, of labels and of what `mix` makes of them."""
+    import torch
+    from torch import nn
+
+    from harness.training import own
+
+    code = own.find("train.loss", settings)
+    assert code is not None
+    takes = catalog.entry("train.loss", settings.train.loss)
+    assert takes is not None
+    if settings.train.label_smoothing and "label_smoothing" not in takes.takes:
+        raise UsageError("takes no label_smoothing, which the study sets; add the argument, or leave it at 0")
+    if settings.balance.class_weights != "none" and "weight" not in takes.takes:
+        raise UsageError(
+            "takes no weight, which train.class_weights sets; add the argument, or leave it at none"
+        )
+    if isinstance(code.function, nn.Module) and any(code.function.parameters()):
+        raise UsageError("has parameters, which no optimiser is given; have them in the model")
+    num_classes = len(images.classes)
+    weight = torch.ones(num_classes) if settings.balance.class_weights != "none" else None
+    loss = own.loss(settings, weight, "cpu")
+    assert loss is not None
+    mixes = {value != "none" for value in ends(study.train["mix"])}
+    for is_mixed in sorted(mixes):
+        for size in (2, 3):
+            logits = torch.randn(size, num_classes, requires_grad=True)
+            labels = torch.arange(size) % num_classes
+            targets = torch.rand(size, num_classes).softmax(1) if is_mixed else labels
+            value = loss(logits, targets)
+            of_what = "the shares of classes that train.mix makes" if is_mixed else "labels"
+            if not value.isfinite():
+                raise UsageError(f"gives {value.item()} for logits and {of_what} of {size} images")
+            if not value.requires_grad:
+                raise UsageError(
+                    "gives a loss without a gradient; compute it by torch, without detach or item"
+                )
+            value.backward()  # type: ignore[no-untyped-call]
+            if logits.grad is None or not logits.grad.any():
+                raise UsageError(f"gives a loss of which no gradient reaches the logits, with {of_what}")
+            if not logits.grad.isfinite().all():
+                raise UsageError(f"gives a loss whose gradient is not finite, with {of_what}")
+
+
+TRIES: dict[str, Try] = {"loss": _try_loss}
+
+
+def _other_defaults(study: Study, kind: str, entry: Entry, plugin: Plugin) -> list[str]:
+    """Arguments that have another default than harness's option of that name, where the study has that one."""
+    import inspect
+
+    known, signature = catalog.train_options(), inspect.signature(plugins.load(plugin)).parameters
+    return [
+        f"train.{name} is {known[name].default}, harness's default, where {entry.place} has {default}; name the one "
+        "that you want"
+        for name in entry.takes
+        if name in known
+        and study.train[name] == known[name].default
+        and (default := signature[name].default) not in (inspect.Parameter.empty, known[name].default)
+    ]
+
+
+def _called(plugin: Plugin) -> str:
+    return f"{plugins.KINDS[plugin.kind].word} {plugin.name}: {plugin.place}"

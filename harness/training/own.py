@@ -1,0 +1,103 @@
+"""The parts of a training that may be the user's own code, ready to be called.
+
+What a function takes beside its subject, and what a class is made with, are train options and options of its own, as
+`config/own_code.py` reads them. Nothing here is used by a training that names no such code.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.config import catalog, plugins
+from harness.config.plugins import Plugin
+from harness.errors import TrialError, UsageError
+from harness.training.options import Settings
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class OwnCode:
+    """A function, or what a class of the user's own has made.
+
+    names: of its arguments, in their order.   constants: those that stay the same through a training.
+    """
+
+    plugin: Plugin
+    function: Callable[..., Any]
+    names: tuple[str, ...]
+    constants: Mapping[str, Any]
+
+    def __call__(self, **given: Any) -> Any:
+        """What it gives for those of the arguments that it names."""
+        return self.function(
+            **{name: value for name, value in given.items() if name in self.names}, **self.constants
+        )
+
+    def wrong(self, said: str) -> TrialError:
+        return TrialError(
+            f"{plugins.KINDS[self.plugin.kind].word} {self.plugin.name}: {self.plugin.place} {said}"
+        )
+
+
+def find(kind: str, settings: Settings, *, is_made_once: bool = True, **given: Any) -> OwnCode | None:
+    """The code that an option names, None where it is harness's.
+
+    given: further values by the names of its arguments.   is_made_once: a class is made here, and what it makes called.
+    """
+    values = {**asdict(settings.train), **asdict(settings.optim), **asdict(settings.augment)}
+    values |= asdict(settings.balance) | given
+    name = str(values[kind.partition(".")[2]])
+    plugin = plugins.find(kind, name)
+    if plugin is None:
+        if name not in catalog.shipped(kind):
+            raise UsageError(f"there is no {plugins.KINDS[kind].word} {name!r} any more")
+        return None
+    function = plugins.load(plugin)
+    constants = {argument: values[argument] for argument in plugins.given(kind) if argument in values}
+    for option in catalog.options(kind, name):
+        constants.pop(option.name, None)
+        if (
+            settings.own.get(option.name, option.default) != option.default
+        ):  # its default it has from its signature
+            constants[option.name] = settings.own[option.name]
+    taken = inspect.signature(function).parameters
+    constants = {name: value for name, value in constants.items() if name in taken}
+    if inspect.isclass(function) and is_made_once:
+        function, constants = function(**constants), {}
+    called = function.forward if isinstance(function, nn.Module) else function
+    return OwnCode(plugin, function, tuple(inspect.signature(called).parameters), constants)
+
+
+def loss(settings: Settings, weight: torch.Tensor | None, device: str) -> Loss | None:
+    """The mean loss over a batch by the user's own loss; None where it is harness's.
+
+    weight: what each class counts, (classes,), or None.   Raises TrialError for what is no loss of a batch.
+    """
+    own = find("train.loss", settings, weight=weight)
+    if own is None:
+        return None
+    if isinstance(own.function, nn.Module):
+        own.function.to(device)
+
+    def mean_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if isinstance(own.function, nn.Module):
+            value = own.function(logits, targets)
+        else:
+            value = own(logits=logits, input=logits, targets=targets, target=targets)
+        if not isinstance(value, torch.Tensor) or value.shape not in ((), (len(logits),)):
+            what = (
+                f"a tensor of {tuple(value.shape)}"
+                if isinstance(value, torch.Tensor)
+                else type(value).__name__
+            )
+            raise own.wrong(
+                f"gives {what} for {len(logits)} images; a loss is one number, or one for each image"
+            )
+        return value.mean()
+
+    return mean_loss

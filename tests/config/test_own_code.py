@@ -1,0 +1,104 @@
+"""Options of the user's own code in `train`: bound, searched and recorded beside harness's, and refused in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.config import search_space
+from harness.config.settings import Range
+from harness.config.study_file import Study, parse_study_file
+from harness.errors import StudyError
+from harness.folds.tasks import task_values
+from tests.config.test_plugins import project, write
+
+__all__ = ["project"]  # the fixture
+
+FOCAL = '''"""Focal loss."""
+def loss(logits, targets, gamma: float = 2.0, alpha: float = 1.0):
+    """gamma: how little what is right already counts.   alpha: a factor."""
+'''
+STUDY = (
+    "data: {name: digits}\nmodel: {name: resnet, depth: 1}\ntrain: {%s}\nsearch: {trials: 4, sampler: %s}\n"
+)
+
+
+def study(train: str, sampler: str = "tpe") -> Study:
+    return parse_study_file((STUDY % (train, sampler)).encode(), [], name="own", source="own.yaml")
+
+
+def problems(train: str) -> str:
+    with pytest.raises(StudyError) as refused:
+        study(train)
+    return str(refused.value)
+
+
+def test_options_of_own_code_stand_beside_harness_s(project: Path) -> None:
+    write(project, "losses/focal.py", FOCAL)
+    found = study("loss: focal, alpha: {low: 0.5, high: 2}, gamma: 3")
+    assert (found.train["alpha"], found.train["gamma"]) == (Range("float", 0.5, 2.0), 3.0)
+    assert [parameter.name for parameter in found.space.parameters] == ["train.alpha"]
+    values = task_values(search_space.resolve(found, search_space.defaults(found)))
+    assert (values["train.loss"], values["train.alpha"], values["train.gamma"]) == ("focal", 1.0, 3.0)
+    assert found.definition()["train"]["loss"] == "focal"
+
+
+def test_a_study_without_own_code_is_what_it_was(project: Path) -> None:
+    before = study("lr: 0.1")
+    assert "loss" not in before.definition()["train"] and "alpha" not in before.train
+    write(project, "losses/focal.py", FOCAL)
+    assert study("lr: 0.1, loss: cross_entropy").definition() == before.definition()
+    values = search_space.resolve(before, search_space.defaults(before))
+    assert "train.loss" not in task_values(values)
+
+
+def test_options_that_only_some_values_have_are_conditional(project: Path) -> None:
+    write(project, "losses/focal.py", FOCAL)
+    found = study("loss: [cross_entropy, focal], alpha: [1.0, 2.0], gamma: 3.0", "grid")
+    grid = search_space.grid(found)
+    assert grid == [
+        {"train.loss": "cross_entropy"},
+        {"train.loss": "focal", "train.alpha": 1.0},
+        {"train.loss": "focal", "train.alpha": 2.0},
+    ]
+    plain, focal = (search_space.resolve(found, params) for params in grid[:2])
+    alone = study("lr: 0.1")
+    assert task_values(plain) == task_values(search_space.resolve(alone, {})), (
+        "the fold of another study is found"
+    )
+    assert (focal["train.alpha"], focal["train.gamma"], plain["train.gamma"]) == (1.0, 3.0, 0.1)
+    search_space.require_read(found)
+    assert search_space.read_in_some(found) == []
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ("loss: focla", "unknown value 'focla'; did you mean 'focal'?"),
+        ("loss: focal, alhpa: 1", "train.alhpa   unknown train option; did you mean 'alpha'?"),
+        ("loss: cross_entropy, alpha: 1", "train.alpha   unknown train option"),
+        ("loss: focal, alpha: much", "train.alpha   must be a number"),
+        ("loss: broken", r"loss broken: losses/broken.py:1: invalid syntax"),
+        ("loss: hungry", "losses/hungry.py:loss wants depth, which has no default; harness gives logits, targets"),
+        ("loss: losses.focal:nothing", "defines no nothing"),
+        ("loss: nowhere:loss", "no module nowhere"),
+        ("loss: focal, schedule: step", "has the argument gamma, and so has the schedule of this study; give"),
+        ("loss: [focal, other]", "losses/other.py:loss has the argument alpha, and so has losses/focal.py:loss, with"),
+        ("loss: 3", "unknown value 3"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_told_in_one_line(project: Path, train: str, said: str) -> None:
+    write(project, "losses/focal.py", FOCAL)
+    write(project, "losses/broken.py", "def loss(:")
+    write(project, "losses/hungry.py", "def loss(logits, targets, depth): ...")
+    write(project, "losses/other.py", "def loss(logits, targets, alpha: float = 7.0): ...")
+    found = problems(train)
+    assert said in found and len(found.splitlines()) <= 2, found
+
+
+def test_an_option_is_read_with_the_own_code_that_takes_it(project: Path) -> None:
+    write(project, "losses/smooth.py", "def loss(logits, targets, label_smoothing): ...")
+    write(project, "losses/hard.py", "def loss(logits, targets): ...")
+    search_space.require_read(study("loss: smooth, label_smoothing: [0.0, 0.1]"))
+    for train in ("loss: hard, label_smoothing: [0.0, 0.1]", "loss: hard, class_weights: [none, balanced]"):
+        with pytest.raises(StudyError, match=r"read only where train\.loss is cross_entropy;"):
+            search_space.require_read(study(train))

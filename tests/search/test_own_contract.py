@@ -1,0 +1,99 @@
+"""A training's own parts that are wrong: one clear line each, before the first trial."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from harness.config.study_file import parse_study_file
+from harness.data.images import Images
+from harness.errors import StudyError
+from harness.search.own_contract import require_own_code
+from tests.config.test_plugins import project, write
+
+__all__ = ["project"]  # the fixture
+
+IMAGES = Images(
+    np.random.default_rng(0).integers(0, 256, (12, 3, 8, 8), dtype=np.uint8),
+    np.arange(12) % 3,
+    ("a", "b", "c"),
+)
+FILES = {"loss": "losses/mine.py"}
+
+
+def tried(train: str) -> list[str]:
+    raw = (
+        f"data: {{name: digits}}\nmodel: {{name: resnet, depth: 1, width: 4}}\ntrain: {{epochs: 2, {train}}}"
+    )
+    return require_own_code(parse_study_file(raw.encode(), [], name="own", source="own.yaml"), IMAGES)
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A file that is wrong, and what is said of it.   train: the rest of the section."""
+
+    choice: str
+    text: str
+    said: str
+    train: str = "lr: 0.1"
+
+
+LOSS = "def loss(logits, targets):\n    "
+WRONG = {
+    "a loss that is nan": Wrong("loss", LOSS + "return logits.sum() * float('nan')",
+        "loss mine: losses/mine.py:loss gives nan for logits and labels of 2 images"),
+    "a loss without a gradient": Wrong("loss", LOSS + "return logits.detach().sum()",
+        "loss mine: losses/mine.py:loss gives a loss without a gradient"),
+    "a loss that no logit reaches": Wrong("loss", LOSS + "return (logits * 0).sum()", "no gradient reaches the logits"),
+    "a loss whose gradient is endless": Wrong("loss", LOSS + "return (logits * 0).sqrt().sum()",
+        "gives a loss whose gradient is not finite"),
+    "a loss that is a number": Wrong("loss", LOSS + "return 1.0", "gives float for 2 images; a loss is one number"),
+    "a loss for each logit": Wrong("loss", LOSS + "return logits", "gives a tensor of (2, 3) for 2 images"),
+    "a loss that raises": Wrong("loss", LOSS + "raise ValueError('no\\nway')", "losses/mine.py:2: ValueError: no way"),
+    "a loss that knows no shares": Wrong("loss", LOSS + "return logits[range(len(targets)), targets].sum()",
+        "losses/mine.py:2: IndexError", "mix: mixup"),
+    "a loss that learns": Wrong("loss", "from torch import nn\nclass loss(nn.Module):\n def __init__(self):\n"
+        "  super().__init__()\n  self.more = nn.Linear(1, 1)\n def forward(self, x, y): return x.sum()",
+        "has parameters, which no optimiser is given"),
+    "a loss that takes no smoothing": Wrong("loss", LOSS + "return logits.sum()", "takes no label_smoothing",
+        "label_smoothing: 0.1"),
+    "a loss that takes no weights": Wrong("loss", LOSS + "return logits.sum()", "takes no weight, which train.class",
+        "class_weights: balanced"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_is_told_before_the_first_trial(project: Path, what: str) -> None:
+    wrong = WRONG[what]
+    write(project, FILES[wrong.choice], wrong.text)
+    before = torch.get_rng_state()
+    with pytest.raises(StudyError) as refused:
+        tried(f"{wrong.choice}: mine, {wrong.train}")
+    said = str(refused.value)
+    assert said.startswith(f"own.yaml: 1 problem\n  train.{wrong.choice}   ") and wrong.said in said, said
+    assert len(said.splitlines()) == 2
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+RIGHT = {
+    "a loss of shares": ("loss", "import torch\ndef loss(logits, targets): return -(logits.log_softmax(1) * targets)"
+        ".sum(1) if targets.ndim == 2 else torch.nn.functional.cross_entropy(logits, targets)", "mix: [none, mixup]"),
+    "a loss of torch": ("loss", "from torch.nn import MultiMarginLoss as loss", "lr: 0.1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", RIGHT)
+def test_what_is_right_is_not_refused(project: Path, what: str) -> None:
+    choice, text, train = RIGHT[what]
+    write(project, FILES[choice], text)
+    assert tried(f"{choice}: mine, {train}") == []
+
+
+def test_another_default_than_harness_s_is_warned_of(project: Path) -> None:
+    write(project, "losses/mine.py", "def loss(logits, targets, lr=0.5): return logits.sum()")
+    assert tried("loss: mine, lr: 0.2") == []
+    assert tried("loss: mine") == [
+        "train.lr is 0.1, harness's default, where losses/mine.py:loss has 0.5; name the one that you want"
+    ]
