@@ -42,6 +42,7 @@ def prepare(
     that cannot be trained; DataError for a damaged split.
     """
     known = store.read_study(name)
+    project.beware_of(store.study_folder(name))
     if known is None:
         search_space.require_read(study)
     for line in search_space.read_in_some(study):

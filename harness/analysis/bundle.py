@@ -187,8 +187,7 @@ def _import(
         (Path(scratch) / "studies").mkdir()
         (Path(scratch) / "study").rename(unpacked.study_folder(name))
         unpacked.write_study(record)
-        if (unpacked.study_folder(name) / SOURCES).exists():
-            (unpacked.study_folder(name) / UNTRUSTED).touch()
+        (unpacked.study_folder(name) / UNTRUSTED).touch()
         _move_new(Path(scratch) / "folds", store.home / "folds")
         if (Path(scratch) / "images").exists():
             _keep_images(Path(scratch) / "images", record, store)

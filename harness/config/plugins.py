@@ -48,6 +48,7 @@ class Kind:
 
 
 UNTRUSTED = "untrusted"  # a file FOLDER.untrusted says that nothing in FOLDER is to be run
+TRUST = "HARNESS_TRUST_CODE"  # set, models of somebody else's may name any code
 METRIC_ARGUMENTS = ("labels", "probabilities", "predictions", "y_true", "y_score", "y_prob", "y_pred")
 LOSS_ARGUMENTS = (
     "logits",
@@ -92,6 +93,7 @@ class Plugin:
 
 
 _folder: Path | None = None
+_wary = False
 _imported: set[str] = set()  # modules below a plug-in's root that came with it
 
 
@@ -109,7 +111,7 @@ def use_project(folder: Path) -> None:
 
 def forget() -> None:
     """Have the code of plug-ins be found and imported anew: it may have been edited."""
-    find.cache_clear()
+    _find.cache_clear()
     for name in _imported:
         sys.modules.pop(name, None)
     _imported.clear()
@@ -127,12 +129,38 @@ def given(kind: str) -> tuple[str, ...]:
     return own + tuple(name for name, option in train_options().items() if not option.read_with)
 
 
-@cache
 def find(kind: str, name: str) -> Plugin | None:
     """What a name means; None where harness's own is meant, or nothing.
 
     Raises UsageError for what is there but cannot be used or is not to be trusted, or is there twice.
     """
+    if _wary and not name.isidentifier():
+        raise UsageError(
+            f"{KINDS[kind].word} {name}: somebody else's records name this code, and nobody has said that it may be "
+            f"run (--trust-code where a bundle is imported, {TRUST}=1 for a model)"
+        )
+    return _find(kind, name)
+
+
+@contextmanager
+def wary() -> Iterator[None]:
+    """For records of somebody else's: only code that lies in the project under its plain name is found."""
+    global _wary
+    before, _wary = _wary, True
+    try:
+        yield
+    finally:
+        _wary = before
+
+
+def be_wary() -> None:
+    """As `wary`, for the rest of this process."""
+    global _wary
+    _wary = True
+
+
+@cache
+def _find(kind: str, name: str) -> Plugin | None:
     found = _found(kind, name)
     for folder in found.file.resolve().parents if found else ():
         if folder.name and folder.with_name(f"{folder.name}.{UNTRUSTED}").exists():

@@ -21,7 +21,7 @@ from harness.store.store import Store
 
 logger = logging.getLogger(__name__)
 SOURCES = "sources"  # in a study's folder
-UNTRUSTED = f"{SOURCES}.{plugins.UNTRUSTED}"  # beside it, for those that came with a bundle
+UNTRUSTED = f"{SOURCES}.{plugins.UNTRUSTED}"  # beside it, for a study that came with a bundle
 LONGEST_DIFF = 60  # lines
 Names = tuple[tuple[str, str], ...]  # (kind, name)
 
@@ -85,17 +85,25 @@ def edits(folder: Path, provenance: Mapping[str, Any], names: Names) -> Iterator
         yield f"    … and {len(lines) - LONGEST_DIFF} lines more; the study began with {folder / SOURCES}"
 
 
+def beware_of(folder: Path) -> bool:
+    """Whether a study's records are somebody else's and not trusted; this process then runs no code that they choose."""
+    untrusted = (folder / UNTRUSTED).exists()
+    if untrusted:
+        plugins.be_wary()
+    return untrusted
+
+
 def use_code_of(store: Store, record: StudyRecord) -> None:
     """Have this process find a study's own code as it was when the study began: in its project, or else as it was kept.
 
     Raises UsageError where neither is there, or where it came with a bundle and has not been trusted.
     """
+    folder = store.study_folder(record.name)
+    untrusted = beware_of(folder)
     known = record.provenance.get("project")
     if not known:
         return
     here = plugins.project()
-    folder = store.study_folder(record.name)
-    untrusted = (folder / UNTRUSTED).exists()
     # The folder that somebody else's study names is theirs to choose.
     for place in dict.fromkeys([here] if untrusted else [here, Path(known["root"])]):
         if place.is_dir() and _is_same(place, known):

@@ -4,17 +4,22 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import save_file
 
+from harness import models
 from harness.analysis import bundle
 from harness.analysis.diff import diff
 from harness.analysis.reproduce import Reproduction, reproduce
 from harness.config import plugins
 from harness.config.study_file import Study, parse_study_file
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
+from harness.files import digest_of
 from harness.folds import code, project
 from harness.folds.train_folds import workplace_of
+from harness.inference.model import load_trial_model
 from harness.records import FoldRecord
 from harness.store.loaded_study import LoadedStudy
+from harness.store.model_files import FoldWeights, ModelDocument, write_document
 from harness.store.store import Store
 from harness.tuning import Settings, StudyEnded, tune
 from tests.config.test_plugins import project as project_folder
@@ -273,3 +278,50 @@ def test_two_studies_differ_in_what_was_edited(own: Path) -> None:
         "+    return (labels == predictions).mean() / 2",
     ]
     assert diff(first, first).found == () == diff(first, first).sources
+
+
+def test_records_of_somebody_else_choose_no_code(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = []
+    monkeypatch.setattr("torch.hub.load", lambda *_, **__: ran.append(1))
+    monkeypatch.setattr(plugins, "_wary", False)
+    write(own, "evil.py", "open('ran', 'w').close()\nbuild = print\n")
+    project.beware_of(tmp_path)
+    assert plugins.find("model", "torch.hub:load") is not None, "of one's own records any name is taken"
+    (tmp_path / project.UNTRUSTED).touch()
+    assert project.beware_of(tmp_path)
+    for name in ("torch.hub:load", "evil:build", "./evil.py", "./evil.py:build"):
+        with pytest.raises(UsageError, match="nobody has said that it may be run"):
+            models.build(name, 1, 8, 2, {})
+    assert plugins.find("model", "mine") is not None
+    assert not ran and not (own / "ran").exists()
+
+
+def test_a_model_folder_of_somebody_else_chooses_no_code(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugins, "_wary", False)
+    (tmp_path / "model").mkdir()
+    save_file({}, tmp_path / "model/fold0.safetensors")
+    document = ModelDocument(
+        study="theirs",
+        trial=0,
+        model={"name": "evil:build"},
+        image_shape=(1, 8, 8),
+        classes=("a", "b"),
+        compute={"device": "cpu", "precision": "fp32", "channels_last": False, "threads": 1},
+        temperature=None,
+        folds=[
+            FoldWeights(0, "fold0.safetensors", digest_of(tmp_path / "model/fold0.safetensors"), [0.0], [1.0])
+        ],
+    )
+    write_document(tmp_path / "model", document)
+    write(own, "evil.py", "open('ran', 'w').close()\nbuild = print\n")
+    with pytest.raises(UsageError, match="HARNESS_TRUST_CODE=1 for a model"):
+        load_trial_model(tmp_path / "model")
+    assert not (own / "ran").exists() and not plugins._wary
+    monkeypatch.setenv("HARNESS_TRUST_CODE", "1")
+    with pytest.raises(HarnessError):
+        load_trial_model(tmp_path / "model")
+    assert (own / "ran").exists(), "the test would see it run"
