@@ -86,7 +86,7 @@ def edits(folder: Path, provenance: Mapping[str, Any], names: Names) -> Iterator
 
 
 def beware_of(folder: Path) -> bool:
-    """Whether a study's records are somebody else's and not trusted; this process then runs no code that they choose."""
+    """Whether a study's records are somebody else's and not trusted; this process then runs no code they choose."""
     untrusted = (folder / UNTRUSTED).exists()
     if untrusted:
         plugins.be_wary()
