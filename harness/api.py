@@ -1,5 +1,6 @@
-"""A study in Python: its records as pandas frames, and the same engine that `harness tune` runs."""
+"""A study in Python: its records as pandas frames, its model, and the same engine that `harness tune` runs."""
 
+import contextlib
 import json
 import os
 import sys
@@ -13,21 +14,32 @@ from harness import documents, tuning
 from harness.analysis.leaderboard import status
 from harness.config.settings import expanded
 from harness.config.study_file import load_study_file, parse_study_file
-from harness.errors import UsageError
+from harness.data.conversion import as_pixels
+from harness.errors import HarnessError, UsageError
+from harness.files import write_file
+from harness.folds import code, project
+from harness.folds.executor_options import ExecutorKind
+from harness.folds.train_folds import images_of
+from harness.from_python import as_document
 from harness.records import FoldRecord, StudyRecord, TrialRecord, to_json
+from harness.scoring import confusion_matrix
 from harness.search.driver import TrialEnded
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from torch import nn
+
+    from harness.inference.find_model import Found
 
 Progress = Callable[[object], None] | None
 
 
 @dataclass(frozen=True, repr=False)
-class StudyFrames:
-    """A study that has begun, as its records are now. Load it again to see what has come since.
+class StartedStudy:
+    """A study that has begun, as its records are now: frames, model, report. Load it again to see what has come since.
 
     study: the records themselves.
     """
@@ -110,7 +122,8 @@ class StudyFrames:
     def predictions(self, trial: int | str = "best") -> "pd.DataFrame":
         """Out-of-fold predictions: one row per training image, by its index, from the network that had not seen it.
 
-        Columns: fold, label, predicted, correct, and a probability per class, `p(cat)` say.
+        Columns: `name`, its file's, where images have names; fold, label, predicted, correct, and a probability per
+        class, `p(cat)` say.
         Raises UsageError for a trial that is not there or not complete.
         """
         import pandas as pd
@@ -119,6 +132,7 @@ class StudyFrames:
         names = pd.Index([str(name) for name in self.record.data["classes"]])
         predicted = found.probabilities.argmax(1)
         table = {
+            **({"name": self._image_names} if self._image_names else {}),
             "fold": found.fold_of,
             "label": pd.Categorical.from_codes(found.labels, categories=names),
             "predicted": pd.Categorical.from_codes(predicted, categories=names),
@@ -127,50 +141,167 @@ class StudyFrames:
         table |= {f"p({name})": found.probabilities[:, index] for index, name in enumerate(names)}
         return pd.DataFrame(table).rename_axis("image")
 
+    def confusion(self, trial: int | str = "best") -> "pd.DataFrame":
+        """How many training images of each class (rows) were taken for which (columns), each held out of training."""
+        import pandas as pd
+
+        found = self.study.out_of_fold(self.study.complete_trial(str(trial)))
+        names = [str(name) for name in self.record.data["classes"]]
+        matrix = confusion_matrix(found.labels, found.probabilities.argmax(1), len(names))
+        return pd.DataFrame(matrix, pd.Index(names, name="label"), pd.Index(names, name="predicted"))
+
+    def model(self, trial: int | str = "best") -> "nn.Module":
+        """The mean of a trial's fold networks, in evaluation mode, on the CPU: images to probabilities (N, classes).
+
+        It takes a tensor (N, C, H, W) of uint8, or of floats in 0..1, of the size that the study was trained on;
+        normalisation and calibration are inside.
+        Raises UsageError for a trial whose weights are not kept.
+        """
+        from harness.inference.portable import OfPixels
+
+        return OfPixels(self._found(trial).model).eval()
+
+    def predict(self, images: Any, trial: int | str = "best", *, raw: bool = False) -> "pd.DataFrame":
+        """One row per image, with the mean of a trial's fold networks: label, probability, entropy, p(class) of each.
+
+        images: files, and folders of them, as text or Paths: each row is called by its path, and one that cannot be
+        read says why in `error`. Or an array or tensor of one of the shapes (N, H, W), (N, H, W, C), (N, C, H, W), of
+        uint8 or of floats in 0..1.   raw: without calibration.
+        Raises UsageError for a trial whose weights are not kept, DataError for images of another size.
+        """
+        import pandas as pd
+
+        from harness.data.image_files import image_files
+        from harness.inference.predict import Predicted, predict_files
+        from harness.inference.rows import Columns
+
+        model = self._found(trial).model
+        if hasattr(images, "ndim"):
+            chances = model.predict(as_pixels(images, "predict"), raw=raw)
+            found = [Predicted(str(number), row) for number, row in enumerate(chances)]
+        else:
+            paths = [images] if isinstance(images, str | os.PathLike) else list(images)
+            found = list(predict_files(model, image_files([os.fspath(path) for path in paths]), raw=raw))
+        columns = Columns(model.classes, errors=not hasattr(images, "ndim"))
+        rows = [
+            columns.row(one)
+            | ({} if one.probabilities is None else _by_class(model.classes, one.probabilities))
+            for one in found
+        ]
+        table = pd.DataFrame(rows, columns=[*columns.names(), *(f"p({name})" for name in model.classes)])
+        if hasattr(images, "ndim"):
+            return table.drop(columns="path").rename_axis("image")
+        return table.set_index("path")
+
+    def report(self, path: Path | str) -> Path:
+        """Write the page of `harness report` to a file: HTML, or Markdown where the name ends with .md."""
+        from harness.report import html
+        from harness.report.collect import collect
+        from harness.report.markdown import markdown
+
+        target = expanded(Path(path)).absolute()
+        as_text = target.suffix == ".md"
+        found = collect([self.study], images=0 if as_text else 4)
+        write_file(target, (markdown(found) if as_text else html.page(found)).encode())
+        return target
+
+    def source(self, trial: int | str = "best") -> dict[str, str]:
+        """The user's own code that a trial was trained and scored by, as the study began with it: text by file."""
+        chosen = self.study.complete_trial(str(trial))
+        values = {
+            **chosen.values, "objective": self.record.objective, "data": self.record.data["settings"]["name"],
+        }  # fmt: skip
+        return project.sources_of(self.study.store, self.record, values)
+
+    def _found(self, trial: int | str) -> "Found":
+        from harness.inference.find_model import find_model
+
+        return find_model(self.study.store, f"{self.name}:{trial}", "")
+
+    @cached_property
+    def _image_names(self) -> tuple[str, ...]:
+        """Of the training images; none where they have none, or are gone."""
+        with contextlib.suppress(HarnessError):
+            return images_of(self.study.store, self.record).names
+        return ()
+
     @property
     def _fold_records(self) -> list[tuple[int, FoldRecord]]:
         return [(trial.number, fold) for trial in self.trial_records for fold in self.study.folds(trial)]
 
 
-def load_study(name: str, home: Path | str | None = None) -> StudyFrames:
+def load_study(name: str, home: Path | str | None = None) -> StartedStudy:
     """A study that has begun in the store `home`: by default HARNESS_HOME, else ./mlruns.
 
     Raises UsageError if there is none of that name.
     """
-    return StudyFrames(LoadedStudy.open(Store(_home(home)), name))
+    return StartedStudy(LoadedStudy.open(Store(_home(home)), name))
 
 
 def tune(
     study: str | Path | Mapping[str, Any],
     changes: Sequence[str] = (),
     *,
+    model: Any = None,
+    data: Any = None,
+    metric: Any = None,
     home: Path | str | None = None,
     name: str | None = None,
     trials: int | None = None,
     workers: int | None = 1,
+    executor: ExecutorKind = "process",
+    gpus: float = 0.0,
+    address: str = "",
+    slurm: Sequence[str] = (),
+    timeout_minutes: float | None = None,
+    offline: bool = False,
     progress: Progress | bool = True,
-) -> StudyFrames:
+) -> StartedStudy:
     """Run a study to its end, or go on where it was stopped; then load it.
 
-    study: a name or a path as for `harness tune --study`, or the nested maps of a study file; these need `name`.
-    changes: as for --set, `["train.epochs=5"]`.   trials: a total that replaces the study's.
-    workers: processes, or None for as many as help.
+    study: a name or a path as for `harness tune --study`, or the nested maps of a study file; these need `name`, and
+    may leave out what model, data and metric say.   changes: as for --set, `["train.epochs=5"]`.
+    model: a class, or a function that returns a network. It is given those that it takes of in_channels, image_size,
+    num_classes and classes; its other arguments are options, which `study["model"]` may set or give ranges.
+    metric: a function of labels and predictions or probabilities; its `higher_is_better` is True unless it says so.
+    data: images as harness.Images, (images, labels) or (images, labels, classes), a data set of PyTorch or Hugging
+    Face; a function that returns such; or the Path of a folder of images. A fifth of images that are in memory is
+    sealed as the test part, and both parts are kept in the store.
+    trials: a total that replaces the study's.   workers: processes, or None for as many as help.
+    executor, gpus, address, slurm: who trains, as the options of `harness tune`.   timeout_minutes: begin no trial
+    after it.   offline: use the stores in `home`, whatever the environment names.
     progress: True for a line per trial on stderr, False for none, or a function that is given every event.
-    Raises StudyError for a study that cannot be run, with all its problems.
+    Raises StudyError for a study that cannot be run, with all its problems, and UsageError for a model, a metric or
+    data that cannot be used.
     """
+    settings = tuning.Settings(
+        _home(home), workers=workers, num_trials=trials, name=name, executor=executor, gpus=gpus, address=address,
+        slurm=slurm, timeout_minutes=timeout_minutes, offline=offline,
+    )  # fmt: skip
+    code.use_current_folder()
     if isinstance(study, Mapping):
         if name is None:
             raise UsageError('a study given as a map needs a name: tune({...}, name="depth")')
-        text = json.dumps(study, indent=1, ensure_ascii=False)
+        document, objects = as_document(study, Store(settings.home), model=model, data=data, metric=metric)
+        code.use_current_folder(objects)
+        text = json.dumps(document, indent=1, ensure_ascii=False)
         loaded = parse_study_file(text.encode(), list(changes), name=name, source=f"study {name}")
+    elif given := [
+        word for word, value in (("model", model), ("data", data), ("metric", metric)) if value is not None
+    ]:
+        raise UsageError(f"{given[0]}=… goes with a study that is a map; a study file names its own")
     else:
         loaded = load_study_file(str(study), list(changes))
-    settings = tuning.Settings(_home(home), workers=workers, num_trials=trials, name=name)
+    code.import_anew(project.names_in(loaded.definition()))
     tell = _print_trial if progress is True else progress or None
     for event in tuning.tune(loaded, settings):
         if tell is not None:
             tell(event)
     return load_study(name or loaded.name, settings.home)
+
+
+def _by_class(classes: Sequence[str], probabilities: "np.ndarray") -> dict[str, float]:
+    return {f"p({name})": float(chance) for name, chance in zip(classes, probabilities, strict=True)}
 
 
 def _print_trial(event: object) -> None:

@@ -65,6 +65,8 @@ def leftovers(store: Store, removed: Sequence[LoadedStudy] = ()) -> list[Leftove
         for path in sorted((store.home / folder).glob("*")):
             if path.name.partition(".")[0] not in hashes:
                 found.append(_leftover(path, what))
+    for path in sorted((store.home / "objects").glob("*")):
+        found.append(_leftover(path, "code of a notebook, which each study has kept for itself"))
     return [*found, *_indexes(store, needed), *_temporary(store)]
 
 

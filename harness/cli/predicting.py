@@ -59,9 +59,10 @@ def predict(
     one folder per class, and stdout says which goes where.
     """
     to_stderr()
-    from harness.cli.predictions import Columns, run
+    from harness.cli.predictions import run
     from harness.data.image_files import image_files
     from harness.inference.predict import predict_files
+    from harness.inference.rows import Columns
 
     if output is not None:
         require_folder("--output", output)

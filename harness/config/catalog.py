@@ -81,6 +81,12 @@ def shipped(kind: str) -> dict[str, Entry]:
     return {"model": models, "data": datasets}[kind]()
 
 
+def forget() -> None:
+    """Read code that is not harness's own anew: it may have been edited."""
+    plugins.forget()
+    _entry_of.cache_clear()
+
+
 @cache
 def models() -> dict[str, Entry]:
     """Every `models/NAME.py` with a `build` function."""

@@ -3,6 +3,7 @@
 A name is looked up in this order:
     package.module:attribute   importable from the project's folder, or installed
     ./NAME.py                  a file, which defines what a file of its kind defines; ./NAME.py:attribute for another
+    main/NAME.py:NAME          a file that was written from what a notebook defines, see main_source.py
     NAME                       FOLDER/NAME.py of the project; else harness's own; else an entry point of a package
 The project's folder is the one that a command is run in, beside `studies/`. Its code is imported from there without
 being installed; the folder comes first in `sys.path` while that happens, and last afterwards.
@@ -13,7 +14,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,7 @@ from typing import Any
 
 from harness.config.signatures import train_options
 from harness.errors import UsageError
+from harness.files import digest
 
 PACKAGE = Path(__file__).parents[1]
 PROJECT = "harness_project"  # the package that files of a project's folders are imported in
@@ -94,6 +96,7 @@ class Plugin:
 
 _folder: Path | None = None
 _wary = False
+_objects: Path | None = None
 _imported: set[str] = set()  # modules below a plug-in's root that came with it
 
 
@@ -102,11 +105,19 @@ def project() -> Path:
     return _folder or Path.cwd()
 
 
-def use_project(folder: Path) -> None:
-    """Find a project's code in this folder from now on, in this process."""
-    global _folder
+def objects() -> Path | None:
+    """The folder of files that were written from what a notebook defines; they are found before the project's."""
+    return _objects
+
+
+def use_project(folder: Path | None, objects: Path | None = None) -> None:
+    """Find a project's code in this folder from now on, in this process.
+
+    folder: None for the current one, whatever that will be.   objects: see `objects`.
+    """
+    global _folder, _objects
     forget()
-    _folder = folder
+    _folder, _objects = folder, objects
 
 
 def forget() -> None:
@@ -127,6 +138,14 @@ def given(kind: str) -> tuple[str, ...]:
     if not kind.startswith("train."):
         return own
     return own + tuple(name for name, option in train_options().items() if not option.read_with)
+
+
+def drop_modules(files: Collection[str]) -> None:
+    """Have those of these files that are the project's own be imported anew when they are needed next."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name != "__main__" and file and file in files and _is_own(Path(file)):
+            del sys.modules[name]
 
 
 def find(kind: str, name: str) -> Plugin | None:
@@ -153,10 +172,10 @@ def wary() -> Iterator[None]:
         _wary = before
 
 
-def be_wary() -> None:
-    """As `wary`, for the rest of this process."""
+def be_wary(is_wary: bool = True) -> None:
+    """As `wary`, from now on in this process, or no more: for what the user names themselves."""
     global _wary
-    _wary = True
+    _wary = is_wary
 
 
 @cache
@@ -220,7 +239,8 @@ def load(plugin: Plugin) -> Any:
 
 def missing(plugin: Plugin) -> UsageError:
     """That the file does not define what it should."""
-    another = f"{plugin.module.removeprefix(PROJECT + '.')}:NAME"
+    file = plugin.name.partition(":")[0]
+    another = f"{file if file.endswith('.py') else plugin.module.removeprefix(PROJECT + '.')}:NAME"
     return UsageError(
         f"{KINDS[plugin.kind].word} {plugin.name}: {plugin.label} defines no {plugin.attribute}; for what has another "
         f"name write {another}"
@@ -261,7 +281,12 @@ def where(error: BaseException, root: Path) -> str:
     lines = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename:
         lines.append((error.filename, error.lineno))
-    own = [(labelled(Path(file), root), line) for file, line in lines if Path(file).is_relative_to(root)]
+    bases = [root] if _objects is None else [root, _objects]
+    own = [
+        (labelled(Path(file), root), line)
+        for file, line in lines
+        if any(Path(file).is_relative_to(base) for base in bases)
+    ]
     place = f"{own[-1][0]}:{own[-1][1]}: " if own else ""
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{place}{type(error).__name__}: {' '.join(text.split())}".rstrip(": ")
@@ -269,7 +294,8 @@ def where(error: BaseException, root: Path) -> str:
 
 def labelled(file: Path, root: Path) -> str:
     """A file's name for people and keys: relative to its root, where it is below that."""
-    return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
+    base = _objects if _objects is not None and file.is_relative_to(_objects) else root
+    return file.relative_to(base).as_posix() if file.is_relative_to(base) else file.name
 
 
 def module_file(module: str, root: Path | None = None) -> tuple[Path, Path] | None:
@@ -322,10 +348,16 @@ def _dotted(kind: str, name: str) -> Plugin:
 def _in_file(kind: str, name: str) -> Plugin:
     text, _, attribute = name.partition(":")
     known, path = KINDS[kind], (project() / Path(text).expanduser()).resolve()
+    if _objects is not None and (_objects / text).is_file():
+        path, root = _objects / text, project()  # what it imports is of the project
+    else:
+        root = project() if path.is_relative_to(project()) else path.parent
     if not path.is_file():
         raise UsageError(f"{known.word} {name}: there is no file {path}")
-    root = project() if path.is_relative_to(project()) else path.parent
-    return Plugin(kind, name, path, attribute or known.function, f"{PROJECT}.{path.stem}", root)
+    package = (
+        f"{PROJECT}.of_{digest(str(path.parent).encode())[:12]}"  # one for each folder: two may have the name
+    )
+    return Plugin(kind, name, path, attribute or known.function, f"{package}.{path.stem}", root)
 
 
 def _module(plugin: Plugin) -> ModuleType:

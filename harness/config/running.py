@@ -194,7 +194,8 @@ def _limits(marks: tuple[Any, ...]) -> Between:
 
 
 def _asked(plugin: Plugin) -> dict[str, Any]:
-    command = [sys.executable, "-P", "-m", __name__, str(plugins.project()), plugin.kind, plugin.name]
+    places = [str(plugins.project()), str(plugins.objects() or "")]
+    command = [sys.executable, "-P", "-m", __name__, *places, plugin.kind, plugin.name]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL,
@@ -245,8 +246,8 @@ def _named(plugin: Plugin) -> str:
     return f"{KINDS[plugin.kind].word} {plugin.name}"
 
 
-def _main(folder: str, kind: str, name: str) -> None:
-    plugins.use_project(Path(folder))
+def _main(folder: str, objects: str, kind: str, name: str) -> None:
+    plugins.use_project(Path(folder), Path(objects) if objects else None)
     try:
         plugin = plugins.find(kind, name)
         answer = {"problem": f"{name} is gone"} if plugin is None else options_by_import(plugin)

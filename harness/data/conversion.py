@@ -1,10 +1,13 @@
 """What people have images in, as `Images`: arrays, tensors, pairs of them, data sets of PyTorch and Hugging Face."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.data.image_files import printable
 from harness.data.images import Images
 from harness.errors import DataError
 
@@ -35,8 +38,23 @@ def as_images(found: Any, name: str) -> Images:
         if all(isinstance(item, tuple | list) and len(item) >= 2 for item in items) and items:
             single = [_single(item[0], name) for item in items]
             labels = np.array([int(item[1]) for item in items])
-            return _images(_stacked(single, name), labels, getattr(found, "classes", None), name)
+            classes = getattr(found, "classes", getattr(getattr(found, "dataset", None), "classes", None))
+            images = _images(_stacked(single, name), labels, classes, name)
+            return replace(images, names=_names_of_files(found))
     raise DataError(f"{name}: gives a {type(found).__name__}; a data set's code gives one of: {FORMS}")
+
+
+def as_pixels(images: Any, name: str) -> np.ndarray:
+    """An array or a tensor of images as uint8 (N, C, H, W). Raises DataError."""
+    return _pixels(_array(images), name)
+
+
+def _names_of_files(found: Any) -> tuple[str, ...]:
+    """Those of torchvision's ImageFolder, relative to its root."""
+    samples, root = getattr(found, "samples", None), getattr(found, "root", None)
+    if not isinstance(samples, list) or not isinstance(root, str | Path) or len(samples) != len(found):
+        return ()
+    return tuple(printable(Path(path).relative_to(root).as_posix()) for path, _ in samples)
 
 
 def _of_hugging_face(found: Any, name: str) -> Images:

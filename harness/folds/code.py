@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.config import plugins
+from harness.config import catalog, plugins
 from harness.config.plugins import Plugin
 from harness.errors import CheckFailed, UsageError
 from harness.provenance import COMPUTING
@@ -77,21 +77,34 @@ IRRELEVANT = {
 }
 
 
-def use_project(folder: Path) -> None:
-    """Find a project's code in this folder from now on, in this process."""
-    if folder != plugins.project():
-        plugins.use_project(folder)
+def use_project(folder: Path, objects: Path | None = None) -> None:
+    """Find a project's code in this folder from now on, in this process.   objects: see `plugins.objects`."""
+    if (folder, objects) != (plugins.project(), plugins.objects()):
+        plugins.use_project(folder, objects)
         forget()
+
+
+def use_current_folder(objects: Path | None = None) -> None:
+    """For a study of the user's own: find code in the current folder as it is now, whatever this process did before."""
+    plugins.be_wary(False)
+    plugins.use_project(None, objects)
+    forget()
 
 
 def forget() -> None:
     """Read sources of plug-ins anew, and import them anew: a process that lives long sees them edited."""
-    plugins.forget()
+    catalog.forget()
     for path in [path for path in _read if not path.is_relative_to(PACKAGE)]:
         del _read[path]
         _hashed.pop(path, None)
     hashes.cache_clear()
     sources.cache_clear()
+
+
+def import_anew(names: Iterable[tuple[str, str]]) -> None:
+    """Have the project's files of this code be imported as they are now, whoever has imported them before."""
+    paths = [path for kind, name in names for path in sources("", ((kind, name),)).get(kind, {}).values()]
+    plugins.drop_modules({str(path) for path in paths})
 
 
 def identity(model: str, others: Others = (), *, package: Path = PACKAGE) -> dict[str, str]:

@@ -103,27 +103,27 @@ def use_code_of(store: Store, record: StudyRecord) -> None:
     known = record.provenance.get("project")
     if not known:
         return
-    here = plugins.project()
+    here = plugins.project(), plugins.objects()
     # The folder that somebody else's study names is theirs to choose.
-    for place in dict.fromkeys([here] if untrusted else [here, Path(known["root"])]):
-        if place.is_dir() and _is_same(place, known):
+    for place in dict.fromkeys([here] if untrusted else [here, (Path(known["root"]), None)]):
+        if place[0].is_dir() and _is_same(*place, known):
             return
     if all(_kept(folder, label) == hashed for label, hashed in known["sources"].items()):
         if untrusted:
-            code.use_project(here)
+            code.use_project(*here)
             raise UsageError(
                 f"study {record.name} came with code of somebody else's: look at {folder / SOURCES}, then import it "
                 "again with --trust-code to have it run"
             )
-        if _is_same(folder / SOURCES, known):
+        if _is_same(folder / SOURCES, None, known):
             logger.info(
                 "study %s is trained from the code that it began with: %s", record.name, folder / SOURCES
             )
             return
-    code.use_project(here)
+    code.use_project(*here)
     raise UsageError(
-        f"the code that study {record.name} began with is neither in {here} nor in {known['root']} any more, and what "
-        f"was kept of it in {folder / SOURCES} is not whole"
+        f"the code that study {record.name} began with is neither in {here[0]} nor in {known['root']} any more, and "
+        f"what was kept of it in {folder / SOURCES} is not whole"
     )
 
 
@@ -132,6 +132,21 @@ def packed(values: Values) -> dict[str, bytes]:
     model = ("model", str(values.get("model.name")))
     names = code.others_in(values) + ((model,) if plugins.find(*model) else ())
     return {label: path.read_bytes() for label, path in code.files_of(names).items()}
+
+
+def sources_of(store: Store, record: StudyRecord, values: Values) -> dict[str, str]:
+    """The text of the user's own code that a trial of these values has, as the study began with it, by its place.
+
+    Raises UsageError where it was not kept whole.
+    """
+    before = plugins.project(), plugins.objects()
+    if not record.provenance.get("project"):
+        return {}
+    code.use_project(store.study_folder(record.name) / SOURCES)
+    try:
+        return {label: text.decode(errors="replace") for label, text in sorted(packed(values).items())}
+    finally:
+        code.use_project(*before)
 
 
 def use_packed(files: Mapping[str, bytes], folder: Path) -> None:
@@ -149,9 +164,9 @@ def _hashes(names: Names) -> dict[str, str]:
     return {_entry(kind, name): code.hash_of(kind, name) for kind, name in names if kind != "data"}
 
 
-def _is_same(place: Path, known: Mapping[str, Any]) -> bool:
+def _is_same(place: Path, objects: Path | None, known: Mapping[str, Any]) -> bool:
     """Whether the code there is a study's. Where it is, it is what this process uses from now on."""
-    code.use_project(place)
+    code.use_project(place, objects)
     try:
         return all(code.hash_of(*entry.split(" ", 1)) == hashed for entry, hashed in known["hashes"].items())
     except (UsageError, CheckFailed):

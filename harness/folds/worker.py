@@ -54,7 +54,7 @@ class Workplace:
     """What a worker needs besides tasks: where images, split and store lie.
 
     profile: a folder where workers say where their time went, or None.
-    project: the folder that the user's own code is found in.
+    project, objects: the folders that the user's own code is found in.
     """
 
     images: Path
@@ -62,9 +62,10 @@ class Workplace:
     home: Path
     profile: Path | None = None
     project: Path = field(default_factory=plugins.project)
+    objects: Path | None = field(default_factory=plugins.objects)
 
     def open(self) -> tuple[Images, Manifest, Store]:
-        code.use_project(self.project)
+        code.use_project(self.project, self.objects)
         return Images.open(self.images), Manifest.load(self.split), Store(self.home)
 
 

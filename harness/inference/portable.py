@@ -1,4 +1,4 @@
-"""A trial's model as one torch module for other programs: uint8 images in, calibrated probabilities out."""
+"""A trial's model as one torch module for other code: images in, calibrated probabilities out."""
 
 import torch
 from torch import nn
@@ -35,6 +35,23 @@ class Portable(nn.Module):
         ]
         mean = logits[0] if len(logits) == 1 else torch.stack(logits).mean(0)
         return (mean / self.temperature).softmax(1)
+
+
+class OfPixels(nn.Module):
+    """As `Portable`, for uint8 images or floats of 0..1, which is how most code in Python has them."""
+
+    def __init__(self, model: TrialModel):
+        super().__init__()
+        self.portable = Portable(model).cpu()
+        self.image_shape = model.image_shape
+        self.classes = model.classes
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.ndim != 4 or tuple(images.shape[1:]) != tuple(self.image_shape):
+            expected = ", ".join(str(size) for size in ("N", *self.image_shape))
+            raise ValueError(f"the model takes images ({expected}), not {tuple(images.shape)}")
+        found: torch.Tensor = self.portable(images * 255 if images.is_floating_point() else images)
+        return found
 
 
 class _WithEncoder(nn.Module):

@@ -6,6 +6,8 @@
     HOME/studies/<name>/study.json, split.npz, trials/00003.json   a study and its trials
     HOME/studies/<name>/audit.json, confirm.json, …                what was found out about it
     HOME/data/<hash>/                                              images as workers map them into memory
+    HOME/data/<hash>.<key>/                                        test images of those, where they came from Python
+    HOME/objects/<hash>/main/<name>.py                             code of a notebook, as processes import it
 
 Finished records are never changed; whoever finds one damaged treats it as missing and makes it again.
 """
@@ -21,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.config.settings import expanded
+from harness.data import stored
 from harness.data.images import Images
 from harness.documents import from_json
 from harness.documents import to_json as document_json
@@ -196,6 +199,14 @@ class Store:
         if not folder.exists():
             images.save(folder)
         return folder
+
+    def keep_parts(self, key: str, train: Images, test: Images) -> None:
+        """Keep both parts of a data set that is nowhere else, for `data/stored.py`."""
+        self.keep_images(train)
+        test.save(self.home / "data" / f"{train.content_hash}.{key}")
+
+    def has_parts(self, key: str) -> bool:
+        return stored.folder(self.home / "data", key, "test") is not None
 
     def read_images(self, content_hash: str) -> Images | None:
         """Images that lie in the store itself, e.g. because they came with a bundle; None if they do not."""

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from harness.analysis.garbage import Leftover, leftovers, remove
+from harness.data.images import Images
 from harness.errors import StoreError, UsageError
+from harness.files import write_file
 from harness.folds.tasks import fold_tasks
 from harness.inference import index
 from harness.inference.embedding import Embedder
@@ -129,6 +131,17 @@ def indexed(store: Store, folder: Path, *origins: str) -> str:
     for origin in origins:
         index.update(store.home, embedder, folder, model=origin)
     return str(index._place(store.home, embedder, folder).relative_to(store.home))
+
+
+def test_test_images_stay_with_their_training_images_and_code_of_notebooks_can_go(tuned: Store) -> None:
+    images = Images.open(tuned.home / "data" / LoadedStudy.open(tuned, "small").record.data["hash"])
+    others = images.take(np.arange(20))
+    tuned.keep_parts("a" * 64, images.take(np.arange(len(images))), others)
+    tuned.keep_parts("b" * 64, others, others)
+    write_file(tuned.home / "objects/0123/main/Net.py", b"")
+    assert set(found(tuned)) == {
+        f"data/{others.content_hash}", f"data/{others.content_hash}.{'b' * 64}", "objects/0123",
+    }  # fmt: skip
 
 
 def test_an_index_stays_with_its_folder_and_one_of_its_models(tuned: Store, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from harness.cli import run
-from harness.cli.predictions import Columns, _HeldBack
+from harness.cli.predictions import _HeldBack
 from harness.inference.find_model import find_model
 from harness.inference.predict import Predicted
+from harness.inference.rows import Columns
 from harness.store.store import Store
 
 
