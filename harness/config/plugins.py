@@ -65,6 +65,12 @@ KINDS = {
     "data": Kind("data set", "datasets", "load", ("home", "part")),
     "objective": Kind("metric", "metrics", "score", METRIC_ARGUMENTS),
     "train.loss": Kind("loss", "losses", "loss", LOSS_ARGUMENTS),
+    "train.optimizer": Kind(
+        "optimiser", "optimizers", "optimizer", ("params", "lr", "momentum", "nesterov", "weight_decay")
+    ),
+    "train.schedule": Kind(
+        "schedule", "schedules", "schedule", ("progress", "step", "num_steps", "epoch", "num_epochs")
+    ),
 }
 
 

@@ -1,6 +1,9 @@
-"""What must hold of a study's own loss before its first trial: it is tried on noise."""
+"""What must hold of the user's own parts of a training before its first trial: they are tried on noise."""
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from harness import models, training
 from harness.config import catalog, own_code, plugins, search_space
@@ -11,12 +14,13 @@ from harness.config.study_file import Study
 from harness.data.images import Images
 from harness.errors import HarnessError, Problem, StudyError, UsageError
 
+MOST_STEPS = 5000  # of a schedule that are looked at
 LONGEST = 400  # characters of somebody else's message
 Try = Callable[[Study, "training.Settings", Images], None]
 
 
 def require_own_code(study: Study, images: Images) -> list[str]:
-    """Try each loss of the user's own that a study names, with its defaults; what is worth a warning.
+    """Try each part of the user's own that a study's `train` names, with its defaults; what is worth a warning.
 
     torch's random state stays as it was. Raises StudyError that names file, line and problem.
     """
@@ -95,7 +99,70 @@ def _try_loss(study: Study, settings: "training.Settings", images: Images) -> No
                 raise UsageError(f"gives a loss whose gradient is not finite, with {of_what}")
 
 
-TRIES: dict[str, Try] = {"loss": _try_loss}
+def _try_optimizer(study: Study, settings: "training.Settings", images: Images) -> None:
+    """It changes weights by the learning rate of the moment, and goes on after a checkpoint with equal bits."""
+    import torch
+
+    from harness.training import checkpoint, own
+    from harness.training.optim import make_optimizers
+
+    def made() -> checkpoint.State:
+        torch.default_generator.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(16, 3))
+        return checkpoint.State(model, make_optimizers(model, settings.optim, own.optimizer(settings)))
+
+    def trained(state: checkpoint.State, steps: range, lr: float = settings.optim.lr) -> Any:
+        for step in steps:
+            torch.default_generator.manual_seed(step)
+            state.model.zero_grad()
+            state.model(torch.randn(2, 3, 4, 4)).square().mean().backward()
+            for optimizer in state.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = lr * group["lr_scale"]
+                with torch.no_grad():
+                    optimizer.step()
+        return torch.cat([parameter.detach().flatten() for parameter in state.model.parameters()])
+
+    whole = made()
+    first, after = trained(whole, range(0)), trained(whole, range(1))
+    if not after.isfinite().all():
+        raise UsageError("makes weights that are not finite in its first step")
+    if torch.equal(first, after):
+        raise UsageError("changes no weight in its first step")
+    if torch.equal(after, trained(made(), range(1), settings.optim.lr / 2)):
+        raise UsageError("does not read lr of its groups, which the schedule sets at every step: group['lr']")
+    trained(whole, range(1, 3))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "checkpoint"
+        checkpoint.write(path, checkpoint.Progress(), whole, {})
+        resumed = made()
+        checkpoint.read(path, resumed, {})
+    if not torch.equal(trained(whole, range(3, 5)), trained(resumed, range(3, 5))):
+        raise UsageError(
+            "goes on with other bits after a checkpoint: what it remembers must be tensors like their parameter, or "
+            "numbers, in self.state[parameter], or numbers in its groups"
+        )
+
+
+def _try_schedule(study: Study, settings: "training.Settings", images: Images) -> None:
+    """Finite, not below 0, the same when asked again, and above 0 somewhere."""
+    from harness.training import own
+    from harness.training.optim import Schedule
+
+    num_train = len(images) * (study.cv.folds - 1) // study.cv.folds
+    steps = max(num_train // settings.train.batch_size, 1)
+    schedule = Schedule(
+        settings.optim, num_epochs=settings.train.epochs, steps_per_epoch=steps, own=own.schedule(settings)
+    )
+    every = range(0, schedule.num_steps, -(-schedule.num_steps // MOST_STEPS))
+    factors = [schedule.multiplier(step) for step in (*every, schedule.num_steps - 1)]
+    if factors != [schedule.multiplier(step) for step in (*every, schedule.num_steps - 1)]:
+        raise UsageError("gives another factor the second time; it must depend on its arguments alone")
+    if not any(factors):
+        raise UsageError("gives 0 at every step, so that nothing is trained")
+
+
+TRIES: dict[str, Try] = {"loss": _try_loss, "optimizer": _try_optimizer, "schedule": _try_schedule}
 
 
 def _other_defaults(study: Study, kind: str, entry: Entry, plugin: Plugin) -> list[str]:

@@ -58,12 +58,13 @@ def write(path: Path, progress: Progress, state: State, identity: dict[str, Any]
         tensors |= _prefixed("average", state.average.state_dict())
     for place, optimizer in enumerate(state.optimizers):
         for number, moments in optimizer.state_dict()["state"].items():
-            tensors |= _prefixed(f"optimizer.{place}.{number}", moments)
+            tensors |= _prefixed(f"optimizer.{place}.{number}", _tensors(moments))
     document = {
         "identity": identity,
         "epochs": [asdict(epoch) for epoch in progress.epochs],
         "best_epoch": progress.best_epoch,
         "best_score": progress.best_score,
+        "optimizers": [_scalars_of(optimizer) for optimizer in state.optimizers],
     }
     write_file(path, with_checksum(save(tensors, metadata={"harness": json.dumps(document)})))
 
@@ -115,8 +116,9 @@ def _restored(state: State, document: dict[str, Any], tensors: Weights) -> Progr
     state.model.load_state_dict(_selected("model", tensors))
     if state.average is not None:
         state.average.load_state_dict(_selected("average", tensors))
+    scalars = document.get("optimizers", [{}] * len(state.optimizers))  # releases before 0.3 wrote none
     for place, optimizer in enumerate(state.optimizers):
-        _load_optimizer(optimizer, _selected(f"optimizer.{place}", tensors))
+        _load_optimizer(optimizer, _selected(f"optimizer.{place}", tensors), scalars[place])
     score = document["best_score"]
     return Progress(
         epochs=[Epoch(**epoch) for epoch in document["epochs"]],
@@ -126,18 +128,39 @@ def _restored(state: State, document: dict[str, Any], tensors: Weights) -> Progr
     )
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Weights) -> None:
+def _scalars_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What is no tensor of the states of its parameters, and of its groups: numbers, text, true and false."""
+    document = optimizer.state_dict()
+    return {
+        "state": {str(number): _scalars(moments) for number, moments in document["state"].items()},
+        "groups": [_scalars(group) for group in document["param_groups"]],
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Weights, scalars: dict[str, Any]) -> None:
     """Put each state into its parameter's memory layout: fused kernels walk both in memory order."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    states: dict[int, Weights] = {}
+    states: dict[int, dict[str, Any]] = {}
     for number, parameter in enumerate(parameters):
-        state = _selected(str(number), tensors)
+        state: dict[str, Any] = _selected(str(number), tensors)
         for name, value in state.items():
             if value.shape == parameter.shape:
                 state[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
+        state |= scalars.get("state", {}).get(str(number), {})
         if state:
             states[number] = state
-    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+    groups = optimizer.state_dict()["param_groups"]
+    for group, known in zip(groups, scalars.get("groups", groups), strict=True):
+        group |= _scalars(known)
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
+
+
+def _scalars(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if isinstance(value, bool | int | float | str)}
+
+
+def _tensors(values: dict[str, Any]) -> Weights:
+    return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
 
 
 def _prefixed(prefix: str, tensors: dict[str, Any]) -> Weights:

@@ -120,14 +120,15 @@ class _Training:
         self.bounds = batch_bounds(len(self.train), options.train.batch_size)
         self.num_steps = len(self.bounds) - 1
         self._initialise()
-        self.optimizers = make_optimizers(model, options.optim)
+        self.optimizers = make_optimizers(model, options.optim, own.optimizer(options))
         self.average = None if options.optim.ema is None else averaged(model, options.optim.ema)
         self.class_weights = loss_weights(options.balance, data.labels, self.train, data.num_classes)
         if self.class_weights is not None:
             self.class_weights = self.class_weights.to(compute.device)
         self.schedule = Schedule(
-            options.optim, num_epochs=options.train.epochs, steps_per_epoch=self.num_steps
-        )
+            options.optim, num_epochs=options.train.epochs, steps_per_epoch=self.num_steps,
+            own=own.schedule(options),
+        )  # fmt: skip
         plain = PlainGradients(
             model, compute, own.loss(options, self.class_weights, compute.device) or self._loss
         )

@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from math import cos, pi
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from harness.config.signatures import Between, Only, Unless
+from harness.config.signatures import Between, Only, OrOwn, Unless
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +34,16 @@ class OptimOptions:
     ema: decay a step of an exponential moving average of the weights, which is what is scored and kept then.
     """
 
-    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
+    optimizer: Annotated[Literal["sgd", "adam", "adamw", "muon"], OrOwn()] = "sgd"
     lr: Annotated[float, Between(above=0.0)] = 0.1
     momentum: Annotated[float, Between(0.0, 0.9999), Only(optimizer=("sgd", "muon"))] = 0.9
     nesterov: Annotated[bool, Only(optimizer=("sgd", "muon"))] = True
     weight_decay: Annotated[float, Between(0.0)] = 5e-4
     rest: Annotated[Literal["sgd", "adamw"], Only(optimizer="muon")] = "sgd"
     rest_lr: Annotated[float, Between(above=0.0), Only(optimizer="muon")] | None = None
-    schedule: Literal["constant", "step", "cosine", "linear", "triangular", "one_cycle"] = "cosine"
+    schedule: Annotated[
+        Literal["constant", "step", "cosine", "linear", "triangular", "one_cycle"], OrOwn()
+    ] = "cosine"
     warmup_epochs: Annotated[float, Between(0.0), Unless(schedule=("triangular", "one_cycle"))] = 0.0
     step_size: Annotated[int, Between(1), Only(schedule="step")] = 10
     gamma: Annotated[float, Between(above=0.0, high=1.0), Only(schedule="step")] = 0.1
@@ -49,22 +51,34 @@ class OptimOptions:
     ema: Annotated[float, Between(0.0, 0.999999)] | None = None
 
 
-def make_optimizers(model: nn.Module, options: OptimOptions) -> list[torch.optim.Optimizer]:
+Groups = list[dict[str, Any]]
+Factor = Callable[[float, int, int, int, int], float]  # of progress, step, num_steps, epoch, num_epochs
+
+
+def make_optimizers(
+    model: nn.Module, options: OptimOptions, own: Callable[[Groups], torch.optim.Optimizer] | None = None
+) -> list[torch.optim.Optimizer]:
     """The optimisers that share the trainable parameters of `model`: one, or with muon two.
 
     Each of their groups has an `lr_scale`, by which the schedule's learning rate is multiplied.
+    own: makes the user's own optimiser of such groups.
     """
     _spare_the_compiler()
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    if options.optimizer != "muon":
+    if own is not None:
+        found = [own(_groups(model, named, options))]
+    elif options.optimizer != "muon":
         found = [_optimizer(options.optimizer, _groups(model, named, options), options)]
     else:
         found = _muon_and_rest(model, named, options)
     for optimizer in found:
         # The step without what torch wraps around it for hooks and torch.compile, to be called under no_grad. Nothing
         # of that is used here, and its first call imports torch.compile's 900 modules: 5 s in every process.
-        bare = partial(inspect.unwrap(type(optimizer).step), optimizer)
-        optimizer.step = bare  # type: ignore[method-assign]
+        bare = inspect.unwrap(type(optimizer).step)
+        if own is None or bare.__module__.startswith(
+            "torch.optim"
+        ):  # what others wrap around theirs may be needed
+            optimizer.step = partial(bare, optimizer)  # type: ignore[method-assign]
     return found
 
 
@@ -83,7 +97,7 @@ def _muon_and_rest(
 
 
 def _optimizer(
-    kind: Literal["sgd", "adam", "adamw"], groups: list[dict[str, Any]], options: OptimOptions
+    kind: Literal["sgd", "adam", "adamw"], groups: Groups, options: OptimOptions
 ) -> torch.optim.Optimizer:
     """One fused kernel a step."""
     match kind:
@@ -169,10 +183,15 @@ def _spare_the_compiler() -> None:
 
 
 class Schedule:
-    """The learning rate of every step of a run, known beforehand; so a resumed run meets the same ones."""
+    """The learning rate of every step of a run, known beforehand; so a resumed run meets the same ones.
 
-    def __init__(self, options: OptimOptions, *, num_epochs: int, steps_per_epoch: int):
-        self.options = options
+    own: the user's own schedule, which comes after warmup_epochs as harness's do.
+    """
+
+    def __init__(
+        self, options: OptimOptions, *, num_epochs: int, steps_per_epoch: int, own: Factor | None = None
+    ):
+        self.options, self.own, self.num_epochs = options, own, num_epochs
         self.num_steps = num_epochs * steps_per_epoch
         self.steps_per_epoch = steps_per_epoch
         self.warmup = min(round(options.warmup_epochs * steps_per_epoch), self.num_steps)
@@ -189,6 +208,8 @@ class Schedule:
         if step < self.warmup:
             return (step + 1) / self.warmup
         progress = (step - self.warmup) / max(self.num_steps - self.warmup, 1)
+        if self.own is not None:
+            return self.own(progress, step, self.num_steps, step // self.steps_per_epoch, self.num_epochs)
         match self.options.schedule:
             case "constant":
                 return 1.0

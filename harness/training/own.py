@@ -5,6 +5,7 @@ What a function takes beside its subject, and what a class is made with, are tra
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 from harness.config import catalog, plugins
 from harness.config.plugins import Plugin
 from harness.errors import TrialError, UsageError
+from harness.training.optim import Factor, Groups
 from harness.training.options import Settings
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -101,3 +103,50 @@ def loss(settings: Settings, weight: torch.Tensor | None, device: str) -> Loss |
         return value.mean()
 
     return mean_loss
+
+
+def optimizer(settings: Settings) -> Callable[[Groups], torch.optim.Optimizer] | None:
+    """What makes the user's own optimiser of groups as torch has them; None where it is harness's.
+
+    Raises TrialError for what is no optimiser of these groups.
+    """
+    nesterov = (
+        settings.optim.nesterov and settings.optim.momentum > 0
+    )  # torch refuses nesterov without momentum
+    own = find("train.optimizer", settings, is_made_once=False, nesterov=nesterov)
+    if own is None:
+        return None
+
+    def make(groups: Groups) -> torch.optim.Optimizer:
+        found = own(params=groups)
+        if not isinstance(found, torch.optim.Optimizer):
+            raise own.wrong(f"gives a {type(found).__name__}, not a torch.optim.Optimizer")
+        if not all("lr_scale" in group for group in found.param_groups):
+            raise own.wrong("makes other groups of `params`; hand them to torch.optim.Optimizer as they are")
+        return found
+
+    return make
+
+
+def schedule(settings: Settings) -> Factor | None:
+    """The user's own schedule; None where it is harness's. Raises TrialError for a factor that cannot be."""
+    own = find("train.schedule", settings)
+    if own is None:
+        return None
+
+    def factor(progress: float, step: int, num_steps: int, epoch: int, num_epochs: int) -> float:
+        given = {
+            "progress": progress,
+            "step": step,
+            "num_steps": num_steps,
+            "epoch": epoch,
+            "num_epochs": num_epochs,
+        }
+        value = float(own(**given))
+        if not (math.isfinite(value) and value >= 0):
+            raise own.wrong(
+                f"gives {value} at step {step} of {num_steps}; a factor on lr is finite and not below 0"
+            )
+        return value
+
+    return factor

@@ -192,6 +192,12 @@ PARTS = {  # of a training: file, text, what stands there and what is put there
         "def loss(logits, targets, factor: float = 1.0): return factor * cross_entropy(logits, targets)\n",
         "factor * cross", "factor * 2 * cross",
     ),
+    "optimizer": (
+        "optimizers/mine.py",
+        "import torch\nfrom parts.other import SIZE\n"
+        "def optimizer(params, lr): return torch.optim.SGD(params, lr=lr, momentum=0.5)\n",
+        "momentum=0.5", "momentum=0.6",
+    ),
 }  # fmt: skip
 
 

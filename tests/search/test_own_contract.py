@@ -20,7 +20,7 @@ IMAGES = Images(
     np.arange(12) % 3,
     ("a", "b", "c"),
 )
-FILES = {"loss": "losses/mine.py"}
+FILES = {"loss": "losses/mine.py", "optimizer": "optimizers/mine.py", "schedule": "schedules/mine.py"}
 
 
 def tried(train: str) -> list[str]:
@@ -40,6 +40,20 @@ class Wrong:
     train: str = "lr: 0.1"
 
 
+OPTIMIZER = """
+import torch
+class optimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+        self.count = 0
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.add_(parameter.grad, alpha=-group["lr"])
+"""
+SGD = "import torch\ndef optimizer(params, lr):\n    "
+SCHEDULE = "def schedule(progress, step):\n    "
 LOSS = "def loss(logits, targets):\n    "
 WRONG = {
     "a loss that is nan": Wrong("loss", LOSS + "return logits.sum() * float('nan')",
@@ -61,6 +75,32 @@ WRONG = {
         "label_smoothing: 0.1"),
     "a loss that takes no weights": Wrong("loss", LOSS + "return logits.sum()", "takes no weight, which train.class",
         "class_weights: balanced"),
+    "no optimiser": Wrong("optimizer", "def optimizer(params, lr): return 3",
+        "optimiser mine: optimizers/mine.py:optimizer gives a int, not a torch.optim.Optimizer"),
+    "an optimiser of other groups": Wrong("optimizer", SGD + "return torch.optim.SGD([p for group in params "
+        "for p in group['params']], lr=lr)", "makes other groups of `params`"),
+    "an optimiser that does nothing": Wrong("optimizer", OPTIMIZER.replace('-group["lr"]', "0"), "changes no weight"),
+    "an optimiser that reads no lr": Wrong("optimizer", OPTIMIZER.replace('-group["lr"]', "-0.1"),
+        "does not read lr of its groups"),
+    "an optimiser that forgets": Wrong("optimizer", OPTIMIZER.replace("for parameter in", "self.count += 1\n"
+        "            for parameter in").replace('-group["lr"]', '-group["lr"] / self.count'),
+        "goes on with other bits after a checkpoint"),
+    "an optimiser with a list for its state": Wrong("optimizer", OPTIMIZER.replace("parameter.add_(parameter.grad",
+        "self.state[parameter].setdefault('all', []).append(parameter.grad.clone())\n"
+        "                parameter.add_(sum(self.state[parameter]['all'])"), "after a checkpoint"),
+    "an optimiser that wants a closure": Wrong("optimizer", "from torch.optim import LBFGS as optimizer",
+        "LBFGS doesn't support per-parameter options"),
+    "an optimiser that explodes": Wrong("optimizer", OPTIMIZER.replace('-group["lr"]', '-group["lr"] * 1e999'),
+        "weights that are not finite"),
+    "an optimiser that raises": Wrong("optimizer", SGD + "raise KeyError('why')", "optimizers/mine.py:3: KeyError"),
+    "a schedule that is nan": Wrong("schedule", SCHEDULE + "return float('nan')",
+        "schedule mine: schedules/mine.py:schedule gives nan at step 0 of"),
+    "a schedule that ends below 0": Wrong("schedule", SCHEDULE + "return 0.4 - progress", "; a factor on lr is finite"),
+    "a schedule of nothing": Wrong("schedule", SCHEDULE + "return None", "TypeError"),
+    "a schedule that raises": Wrong("schedule", SCHEDULE + "return 1 / step", "schedules/mine.py:2: ZeroDivisionError"),
+    "a schedule that is 0": Wrong("schedule", SCHEDULE + "return 0", "gives 0 at every step"),
+    "a schedule that rolls dice": Wrong("schedule", "import random\n" + SCHEDULE + "return random.random()",
+        "gives another factor the second time"),
 }  # fmt: skip
 
 
@@ -81,6 +121,9 @@ RIGHT = {
     "a loss of shares": ("loss", "import torch\ndef loss(logits, targets): return -(logits.log_softmax(1) * targets)"
         ".sum(1) if targets.ndim == 2 else torch.nn.functional.cross_entropy(logits, targets)", "mix: [none, mixup]"),
     "a loss of torch": ("loss", "from torch.nn import MultiMarginLoss as loss", "lr: 0.1"),
+    "an optimiser": ("optimizer", OPTIMIZER, "lr: 0.1"),
+    "one of torch": ("optimizer", "from torch.optim import Adamax as optimizer", "lr: 0.2, weight_decay: 0.01"),
+    "a factor above 1": ("schedule", "def schedule(epoch): return 3 - epoch", "lr: 0.1"),
 }  # fmt: skip
 
 

@@ -100,9 +100,80 @@ def test_code_that_is_gone_is_not_harness_s(project: Path, compute: Compute, dat
         options_from({"factor": 1.0})
 
 
+OPTIMIZER = """
+import torch
+class optimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr, weight_decay=0.0, beta: float = 0.9):
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "beta": beta, "count": 0})
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["count"] += 1
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                state.setdefault("step", 0)
+                state["step"] += 1
+                mean = state.setdefault("mean", torch.zeros_like(parameter))
+                mean.lerp_(parameter.grad, 1 - group["beta"])
+                scale = group["lr"] / (state["step"] * group["count"]) ** 0.5
+                parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(mean.sign(), alpha=-scale)
+"""
+
+
+def test_an_optimiser_is_given_groups_and_what_it_names(
+    project: Path, compute: Compute, data: FoldData
+) -> None:
+    text = "import torch\ndef optimizer(params, lr, momentum, nesterov, weight_decay):\n"
+    text += "    assert weight_decay == 0.01\n"
+    text += "    return torch.optim.SGD(params, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)"
+    write(project, "optimizers/mine.py", text)
+    values = {"weight_decay": 0.01, "momentum": 0.8}
+    assert same(trained(data, {**values, "optimizer": "mine"}), trained(data, values))
+    values = {"weight_decay": 0.01, "momentum": 0.0, "schedule": "constant"}
+    mine, plain = trained(data, {**values, "optimizer": "torch.optim:SGD"}), trained(data, values)
+    assert mine[0] == pytest.approx(plain[0], rel=1e-4), "torch's own is not fused"
+
+
+def test_optimisers_of_torch_are_named_directly(project: Path, compute: Compute, data: FoldData) -> None:
+    values = {"optimizer": "torch.optim:RMSprop", "lr": 0.001}
+    losses, _ = trained(data, values)
+    assert losses[-1] < losses[0]
+    assert not same(trained(data, {**values, "alpha": 0.5}), trained(data, values))
+    assert not same(trained(data, {**values, "momentum": 0.5}), trained(data, values))
+
+
+def test_a_schedule_is_a_factor_on_the_learning_rate(project: Path, compute: Compute, data: FoldData) -> None:
+    write(project, "schedules/mine.py", "def schedule(progress): return 1 - progress")
+    write(project, "schedules/shape.py", "class shape:\n def __init__(self, by: float = 1.0): self.by = by\n"
+          " def __call__(self, step, num_steps): return self.by * (1 - step / num_steps)")  # fmt: skip
+    plain = trained(data, {"schedule": "linear"})
+    assert same(trained(data, {"schedule": "mine"}), plain)
+    assert same(trained(data, {"schedule": "./schedules/shape.py:shape"}), plain)
+    assert not same(trained(data, {"schedule": "./schedules/shape.py:shape", "by": 0.5}), plain)
+    warm = {"warmup_epochs": 1.0}
+    assert same(trained(data, {"schedule": "mine", **warm}), trained(data, {"schedule": "linear", **warm}))
+
+
+def test_a_schedule_counts_steps_and_epochs_from_0(project: Path, compute: Compute, data: FoldData) -> None:
+    text = "def schedule(step, num_steps, epoch, num_epochs):\n"
+    text += (
+        "    assert (num_steps, num_epochs, epoch) == (15, 3, step // 5) and 0 <= step < 15\n    return 1.0"
+    )
+    write(project, "schedules/mine.py", text)
+    assert same(trained(data, {"schedule": "mine"}), trained(data, {"schedule": "constant"}))
+
+
+def test_a_factor_below_0_ends_the_trial(project: Path, compute: Compute, data: FoldData) -> None:
+    write(project, "schedules/mine.py", "def schedule(epoch): return 1.0 - epoch")
+    with pytest.raises(TrialError, match=r"schedules/mine.py:schedule gives -1.0 at step 10 of 15; a factor"):
+        trained(data, {"schedule": "mine"})
+
+
 RESUMED: dict[str, tuple[str, str, dict[str, Any]]] = {  # a file, its text, and values
     "loss": ("losses/mine.py", CROSS_ENTROPY + "import torch\ndef loss(logits, targets):\n"
              "    return cross_entropy(logits, targets) * (1 + torch.rand(()))", {}),
+    "optimizer": ("optimizers/mine.py", OPTIMIZER, {"lr": 0.01}),
+    "schedule": ("schedules/mine.py", "def schedule(step): return 1 / (1 + step)", {}),
 }  # fmt: skip
 
 
