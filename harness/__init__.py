@@ -1,8 +1,9 @@
 """harness: tune, cross-validate, track and reproduce image classifiers, with scores you can believe.
 
-In Python: `harness.tune("quickstart")` runs a study, `harness.load_study("quickstart")` gives its records as pandas
-frames, `harness.check_network(build)` tries a network of your own. `Between`, `NamesFile` and `Images` are for code of
-your own that a study names. Importing harness imports nothing else.
+In Python: `harness.tune("quickstart")` runs a study, `harness.tune({…}, model=Net, data=(images, labels), name="mine")`
+one of your own, `harness.load_study("quickstart")` gives its records as pandas frames and its model, and
+`harness.check_network(build)` tries a network of your own. `Between`, `NamesFile` and `Images` are for code of your own
+that a study names. Importing harness imports nothing else.
 """
 
 from importlib import import_module

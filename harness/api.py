@@ -260,7 +260,8 @@ def tune(
     """Run a study to its end, or go on where it was stopped; then load it.
 
     study: a name or a path as for `harness tune --study`, or the nested maps of a study file; these need `name`, and
-    may leave out what model, data and metric say.   changes: as for --set, `["train.epochs=5"]`.
+    may leave out what model, data and metric say. Where it names code, as in `train.loss`, the maps may have the class
+    or function itself.   changes: as for --set, `["train.epochs=5"]`.
     model: a class, or a function that returns a network. It is given those that it takes of in_channels, image_size,
     num_classes and classes; its other arguments are options, which `study["model"]` may set or give ranges.
     metric: a function of labels and predictions or probabilities; its `higher_is_better` is True unless it says so.
@@ -278,18 +279,18 @@ def tune(
         _home(home), workers=workers, num_trials=trials, name=name, executor=executor, gpus=gpus, address=address,
         slurm=slurm, timeout_minutes=timeout_minutes, offline=offline,
     )  # fmt: skip
+    given = {"model": model, "data": data, "metric": metric}
+    given = {argument: value for argument, value in given.items() if value is not None}
     code.use_current_folder()
     if isinstance(study, Mapping):
         if name is None:
             raise UsageError('a study given as a map needs a name: tune({...}, name="depth")')
-        document, objects = as_document(study, Store(settings.home), model=model, data=data, metric=metric)
+        document, objects = as_document(study, Store(settings.home), **given)
         code.use_current_folder(objects)
         text = json.dumps(document, indent=1, ensure_ascii=False)
         loaded = parse_study_file(text.encode(), list(changes), name=name, source=f"study {name}")
-    elif given := [
-        word for word, value in (("model", model), ("data", data), ("metric", metric)) if value is not None
-    ]:
-        raise UsageError(f"{given[0]}=… goes with a study that is a map; a study file names its own")
+    elif given:
+        raise UsageError(f"{next(iter(given))}=… goes with a study that is a map; a study file names its own")
     else:
         loaded = load_study_file(str(study), list(changes))
     code.import_anew(project.names_in(loaded.definition()))

@@ -27,6 +27,9 @@ from harness.store.store import Store
 
 MAIN = "main"  # the folder that files of the main module's code are named in
 ARGUMENTS = {"model": "model", "data": "data", "objective": "metric"}  # of tune, by the kind of name
+CODE = {"model.name": "model"} | {
+    kind: kind for kind in KINDS if kind not in ("model", "data")
+}  # by place in a study
 GIVEN = "leave one of the two out"
 
 
@@ -35,21 +38,22 @@ def as_document(
 ) -> tuple[dict[str, Any], Path | None]:
     """The sections of a study file, and the folder of the code that was written for it, or None.
 
+    study: it may have classes and functions where a study file names code, as in `train.loss`.
     model, metric: a class or a function, or a name.   data: one of these, a Path of a folder of images, or images in
     one of conversion.FORMS.
     Raises UsageError for what none of them can be.
     """
-    document: dict[str, Any] = plain(study, "")
     files: dict[str, str] = {}
+    document: dict[str, Any] = plain(study, "", files)
     if model is not None:
-        options = _without_name(document, "model")
+        options = _options(document, "model")
         document["model"] = {"name": _name("model", model, files), **options}
     if metric is not None:
         if "objective" in document:
             raise UsageError(f"the study has an objective and metric is given: {GIVEN}")
         document["objective"] = _name("objective", metric, files)
     if data is not None:
-        document["data"] = _data(data, _without_name(document, "data"), store)
+        document["data"] = _data(data, _options(document, "data"), store)
     if not files:
         return document, None
     folder = store.home / "objects" / digest(json.dumps(files, sort_keys=True).encode())[:16]
@@ -59,28 +63,31 @@ def as_document(
     return document, folder
 
 
-def plain(value: Any, path: str) -> Any:
+def plain(value: Any, path: str, files: dict[str, str]) -> Any:
     """A value of a study's map as a study file has it.   path: where it stands, dotted.
 
-    Paths, NumPy's numbers and tuples become text, numbers and lists. Raises UsageError for what has no such form.
+    Paths, NumPy's numbers and tuples become text, numbers and lists; classes and functions their names, and what has
+    to be written for these is added to `files`. Raises UsageError for what has no such form.
     """
     if isinstance(value, Mapping):
-        return {str(key): plain(item, f"{path}.{key}".lstrip(".")) for key, item in value.items()}
+        return {str(key): plain(item, f"{path}.{key}".lstrip("."), files) for key, item in value.items()}
     if value is None or type(value) in (bool, int, float, str):
         return value
+    if isinstance(value, FunctionType | type) and path in CODE:
+        return _name(CODE[path], value, files)
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # of NumPy or PyTorch
         number = value.item()
         text = str(value)  # float32(0.1) is 0.1 for whoever wrote it, and 0.10000000149 as a float
-        return float(text) if isinstance(number, float) and _is_number(text) else plain(number, path)
+        return float(text) if isinstance(number, float) and _is_number(text) else plain(number, path, files)
     if isinstance(value, list | tuple | range) or getattr(value, "ndim", None) == 1:
-        return [plain(item, path) for item in value]
+        return [plain(item, path, files) for item in value]
     if isinstance(value, str | int | float):  # of a class that inherits: an Enum, say
         kind = str if isinstance(value, str) else int if isinstance(value, int) else float
         return kind(getattr(value, "value", value))
-    given = ARGUMENTS.get(path.partition(".")[0], "model")
-    hint = f"; give classes, functions and images as {given}=…" if path.partition(".")[0] in KINDS else ""
+    argument = ARGUMENTS.get(path.partition(".")[0])
+    hint = f"; give classes, functions and images as {argument}=…" if argument else ""
     raise UsageError(
         f"{path}: a study has numbers, text, true, false, lists and maps, no {_kind(value)}{hint}"
     )
@@ -94,7 +101,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _without_name(document: Mapping[str, Any], section: str) -> dict[str, Any]:
+def _options(document: Mapping[str, Any], section: str) -> dict[str, Any]:
     """The options in a section whose name is given by an argument."""
     options = document.get(section) or {}
     if not isinstance(options, dict):
@@ -108,7 +115,7 @@ def _name(kind: str, thing: Any, files: dict[str, str]) -> str:
     """The name of a class or function; of one of the main module the text of its file is added to `files`."""
     if isinstance(thing, str):
         return thing
-    word, argument = KINDS[kind].word, ARGUMENTS[kind]
+    word, argument = KINDS[kind].word, ARGUMENTS.get(kind, kind)
     _require_named(thing, word, argument)
     if _is_in_a_file(thing):
         return f"{thing.__module__}:{thing.__name__}"

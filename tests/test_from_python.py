@@ -12,11 +12,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from harness.config import plugins
+from harness.config import catalog, plugins
 from harness.data import load_part
 from harness.data.images import Images
 from harness.errors import DataError, UsageError
 from harness.folds import code
+from harness.folds.project import packed, use_packed
 from harness.from_python import as_document, plain
 from harness.store.store import Store
 from tests.config.test_main_source import main
@@ -50,17 +51,17 @@ class Width(int, Enum):
     ],
 )
 def test_values_of_python_are_those_of_a_study_file(value: Any, expected: Any) -> None:
-    found = plain(value, "model.width")
+    found = plain(value, "model.width", {})
     assert json.loads(json.dumps(found)) == expected and type(found) is type(expected)
 
 
 def test_what_no_study_file_can_have_is_told_with_its_place() -> None:
     with pytest.raises(
-        UsageError, match=r"^model\.name: a study has numbers, .* no Linear; give .* as model=…$"
+        UsageError, match=r"^model\.width: a study has numbers, .* no Linear; give .* as model=…$"
     ):
-        plain({"model": {"name": torch.nn.Linear}}, "")
+        plain({"model": {"width": torch.nn.Linear}}, "", {})
     with pytest.raises(UsageError, match=r"^train\.lr: a study has .*, no set$"):
-        plain({"train": {"lr": {1, 2}}}, "")
+        plain({"train": {"lr": {1, 2}}}, "", {})
 
 
 def named(model: Any = None, metric: Any = None, /, **study: Any) -> tuple[dict[str, Any], Path | None]:
@@ -84,6 +85,48 @@ def test_what_is_in_a_file_is_named_by_its_module(project: Path) -> None:
         "the class of before still has its name"
     )
     assert named(torch.nn.Linear)[0] == {"model": {"name": "torch.nn.modules.linear:Linear"}}
+
+
+def test_a_study_has_classes_and_functions_where_a_file_names_code(project: Path, main: Any) -> None:
+    module = main(
+        "def soft(logits, labels, temperature: float = 1.0):\n    return logits.sum() / temperature\n"
+    )
+    study = {"train": {"temperature": 2, "loss": module.soft, "optimizer": [torch.optim.RMSprop, "sgd"]}}
+    document, objects = as_document(study, Store(Path("home")))
+    assert document == {
+        "train": {
+            "temperature": 2, "loss": "main/soft.py:soft", "optimizer": ["torch.optim.rmsprop:RMSprop", "sgd"],
+        }
+    }  # fmt: skip
+    assert objects is not None
+    with pytest.raises(UsageError, match=r"^train\.loss: a lambda has no name"):
+        as_document({"train": {"loss": lambda logits, labels: 0}}, Store(Path("home")))
+
+
+def test_code_of_the_main_module_is_known_by_its_text_wherever_it_lies(project: Path, main: Any) -> None:
+    write(project, "some_sizes.py", "SIZE = 1\n")
+    sys.path.insert(0, str(project))
+    module = main(
+        "from some_sizes import SIZE\nfrom torch import nn\nclass Base(nn.Module):\n"
+        "    def __init__(self, num_classes, width: int = SIZE):\n        super().__init__()\n"
+        "class Net(Base):\n    pass\n"
+    )
+    _, objects = named(module.Net)
+    code.use_current_folder(objects)
+    entry = catalog.entry("model", "main/Net.py:Net")
+    assert entry is not None and [(option.name, option.default) for option in entry.options] == [("width", 1)]
+    before, files = code.identity("main/Net.py:Net"), packed({"model.name": "main/Net.py:Net"})
+    assert set(files) == {"main/Net.py", "some_sizes.py"}
+    use_packed(files, project / "node")
+    assert code.identity("main/Net.py:Net") == before
+    write(project, "some_sizes.py", "SIZE = 2\n")
+    code.use_current_folder(objects)
+    code.import_anew([("model", "main/Net.py:Net")])
+    assert "some_sizes" not in sys.modules
+    assert named(module.Net)[1] == objects, "its own text is what it was"
+    assert code.identity("main/Net.py:Net") != before
+    entry = catalog.entry("model", "main/Net.py:Net")
+    assert entry is not None and entry.options[0].default == 2
 
 
 def test_what_the_main_module_defines_is_named_by_a_file_in_the_store(project: Path, main: Any) -> None:

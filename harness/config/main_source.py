@@ -17,6 +17,7 @@ from textwrap import dedent
 from types import FunctionType, ModuleType
 from typing import Any
 
+from harness.config import plugins
 from harness.errors import UsageError
 
 HEADER = '''"""Written by harness from what a notebook, or a script that is run, defines."""
@@ -175,7 +176,7 @@ def _statement(name: str) -> ast.stmt | None:
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
                     return ast.ImportFrom(node.module, [alias], node.level)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any(isinstance(target, ast.Name) and target.id == name for target in targets):
                 return node
@@ -188,10 +189,10 @@ def _import_of(name: str, value: Any, own: str) -> str:
     own: the name of the main module.
     """
     node = _statement(name)
-    if isinstance(node, ast.ImportFrom):
-        below = sys.modules.get(f"{node.module}.{node.names[0].name}")
-        if getattr(sys.modules.get(str(node.module)), node.names[0].name, below) is value:
-            return ast.unparse(node)
+    if isinstance(
+        node, ast.ImportFrom
+    ):  # the module may have been imported anew since, so that the values differ
+        return ast.unparse(node)
     if isinstance(value, ModuleType):
         if value.__name__ != name:
             return f"import {value.__name__} as {name}"
@@ -200,9 +201,18 @@ def _import_of(name: str, value: Any, own: str) -> str:
     module, qualified = getattr(value, "__module__", None), getattr(value, "__name__", None)
     if module in (own, "builtins") or not (isinstance(module, str) and isinstance(qualified, str)):
         return ""
-    if getattr(sys.modules.get(module), qualified, None) is not value:
+    if module not in sys.modules and plugins.module_file(module) is None:
+        return ""
+    found = getattr(sys.modules.get(module), qualified, None if module in sys.modules else value)
+    if found is None or _qualified(found) != _qualified(
+        value
+    ):  # one that was imported anew is no longer the same
         return ""
     return f"from {module} import {qualified}" + ("" if qualified == name else f" as {name}")
+
+
+def _qualified(value: Any) -> str:
+    return str(getattr(value, "__qualname__", ""))
 
 
 def _imported() -> set[str]:

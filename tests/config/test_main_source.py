@@ -12,6 +12,9 @@ import pytest
 
 from harness.config.main_source import source_of
 from harness.errors import UsageError
+from tests.config.test_plugins import project, write
+
+__all__ = ["project"]  # the fixture
 
 Main = Callable[[str], ModuleType]
 
@@ -83,6 +86,19 @@ def test_annotations_are_kept_as_a_study_reads_them(main: Main) -> None:
     text = source_of(module.build, "model")
     assert "Width = Annotated[int, Between(1, 8)]\n" in text and "from harness import Between\n" in text
     assert executed(text)["build"](10) == 4
+
+
+def test_what_a_star_imports_is_imported_by_its_name_also_when_its_module_is_to_be_imported_anew(
+    main: Main, project: Path
+) -> None:
+    write(project, "some_layers.py", "class Head:\n    A = 1\n")
+    sys.path.insert(0, str(project))
+    module = main("from some_layers import *\nfrom math import *\ndef f():\n    return Head.A + sqrt(4)\n")
+    for _ in range(2):
+        text = source_of(module.f, "metric")
+        assert "from some_layers import Head\n" in text and "from math import sqrt\n" in text
+        assert executed(text)["f"]() == 3
+        del sys.modules["some_layers"]
 
 
 WRONG = [
