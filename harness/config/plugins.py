@@ -71,6 +71,7 @@ KINDS = {
     "train.schedule": Kind(
         "schedule", "schedules", "schedule", ("progress", "step", "num_steps", "epoch", "num_epochs")
     ),
+    "train.augment": Kind("augmentation", "augmentations", "augment", ("images", "image")),
 }
 
 

@@ -162,7 +162,33 @@ def _try_schedule(study: Study, settings: "training.Settings", images: Images) -
         raise UsageError("gives 0 at every step, so that nothing is trained")
 
 
-TRIES: dict[str, Try] = {"loss": _try_loss, "optimizer": _try_optimizer, "schedule": _try_schedule}
+def _try_augment(study: Study, settings: "training.Settings", images: Images) -> None:
+    """Shape and type stay, values are finite, and torch's generator decides all that is drawn."""
+    import torch
+
+    from harness.training import own
+    from harness.training.augment import OwnChange
+
+    augmentation = own.augmentation(settings)
+    assert augmentation is not None
+    for size in (2, 3):
+        batch = torch.from_numpy(images.pixels[:size]).float() / 255
+        first, again = (OwnChange(augmentation, seed=0).on(batch.clone(), 0) for _ in range(2))
+        if not first.isfinite().all():
+            raise UsageError("makes pixels that are not finite")
+        if not torch.equal(first, again):
+            raise UsageError(
+                "changes the same images otherwise the second time after the same seed; draw by torch's generator, as "
+                "torch.rand does, not by numpy's or random's"
+            )
+
+
+TRIES: dict[str, Try] = {
+    "loss": _try_loss,
+    "optimizer": _try_optimizer,
+    "schedule": _try_schedule,
+    "augment": _try_augment,
+}
 
 
 def _other_defaults(study: Study, kind: str, entry: Entry, plugin: Plugin) -> list[str]:

@@ -55,7 +55,8 @@ def model_sizes(
 
 def without_effect(study: Study, images: Images) -> list[str]:
     """The options that the study sets or searches, and that change nothing of images without three channels."""
-    if images.pixels.shape[1] == 3 or study.train["augment"] == "none":
+    augment = study.train["augment"]
+    if images.pixels.shape[1] == 3 or (isinstance(augment, str) and augment != "standard"):
         return []
     return [f"train.{name}" for name in ("saturation", "hue") if study.train.get(name, 0) != 0]
 

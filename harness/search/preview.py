@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness import models, training
-from harness.config import search_space
+from harness.config import own_code, search_space
 from harness.config.study_file import Study
 from harness.data.images import Images
 from harness.errors import UsageError
@@ -20,13 +20,15 @@ MEASURED_IMAGES = 1000
 def draw_pictures(study: Study, images: Images, path: Path) -> None:
     """Write the picture as a PNG file. Raises UsageError where it cannot be written."""
     from harness import plots  # loads matplotlib
+    from harness.training import own  # loads torch
 
     values = search_space.resolve(study, search_space.defaults(study))
-    options = training.options_from(models.section(values, "train")).augment
+    settings = training.options_from(models.section(values, "train"))
+    options, own_augment = settings.augment, own.augmentation(settings)
     seen = _Seen(images)
     epochs = range(1, NUM_EPOCHS + 1) if options.changes_images else (1,)
-    own = {"as stored": seen.stored()} | {
-        f"epoch {epoch}": seen.trained_on(options, epoch) for epoch in epochs
+    of_study = {"as stored": seen.stored()} | {
+        f"epoch {epoch}": seen.trained_on(options, epoch, own_augment) for epoch in epochs
     }
     nothing = training.options_from({"crop_padding": 0, "flip": "none"}).augment
     others = {
@@ -36,7 +38,7 @@ def draw_pictures(study: Study, images: Images, path: Path) -> None:
     figure = plots.pictures(
         f"What {study.name} trains on",
         [
-            (f"trial 0: {_in_words(options, *images.pixels.shape[2:])}", own),
+            (f"trial 0: {_in_words(settings, *images.pixels.shape[2:])}", of_study),
             ("each kind of augmentation by itself, at a moderate strength", others),
         ],
     )
@@ -63,14 +65,17 @@ class _Seen:
     def stored(self) -> np.ndarray:
         return _coloured(self.few.pixels / 255)
 
-    def trained_on(self, options: Any, epoch: int) -> np.ndarray:
-        """What one epoch makes of the images, not normalised: (n, H, W, 3) in 0..1."""
+    def trained_on(self, options: Any, epoch: int, own: Any = None) -> np.ndarray:
+        """What one epoch makes of the images, not normalised: (n, H, W, 3) in 0..1.
+
+        own: the user's own augmentation, or None.
+        """
         import torch
 
         from harness.training.augment import draw, mixer  # loads torch
 
         indices, (_, _, height, width) = np.arange(len(self.few)), self.few.pixels.shape
-        draws = draw(options, indices, height, width, seed=0, epoch=epoch)
+        draws = draw(options, indices, height, width, seed=0, epoch=epoch, own=own)
         # Two batches, since each is mixed in its own way.
         bounds = sorted({0, len(indices) // 2, len(indices)})
         labels = torch.from_numpy(self.few.labels)
@@ -90,15 +95,18 @@ def _coloured(images: np.ndarray) -> np.ndarray:
     return images.transpose(0, 2, 3, 1)
 
 
-def _in_words(options: Any, height: int, width: int) -> str:
+def _in_words(settings: Any, height: int, width: int) -> str:
     """The options that do something, as a study file has them."""
+    options = settings.augment
     values = asdict(replace(options, crop_padding=options.padding(height, width)))
     if not options.randaugment:
         del values["randaugment_magnitude"]
     if options.mix == "none":
         del values["mix_alpha"]
-    if options.augment == "none":
-        values = {name: value for name, value in values.items() if name.startswith("mix")}
+    if options.augment != "standard":
+        values = {name: value for name, value in values.items() if name.startswith(("augment", "mix"))}
+        owners = own_code.owners({"augment": options.augment})
+        values |= {name: value for name, value in settings.own.items() if name in owners}
     done = [f"{name}: {_spelt(value)}" for name, value in values.items() if value not in (0, "none")]
     return ", ".join(done) or "augment: none"
 

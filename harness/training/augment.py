@@ -6,13 +6,13 @@ images (see pixels.py), no padded copy, no loop. The rest are functions of disto
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Literal, assert_never
 
 import numpy as np
 import torch
 
-from harness.config.signatures import Between, Only, Unless
+from harness.config.signatures import Between, Only, OrOwn, Unless
 from harness.seeds import seed_for
 from harness.training import distort
 
@@ -41,7 +41,7 @@ class AugmentOptions:
     mix_alpha: the shares are drawn from Beta(mix_alpha, mix_alpha).
     """
 
-    augment: Literal["none", "standard"] = "standard"
+    augment: Annotated[Literal["none", "standard"], OrOwn()] = "standard"
     crop_padding: Annotated[int, Between(0, 256), Only(augment="standard")] | None = None
     flip: Annotated[Literal["none", "random", "alternating"], Only(augment="standard")] = "random"
     rotation: Annotated[float, Between(0.0, 180.0), Only(augment="standard")] = 0.0
@@ -104,6 +104,24 @@ class Change:
 
 
 @dataclass(frozen=True)
+class OwnChange:
+    """The user's own augmentation of all images of an epoch. It draws from torch's generators, seeded for each batch.
+
+    function: of float (B, C, H, W) in 0..1, gives the same.
+    """
+
+    function: Callable[[torch.Tensor], torch.Tensor]
+    seed: int
+
+    def on(self, images: torch.Tensor, start: int) -> torch.Tensor:
+        """The batch that begins at the place `start` of the epoch, changed. What is drawn afterwards stays the same."""
+        devices = [images.device] if images.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed_for(self.seed, start))
+            return self.function(images)
+
+
+@dataclass(frozen=True)
 class Draws:
     """What happens to each of the N images of an epoch.
 
@@ -113,17 +131,27 @@ class Draws:
 
     rows: torch.Tensor
     columns: torch.Tensor
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Change | OwnChange, ...] = ()
     blanks: tuple[Change, ...] = ()
 
 
 def draw(
-    options: AugmentOptions, indices: np.ndarray, height: int, width: int, *, seed: int, epoch: int
+    options: AugmentOptions,
+    indices: np.ndarray,
+    height: int,
+    width: int,
+    *,
+    seed: int,
+    epoch: int,
+    own: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Draws:
     """What happens in one epoch, a pure function of (seed, epoch), the same on every device.
 
-    indices: int64 (N,), the images in the epoch's order.
+    indices: int64 (N,), the images in the epoch's order.   own: the user's own augmentation, in place of harness's.
     """
+    if own is not None:
+        change = OwnChange(own, seed_for(seed, "augment", epoch))
+        return replace(unchanged(len(indices), height, width), changes=(change,))
     match options.augment:
         case "none":
             return unchanged(len(indices), height, width)

@@ -129,6 +129,7 @@ class _Training:
             options.optim, num_epochs=options.train.epochs, steps_per_epoch=self.num_steps,
             own=own.schedule(options),
         )  # fmt: skip
+        self.augmentation = own.augmentation(options)
         plain = PlainGradients(
             model, compute, own.loss(options, self.class_weights, compute.device) or self._loss
         )
@@ -189,8 +190,9 @@ class _Training:
         indices = epoch_order(self.options.balance, self.data.labels, self.train, seed=self.seed, epoch=epoch)
         labels = torch.from_numpy(self.data.labels[indices]).to(device)
         draws = draw(
-            self.options.augment, indices, self.images.height, self.images.width, seed=self.seed, epoch=epoch
-        )
+            self.options.augment, indices, self.images.height, self.images.width, seed=self.seed, epoch=epoch,
+            own=self.augmentation,
+        )  # fmt: skip
         mix = mixer(self.options.augment, self.data.num_classes)
         losses = torch.zeros(self.num_steps, device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)

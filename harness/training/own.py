@@ -27,12 +27,14 @@ class OwnCode:
     """A function, or what a class of the user's own has made.
 
     names: of its arguments, in their order.   constants: those that stay the same through a training.
+    is_object: whether a class has made it.
     """
 
     plugin: Plugin
     function: Callable[..., Any]
     names: tuple[str, ...]
     constants: Mapping[str, Any]
+    is_object: bool
 
     def __call__(self, **given: Any) -> Any:
         """What it gives for those of the arguments that it names."""
@@ -69,10 +71,11 @@ def find(kind: str, settings: Settings, *, is_made_once: bool = True, **given: A
             constants[option.name] = settings.own[option.name]
     taken = inspect.signature(function).parameters
     constants = {name: value for name, value in constants.items() if name in taken}
-    if inspect.isclass(function) and is_made_once:
+    is_object = inspect.isclass(function) and is_made_once
+    if is_object:
         function, constants = function(**constants), {}
     called = function.forward if isinstance(function, nn.Module) else function
-    return OwnCode(plugin, function, tuple(inspect.signature(called).parameters), constants)
+    return OwnCode(plugin, function, tuple(inspect.signature(called).parameters), constants, is_object)
 
 
 def loss(settings: Settings, weight: torch.Tensor | None, device: str) -> Loss | None:
@@ -110,9 +113,7 @@ def optimizer(settings: Settings) -> Callable[[Groups], torch.optim.Optimizer] |
 
     Raises TrialError for what is no optimiser of these groups.
     """
-    nesterov = (
-        settings.optim.nesterov and settings.optim.momentum > 0
-    )  # torch refuses nesterov without momentum
+    nesterov = settings.optim.nesterov and settings.optim.momentum > 0  # torch refuses it without momentum
     own = find("train.optimizer", settings, is_made_once=False, nesterov=nesterov)
     if own is None:
         return None
@@ -150,3 +151,33 @@ def schedule(settings: Settings) -> Factor | None:
         return value
 
     return factor
+
+
+def augmentation(settings: Settings) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """The user's own augmentation of a batch, float (B, C, H, W) in 0..1; None where it is harness's.
+
+    A function is given `images`, the batch, or `image`, one after the other. What a class has made is given one image
+    after the other, as torchvision's are, unless its argument is called `images`.
+    Raises TrialError for what is no such batch afterwards.
+    """
+    own = find("train.augment", settings)
+    if own is None:
+        return None
+
+    def augment(images: torch.Tensor) -> torch.Tensor:
+        if "images" in own.names:
+            after = own(images=images)
+        elif own.is_object:
+            after = torch.stack([own.function(image) for image in images])
+        elif "image" in own.names:
+            after = torch.stack([own(image=image) for image in images])
+        else:
+            raise own.wrong("takes neither images, a batch, nor image")
+        if not isinstance(after, torch.Tensor):
+            raise own.wrong(f"gives a {type(after).__name__} for images, not a tensor")
+        if (after.shape, after.dtype) != (images.shape, images.dtype):
+            was, became = (f"{tuple(one.shape)} {one.dtype}" for one in (images, after))
+            raise own.wrong(f"makes {became} of images {was}; shape and type must stay")
+        return after
+
+    return augment

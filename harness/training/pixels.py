@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.training.augment import Change, Draws, unchanged
+from harness.training.augment import Change, Draws, OwnChange, unchanged
 from harness.training.compute import Compute
 
 
@@ -117,7 +117,7 @@ def autocast(compute: Compute) -> torch.autocast:
     return torch.autocast(compute.device, dtype=torch.bfloat16, enabled=compute.precision == "bf16")
 
 
-def _changed(images: torch.Tensor, changes: tuple[Change, ...], start: int) -> torch.Tensor:
+def _changed(images: torch.Tensor, changes: tuple[Change | OwnChange, ...], start: int) -> torch.Tensor:
     for change in changes:
         images = change.on(images, start)
     return images

@@ -20,7 +20,8 @@ IMAGES = Images(
     np.arange(12) % 3,
     ("a", "b", "c"),
 )
-FILES = {"loss": "losses/mine.py", "optimizer": "optimizers/mine.py", "schedule": "schedules/mine.py"}
+FILES = {"loss": "losses/mine.py", "optimizer": "optimizers/mine.py", "schedule": "schedules/mine.py",
+         "augment": "augmentations/mine.py"}  # fmt: skip
 
 
 def tried(train: str) -> list[str]:
@@ -53,6 +54,7 @@ class optimizer(torch.optim.Optimizer):
                 parameter.add_(parameter.grad, alpha=-group["lr"])
 """
 SGD = "import torch\ndef optimizer(params, lr):\n    "
+AUGMENT = "import torch\ndef augment(images):\n    "
 SCHEDULE = "def schedule(progress, step):\n    "
 LOSS = "def loss(logits, targets):\n    "
 WRONG = {
@@ -93,6 +95,15 @@ WRONG = {
     "an optimiser that explodes": Wrong("optimizer", OPTIMIZER.replace('-group["lr"]', '-group["lr"] * 1e999'),
         "weights that are not finite"),
     "an optimiser that raises": Wrong("optimizer", SGD + "raise KeyError('why')", "optimizers/mine.py:3: KeyError"),
+    "an augmentation of another shape": Wrong("augment", AUGMENT + "return images[:, :, :4]",
+        "augmentation mine: augmentations/mine.py:augment makes (2, 3, 4, 8) torch.float32 of images (2, 3, 8, 8)"),
+    "an augmentation of another type": Wrong("augment", AUGMENT + "return images.double()", "torch.float64 of images"),
+    "an augmentation of numpy": Wrong("augment", AUGMENT + "return images.numpy()", "gives a ndarray for images"),
+    "an augmentation that is nan": Wrong("augment", AUGMENT + "return images / 0", "makes pixels that are not finite"),
+    "an augmentation that rolls other dice": Wrong("augment", "import random\n" + AUGMENT
+        + "return images * random.random()", "draw by torch's generator"),
+    "an augmentation that raises": Wrong("augment", AUGMENT + "return images[9]", "mine.py:3: IndexError"),
+    "an augmentation of nothing": Wrong("augment", "def augment(lr=0.1): return 1", "takes neither images"),
     "a schedule that is nan": Wrong("schedule", SCHEDULE + "return float('nan')",
         "schedule mine: schedules/mine.py:schedule gives nan at step 0 of"),
     "a schedule that ends below 0": Wrong("schedule", SCHEDULE + "return 0.4 - progress", "; a factor on lr is finite"),
@@ -123,6 +134,9 @@ RIGHT = {
     "a loss of torch": ("loss", "from torch.nn import MultiMarginLoss as loss", "lr: 0.1"),
     "an optimiser": ("optimizer", OPTIMIZER, "lr: 0.1"),
     "one of torch": ("optimizer", "from torch.optim import Adamax as optimizer", "lr: 0.2, weight_decay: 0.01"),
+    "an augmentation for each image": ("augment", "import torch\n"
+        "def augment(image, by: float = 0.5): return image + by * torch.rand_like(image)", "lr: 0.1"),
+    "one of torchvision": ("augment", "from torchvision.transforms.v2 import RandomErasing as augment", "p: 1.0"),
     "a factor above 1": ("schedule", "def schedule(epoch): return 3 - epoch", "lr: 0.1"),
 }  # fmt: skip
 

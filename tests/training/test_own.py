@@ -169,11 +169,52 @@ def test_a_factor_below_0_ends_the_trial(project: Path, compute: Compute, data: 
         trained(data, {"schedule": "mine"})
 
 
+def test_an_augmentation_is_given_the_batch_or_its_images(
+    project: Path, compute: Compute, data: FoldData
+) -> None:
+    text = """
+def batch(images):
+    assert images.shape[1:] == (3, 8, 8) and 0 <= images.min() and images.max() <= 1
+    return images.flip(-1)
+def single(image, *, twice: bool = False): return image if twice else image.flip(-1)
+class Flip:
+    def __call__(self, image): return image.flip(-1)
+"""
+    write(project, "changes.py", text)
+    batch, *others = (
+        trained(data, {"augment": name, **more})
+        for name, more in (
+            ("changes:batch", {}),
+            ("changes:single", {}),
+            ("changes:Flip", {}),
+            ("torchvision.transforms.v2:RandomHorizontalFlip", {"p": 1.0}),
+        )
+    )
+    assert all(same(batch, other) for other in others)
+    unchanged = trained(data, {"augment": "changes:single", "twice": True})
+    assert not same(batch, unchanged)
+    assert unchanged[0] == pytest.approx(trained(data, {"augment": "none"})[0], rel=1e-4)
+
+
+def test_what_an_augmentation_draws_depends_on_seed_epoch_and_batch_alone(
+    project: Path, compute: Compute, data: FoldData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "import torch\ndef augment(images):\n    print(torch.rand(()).item())\n    return images"
+    write(project, "augmentations/mine.py", text)
+    found = []
+    for more in ({}, {"mix": "mixup", "lr": 0.01}):  # which draws from the same generator
+        trained(data, {"augment": "mine", "epochs": 2, **more})
+        found.append(capsys.readouterr().out.split())
+    assert found[0] == found[1] and len(set(found[0])) == len(found[0]) == 10
+
+
 RESUMED: dict[str, tuple[str, str, dict[str, Any]]] = {  # a file, its text, and values
     "loss": ("losses/mine.py", CROSS_ENTROPY + "import torch\ndef loss(logits, targets):\n"
              "    return cross_entropy(logits, targets) * (1 + torch.rand(()))", {}),
     "optimizer": ("optimizers/mine.py", OPTIMIZER, {"lr": 0.01}),
     "schedule": ("schedules/mine.py", "def schedule(step): return 1 / (1 + step)", {}),
+    "augment": ("augmentations/mine.py", "import torch\ndef augment(images):\n"
+                "    return images * torch.rand(len(images), 1, 1, 1)", {"mix": "mixup"}),
 }  # fmt: skip
 
 
