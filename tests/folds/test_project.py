@@ -242,7 +242,9 @@ def test_code_is_sent_as_its_files_and_has_the_same_key_where_it_arrives(own: Pa
 
 
 @pytest.mark.slow
-def test_a_bundle_brings_code_that_runs_only_once_it_is_trusted(own: Path, tmp_path: Path) -> None:
+def test_a_bundle_brings_code_that_runs_only_once_it_is_trusted(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tuned()
     bundle.write(LoadedStudy.open(Store(Path("mlruns")), "own"), tmp_path / "own.zip", with_images=False)
     store = Store(tmp_path / "theirs")
@@ -256,6 +258,7 @@ def test_a_bundle_brings_code_that_runs_only_once_it_is_trusted(own: Path, tmp_p
         project.use_code_of(store, record)
     kept = tmp_path / "theirs/studies/own/sources"
     code.use_project(tmp_path)
+    monkeypatch.setattr(plugins, "_wary", False)  # as another process, which has not looked at the study
     for name in (
         f"./{kept.relative_to(tmp_path)}/models/mine.py",
         "theirs.studies.own.sources.models.mine:build",
