@@ -5,6 +5,7 @@ This is the only code that opens the test images.
 
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from harness.analysis.confirm import confirm
 from harness.analysis.test_set_ledger import Ledger, Look, Result
 from harness.data import load_training, near_duplicates
 from harness.data.images import Images
-from harness.errors import CheckFailed, RecordError, UsageError
+from harness.errors import CheckFailed, HarnessError, RecordError, UsageError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.fold import NO_FOLD, FoldTask
@@ -261,10 +262,15 @@ def _scored(study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, test: Ima
 
 
 def _without_duplicates(record: StudyRecord, test: Images, probabilities: np.ndarray) -> TestDuplicates:
-    """How many test images have a near duplicate among the training images, and the score without them."""
+    """How many test images have a near duplicate among the training images, and the score without them.
+
+    That is None where no image is left, or too few for a metric of the user's own: the look has been taken by then.
+    """
     found = near_duplicates.find(load_training(record.data["settings"]).pixels, test.pixels)
     kept = np.setdiff1d(np.arange(len(test)), found.pairs[:, 1])
-    score = find_metric(record.objective)(test.labels[kept], probabilities[kept]) if len(kept) else None
+    score = None
+    with suppress(HarnessError):
+        score = find_metric(record.objective)(test.labels[kept], probabilities[kept]) if len(kept) else None
     return TestDuplicates(len(test) - len(kept), score)
 
 

@@ -117,7 +117,7 @@ def use_code_of(store: Store, record: StudyRecord) -> None:
             )
         if _is_same(folder / SOURCES, None, known):
             logger.info(
-                "study %s is trained from the code that it began with: %s", record.name, folder / SOURCES
+                "study %s is used with the code that it began with: %s", record.name, folder / SOURCES
             )
             return
     code.use_project(*here)

@@ -13,7 +13,8 @@ from harness.analysis.final import Request, final, refit_task
 from harness.analysis.model_card import publish
 from harness.analysis.test_set_ledger import Ledger
 from harness.data import test_set
-from harness.errors import CheckFailed, DataError, RecordError, UsageError
+from harness.data.images import Images
+from harness.errors import CheckFailed, DataError, HarnessError, RecordError, UsageError
 from harness.records import TrialRecord
 from harness.store.findings import FinalTest
 from harness.store.loaded_study import LoadedStudy, started_study
@@ -157,6 +158,23 @@ def test_early_stopping_trains_for_the_mean_of_the_chosen_epochs(
     monkeypatch.setattr(tuned, "read_fold_record", fold)
     task = refit_task(study, trial)
     assert (task.values["train.epochs"], task.values["train.patience"]) == (6, None)
+
+
+def test_a_metric_without_a_value_for_what_is_left_costs_no_look(
+    tuned: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = LoadedStudy.open(tuned, "small").record
+    test = Images(np.arange(4 * 64, dtype=np.uint8).reshape(4, 1, 8, 8), np.array([0, 1, 0, 1]), ("a", "b"))
+    monkeypatch.setattr(finishing, "load_training", lambda _: test.take(np.array([1, 3])))
+
+    def only_of_two_classes(labels: np.ndarray, _: np.ndarray) -> float:
+        if len(set(labels.tolist())) < 2:
+            raise HarnessError("needs two classes")
+        return 0.5
+
+    monkeypatch.setattr(finishing, "find_metric", lambda _: only_of_two_classes)
+    found = finishing._without_duplicates(record, test, np.eye(2)[test.labels])
+    assert (found.num_images, found.score_without) == (2, None)
 
 
 @pytest.mark.slow
