@@ -9,11 +9,13 @@ from typing import Any
 
 from harness import provenance, training
 from harness.config import plugins, search_space
+from harness.config.plugins import STRATIFIED
 from harness.config.study_file import Study
 from harness.data import load_training
 from harness.data.class_counts import count_classes
 from harness.data.images import Images
 from harness.data.split import Manifest, make_split
+from harness.data.split_makers import remarks
 from harness.errors import DataError, UsageError
 from harness.folds import option_files, project
 from harness.folds.cluster import THIS_PROCESS
@@ -81,6 +83,8 @@ def prepare(
             logger.warning("%s", warning)
         store.start_over(name)  # what a study was that had trained nothing
         split = make_split(study, images, store.home)
+        for remark in remarks(split.fold_of, images) if study.cv.split != STRATIFIED else ():
+            logger.warning("cv.split: %s", remark)
         split.save(split_path)
         choice = choose(study, images, kept, store.home, cluster)
         record = _new_record(study, name, images, split, choice)
@@ -145,8 +149,20 @@ def _changes(known: StudyRecord, study: Study, images: Images, store: Store) -> 
     changes += [
         f"  {change}" for change in option_files.changes(option_files.known_to(known.provenance), study)
     ]
-    changes += [f"  {change}" for change in edits_of(store, known)]
-    return changes
+    edits = edits_of(store, known) or _edits_of_split(known, study, images, store)
+    return changes + [f"  {change}" for change in edits]
+
+
+def _edits_of_split(known: StudyRecord, study: Study, images: Images, store: Store) -> list[str]:
+    """How the user's own split maker was edited since the study began, where it deals images otherwise now."""
+    if images.content_hash != known.data["hash"] or study.definition()["cv"] != known.definition["cv"]:
+        return []
+    folder = store.study_folder(known.name)
+    edits = list(project.edits(folder, known, (project.SPLIT,)))
+    if not edits or (split := make_split(study, images, store.home)).hash == known.split_hash:
+        return []
+    moved = int((split.fold_of != Manifest.load(folder / "split.npz").fold_of).sum())
+    return [f"cv.split   deals {moved:,} of {len(images):,} images to other folds", *edits]
 
 
 def _with_files(provenance: dict[str, Any], study: Study) -> dict[str, Any]:

@@ -16,7 +16,10 @@ from harness.redaction import redacted_source
 
 PACKAGE = Path(__file__).parent
 # Packages that compute, by the name that they are imported under; a fold's fingerprint has those that its code imports.
-COMPUTING = {"numpy": "numpy", "torchvision": "torchvision", "timm": "timm", "open_clip": "open_clip_torch"}
+COMPUTING = {
+    "numpy": "numpy", "scipy": "scipy", "sklearn": "scikit-learn",
+    "torchvision": "torchvision", "timm": "timm", "open_clip": "open_clip_torch",
+}  # fmt: skip
 MOST_CHARACTERS = 1_000_000  # of a diff
 GIT_SECONDS = 10
 

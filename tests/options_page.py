@@ -112,9 +112,11 @@ def _options(options: Iterable[Option]) -> Iterator[str]:
 
 
 def _allowed(option: Option) -> str:
-    names = {"sampler": catalog.samplers(), "racing": catalog.racing_rules()}
+    names = {
+        "sampler": catalog.samplers(), "racing": catalog.racing_rules(), "split": catalog.split_makers(),
+    }  # fmt: skip
     if option.name in names and not option.choices:
-        return "one of " + ", ".join(names[option.name])
+        return "one of " + ", ".join(names[option.name]) + ", or your own code" * option.or_own
     return option.allowed()
 
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.data.folds import make_folds
+from harness.data.grouping import by_appearance
 from harness.data.images import Images
 from harness.data.split import Manifest
+from harness.data.split_makers import deal
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.fold import FoldTask
@@ -32,16 +33,18 @@ def confirm(
     Trial 0, the defaults, is always among them where it is complete. From two repeats on, every trial is also
     trained with as many seeds on the first new split, so that the spread can be told apart by its causes.
     What is trained is kept, so an interrupted confirmation goes on. What came of it is kept as a finding.
-    Raises UsageError if no trial is complete.
+    Raises UsageError if no trial is complete, or if the study's own split maker is gone.
     """
     store, record, chosen = study.store, study.record, study.top(top)
-    workplace = workplace_of(store, record)
+    workplace = workplace_of(store, record, to_split=True)
     images, split, _ = workplace.open()
+    has_same_folds = True
     scores = np.full((len(chosen), repeats, repeats, record.num_folds), np.nan)
     for repeat in range(repeats):
         new = _new_split(record, images, split, repeat)
         path = store.study_folder(study.name) / "confirm" / f"split{repeat}.npz"
         new.save(path)
+        has_same_folds &= np.array_equal(by_appearance(new.fold_of), by_appearance(split.fold_of))
         tasks = _tasks(record, chosen, new, repeat, range(repeats if repeat == 0 else 1))
         trained = train_tasks(replace(workplace, split=path), tasks, cluster=cluster)
         for (trial, _, seed, fold), report in trained:
@@ -52,7 +55,7 @@ def confirm(
             store.drop_weights([report.key])
             where = f"trial {chosen[trial].number} split {repeat} seed {seed} fold {fold}"
             yield f"{where}  {record.objective} {score:.4f}"
-    confirmation = _confirmation(study, chosen, scores)
+    confirmation = _confirmation(study, chosen, scores, has_same_folds=has_same_folds)
     store.write_finding(study.name, confirmation)
     yield confirmation
 
@@ -60,7 +63,7 @@ def confirm(
 def _new_split(record: StudyRecord, images: Images, split: Manifest, repeat: int) -> Manifest:
     """The same images and groups in new folds."""
     seed = seed_for(record.seed, "confirm", repeat)
-    fold_of = make_folds(images.labels, num_folds=record.num_folds, seed=seed % 2**32, groups=split.groups)
+    fold_of = deal(record.definition["cv"], images, split.groups, seed=seed)
     new = replace(split, seed=seed, fold_of=fold_of)
     new.verify()
     return new
@@ -79,8 +82,13 @@ def _tasks(
     }
 
 
-def _confirmation(study: LoadedStudy, trials: Sequence[TrialRecord], scores: np.ndarray) -> Confirmation:
-    """trials: best first.   scores: (trials, splits, seeds, folds), NaN where nothing was trained."""
+def _confirmation(
+    study: LoadedStudy, trials: Sequence[TrialRecord], scores: np.ndarray, *, has_same_folds: bool = False
+) -> Confirmation:
+    """trials: best first.   scores: (trials, splits, seeds, folds), NaN where nothing was trained.
+
+    has_same_folds: all splits are the study's, so that of each fold there are as many scores as splits.
+    """
     record, sign = study.record, study.record.sign
     fresh = scores[:, :, 0]  # every split with a seed of its own: the trials' second chance
     means = fresh.mean((1, 2))
@@ -91,7 +99,8 @@ def _confirmation(study: LoadedStudy, trials: Sequence[TrialRecord], scores: np.
             tuned_standard_error=trial.standard_error,
             confirmed=float(mean),
             confirmed_standard_error=corrected_standard_error(
-                again.ravel().tolist(), test_fraction=held_out_fraction(record.num_folds)
+                (again.mean(0) if has_same_folds else again.ravel()).tolist(),
+                test_fraction=held_out_fraction(record.num_folds),
             ),
             shrinkage=sign * ((trial.mean or 0.0) - float(mean)),
             scores=tuple(map(tuple, again.tolist())),
@@ -107,5 +116,6 @@ def _confirmation(study: LoadedStudy, trials: Sequence[TrialRecord], scores: np.
         confirmed_order=tuple(order),
         winner=order[0],
         winner_held=order[0] == trials[0].number,
-        variance=variance_of(scores) if scores.shape[1] > 1 else None,
+        variance=variance_of(scores, has_same_folds=has_same_folds) if scores.shape[1] > 1 else None,
+        has_same_folds=has_same_folds,
     )

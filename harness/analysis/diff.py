@@ -12,7 +12,7 @@ from harness.provenance import COMPUTING
 from harness.store.loaded_study import LoadedStudy
 
 Section = Literal["values", "data", "code", "environment", "score"]
-PACKAGES = ("torch", *COMPUTING.values(), "scikit-learn")
+PACKAGES = ("torch", *COMPUTING.values())
 
 
 @dataclass(frozen=True)

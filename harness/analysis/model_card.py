@@ -1,5 +1,6 @@
 """Publishes a study's final network: its model card, and its place in MLflow's model registry."""
 
+from harness.config.plugins import STRATIFIED
 from harness.errors import RecordError
 from harness.files import write_file
 from harness.records import StudyRecord, TrialRecord
@@ -106,8 +107,11 @@ def _data(record: StudyRecord) -> str:
 
 def _training(record: StudyRecord, trial: TrialRecord) -> str:
     commit = str(record.provenance.get("commit") or "")[:10] or "unknown"
+    split = record.definition.get("cv", {}).get("split", STRATIFIED)
+    folds = f"{record.num_folds}-fold cross-validation"
+    folds = f"stratified {folds}" if split == STRATIFIED else f"{folds} by the split maker {split}"
     protocol = (
-        f"Chosen among {record.num_trials} trials by stratified {record.num_folds}-fold cross-validation (seed "
+        f"Chosen among {record.num_trials} trials by {folds} (seed "
         f"{record.seed}, commit `{commit}`), then trained once more on all training images."
     )
     values = [(f"`{path}`", str(value)) for path, value in trial.values.items()]

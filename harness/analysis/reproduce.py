@@ -22,8 +22,9 @@ from harness.store.predictions import score_by
 from harness.store.store import Store
 from harness.version import __version__
 
-# Packages that may change bits: scikit-learn, too, whose images a study may have.
-PACKAGES = (*provenance.COMPUTING.values(), "scikit-learn")
+PACKAGES = tuple(
+    provenance.COMPUTING.values()
+)  # that may change bits, as the images of a study that scikit-learn has
 # What differs is listed in this order: the likeliest cause of other bits first.
 CAUSES = (
     "device",

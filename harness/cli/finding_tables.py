@@ -26,6 +26,11 @@ def confirmation(found: Confirmation) -> None:
         print(f"trial {found.winner} is the best again")
     else:
         print(f"trial {found.winner} is the best now; tuning had chosen trial {found.tuned_order[0]}")
+    if found.has_same_folds:
+        print(
+            "the new folds are the study's own, for nothing is drawn in its split: what was tried is the luck of the "
+            "seeds, not that of the split"
+        )
     for line in _causes(found.variance):
         print(line)
 

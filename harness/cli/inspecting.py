@@ -27,11 +27,17 @@ from harness.errors import CheckFailed, UsageError, did_you_mean
 from harness.messages import to_stderr
 
 Kind = Literal[  # that `harness list` lists
-    "studies", "models", "datasets", "metrics", "train", "compute", "racing", "samplers", "probes"
-]
+    "studies", "models", "datasets", "metrics", "losses", "optimizers", "schedules", "augmentations", "splits",
+    "train", "compute", "racing", "samplers", "probes",
+]  # fmt: skip
 HAVE_OPTIONS: dict[str, Callable[[], dict[str, Entry]]] = {
     "models": partial(catalog.known, "model"),
     "datasets": partial(catalog.known, "data"),
+    "losses": partial(catalog.known, "train.loss"),
+    "optimizers": partial(catalog.known, "train.optimizer"),
+    "schedules": partial(catalog.known, "train.schedule"),
+    "augmentations": partial(catalog.known, "train.augment"),
+    "splits": partial(catalog.known, "cv.split"),
     "racing": catalog.racing_rules,
     "samplers": catalog.samplers,
     "probes": catalog.probes,

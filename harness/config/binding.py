@@ -5,13 +5,14 @@ What is wrong is added to the list `problems`, so that all problems of a file ar
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from harness.config import catalog, own_code
-from harness.config.plugins import KINDS
+from harness.config.plugins import KINDS, STRATIFIED
 from harness.config.sections import Cv, Search, Section
 from harness.config.settings import Choice, Conditional, Searched, Setting, expanded, parse_setting
 from harness.config.signatures import Option
@@ -85,6 +86,28 @@ def bound_train(given: dict[str, Any], problems: list[Problem]) -> dict[str, Any
     first = bind("train", {name: given[name] for name in given if name in known}, known, "", [])
     problems += own_code.problems_of(first)
     return bind("train", given, own_code.options_of(first), "train option", problems)
+
+
+def bound_cv(given: dict[str, Any], problems: list[Problem]) -> Cv | None:
+    """The section with the options of the user's own split maker, where it names one."""
+    own, name = Cv.model_fields.keys() - {"options"}, given.get("split", STRATIFIED)
+    own_values = {key: value for key, value in given.items() if key in own}
+    if not isinstance(name, str):
+        return validated(Cv, "cv", own_values, problems)
+    if problem := _split_problem(name):
+        problems.append(Problem("cv.split", problem))
+        return None
+    options = split_options(name)
+    problems += [
+        Problem(f"cv.{key}", f"unknown cv option{in_another_section(str(key), [*own, *options])}")
+        for key in given
+        if key not in own and key not in options
+    ]
+    bound = bind("cv", {key: given[key] for key in given if key in options}, options, "cv option", problems)
+    only_fixed("cv", bound, "all trials of a study have the same folds", problems)
+    if any(isinstance(value, Searched) for value in bound.values()):
+        return None
+    return validated(Cv, "cv", {**own_values, "options": bound}, problems)
 
 
 def bound_search(given: dict[str, Any], problems: list[Problem]) -> Search | None:
@@ -187,8 +210,8 @@ def in_another_section(name: str, known: Sequence[str]) -> str:
     """As `did_you_mean`, but first of all what another section of a study knows by this name."""
     word = SYNONYMS.get(name, name)
     sections: dict[str, Iterable[str]] = {
-        "train": catalog.train_options(), "compute": catalog.compute_options(), "cv": Cv.model_fields,
-        "search": Search.model_fields.keys() - {"options"},
+        "train": catalog.train_options(), "compute": catalog.compute_options(),
+        "cv": Cv.model_fields.keys() - {"options"}, "search": Search.model_fields.keys() - {"options"},
     }  # fmt: skip
     found = [f"{part}.{word}" for part, names in sections.items() if word in names]
     return f"; did you mean '{found[0]}'?" if found and word not in known else did_you_mean(name, known)
@@ -230,7 +253,32 @@ def validated(
         return None
 
 
+def split_options(name: str) -> dict[str, Option]:
+    """The options that a split maker brings with it.
+
+    A class of scikit-learn's kind that can shuffle does so, by the study's seed, unless a study says `shuffle: false`.
+    """
+    entry = catalog.entry("cv.split", name)
+    options = {option.name: option for option in entry.options} if entry else {}
+    if entry and "random_state" in entry.takes and "shuffle" in options:
+        options["shuffle"] = replace(options["shuffle"], default=True)
+    return options
+
+
 def search_options(racing: str, sampler: str) -> dict[str, Option]:
     """The options that the racing rule and the sampler bring with them."""
     entries = (catalog.racing_rules().get(racing), catalog.samplers().get(sampler))
     return {option.name: option for entry in entries if entry for option in entry.options}
+
+
+def _split_problem(name: str) -> str:
+    """Why a split maker cannot be used, or ""."""
+    entry = catalog.entry("cv.split", name)
+    if entry is None:
+        return f"unknown split maker {name!r}{did_you_mean(name, list(catalog.known('cv.split')))}"
+    if name == STRATIFIED and entry.place:
+        return f"{entry.place} has the name of harness's own split maker; give it another name"
+    taken = [option.name for option in entry.options if option.name in Cv.model_fields]
+    if taken and not entry.problem:
+        return f"{entry.place} has the argument {taken[0]}, and so has cv; give it another name"
+    return entry.problem

@@ -78,7 +78,7 @@ def shipped(kind: str) -> dict[str, Entry]:
     if kind.startswith("train."):
         option = train_options()[kind.partition(".")[2]]
         return {str(name): Entry(str(name), "", "", "", ()) for name in option.choices}
-    return {"model": models, "data": datasets}[kind]()
+    return {"model": models, "data": datasets, "cv.split": split_makers}[kind]()
 
 
 def forget() -> None:
@@ -97,6 +97,16 @@ def models() -> dict[str, Entry]:
 def datasets() -> dict[str, Entry]:
     """Every `data/NAME.py` with a `load` function."""
     return dict(_entries("data", "load"))
+
+
+@cache
+def split_makers() -> dict[str, Entry]:
+    """What deals images to folds, where it is not the user's own."""
+    return {
+        plugins.STRATIFIED: Entry(
+            plugins.STRATIFIED, "Each class is spread evenly over the folds.", "", "", ()
+        )
+    }
 
 
 @cache

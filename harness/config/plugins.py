@@ -60,10 +60,22 @@ LOSS_ARGUMENTS = (
     "weight",
     "label_smoothing",
 )  # two names each, as torch's
+SPLIT_ARGUMENTS = (
+    "labels",
+    "groups",
+    "names",
+    "images",
+    "num_folds",
+    "seed",
+    "n_splits",
+    "random_state",
+)  # the last two as scikit-learn's classes have them
+STRATIFIED = "stratified"  # harness's own split maker
 KINDS = {
     "model": Kind("model", "models", "build", ("in_channels", "image_size", "num_classes", "classes")),
     "data": Kind("data set", "datasets", "load", ("home", "part")),
     "objective": Kind("metric", "metrics", "score", METRIC_ARGUMENTS),
+    "cv.split": Kind("split maker", "splits", "split", SPLIT_ARGUMENTS),
     "train.loss": Kind("loss", "losses", "loss", LOSS_ARGUMENTS),
     "train.optimizer": Kind(
         "optimiser", "optimizers", "optimizer", ("params", "lr", "momentum", "nesterov", "weight_decay")
@@ -400,6 +412,8 @@ def _entry_points(kind: str) -> tuple[Any, ...]:
 def _is_shipped(kind: str, name: str) -> bool:
     if kind.startswith("train."):
         return name in train_options()[kind.partition(".")[2]].choices
+    if kind == "cv.split":
+        return name == STRATIFIED
     return (
         kind in ("model", "data") and (PACKAGE / {"model": "models"}.get(kind, kind) / f"{name}.py").is_file()
     )

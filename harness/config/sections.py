@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.config.plugins import STRATIFIED
 from harness.config.settings import Range, ends
-from harness.config.signatures import Between, Option, Younger, meanings
+from harness.config.signatures import Between, Option, OrOwn, Younger, meanings
 from harness.config.space import Space, point
 from harness.errors import Problem
 from harness.records import Scalar
@@ -38,14 +39,18 @@ class Section(BaseModel):
 
 
 class Cv(Section):
-    """Cross-validation of every trial: `folds` stratified parts of the training images.
+    """Cross-validation of every trial: `folds` parts of the training images.
 
     folds: how many parts; each is held out once.
     duplicates: images of the same picture are held out together: near ones too, exact ones only, or ignored.
+    split: what deals images to folds: stratified spreads each class evenly over them.
+    options: those of a split maker of the user's own, which stand beside the others in a study file.
     """
 
     folds: int = Field(default=5, ge=2, le=100)
     duplicates: Literal["near", "exact", "ignore"] = "near"
+    split: Annotated[str, Younger(), OrOwn()] = STRATIFIED
+    options: dict[str, Scalar] = {}
 
 
 class Constraints(Section):
@@ -120,6 +125,7 @@ def options_of(section: type[Section]) -> tuple[Option, ...]:
                 choices,
                 Between(*limits),
                 optional=NoneType in get_args(field.annotation),
+                or_own=OrOwn() in field.metadata,
                 meaning=said.get(name, ""),
             )
         )

@@ -16,6 +16,7 @@ from harness.config import catalog, own_code, plugins
 from harness.config.binding import (
     alternatives,
     bind,
+    bound_cv,
     bound_models,
     bound_search,
     bound_train,
@@ -24,7 +25,7 @@ from harness.config.binding import (
     only_fixed,
     places,
     search_options,
-    validated,
+    split_options,
 )
 from harness.config.sections import Cv, Search, Section, search_problems
 from harness.config.settings import (
@@ -127,6 +128,8 @@ class Study(Section):
                 return own_code.options_of(self.train).values()
             case "compute":
                 return catalog.compute_options().values()
+            case "cv":
+                return split_options(self.cv.split).values()
             case "search":
                 return search_options(self.search.racing, self.search.sampler).values()
             case _:
@@ -285,7 +288,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     compute = bind("compute", sections["compute"], catalog.compute_options(), "compute option", problems)
     only_fixed("data", data, "all trials of a study meet the same images", problems)
     only_fixed("compute", compute, "all trials of a study are computed the same way", problems)
-    cv = validated(Cv, "cv", sections["cv"], problems)
+    cv = bound_cv(sections["cv"], problems)
     search = bound_search(sections["search"], problems)
     objective = document.get("objective", "accuracy")
     try:

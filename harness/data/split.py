@@ -11,11 +11,11 @@ import numpy as np
 
 from harness.config.study_file import Study
 from harness.data import near_duplicates
-from harness.data.folds import make_folds
 from harness.data.grouping import by_appearance, merged
 from harness.data.images import Images
 from harness.data.near_duplicates import Duplicates
-from harness.errors import CheckFailed, DataError
+from harness.data.split_makers import deal
+from harness.errors import CheckFailed, DataError, Problem, StudyError, UsageError
 from harness.files import write_file
 from harness.seeds import seed_for
 
@@ -167,11 +167,15 @@ class Manifest:
 def make_split(study: Study, images: Images, home: Path) -> Manifest:
     """The folds of a study's images.   home: where the duplicates of a data set are kept once they have been found.
 
-    Raises DataError if there are too few images or groups.
+    Raises DataError if there are too few images or groups, StudyError for a split maker of the user's own that does not
+    give a split of these images.
     """
     groups = together(images, study.cv.duplicates, home)
     seed = seed_for(study.search.seed, "split")
-    fold_of = make_folds(images.labels, num_folds=study.cv.folds, seed=seed % 2**32, groups=groups)
+    try:
+        fold_of = deal(study.definition()["cv"], images, groups, seed=seed)
+    except UsageError as error:
+        raise StudyError(study.source, [Problem("cv.split", str(error))]) from None
     return Manifest.make(images, fold_of, groups, num_folds=study.cv.folds, seed=study.search.seed)
 
 

@@ -60,6 +60,7 @@ IRRELEVANT = {
     "data/image_files.py": "makes images",
     "data/image_similarity.py": "makes the split, which is in the task by its hash",
     "data/near_duplicates.py": "makes the split",
+    "data/split_makers.py": "makes the split",
     "errors.py": "words",
     "files.py": "how bytes reach the disk",
     "folds/__init__.py": "a docstring",

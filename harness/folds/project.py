@@ -8,7 +8,7 @@ has gone on, trained from again.
 
 import difflib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,14 @@ SOURCES = "sources"  # in a study's folder
 UNTRUSTED = f"{SOURCES}.{plugins.UNTRUSTED}"  # beside it, for a study that came with a bundle
 LONGEST_DIFF = 60  # lines
 Names = tuple[tuple[str, str], ...]  # (kind, name)
+SPLIT = "cv.split"  # the kind whose code no training needs: its folds are in the study's split
+OF_TRAINING = tuple(kind for kind in plugins.KINDS if kind != SPLIT)
 
 
-def names_in(definition: Mapping[str, Any]) -> Names:
+def names_in(definition: Mapping[str, Any], kinds: Collection[str] = tuple(plugins.KINDS)) -> Names:
     """What a study's definition names that is code of the user's own: (kind, name), of several models each."""
     found = []
-    for kind in plugins.KINDS:
+    for kind in kinds:
         section, _, option = kind.partition(".")
         value = definition.get(section)
         if kind in ("model", "data"):
@@ -68,16 +70,16 @@ def parts_of(provenance: Mapping[str, Any], values: Values) -> dict[str, str]:
     return {kind: hashes[entry] for kind, entry in named.items() if entry in hashes}
 
 
-def edits(folder: Path, provenance: Mapping[str, Any], names: Names) -> Iterator[str]:
+def edits(folder: Path, record: StudyRecord, kinds: Collection[str] = OF_TRAINING) -> Iterator[str]:
     """What of a study's own code is not what it was when the study began, a line each, and then how it differs.
 
-    folder: the study's, with the sources that it began with.
+    folder: the study's, with the sources that it began with.   kinds: of code; nothing where none of these was edited.
     """
-    known = provenance.get("project", {})
-    now = _hashes(names)
+    known = record.provenance.get("project", {})
+    now = _hashes(names_in(record.definition, kinds))
     if all(now.get(entry, hashed) == hashed for entry, hashed in known.get("hashes", {}).items()):
         return
-    files = code.files_of(names)
+    files = code.files_of(names_in(record.definition))
     yield from code.edits(known["functions"], code.functions_in(files))
     lines = list(_diff(folder / SOURCES, files))
     yield from (f"    {line}" for line in lines[:LONGEST_DIFF])
@@ -93,9 +95,10 @@ def beware_of(folder: Path) -> bool:
     return untrusted
 
 
-def use_code_of(store: Store, record: StudyRecord) -> None:
+def use_code_of(store: Store, record: StudyRecord, *, to_split: bool = False) -> None:
     """Have this process find a study's own code as it was when the study began: in its project, or else as it was kept.
 
+    to_split: with its split maker, which no training needs.
     Raises UsageError where neither is there, or where it came with a bundle and has not been trusted.
     """
     folder = store.study_folder(record.name)
@@ -103,10 +106,13 @@ def use_code_of(store: Store, record: StudyRecord) -> None:
     known = record.provenance.get("project")
     if not known:
         return
+    hashes = {
+        entry: found for entry, found in known["hashes"].items() if to_split or not _is_of(SPLIT, entry)
+    }
     here = plugins.project(), plugins.objects()
     # The folder that somebody else's study names is theirs to choose.
     for place in dict.fromkeys([here] if untrusted else [here, (Path(known["root"]), None)]):
-        if place[0].is_dir() and _is_same(*place, known):
+        if place[0].is_dir() and _is_same(*place, hashes):
             return
     if all(_kept(folder, label) == hashed for label, hashed in known["sources"].items()):
         if untrusted:
@@ -115,7 +121,7 @@ def use_code_of(store: Store, record: StudyRecord) -> None:
                 f"study {record.name} came with code of somebody else's: look at {folder / SOURCES}, then import it "
                 "again with --trust-code to have it run"
             )
-        if _is_same(folder / SOURCES, None, known):
+        if _is_same(folder / SOURCES, None, hashes):
             logger.info(
                 "study %s is used with the code that it began with: %s", record.name, folder / SOURCES
             )
@@ -164,11 +170,11 @@ def _hashes(names: Names) -> dict[str, str]:
     return {_entry(kind, name): code.hash_of(kind, name) for kind, name in names if kind != "data"}
 
 
-def _is_same(place: Path, objects: Path | None, known: Mapping[str, Any]) -> bool:
+def _is_same(place: Path, objects: Path | None, hashes: Mapping[str, str]) -> bool:
     """Whether the code there is a study's. Where it is, it is what this process uses from now on."""
     code.use_project(place, objects)
     try:
-        return all(code.hash_of(*entry.split(" ", 1)) == hashed for entry, hashed in known["hashes"].items())
+        return all(code.hash_of(*entry.split(" ", 1)) == hashed for entry, hashed in hashes.items())
     except (UsageError, CheckFailed):
         return False
 
@@ -193,3 +199,7 @@ def _lines(path: Path) -> list[str]:
 
 def _entry(kind: str, name: str) -> str:
     return f"{kind} {name}"
+
+
+def _is_of(kind: str, entry: str) -> bool:
+    return entry.startswith(f"{kind} ")

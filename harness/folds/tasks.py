@@ -139,8 +139,7 @@ def files_of(known: option_files.Files, values: Values) -> option_files.Files:
 def edits_of(store: Store, record: StudyRecord) -> list[str]:
     """Edits of what trains a study since it began, each once; then of the user's own code how its text differs."""
     found = [edit for model in record.models for edit in code_edits(record.provenance, model)]
-    names = project.names_in(record.definition)
-    found += project.edits(store.study_folder(record.name), record.provenance, names)
+    found += project.edits(store.study_folder(record.name), record)
     return list(dict.fromkeys(found))
 
 

@@ -60,15 +60,18 @@ class Scheduler(Generic[Label]):
             yield label, task, report
 
 
-def workplace_of(store: Store, record: StudyRecord, *, home: Path | None = None) -> Workplace:
+def workplace_of(
+    store: Store, record: StudyRecord, *, home: Path | None = None, to_split: bool = False
+) -> Workplace:
     """Where the folds of a started study are trained, once its code, its images and its split are found unchanged.
 
     Code of the user's own that has been edited since is the one that was kept.
     home: the store that takes the folds and the images, if another; there they may be trained by other code.
+    to_split: its split maker is used, too.
     Raises UsageError that names the edits of code, DataError or CheckFailed for other images, RecordError for another
     split.
     """
-    use_code_of(store, record)
+    use_code_of(store, record, to_split=to_split)
     if home is None:
         _require_its_code(store, record)
     images = images_of(store, record)

@@ -36,7 +36,8 @@ def sentences(study: StudyReport) -> list[str]:
         winner = confirm.of(confirm.winner)
         held = "the winner held" if confirm.winner_held else f"the winner is now trial {confirm.winner}"
         value = with_error(winner.confirmed, winner.confirmed_standard_error)
-        said.append(f"Confirmed with fresh seeds and new folds: {value}; {held}.")
+        folds = "the same folds" if confirm.has_same_folds else "new folds"
+        said.append(f"Confirmed with fresh seeds and {folds}: {value}; {held}.")
     if study.audit is None:
         said.append("It has not been audited for leaks.")
     elif study.audit.verdict == "passed":
@@ -71,7 +72,8 @@ def warnings(study: StudyReport) -> list[Notice]:
     if audit and study.best and audit.trial != study.best.number:
         notes.append(f"The audit was of trial {audit.trial}, which is not the best any more.")
     if confirm and not confirm.winner_held:
-        notes.append("The order of the trials did not hold with fresh seeds and new folds.")
+        folds = "" if confirm.has_same_folds else " and new folds"
+        notes.append(f"The order of the trials did not hold with fresh seeds{folds}.")
     if final and final.looks > 1:
         reason = f" (reason: {final.reason})" if final.reason else ""
         notes.append(f"These test images have been looked at {final.looks} times{reason}.")

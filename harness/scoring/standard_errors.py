@@ -36,7 +36,10 @@ def corrected_standard_error(scores: Sequence[float], *, test_fraction: float) -
 
 
 def held_out_fraction(num_folds: int) -> float:
-    """The `test_fraction` of cross-validation: held-out images of a fold per image that its network is trained on."""
+    """The `test_fraction` of cross-validation: held-out images of a fold per image that its network is trained on.
+
+    Of folds of unequal sizes it is that of the mean fold, for the shares that they hold out are 1/k in the mean.
+    """
     return 1 / (num_folds - 1)
 
 

@@ -46,9 +46,14 @@ class Variance:
     what_pays: WhatPays
 
 
-def variance_of(scores: np.ndarray) -> Variance:
-    """Both of the following of the same scores, (trials, splits, seeds, folds)."""
-    components = variance_components(scores)
+def variance_of(scores: np.ndarray, *, has_same_folds: bool = False) -> Variance:
+    """Both of the following of the same scores, (trials, splits, seeds, folds).
+
+    has_same_folds: the splits are one and the same, trained from further seeds; then its part is not known.
+    """
+    trials, splits, seeds, folds = scores.shape
+    of_one = scores.reshape(trials, 1, splits * seeds, folds)
+    components = variance_components(of_one if has_same_folds else scores)
     return Variance(components, what_pays(components, scores.shape))
 
 

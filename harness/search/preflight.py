@@ -7,17 +7,22 @@
 import itertools
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import Any
 
 from harness import models, training
 from harness.config import search_space
+from harness.config.plugins import STRATIFIED
 from harness.config.settings import ends
 from harness.config.study_file import Study, load_study_file
 from harness.data import load_training
 from harness.data.class_counts import count_classes
 from harness.data.images import Images
+from harness.data.split import make_split
+from harness.data.split_makers import remarks
 from harness.documents import from_json, plain_json
 from harness.errors import HarnessError, StudyError
 from harness.records import Values
@@ -108,12 +113,16 @@ def speeds_of(
 def answer(request: SizesRequest) -> Sizes:
     """What the study's images and models are like; draws what the training sees, if asked to.
 
-    Raises StudyError for a network that cannot be trained.
+    Raises StudyError for a network that cannot be trained, and for the user's own code that does not do what it should.
     """
     study = load_study_file(request.study, request.overrides)
     images = load_training(study.data)
     require_metric(study, images)
     warnings = require_network(study, images) + require_own_code(study, images)
+    if study.cv.split != STRATIFIED:
+        with tempfile.TemporaryDirectory() as scratch:
+            fold_of = make_split(study, images, Path(scratch)).fold_of
+        warnings += [f"cv.split: {remark}" for remark in remarks(fold_of, images)]
     if request.images:
         preview.draw_pictures(study, images, request.images)
     _, channels, height, _ = images.pixels.shape

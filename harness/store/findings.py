@@ -158,7 +158,10 @@ class ConfirmedTrial:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The best trials, trained again. variance: where the spread comes from, with two repeats or more."""
+    """The best trials, trained again. variance: where the spread comes from, with two repeats or more.
+
+    has_same_folds: whether every new split is the study's own, as where its split maker draws nothing.
+    """
 
     kind: ClassVar[Kind] = "confirm"
     objective: str
@@ -169,6 +172,7 @@ class Confirmation:
     winner: int
     winner_held: bool
     variance: Variance | None = None
+    has_same_folds: bool = field(default=False, metadata=WHERE_SET)
 
     def of(self, number: int) -> ConfirmedTrial:
         """Raises StopIteration for a trial that was not confirmed."""

@@ -43,7 +43,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["check", "smoke", "--set", "objective=acc"], "did you mean 'accuracy'?"),
     (["list", "modles"], "'modles' is not one of"),
     (["list", "racing", "pared"], "did you mean 'paired'?"),
-    (["list", "metrics", "accuracy"], "takes no name; models, datasets, racing, samplers, probes do"),
+    (["list", "metrics", "accuracy"], "takes no name; models, datasets, losses, optimizers, "),
     (["audit", "smoke", "--set", "permuted_label.epochs=9"], "did you mean 'permuted_labels'?"),
     (["audit", "smoke", "--set", "blank_images.epoch=9"], "did you mean 'epochs'?"),
     (["audit", "smoke", "--set", "blank_images.epochs=0"], "must be an integer >= 1 and <= 100000 (got 0)"),
