@@ -1,9 +1,10 @@
 """harness: tune, cross-validate, track and reproduce image classifiers, with scores you can believe.
 
 In Python: `harness.tune("quickstart")` runs a study, `harness.tune({…}, model=Net, data=(images, labels), name="mine")`
-one of your own, `harness.load_study("quickstart")` gives its records as pandas frames and its model, and
-`harness.check_network(build)` tries a network of your own. `Between`, `NamesFile` and `Images` are for code of your own
-that a study names. Importing harness imports nothing else.
+one of your own, `harness.load_study("quickstart")` gives its records as pandas frames and its model. For code of your
+own that a study names: `harness.check_network(build)` tries a network, `harness.load_weights(network, file)` gives it
+the weights of a file, and `Between`, `NamesFile` and `Images` are for signatures.
+Importing harness imports nothing else.
 """
 
 from importlib import import_module
@@ -13,10 +14,20 @@ if TYPE_CHECKING:
     from harness.api import load_study, tune
     from harness.config.signatures import Between, NamesFile
     from harness.data.images import Images
+    from harness.models.weight_files import load_weights
     from harness.search.contract import check_network
     from harness.version import __version__
 
-__all__ = ["Between", "Images", "NamesFile", "__version__", "check_network", "load_study", "tune"]
+__all__ = [
+    "Between",
+    "Images",
+    "NamesFile",
+    "__version__",
+    "check_network",
+    "load_study",
+    "load_weights",
+    "tune",
+]
 FROM = {  # what is imported when it is asked for
     "Between": "harness.config.signatures",
     "Images": "harness.data.images",
@@ -24,6 +35,7 @@ FROM = {  # what is imported when it is asked for
     "__version__": "harness.version",
     "check_network": "harness.search.contract",
     "load_study": "harness.api",
+    "load_weights": "harness.models.weight_files",
     "tune": "harness.api",
 }
 

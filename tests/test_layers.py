@@ -78,6 +78,8 @@ def test_the_package_itself_offers_one_file_the_version_and_what_code_of_users_n
         "harness.config.signatures.NamesFile",
         "harness.data.images",
         "harness.data.images.Images",
+        "harness.models.weight_files",
+        "harness.models.weight_files.load_weights",
         "harness.search.contract",
         "harness.search.contract.check_network",
         "harness.version",

@@ -277,6 +277,8 @@ def scalar(raw: Any, option: Option) -> tuple[Scalar, str]:
     if option.kind in ("int", "float"):
         value, message = _number(raw, option.kind)
         return value, wrong if message or not option.limits.allow(value) else ""
+    if option.kind == "bool" and option.names_file and isinstance(raw, str) and "." in raw:
+        return raw, ""
     kind = bool if option.kind == "bool" else str
     return (raw, "") if isinstance(raw, kind) and option.kind != "map" else (None, wrong)
 

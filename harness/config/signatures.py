@@ -2,10 +2,10 @@
 
 An option is a keyword-only argument of a function or a field of a dataclass, annotated `int`, `float`, `bool`, `str`,
 `Literal[…]`, one of these `| None`, or `Annotated[int, Between(1, 8)]` for limits, `Annotated[bool, Younger()]` for
-what came later, `Annotated[str, NamesFile()]` for what may be a path, `Annotated[float, Only(optimizer="sgd")]`
-for what is read with some values of others alone and `Annotated[Literal[…], OrOwn()]` for what may also name the user's
-own code. A data set's option may also be `module.Name`, a TypedDict of
-`data/NAME.py`: a map with exactly one of its keys. What an option means is what the
+what came later, `Annotated[str, NamesFile()]` for what may be a path (of `bool | str`: true, false or a path),
+`Annotated[float, Only(optimizer="sgd")]` for what is read with some values of others alone and
+`Annotated[Literal[…], OrOwn()]` for what may also name the user's own code. A data set's option may also be
+`module.Name`, a TypedDict of `data/NAME.py`: a map with exactly one of its keys. What an option means is what the
 docstring of its function or class says after its name and a colon.
 """
 
@@ -56,7 +56,8 @@ class Younger:
 class NamesFile:
     """Marks an option of a model whose text, where it has a dot and there is such a file, is the path of one.
 
-    What is in the file is then an input of a fold, beside the text.
+    What is in the file is then an input of a fold, beside the text. An option of `bool | str` that is marked so takes
+    true, false and such a path.
     """
 
 
@@ -129,6 +130,8 @@ class Option:
         number = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text"}[self.kind]
         bounds = {">=": limits.low, ">": limits.above, "<=": limits.high, "<": limits.below}
         limited = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds.items() if bound is not None)
+        if self.kind == "bool" and self.names_file:
+            number = "true, false or the path of a file, with a dot"
         words = f"{number} {limited}".strip()
         return words + (" or null" if self.optional else "")
 
@@ -297,6 +300,8 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None, pl
         names_file = any(isinstance(mark, NamesFile) for mark in marks)
         or_own = any(isinstance(mark, OrOwn) for mark in marks)
         read_with = reading(marks)
+    if names_file and ast.unparse(inner) == "bool | str":
+        inner = ast.Name("bool")
     choices: tuple[Scalar, ...] = ()
     if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Literal":
         elements = inner.slice.elts if isinstance(inner.slice, ast.Tuple) else [inner.slice]

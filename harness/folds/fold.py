@@ -222,9 +222,8 @@ def _trained(
 ) -> TrainedFold:
     labels = data.labels[data.held_out]
     probabilities = scoring.softmax(logits)
-    weights = {
-        name: tensor.detach().cpu().contiguous().numpy() for name, tensor in model.state_dict().items()
-    }
+    state = model.kept_state() if hasattr(model, "kept_state") else model.state_dict()
+    weights = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in state.items()}
     weights |= {
         "harness.mean": np.asarray(fitted.statistics.mean),
         "harness.std": np.asarray(fitted.statistics.std),

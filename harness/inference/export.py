@@ -155,7 +155,9 @@ def save_model(folder: Path, model: TrialModel, *, study: str, trial: int) -> No
     folder.mkdir(parents=True)
     members = []
     for number, fold in enumerate(model.folds):
-        state = {key: value.detach().cpu().contiguous() for key, value in fold.network.state_dict().items()}
+        network: Any = fold.network
+        kept = network.kept_state() if hasattr(network, "kept_state") else network.state_dict()
+        state = {key: value.detach().cpu().contiguous() for key, value in kept.items()}
         content = save(state | fold.statistics_tensors())
         name = f"fold{number}.safetensors"
         (folder / name).write_bytes(content)

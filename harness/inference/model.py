@@ -167,6 +167,8 @@ def load_fold_model(
     from safetensors import SafetensorError
     from safetensors.torch import load
 
+    from harness.models.frozen import FrozenModel
+
     try:
         content = weights.read_bytes()
     except OSError as error:
@@ -179,7 +181,10 @@ def load_fold_model(
     try:
         tensors = load(content)
         mean, std = tensors.pop(MEAN), tensors.pop(STD)
-        network.load_state_dict(tensors)
+        if isinstance(network, FrozenModel):
+            network.load_kept_state(tensors)
+        else:
+            network.load_state_dict(tensors)
     except (SafetensorError, RuntimeError, KeyError, OverflowError) as error:
         raise RecordError(f"{weights}: not the weights of this {values['name']}: {error}") from None
     network.eval().to(compute.device)

@@ -10,6 +10,9 @@ A network may offer more to the training:
     initialise_from(images)        initial weights that depend on (N, C, H, W) normalised training images
     learning_rate_scale(name)      a factor on the learning rate of the parameter of that name
     encoder                        a `frozen.FrozenModel`'s: its embeddings are computed once per data set
+    require_file()                 raises UsageError where its weights are a file that does not fit; before trial 0
+    kept_state(), load_kept_state(state)
+                                   in place of `state_dict`, what is kept of it after its training
     embed_texts(texts)             texts as vectors that can be compared with the encoder's of images
 """
 

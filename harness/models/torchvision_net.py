@@ -1,21 +1,25 @@
-"""Any classification network of torchvision by name, from scratch or from its published weights.
+"""Any classification network of torchvision by name, from scratch, from its published weights or from a file.
 
 Source: github.com/pytorch/vision, torchvision.models
 Parameters: 11,173,962
 """
 
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 from torch import nn
 
-from harness.config.signatures import Between
+from harness.config.signatures import Between, NamesFile, Unless, Younger
 from harness.errors import UsageError, did_you_mean
 from harness.models import transfer
 from harness.models.transfer import Backbone, Preprocessing, Source
+from harness.models.weight_files import fitted, path_in
 from harness.models.weights import from_url, published_hash
 
 FIXED_SIZE = ("vit_", "maxvit_")  # architectures that are made for images of one size
+INITIALISED = ("googlenet", "inception_v3")  # architectures that have to be told whether they begin at random
 SMALL_IMAGE = 64  # up to so many pixels `stem: auto` takes the small stem
 
 
@@ -25,17 +29,23 @@ def build(
     num_classes: int,
     *,
     architecture: str = "resnet18",
-    weights: str | None = None,
+    weights: Annotated[str, NamesFile()] | None = None,
     tune: Literal["head", "last_block", "all"] = "all",
     backbone_lr: Annotated[float, Between(above=0.0, high=1.0)] = 0.1,
     input_size: Annotated[int, Between(32, 1024)] | None = None,
     stem: Literal["auto", "small", "original"] = "auto",
+    constants: Annotated[
+        Literal["published", "imagenet", "half"], Younger(), Unless(weights=None)
+    ] = "published",
     dropout: Annotated[float, Between(0.0, 0.95)] = 0.0,
 ) -> nn.Module:
     """A network of torchvision.models with a new last layer.
 
     architecture: a name of `torchvision.models.list_models()` that classifies images.
-    weights: one of torchvision's names, like DEFAULT or IMAGENET1K_V1; null starts from random weights.
+    weights: one of torchvision's names, like DEFAULT or IMAGENET1K_V1, or the path of a file of weights, safetensors
+    or a state dict of PyTorch, whose last layer is left out; null starts from random weights.
+    constants: what weights want images normalised by: `published` are those of torchvision's weights, `imagenet`
+    ImageNet's mean and std, `half` scales pixels to -1..1.
     tune: what is trained: the last layer (then the backbone runs once per data set), also the last block, or all.
     backbone_lr: with weights, the last block's learning rate as a fraction of `train.lr`, which the new layer has;
     it falls geometrically to its square in the first layers.
@@ -45,20 +55,22 @@ def build(
     it; `auto` does so without weights for images of up to 64 pixels.
     dropout: before the last layer; the architecture's own dropout is switched off.
     """
-    chosen, own_size = _published(architecture, weights)
+    file = path_in(weights)
+    published, own_size = _published(architecture, None if file else weights)
+    chosen = published if weights else None
     if chosen and in_channels not in (1, 3):
         raise UsageError(f"weights of {architecture} are for images of 1 or 3 channels (got {in_channels})")
-    if chosen and stem == "small":
+    if chosen and not file and stem == "small":
         raise UsageError(
             f"weights of {architecture} are for its original stem; choose stem auto or weights null"
         )
     is_fixed = architecture.startswith(FIXED_SIZE)
     size = input_size or (own_size if chosen or is_fixed else image_size)
     small = {"small": True, "original": False, "auto": not chosen and size <= SMALL_IMAGE}[stem]
-    recipe = chosen and chosen.transforms()
-    preprocessing = recipe and Preprocessing(
+    recipe = published.transforms()
+    preprocessing = Preprocessing(
         tuple(recipe.mean), tuple(recipe.std), recipe.interpolation.value
-    )
+    ).with_constants(constants)
     channels = 3 if chosen else in_channels
 
     def make() -> Backbone:
@@ -68,19 +80,27 @@ def build(
         if input_size and not transfer.takes(network, channels, input_size):
             raise transfer.unfit(architecture, input_size)
         working = input_size or transfer.working_size(network, channels, size, own_size=own_size)
-        return Backbone(network, width, working, preprocessing, in_channels)
+        return Backbone(network, width, working, preprocessing if chosen else None, in_channels)
 
-    name = published_hash(chosen.url) if chosen else f"random, {'small' if small else 'original'} stem"
+    def trained(network: nn.Module) -> dict[str, torch.Tensor]:
+        return _from_file(file, network, architecture, size) if file else _trained(architecture, size, chosen)
+
+    form = f"{'small' if small else 'original'} stem"
+    name = f"random, {form}"
+    if chosen:
+        name = f"file, {form}" if file else published_hash(chosen.url)
+        name += "" if constants == "published" else f" {constants}"
     source = Source(
         key=f"torchvision {architecture} {name} {in_channels}x{size}x{size}",
         make=make,
-        weights=(lambda: _trained(architecture, size, chosen)) if chosen else None,
+        weights=trained if chosen else None,
+        file=file,
     )
     return transfer.model(source, num_classes, tune=tune, backbone_lr=backbone_lr, dropout=dropout)
 
 
 def _published(architecture: str, weights: str | None) -> tuple[Any, int]:
-    """The member of torchvision's enum, or None, and the side of the images that the weights were made for."""
+    """The member of torchvision's enum, by default its best, and the side of the images that it was made for."""
     from torchvision import models
 
     known = models.list_models(module=models)
@@ -90,8 +110,8 @@ def _published(architecture: str, weights: str | None) -> tuple[Any, int]:
     found = {name: member for name, member in members.items() if member.meta["categories"]}
     if weights is not None and weights not in found:
         raise UsageError(f"unknown weights '{weights}' of {architecture}{did_you_mean(weights, list(found))}")
-    size = int(found[weights or "DEFAULT"].transforms().crop_size[0])
-    return (found[weights] if weights else None), size
+    member = found[weights or "DEFAULT"]
+    return member, int(member.transforms().crop_size[0])
 
 
 def _headless(architecture: str, size: int, weights: Any, *, load: bool) -> tuple[Any, int]:
@@ -102,9 +122,9 @@ def _headless(architecture: str, size: int, weights: Any, *, load: bool) -> tupl
     """
     from torchvision import models
 
-    extra: dict[str, Any] = {}
-    if architecture in ("googlenet", "inception_v3"):
-        extra["init_weights"] = not weights
+    extra = _without_initialisation(architecture) if weights else {}
+    if not weights and architecture in INITIALISED:
+        extra["init_weights"] = True
     if architecture.startswith(FIXED_SIZE) and not load:
         extra |= {"image_size": size} if architecture.startswith("vit_") else {"input_size": (size, size)}
     try:
@@ -132,6 +152,22 @@ def _trained(architecture: str, size: int, weights: Any) -> dict[str, torch.Tens
     if architecture.startswith("vit_"):
         state = interpolate_embeddings(size, network.patch_size, state)
     return state
+
+
+def _from_file(file: Path, network: nn.Module, architecture: str, size: int) -> dict[str, torch.Tensor]:
+    from torchvision import models
+    from torchvision.models.vision_transformer import interpolate_embeddings
+
+    with torch.device("meta"):
+        whole = models.get_model(architecture, weights=None, **_without_initialisation(architecture))
+    last = _modules_of(whole, nn.Linear, nn.Conv2d)[-1][0]
+    is_vit = architecture.startswith("vit_")
+    convert = partial(interpolate_embeddings, size, whole.patch_size) if is_vit else None
+    return fitted(file, network.state_dict(), ignore=(last, "AuxLogits", "aux1", "aux2"), convert=convert)
+
+
+def _without_initialisation(architecture: str) -> dict[str, Any]:
+    return {"init_weights": False} if architecture in INITIALISED else {}
 
 
 def _adapt_stem(network: Any, in_channels: int, *, small: bool) -> bool:

@@ -1,13 +1,14 @@
 """What the files of ready-made architectures share: backbone and head, what of them is trained and how fast.
 
 A network is built with random weights; pretrained ones are loaded when its training begins, so that looking at a
-study or serving a trained model fetches nothing.
+study or serving a trained model fetches nothing. So is a user's own file of them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -15,11 +16,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.errors import UsageError, did_you_mean
-from harness.models.frozen import Encoder, FrozenModel
+from harness.models.frozen import Encoder, FrozenModel, OwnWeights
+from harness.models.weights import sha256
 
 Tune = Literal["head", "last_block", "all"]
 Weights = Mapping[str, torch.Tensor]
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+Constants = Literal["published", "imagenet", "half"]
+IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF: Normalisation = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 PIXELS_AT_ONCE = 2**22  # of enlarged images without gradient: 83 of 224×224
 
 
@@ -33,6 +38,12 @@ class Preprocessing:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str
+
+    def with_constants(self, constants: Constants) -> "Preprocessing":
+        """The same with the mean and std of these; `published` are its own."""
+        own = (self.mean, self.std)
+        mean, std = {"published": own, "imagenet": IMAGENET, "half": HALF}[constants]
+        return Preprocessing(mean, std, self.interpolation)
 
 
 class Backbone(nn.Module):
@@ -83,26 +94,34 @@ class Source:
     """Where a backbone comes from.
 
     key: names all that its features depend on.   make: the backbone with random weights.
-    weights: the pretrained state of its network, or None for none; may fetch a file.
+    weights: the pretrained state for its network, or None for none; may fetch a file.
+    file: the user's own with the weights; its content is not in `key`.
     """
 
     key: str
     make: Callable[[], Backbone] = field(compare=False)
-    weights: Callable[[], Weights] | None = field(compare=False)
+    weights: Callable[[nn.Module], Weights] | None = field(compare=False)
+    file: Path | None = None
 
     def trained(self) -> Backbone:
         backbone = self.make()
         if self.weights is not None:
-            backbone.network.load_state_dict(self.weights())
+            backbone.network.load_state_dict(self.weights(backbone.network))
         return backbone
+
+    def encoder(self, width: int) -> Encoder:
+        """The backbone with its weights, frozen."""
+        if self.file is None:
+            return Encoder(self.key, width, self.trained)
+        content = sha256(self.file)[:16] if self.file.is_file() else "missing"
+        return Encoder(f"{self.key} {content}", width, self.trained, OwnWeights(self.key, self.make))
 
 
 def model(source: Source, num_classes: int, *, tune: Tune, backbone_lr: float, dropout: float) -> nn.Module:
     """The backbone with a new linear layer, of which `tune` says what is trained."""
     if tune == "head":
         width, normalisation = _outline(source)
-        encoder = Encoder(source.key, width, source.trained)
-        return FrozenModel(encoder, _head(width, num_classes, dropout), normalisation)
+        return FrozenModel(source.encoder(width), _head(width, num_classes, dropout), normalisation)
     return TransferModel(source, num_classes, dropout, tune, backbone_lr)
 
 
@@ -121,7 +140,7 @@ class TransferModel(nn.Module):
         self.backbone = source.make()
         self.head = _head(self.backbone.width, num_classes, dropout)
         self.normalisation = self.backbone.normalisation
-        self._weights = source.weights
+        self._weights, self._file = source.weights, source.file
         found = blocks(self.backbone.network)
         last = len(found) - 1
         self._scales = {
@@ -142,13 +161,18 @@ class TransferModel(nn.Module):
         """Loads the pretrained weights, if there are any; the training images are not looked at."""
         return None if self._weights is None else self._load
 
+    def require_file(self) -> None:
+        """Raises UsageError where the weights are a user's file that does not fit."""
+        if self._weights is not None and self._file is not None:
+            self._weights(self.backbone.network)
+
     def learning_rate_scale(self, name: str) -> float:
         """1 for the head; for pretrained layers backbone_lr in the last block, falling to its square in the first."""
         return 1.0 if self._weights is None else self._scales.get(name, 1.0)
 
     def _load(self, images: torch.Tensor) -> None:
         assert self._weights is not None
-        self.backbone.network.load_state_dict(self._weights())
+        self.backbone.network.load_state_dict(self._weights(self.backbone.network))
 
     def train(self, mode: bool = True) -> "TransferModel":
         """Frozen parts stay in evaluation mode, so that batch norms keep their statistics."""

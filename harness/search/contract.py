@@ -18,6 +18,7 @@ import numpy as np
 
 from harness import models
 from harness.config import catalog, plugins, search_space
+from harness.config.settings import Choice, Conditional
 from harness.config.study_file import Study
 from harness.data.images import Images
 from harness.errors import HarnessError, Problem, StudyError, UsageError
@@ -58,10 +59,10 @@ class _Broken(Exception):
 def require_network(study: Study, images: Images) -> list[str]:
     """Try the network of trial 0, the defaults, on images of noise like the study's; what is worth a warning.
 
-    So of each of several models. Of one with a frozen encoder it is the head that is tried, on embeddings of noise; no
-    published weights are looked at. What the model itself refuses, as a combination of options that cannot be, is
-    left to the trial and warned of: others may do. torch's random state stays as it was. Raises StudyError that names
-    file, line and problem.
+    So of each of several models. Of one with a frozen encoder it is the head that is tried, on embeddings of noise.
+    Published weights are not looked at; files of weights are, and must fit. What the model itself refuses, as a
+    combination of options that cannot be, is left to the trial and warned of: others may do. torch's random state stays
+    as it was. Raises StudyError that names file, line and problem.
     """
     return [
         warning
@@ -82,8 +83,12 @@ def _require(study: Study, images: Images, params: Values) -> list[str]:
             plugins.load(plugin)
         except UsageError as error:
             raise StudyError(study.source, [Problem("model.name", str(error))]) from None
+
+    def make(chosen: Values = options) -> Any:
+        return models.build(name, channels, height, images.classes, chosen)
+
     subject = _Subject(
-        lambda: models.build(name, channels, height, images.classes, options),
+        make,
         (channels, height, width),
         len(images.classes),
         bool(study.compute["channels_last"]),
@@ -92,12 +97,39 @@ def _require(study: Study, images: Images, params: Values) -> list[str]:
         _line_of(function, file),
     )
     try:
-        return _tried(subject)
+        warnings = _tried(subject)
+        _require_files(study, name, options, make)
+        return warnings
     except _Broken as problem:
         raise StudyError(study.source, [Problem("model.name", f"{name}: {problem}")]) from None
+    except StudyError:
+        raise
     except HarnessError as error:
         which = "trial 0" if name == next(iter(study.models)) else f"{name} with its defaults"
         return [f"{which} will fail, for its network cannot be made: {error}"]
+
+
+def _require_files(study: Study, name: str, options: Values, make: Callable[[Values], Any]) -> None:
+    """Whether each file of weights that the model's options name fits with what trial 0 has else. Raises StudyError."""
+    import torch
+
+    for option in catalog.options("model", name):
+        setting = study.models[name].get(option.name) if option.names_file else None
+        chosen = dict(options)
+        if isinstance(setting, Conditional):  # as in a trial that is asked for it
+            when = {path.partition(".")[2]: values[0] for path, values in setting.when.items()}
+            chosen |= {key: value for key, value in when.items() if key in options}
+            setting = setting.setting
+        texts = setting.values if isinstance(setting, Choice) else (setting,)
+        for text in texts:
+            if isinstance(text, str) and "." in text:
+                with torch.random.fork_rng(devices=[]):
+                    network = make({**chosen, option.name: text})
+                    try:
+                        getattr(network, "require_file", lambda: None)()
+                    except UsageError as error:
+                        problem = Problem(f"model.{option.name}", str(error))
+                        raise StudyError(study.source, [problem]) from None
 
 
 def require_metric(study: Study, images: Images) -> None:

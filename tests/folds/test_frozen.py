@@ -3,9 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from harness.config.study_file import load_study_file
+from harness.data.digits import load
+from harness.inference.find_model import find_model
+from harness.store.store import Store
 from harness.tuning import Settings, StudyEnded, tune
 
 TINY = Path(__file__).parents[1] / "models" / "tiny_clip.json"
@@ -22,6 +27,14 @@ model: {name: torchvision_net, architecture: squeezenet1_1, tune: head, input_si
 train: {epochs: 2, batch_size: 256, lr: [0.01, 0.1], augment: none}
 cv: {folds: 2}
 search: {trials: 2, sampler: grid, racing: none}
+"""
+
+FROM_FILE = """\
+data: {name: digits}
+model: {name: timm_net, architecture: tinynet_e, pretrained: FILE, tune: head, input_size: 32}
+train: {epochs: 1, batch_size: 256, lr: 0.1, augment: none}
+cv: {folds: 2}
+search: {trials: 1}
 """
 
 
@@ -58,3 +71,19 @@ def test_the_trials_of_a_study_share_one_set_of_embeddings(tmp_path: Path) -> No
     done = ended(tmp_path, HEADS)
     assert [trial.state for trial in done.trials] == ["complete", "complete"]
     assert len(list((tmp_path / "home" / "features").glob("*.npy"))) == 1
+
+
+@pytest.mark.slow
+def test_a_head_on_weights_of_a_file_predicts_without_the_file(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    file = tmp_path / "own.safetensors"
+    save_file(timm.create_model("tinynet_e").state_dict(), file)
+    done = ended(tmp_path, FROM_FILE.replace("FILE", str(file)))
+    assert [trial.state for trial in done.trials] == ["complete"]
+    store = Store(tmp_path / "home")
+    record = store.read_study("frozen")
+    assert record is not None and set(record.provenance["files"]) == {"model.pretrained"}
+    images = load(Path(), "train").pixels[:8]
+    before = find_model(store, "frozen", "").model.predict(images)
+    file.unlink()
+    np.testing.assert_array_equal(find_model(store, "frozen", "").model.predict(images), before)

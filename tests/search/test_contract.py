@@ -378,6 +378,32 @@ def test_what_is_transferred_frozen_or_dropped_keeps_the_contract(name: str, opt
         harness.check_network(build, channels, 16, **SMALL.get(name, {}) | options)
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("gone.pt", "model.weights   there is no file gone.pt"),
+        ("[null, other.pt]", "model.weights   other.pt does not fit the network: none of its names is"),
+        ("{values: [gone.pt], when: {architecture: resnet18}}", "model.weights   there is no file gone.pt"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_before_trial_0(
+    written: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a.weight": torch.ones(2)}, "other.pt")
+    Path("small.yaml").write_text(
+        f"data: {{name: digits}}\nmodel: {{name: torchvision_net, weights: {written}, tune: head, input_size: 32, "
+        "architecture: [squeezenet1_1, resnet18]}\nsearch: {trials: 4}\ncompute: {precision: fp32}\n"
+    )
+    assert run(["tune", "--study", "small.yaml", "--home", "home", "--workers", "1"]) == 2
+    told = capsys.readouterr().err
+    assert said in told and "Traceback" not in told and Store(Path("home")).studies() == []
+
+
 def test_a_network_of_one_s_own_is_tried_without_a_study(own_model: OwnModel) -> None:
     path = own_model("mine", HEAD + SIGNATURE + net(FORWARD, layer("nn.Linear(3, 3)")))
     space: dict[str, Any] = {}
