@@ -23,6 +23,7 @@ from harness.folds.train_folds import images_of
 from harness.from_python import as_document
 from harness.records import FoldRecord, StudyRecord, TrialRecord, to_json
 from harness.scoring import confusion_matrix
+from harness.scoring.standard_errors import trial_mean
 from harness.search.driver import TrialEnded
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
@@ -76,9 +77,17 @@ class StartedStudy:
         """The complete trial with the best mean over its folds, the earliest of equals."""
         return self.study.best
 
+    @property
+    def front(self) -> tuple[TrialRecord, ...]:
+        """The Pareto front of a study with several objectives, best by the first one first; else empty."""
+        return self.study.front
+
     @cached_property
     def trials(self) -> "pd.DataFrame":
-        """One row per trial, by number: state, mean, standard_error, num_folds, seconds, …, and each searched value."""
+        """One row per trial, by number: state, mean, standard_error, num_folds, seconds, …, and each searched value.
+
+        Of a study with several objectives also the mean of each further one, under its name.
+        """
         import pandas as pd
 
         rows = [
@@ -91,6 +100,7 @@ class StartedStudy:
                 "seconds": trial.seconds,
                 "started": pd.Timestamp(trial.started, unit="s", tz="UTC") if trial.started else pd.NaT,
                 "reason": trial.reason,
+                **{name: trial_mean(values) for name, values in trial.others.items()},
                 **trial.params,
             }
             for trial in self.trial_records
@@ -264,7 +274,8 @@ def tune(
     or function itself.   changes: as for --set, `["train.epochs=5"]`.
     model: a class, or a function that returns a network. It is given those that it takes of in_channels, image_size,
     num_classes and classes; its other arguments are options, which `study["model"]` may set or give ranges.
-    metric: a function of labels and predictions or probabilities; its `higher_is_better` is True unless it says so.
+    metric: a function of labels and predictions or probabilities; its `higher_is_better` is True unless it says so. Or
+    a list of such and of names, [worst_class, "parameters"]: several objectives, the first a metric.
     data: images as harness.Images, (images, labels) or (images, labels, classes), a data set of PyTorch or Hugging
     Face; a function that returns such; or the Path of a folder of images. A fifth of images that are in memory is
     sealed as the test part, and both parts are kept in the store.

@@ -39,8 +39,8 @@ def as_document(
     """The sections of a study file, and the folder of the code that was written for it, or None.
 
     study: it may have classes and functions where a study file names code, as in `train.loss`.
-    model, metric: a class or a function, or a name.   data: one of these, a Path of a folder of images, or images in
-    one of conversion.FORMS.
+    model, metric: a class or a function, or a name; of metrics also a list.   data: one of these, a Path of a folder of
+    images, or images in one of conversion.FORMS.
     Raises UsageError for what none of them can be.
     """
     files: dict[str, str] = {}
@@ -51,7 +51,12 @@ def as_document(
     if metric is not None:
         if "objective" in document:
             raise UsageError(f"the study has an objective and metric is given: {GIVEN}")
-        document["objective"] = _name("objective", metric, files)
+        several = metric if isinstance(metric, list | tuple) else None
+        document["objective"] = (
+            _name("objective", metric, files)
+            if several is None
+            else [_name("objective", one, files) for one in several]
+        )
     if data is not None:
         document["data"] = _data(data, _options(document, "data"), store)
     if not files:

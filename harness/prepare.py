@@ -114,6 +114,7 @@ def _new_record(study: Study, name: str, images: Images, split: Manifest, choice
         definition=study.definition(),
         objective=study.objective,
         direction=study.direction,
+        others=study.objectives[1:],
         num_folds=study.cv.folds,
         num_trials=search_space.num_trials(study),
         seed=study.search.seed,

@@ -65,6 +65,14 @@ class FoldRecord:
 
 
 @dataclass(frozen=True)
+class Objective:
+    """What trials are judged by: a metric, or a cost, which is minimised."""
+
+    name: str
+    direction: Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """One trial: the values Optuna was asked for, and what became of them.
 
@@ -72,6 +80,8 @@ class TrialRecord:
     folds: keys of the fold records, in fold order, as far as the trial got.   scores: the objective per fold.
     standard_error: corrected for the overlap of the folds; None below two folds.
     rung, rung_score: key and score of a short training on fold 0, where the study has such.
+    others: of each further objective of the study its values, one per fold in the order of `folds`; of a network's
+    size, which is known before, a single one.
     failure: which of errors.FAILURES a failed trial met; `reason` says more.
     traceback: of the error that the trial failed with, without secrets, or "".
     """
@@ -89,6 +99,7 @@ class TrialRecord:
     started: float = 0.0
     rung: str = ""
     rung_score: float | None = None
+    others: dict[str, tuple[float, ...]] = field(default_factory=dict)
     failure: str = ""
     traceback: str = ""
     schema: int = SCHEMA
@@ -98,6 +109,7 @@ class TrialRecord:
 class StudyRecord:
     """What a study is, fixed when it starts.
 
+    objective, direction: that its statistics are of.   others: further ones.
     definition: the resolved study, without its budget; a changed one is another study.
     data: settings, hash, classes, num_images, image_shape.   compute: resolved device, precision, threads, ….
     provenance: commit, dirty, packages, hardware, …: what identifies the run, not what defines it.
@@ -117,7 +129,13 @@ class StudyRecord:
     compute: dict[str, Any]
     provenance: dict[str, Any]
     created: float
+    others: tuple[Objective, ...] = ()
     schema: int = SCHEMA
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The first, then the others."""
+        return (Objective(self.objective, self.direction), *self.others)
 
     @property
     def sign(self) -> int:
@@ -205,10 +223,12 @@ def to_json(record: Epoch | FoldRecord | TrialRecord | StudyRecord) -> dict[str,
     """A record as the dictionary that is written to disk."""
     document = asdict(record)
     document.pop("folder", None)
-    if (
-        document.get("traceback") == ""
-    ):  # so that earlier releases, which do not know it, can read most trials
-        del document["traceback"]
+    for younger in (
+        "traceback",
+        "others",
+    ):  # so that earlier releases, which do not know them, can read most records
+        if younger in document and not document[younger]:
+            del document[younger]
     return document
 
 

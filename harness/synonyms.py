@@ -31,6 +31,8 @@ SYNONYMS: dict[str, str] = {
     "acc": "accuracy", "top1": "accuracy", "f1": "macro_f1", "f1_macro": "macro_f1", "f1_score": "macro_f1",
     "precision": "macro_precision", "recall": "macro_recall", "bacc": "balanced_accuracy",
     "nll": "log_loss", "loss": "log_loss", "cross_entropy": "log_loss", "val_loss": "log_loss",
+    "params": "parameters", "num_parameters": "parameters", "size": "parameters", "bytes": "model_bytes",
+    "time": "seconds_per_fold", "seconds": "seconds_per_fold",
     "top3": "top3_accuracy", "top_3": "top3_accuracy", "ece": "calibration_error",
     "cosine_annealing": "cosine", "CosineAnnealingLR": "cosine", "steplr": "step", "StepLR": "step",
     "onecycle": "one_cycle", "OneCycleLR": "one_cycle", "none": "constant", "null": "constant",

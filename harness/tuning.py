@@ -21,6 +21,7 @@ from harness.prepare import prepare
 from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_fingerprints, mixed_words
 from harness.search.constraints import limits_of
 from harness.search.driver import Driver, Event, FoldEnded, TrialEnded
+from harness.search.objectives import other_objectives
 from harness.search.profiling import Profile, Profiling
 from harness.search.racing import require_enough_trials
 from harness.store.loaded_study import LoadedStudy
@@ -131,8 +132,9 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         )
         deadline = _deadline(started, settings.timeout_minutes, study.search.timeout_minutes)
         driver = Driver(
-            study, store, name, executor, tasks, record.num_trials, deadline, limits_of(study, record)
-        )
+            study, store, name, executor, tasks, record.num_trials, deadline, limits_of(study, record),
+            other_objectives(study, record),
+        )  # fmt: skip
         patience = 3.0  # seconds to deliver what is left when the user wants to leave
         try:
             with executor:

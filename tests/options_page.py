@@ -12,6 +12,11 @@ from harness.config.sections import Cv, Search, options_of
 from harness.config.signatures import Option
 
 PAGE = Path(__file__).parents[1] / "harness" / "docs" / "options.md"
+OBJECTIVE = (
+    "`objective: NAME`: the metric that trials are chosen by. Or a list, `[accuracy, parameters]`: that metric, then "
+    "up to three more, or costs, which are minimised: `parameters`, `model_bytes`, `seconds_per_fold`; see "
+    "[search.md](search.md#several-objectives)."
+)
 HEAD = """# All options of a study file
 
 Written by `python -m tests.options_page` from the signatures and docstrings that declare the options; edit those.
@@ -71,7 +76,7 @@ def _lines() -> Iterator[str]:
     yield from _section("search", "Which values are tried; one value each.", options_of(Search))
     for part, (text, entries) in RULES.items():
         yield from _entries(part, text, entries)
-    yield from ("", "## objective", "", "`objective: NAME`: the metric that trials are chosen by.", "")
+    yield from ("", "## objective", "", OBJECTIVE, "")
     yield from _table(
         ("metric", "what it is", "better"),
         [

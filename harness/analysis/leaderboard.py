@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-from harness.documents import WHOLE
+from harness.config.sections import COSTS
+from harness.documents import WHERE_SET, WHOLE
 from harness.errors import DataError, HarnessError, RecordError
-from harness.records import StudyRecord, TrialRecord, TrialState, Values, sign_of
+from harness.records import Objective, StudyRecord, TrialRecord, TrialState, Values, sign_of
 from harness.redaction import redacted
+from harness.scoring.pareto import values_of
 from harness.search.selection_bias import corrected_score
 from harness.store.findings import Audit, CorrectedScore, Verdict
 from harness.store.loaded_study import LoadedStudy
@@ -20,7 +22,10 @@ STATES = ("complete", "stopped", "running", "failed")  # in the order of a leade
 
 @dataclass(frozen=True)
 class TrialStatus:
-    """A trial. mean, standard_error: over the folds there are.   folds: their scores."""
+    """A trial. mean, standard_error: over the folds there are.   folds: their scores.
+
+    others: the means of the study's further objectives, where it has such and they are known.
+    """
 
     number: int
     state: TrialState
@@ -32,6 +37,7 @@ class TrialStatus:
     folds: tuple[float, ...]
     seconds: float
     mlflow_run_id: str | None
+    others: dict[str, float] = field(default_factory=dict, metadata=WHERE_SET)
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,36 @@ class AuditStatus:
     verdict: Verdict
     sentence: str
     trial: int
+
+
+@dataclass(frozen=True)
+class FrontValue:
+    """What a trial has of an objective: the mean over its folds, and its standard error where that is a metric."""
+
+    value: float
+    standard_error: float | None
+
+
+@dataclass(frozen=True)
+class FrontTrial:
+    """values: of the objectives in their order."""
+
+    number: int
+    values: tuple[FrontValue, ...]
+    params: Values
+
+
+@dataclass(frozen=True)
+class ParetoFront:
+    """The complete trials of a study with several objectives that no other one beats in all of them.
+
+    trials: best by the first objective first.   num_complete: trials it is chosen among.   worth: what its scores are.
+    """
+
+    objectives: tuple[Objective, ...]
+    trials: tuple[FrontTrial, ...]
+    num_complete: int
+    worth: str
 
 
 @dataclass(frozen=True)
@@ -68,6 +104,7 @@ class Status:
     pending: bool
     audit: AuditStatus | None
     mixed_fingerprints: dict[str, tuple[str, ...]]
+    pareto: ParetoFront | None = field(default=None, metadata=WHERE_SET)
 
     @property
     def ranking(self) -> list[TrialStatus]:
@@ -139,7 +176,7 @@ def status(study: LoadedStudy) -> Status:
         trials=tuple(
             TrialStatus(
                 trial.number, trial.state, trial.reason, trial.failure, trial.params, trial.mean,
-                trial.standard_error, trial.scores, trial.seconds, runs.get(str(trial.number)),
+                trial.standard_error, trial.scores, trial.seconds, runs.get(str(trial.number)), _others(study, trial),
             )
             for trial in study.trials
         ),
@@ -148,7 +185,36 @@ def status(study: LoadedStudy) -> Status:
         pending=bool(study.trials) and not study.is_driven and is_pending(study),
         audit=AuditStatus(audit.verdict, audit.sentence, audit.trial) if audit else None,
         mixed_fingerprints=study.mixed_fingerprints,
+        pareto=pareto_front(study) if record.others else None,
     )  # fmt: skip
+
+
+def pareto_front(study: LoadedStudy) -> ParetoFront:
+    """The front of a study with several objectives, and what it is worth."""
+    first, *others = study.record.objectives
+
+    def values(trial: TrialRecord) -> tuple[FrontValue, ...]:
+        means = values_of(trial, others) or ()
+        errors = [
+            None if objective.name in COSTS else study.standard_error(trial.others[objective.name])
+            for objective in others
+        ]
+        return tuple(map(FrontValue, means, [trial.standard_error, *errors]))
+
+    metrics = [first.name, *(objective.name for objective in others if objective.name not in COSTS)]
+    worth = (
+        f"chosen among {len(study.ranked)} trials by the folds that score them, so {' and '.join(metrics)} "
+        f"{'are' if len(metrics) > 1 else 'is'} optimistic"
+    )
+    if any(objective.name == "seconds_per_fold" for objective in others):
+        worth += "; seconds are of the machines that trained"
+    front = tuple(FrontTrial(trial.number, values(trial), trial.params) for trial in study.front)
+    return ParetoFront(study.record.objectives, front, len(study.ranked), worth)
+
+
+def _others(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
+    means = values_of(trial, others := study.record.others)
+    return {} if means is None else {one.name: mean for one, mean in zip(others, means[1:], strict=True)}
 
 
 def started(store: Store) -> StartedStudies:

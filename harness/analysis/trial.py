@@ -1,9 +1,11 @@
 """All that is recorded of one trial: the document behind `harness show`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from harness.documents import WHERE_SET
 from harness.errors import UsageError
 from harness.records import FoldRecord, TrialRecord, TrialState, Values
+from harness.scoring.standard_errors import trial_mean
 from harness.store.loaded_study import LoadedStudy
 
 
@@ -22,7 +24,10 @@ class FoldLine:
 
 @dataclass(frozen=True)
 class TrialPage:
-    """One trial.   params: the searched values only.   fingerprints: what its folds were computed on, each once."""
+    """One trial.   params: the searched values only.   fingerprints: what its folds were computed on, each once.
+
+    others: the means of the study's further objectives, where it has such.
+    """
 
     study: str
     trial: int
@@ -40,6 +45,7 @@ class TrialPage:
     fingerprints: tuple[dict[str, str], ...]
     mlflow_run_id: str | None
     traceback: str
+    others: dict[str, float] = field(default_factory=dict, metadata=WHERE_SET)
 
 
 def trial_page(study: LoadedStudy, wanted: str) -> TrialPage:
@@ -70,6 +76,7 @@ def trial_page(study: LoadedStudy, wanted: str) -> TrialPage:
         fingerprints=tuple(fingerprints),
         mlflow_run_id=study.delivery.trials.get(str(trial.number)),
         traceback=trial.traceback,
+        others={name: trial_mean(values) for name, values in trial.others.items()},
     )
 
 

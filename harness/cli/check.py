@@ -62,9 +62,16 @@ def described(study: Study, plan: Plan) -> tuple[list[tuple[str, str, str]], str
     totals = (
         f"at most {plan.num_trials} trials × {study.cv.folds} folds = {plan.num_folds:,} folds, "
         f"{plan.num_epochs:,} epochs; {combinations} combinations; sampler {study.search.sampler}, "
-        f"racing {study.search.racing}, objective {study.objective}"
+        f"racing {study.search.racing}, {_objectives(study)}"
     )
     return rows, totals
+
+
+def _objectives(study: Study) -> str:
+    if not study.others:
+        return f"objective {study.objective}"
+    names = [f"{one.name} {'↑' if one.direction == 'maximize' else '↓'}" for one in study.objectives]
+    return f"objectives {', '.join(names)}; statistics are of {study.objective}"
 
 
 def in_words(parameter: Parameter) -> str:

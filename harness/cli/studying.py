@@ -99,7 +99,7 @@ def tune(
     if as_json:
         print_json(to_json(status) | ({"profile": plain_json(ended.profile)} if profile else {}))
     else:
-        tables.leaderboard(status)
+        _print_standing(status)
         if profile:
             tables.profile(ended.profile)
         tables.next_steps(status, home=home)
@@ -137,7 +137,7 @@ def status(
         return
     if named:
         standing = leaderboard.status(named[0])
-        print_json(standing) if as_json else tables.leaderboard(standing)
+        print_json(standing) if as_json else _print_standing(standing)
         return
     store = Store(home)
     found = leaderboard.started(store)
@@ -210,6 +210,15 @@ def _compute_changes(changes: list[str]) -> dict[str, Any]:
     if problems:
         raise StudyError("--set", problems)
     return chosen
+
+
+def _print_standing(status: "Status") -> None:
+    """The leaderboard, and of a study with several objectives its front."""
+    from harness.cli import pareto, tables
+
+    tables.leaderboard(status)
+    if status.pareto and status.trials:
+        pareto.front(status.pareto, best=status.best.number if status.best else None)
 
 
 def _require_success(ended: "StudyEnded") -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.analysis.leaderboard import ComparedStudies, StartedStudies, Status, TrialStatus, UnreadableStudy
 from harness.analysis.trial import FoldLine, TrialPage
 from harness.records import mixed_words
-from harness.report.format import duration
+from harness.report.format import duration, of_objective
 from harness.store.loaded_study import nothing_started
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def trial(page: TrialPage) -> None:
     if page.mean is not None:
         error = "" if page.standard_error is None else f" ± {page.standard_error:.4f}"
         said.append(f"{page.objective} {page.mean:.4f}{error}, {duration(page.seconds)}")
+    said += [f"{name} {of_objective(name, value)}" for name, value in page.others.items()]
     if page.rung_score is not None:
         said.append(f"short training {page.rung_score:.4f}")
     values = {f"{name}{' *' * (name in page.params)}": number(value) for name, value in page.values.items()}

@@ -66,6 +66,9 @@ class Constraints(Section):
     seconds_per_fold: float | None = Field(default=None, gt=0, strict=False)
 
 
+COSTS = tuple(Constraints.model_fields)  # that a study may have as objectives, too; each is minimised
+
+
 class Search(Section):
     """How trials are chosen, and which of them are stopped early.
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.config import catalog, own_code, plugins
+from harness.config import catalog, own_code
 from harness.config.binding import (
     alternatives,
     bind,
@@ -27,6 +27,7 @@ from harness.config.binding import (
     search_options,
     split_options,
 )
+from harness.config.objectives import bound_objectives, direction_of
 from harness.config.sections import Cv, Search, Section, search_problems
 from harness.config.settings import (
     PLACES,
@@ -41,8 +42,8 @@ from harness.config.settings import (
 from harness.config.signatures import Option, without_younger
 from harness.config.space import Space, condition_problems, flattened, space_of
 from harness.config.yaml import MAX_BYTES, parse_value, parse_yaml, question, refuse_secrets
-from harness.errors import Problem, StudyError, UsageError, did_you_mean
-from harness.records import Scalar
+from harness.errors import Problem, StudyError, did_you_mean
+from harness.records import Objective, Scalar
 
 SECTIONS = ("data", "model", "train", "cv", "search", "objective", "compute")
 
@@ -53,6 +54,7 @@ class Study(Section):
     model: its name and its options; of several, their names as a Choice, and by name the options of each.
     question: the comment at the top of the file.   text: the file as it was read.
     overrides: the `--set` arguments, in order.   measures: it says `compute: auto`.
+    objective: the metric that its statistics are of.   others: names of further objectives, metrics or costs.
     places: where paths among the model's values lead, by dotted name and text: see signatures.NamesFile.
     """
 
@@ -70,11 +72,17 @@ class Study(Section):
     cv: Cv
     search: Search
     objective: str
+    others: tuple[str, ...] = ()
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
-        metric = catalog.metric(self.objective)
-        return "minimize" if metric and not metric.higher_is_better else "maximize"
+        return direction_of(self.objective, is_first=True)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The first, then the others."""
+        others = [Objective(name, direction_of(name, is_first=False)) for name in self.others]
+        return (Objective(self.objective, self.direction), *others)
 
     @property
     def models(self) -> dict[str, dict[str, Setting]]:
@@ -103,7 +111,7 @@ class Study(Section):
         """What of a section belongs to the definition."""
         section = getattr(self, part)
         if isinstance(section, str):
-            return section
+            return [section, *self.others] if self.others else section
         if part == "model" and len(self.models) > 1:
             return {"name": list(self.models)} | {
                 name: _as_written(options, catalog.options("model", name))
@@ -290,20 +298,13 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     only_fixed("compute", compute, "all trials of a study are computed the same way", problems)
     cv = bound_cv(sections["cv"], problems)
     search = bound_search(sections["search"], problems)
-    objective = document.get("objective", "accuracy")
-    try:
-        if not isinstance(objective, str) or catalog.metric(objective) is None:
-            known = [*catalog.metrics(), *plugins.names("objective")]
-            problems.append(
-                Problem("objective", f"unknown metric {objective!r}{did_you_mean(str(objective), known)}")
-            )
-    except UsageError as error:
-        problems.append(Problem("objective", str(error)))
+    objectives = bound_objectives(document.get("objective", "accuracy"), search, problems)
     if problems or cv is None or search is None:
         return None
     study = Study(
         **identity, places={}, question=question(identity["text"]), data=data, model=model, train=train,
-        compute=compute, measures=document.get("compute") == "auto", cv=cv, search=search, objective=objective,
+        compute=compute, measures=document.get("compute") == "auto", cv=cv, search=search,
+        objective=objectives[0], others=objectives[1:],
     )  # fmt: skip
     problems += condition_problems(study.models, study.train)
     if problems:

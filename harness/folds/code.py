@@ -45,6 +45,7 @@ IRRELEVANT = {
     "config/binding.py": "reads study files; what they set is in the task",
     "config/catalog.py": "finds names and options, of which those that are not known are refused",
     "config/own_code.py": "reads options, whose values are in the task",
+    "config/objectives.py": "reads study files: by what trials are judged",
     "config/plugins.py": "finds and loads code, which is in the key by its sources",
     "config/running.py": "reads options, whose values are in the task",
     "config/sections.py": "reads study files: cv and search, which decide what is trained but not how",

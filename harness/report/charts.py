@@ -7,7 +7,7 @@ from harness.analysis.leaderboard import TrialStatus
 from harness.report import markup
 from harness.report.answer import Score
 from harness.report.document import Calibration, Curve, StudyReport, TrialDetails
-from harness.report.format import duration, number, percent, score, shortened, with_error
+from harness.report.format import duration, number, of_objective, percent, score, shortened, with_error
 from harness.report.markup import Axis, chart, line, mark, path, rect, text, tip
 
 WIDTH = 760.0
@@ -97,10 +97,11 @@ def trial_words(study: StudyReport, trial: TrialStatus) -> str:
     """What is shown of a trial while the pointer is on it."""
     value = "no score" if trial.mean is None else with_error(trial.mean, trial.standard_error)
     folds = f"{len(trial.folds)} of {study.num_folds} folds, {duration(trial.seconds)}"
+    others = [f"{name} {of_objective(name, found)}" for name, found in trial.others.items()]
     values = [f"{path.partition('.')[2]}  {number(found)}" for path, found in trial.params.items()]
     reason = [trial.reason] if trial.reason else []
     head = f"trial {trial.number}  {study.objective} {value}"
-    return "\n".join([head, f"{trial.state}, {folds}", *reason, *values])
+    return "\n".join([head, *others, f"{trial.state}, {folds}", *reason, *values])
 
 
 def of_trial(trial: TrialStatus) -> str:

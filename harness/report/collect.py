@@ -131,6 +131,7 @@ def _study(loaded: LoadedStudy) -> StudyReport:
         num_trials=stands.num_trials,
         best=stands.best,
         honest=stands.honest,
+        pareto=stands.pareto,
         num_folds=record.num_folds,
         data=Data(
             record.data["settings"]["name"],

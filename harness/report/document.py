@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from harness.analysis import compare
-from harness.analysis.leaderboard import BestTrial, ComparedStudy, TrialStatus
-from harness.documents import INLINE, WHOLE, to_json
+from harness.analysis.leaderboard import BestTrial, ComparedStudy, ParetoFront, TrialStatus
+from harness.documents import INLINE, WHERE_SET, WHOLE, to_json
 from harness.scoring.per_class import ClassScores
 from harness.store.findings import Audit, Confirmation, CorrectedScore, FalseStops, FinalTest, Verdict
 
@@ -246,6 +246,7 @@ class StudyReport:
     defaults: Gain | None = None
     answer: tuple[str, ...] = ()
     warnings: tuple[Notice, ...] = ()
+    pareto: ParetoFront | None = field(default=None, metadata=WHERE_SET)
 
     @property
     def num_ended(self) -> int:

@@ -15,6 +15,17 @@ def with_error(value: float | None, error: float | None, *, sign: str = "") -> s
     return f"{value:{sign}.4f}" + (f" ± {error:.4f}" if error is not None else "")
 
 
+def of_objective(name: str, value: float, error: float | None = None) -> str:
+    """What a trial has of an objective: a metric with its error, whole numbers of what is counted, seconds."""
+    match name:
+        case "parameters" | "model_bytes":
+            return f"{value:,.0f}"
+        case "seconds_per_fold":
+            return f"{value:,.1f} s" if value < 100 else duration(value)
+        case _:
+            return with_error(value, error)
+
+
 def interval(low: float, high: float) -> str:
     return f"95 % {low:.4f} to {high:.4f}"
 

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Sequence
 
+from harness.analysis.leaderboard import ParetoFront
 from harness.report.document import ComparedReport, Report, StudyReport
-from harness.report.format import duration, number, score, with_error
+from harness.report.format import duration, number, of_objective, score, with_error
 
 MOST_ROWS = 5
 SIGNS = re.compile(r"([\\`*_\[\]<>#|~&$])")  # that Markdown or HTML would take for more than text
@@ -42,6 +43,8 @@ def _study(study: StudyReport) -> str:
     parts.append(" ".join([f"**{plain(first)}**", *map(plain, others)]))
     if study.trials:
         parts.append(_trials(study))
+    if study.pareto and study.pareto.trials:
+        parts += [f"Pareto front: {plain(study.pareto.worth)}", _front(study.pareto)]
     origin = study.origin
     reproduce = [code(one.command) for one in origin.commands if "reproduce" in one.command]
     commit = f"commit {code(origin.commit[:10])}" if origin.commit else "no commit"
@@ -63,6 +66,21 @@ def _trials(study: StudyReport) -> str:
     ]  # fmt: skip
     left = len(study.trials) - MOST_ROWS
     return _table(head, rows) + (f"\n\n… and {left} more" if left > 0 else "")
+
+
+def _front(found: ParetoFront) -> str:
+    head = ["trial", *(plain(objective.name) for objective in found.objectives)]
+    rows = [
+        [
+            trial.number,
+            *(
+                of_objective(objective.name, known.value, known.standard_error)
+                for objective, known in zip(found.objectives, trial.values, strict=True)
+            ),
+        ]
+        for trial in found.trials
+    ]
+    return _table(head, rows)
 
 
 def _comparison(rows: Sequence[ComparedReport]) -> str:

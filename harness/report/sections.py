@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from harness.inference.pictures import as_picture, data_url
-from harness.report import answer, charts, explore
+from harness.report import answer, charts, explore, front
 from harness.report.document import ImageToLookAt, StudyReport
 from harness.report.format import duration, percent, score, shortened, times, with_error
 from harness.report.gallery import WORDS
@@ -34,6 +34,7 @@ def sections(study: StudyReport, pixels: Mapping[int, np.ndarray], *, prefix: st
     found = [
         ("answer", "Question and answer", _answer(study)),
         ("leaderboard", "Leaderboard", explore.leaderboard(study)),
+        ("front", "Pareto front", front.front(study)),
         ("history", "Search history", _history(study)),
         ("importances", "Which options matter", _importances(study)),
         ("explore", "Explore the trials", _explore(study, prefix)),

@@ -27,17 +27,32 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """A study's constraints, for images of this shape, (C, H, W), and these classes."""
+class Networks:
+    """The networks of a study's trials, for images of this shape, (C, H, W), and these classes."""
 
-    constraints: Constraints
     shape: Sequence[int]
     classes: Sequence[str]
     _sizes: dict[str, Size | None] = field(default_factory=dict)
 
+    def size(self, values: Values) -> Size | None:
+        """Of the network that these values make; None of one that cannot be made, which fails its trial."""
+        options = models.section(values, "model")
+        key = json.dumps(options, sort_keys=True)
+        if key not in self._sizes:
+            self._sizes[key] = _size_of(options, self.shape, self.classes)
+        return self._sizes[key]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A study's constraints."""
+
+    constraints: Constraints
+    networks: Networks
+
     def too_large(self, values: Values) -> str:
         """Why a trial is not to be trained at all, or ""."""
-        size, most = self.size(values), self.constraints
+        size, most = self._size(values), self.constraints
         if size and most.parameters is not None and size.parameters > most.parameters:
             return f"has {size.parameters:,} parameters, more than search.constraints.parameters = {most.parameters:,}"
         if size and most.model_bytes is not None and size.model_bytes > most.model_bytes:
@@ -53,7 +68,7 @@ class Limits:
 
     def excess(self, trial: TrialRecord) -> dict[str, float]:
         """By how much of each limit a trial is over it; 0 or less is within, and 0 what is not known."""
-        size, most = self.size(trial.values), self.constraints
+        size, most = self._size(trial.values), self.constraints
         found: dict[str, float] = {}
         if most.parameters is not None:
             found["parameters"] = size.parameters / most.parameters - 1 if size else 0.0
@@ -64,15 +79,11 @@ class Limits:
             found["seconds_per_fold"] = mean / most.seconds_per_fold - 1
         return found
 
-    def size(self, values: Values) -> Size | None:
-        """Of the network that these values make; None of one that cannot be made, which fails its trial."""
+    def _size(self, values: Values) -> Size | None:
+        """None, too, where no limit asks for it."""
         if self.constraints.parameters is None and self.constraints.model_bytes is None:
             return None
-        options = models.section(values, "model")
-        key = json.dumps(options, sort_keys=True)
-        if key not in self._sizes:
-            self._sizes[key] = _size_of(options, self.shape, self.classes)
-        return self._sizes[key]
+        return self.networks.size(values)
 
 
 def limits_of(study: Study, record: StudyRecord) -> Limits | None:
@@ -84,7 +95,7 @@ def limits_of(study: Study, record: StudyRecord) -> Limits | None:
         logger.warning(
             "search.constraints.seconds_per_fold: which trial is best depends on the speed and load of what trains them"
         )
-    return Limits(most, record.data["image_shape"], record.data["classes"])
+    return Limits(most, Networks(record.data["image_shape"], record.data["classes"]))
 
 
 def _size_of(options: Values, shape: Sequence[int], classes: Sequence[str]) -> Size | None:

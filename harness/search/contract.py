@@ -18,6 +18,7 @@ import numpy as np
 
 from harness import models
 from harness.config import catalog, plugins, search_space
+from harness.config.sections import COSTS
 from harness.config.settings import Choice, Conditional
 from harness.config.study_file import Study
 from harness.data.images import Images
@@ -133,18 +134,22 @@ def _require_files(study: Study, name: str, options: Values, make: Callable[[Val
 
 
 def require_metric(study: Study, images: Images) -> None:
-    """Try an objective that is the user's own on random predictions. Raises StudyError that says what is wrong."""
-    if study.objective in METRICS:
-        return
+    """Try objectives that are the user's own on random predictions. Raises StudyError that says what is wrong."""
+    for number, name in enumerate((study.objective, *study.others)):
+        if name not in METRICS and (number == 0 or name not in COSTS):
+            _try_metric(study, name, images, f"objective[{number}]" if study.others else "objective")
+
+
+def _try_metric(study: Study, name: str, images: Images, path: str) -> None:
     random = np.random.default_rng(0)
     labels = images.labels[random.permutation(len(images))[:NUM_SCORED]]
     probabilities = random.dirichlet(np.ones(len(images.classes)), len(labels)).astype(np.float32)
     try:
-        metric = find_metric(study.objective)
+        metric = find_metric(name)
         if metric(labels, probabilities) != metric(labels, probabilities):
             raise UsageError("gives another score the second time for the same predictions")
     except HarnessError as error:
-        raise StudyError(study.source, [Problem("objective", str(error))]) from None
+        raise StudyError(study.source, [Problem(path, str(error))]) from None
 
 
 def check_network(

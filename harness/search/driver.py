@@ -21,6 +21,8 @@ from harness.folds.worker import FoldFailure
 from harness.records import Epoch, FoldRecord, TrialRecord, best_of, sign_of
 from harness.scoring.standard_errors import trial_mean, trial_standard_error
 from harness.search.constraints import Limits
+from harness.search.dominance import stops_dominated
+from harness.search.objectives import OtherObjectives
 from harness.search.racing import Field, rule_of, stops_at_rung
 from harness.search.sampling import Asker
 from harness.store.predictions import score_by
@@ -70,7 +72,7 @@ class Driver:
     """Runs one study. `trials` grows as they end; it starts with those an earlier run has finished.
 
     make_task: the task of a trial's step.   deadline: on the monotonic clock; no trial starts after it.
-    limits: the study's constraints, where it has such.
+    limits: the study's constraints, where it has such.   others: its objectives beside the first, where it has such.
     """
 
     study: Study
@@ -81,6 +83,7 @@ class Driver:
     num_trials: int
     deadline: float | None = None
     limits: Limits | None = None
+    others: OtherObjectives | None = None
     trials: list[TrialRecord] = field(default_factory=list)
     asker: Asker = field(init=False)
     scheduler: Scheduler[Place] = field(init=False)
@@ -248,7 +251,7 @@ class _Batch:
         """The trial with what its steps so far say of it; still running if they do not decide."""
         records: list[FoldRecord] = []
         if reason := self.too_large[trial.number]:
-            return replace(trial, state="stopped", reason=reason)
+            return self._summary(replace(trial, state="stopped", reason=reason), records)
         for step, result in zip(self.steps, self.prefix(trial.number), strict=False):
             if isinstance(result, FoldFailure):
                 place = "short training" if step == RUNG else f"fold {step}"
@@ -263,17 +266,20 @@ class _Batch:
                 records.append(result)
             limits = self.driver.limits
             reason = limits.too_slow([record.seconds for record in records]) if limits else ""
-            reason = reason or self._stops(trial, [self.driver.score(record) for record in records])
+            reason = reason or self._stops(self._summary(trial, records))
             if reason:
                 return self._summary(replace(trial, state="stopped", reason=reason), records)
         done = len(records) == self.num_folds
         return self._summary(replace(trial, state="complete" if done else "running"), records)
 
-    def _stops(self, trial: TrialRecord, scores: Sequence[float]) -> str:
+    def _stops(self, trial: TrialRecord) -> str:
         """Why the trial should stop, judged by the trials before it alone."""
+        scores, objectives = trial.scores, self.driver.study.objectives
         if len(scores) == self.num_folds:
             return ""
         earlier = self.driver.trials[: trial.number]
+        if len(objectives) > 1:
+            return stops_dominated(self.rule, trial, earlier, objectives, num_folds=self.num_folds)
         best = best_of(earlier, self.driver.study.direction)
         raced = [other for other in earlier if other.scores]
         field = Field(
@@ -298,6 +304,7 @@ class _Batch:
             scores=tuple(scores),
             mean=trial_mean(scores) if scores else None,
             standard_error=trial_standard_error(scores, num_folds=self.num_folds),
+            others=self.driver.others.of(trial.values, records) if self.driver.others else {},
             seconds=sum(record.seconds for record in records),
             started=min((record.started for record in records), default=0.0),
         )

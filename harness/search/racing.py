@@ -26,7 +26,7 @@ class Field:
 
     num_folds: of a trial that has all.   incumbent: empty as long as no trial has all its folds.
     rungs: what those trials scored after their short trainings, in the same order, where there are such.
-    sign: by which all these were multiplied, so that higher is better: 1 or -1.
+    sign: by which all these were multiplied, so that higher is better: 1 or -1.   rival: what the incumbent is called.
     """
 
     num_folds: int
@@ -34,6 +34,7 @@ class Field:
     earlier: Sequence[Sequence[float]]
     rungs: Sequence[float] = ()
     sign: float = 1
+    rival: str = "the best trial"
 
     def shown(self, score: float) -> str:
         """A score as the study's metric has it."""
@@ -75,7 +76,7 @@ class Forgiving(Rule):
         mean, worst = _mean(scores), min(field.incumbent)
         if mean >= worst:
             return ""
-        return f"{_so_far(scores, field)} is worse than the best trial's worst fold, {field.shown(worst)}"
+        return f"{_so_far(scores, field)} is worse than {field.rival}'s worst fold, {field.shown(worst)}"
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Paired(Rule):
         margin = float(stdtrit(freedom, self.confidence)) * (variance * (1 / n - 1 / k)) ** 0.5
         if gap + margin >= 0:
             return ""
-        return f"{_so_far(scores, field)} is {-gap:.4f} behind the best trial, more than chance explains ({margin:.4f})"
+        return f"{_so_far(scores, field)} is {-gap:.4f} behind {field.rival}, more than chance explains ({margin:.4f})"
 
 
 @dataclass(frozen=True)

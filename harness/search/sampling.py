@@ -19,6 +19,7 @@ from harness.config.signatures import Between, Younger
 from harness.config.space import Parameter
 from harness.config.study_file import Study
 from harness.records import Scalar, TrialRecord, Values
+from harness.scoring.pareto import values_of
 from harness.seeds import seed_for
 
 Excess = Callable[[TrialRecord], dict[str, float]]
@@ -130,7 +131,8 @@ class Asker:
         self.excess, self.exceeded = excess, dict[int, dict[str, float]]()
         self.first = search_space.first_trials(study)
         self.distributions = search_space.distributions(study)
-        self.optuna = optuna.create_study(direction=study.direction)
+        self.directions = [objective.direction for objective in study.objectives]
+        self.optuna = optuna.create_study(directions=self.directions)
         self.sampler = sampler_of(study.search)
 
     @cached_property
@@ -156,31 +158,45 @@ class Asker:
         return params
 
     def tell(self, trial: TrialRecord) -> None:
-        """A trial has ended: its mean, also of a stopped one's folds or short training, or that it failed."""
+        """A trial has ended: its mean, also of a stopped one's folds or short training, or that it failed.
+
+        With several objectives the means of all of them over the folds that there are.
+        """
         from optuna.trial import TrialState
 
         if self.excess is not None and trial.state != "failed":
             self.exceeded[trial.number] = self.excess(trial)
-        score = trial.mean if trial.mean is not None else trial.rung_score
-        if trial.state == "failed" or score is None:
+        others = self.study.objectives[1:]
+        values = values_of(trial, others)
+        if values is None and not others and trial.rung_score is not None:
+            values = (trial.rung_score,)
+        if trial.state == "failed" or values is None:
             self.optuna.tell(trial.number, state=TrialState.FAIL)
         else:
-            self.optuna.tell(trial.number, score)
+            self.optuna.tell(trial.number, values)
 
     def importances(self) -> dict[str, float]:
         """Share of each searched name in the spread of the scores (PED-ANOVA); empty while too few are known.
 
+        By the first objective.
         Of names that every trial has: a share among some trials could not be compared with theirs.
         """
         import optuna
 
         complete = [trial for trial in self.optuna.trials if trial.state.is_finished() and trial.values]
-        if len(complete) < LEAST_FOR_IMPORTANCES or len({trial.value for trial in complete}) < 2:
+        if len(complete) < LEAST_FOR_IMPORTANCES or len({_first(trial) for trial in complete}) < 2:
             return {}
         with _quiet():
             shared = [one.name for one in self.space.parameters if not one.when]
             params = shared if self.space.is_conditional else None
-            return dict(optuna.importance.get_param_importances(self.optuna, params=params))
+            target = _first if len(self.directions) > 1 else None
+            return dict(optuna.importance.get_param_importances(self.optuna, params=params, target=target))
+
+
+def _first(trial: Any) -> float:
+    """What one of Optuna's trials has of the first objective."""
+    value: float = trial.values[0]
+    return value
 
 
 def _ask_in_turn(asker: Asker, sampler: Any) -> Values:
@@ -195,17 +211,20 @@ def _ask_in_turn(asker: Asker, sampler: Any) -> Values:
     import optuna
     from optuna.trial import create_trial
 
-    copy = optuna.create_study(direction=asker.study.direction, sampler=sampler)
-    told = [trial.value for trial in asker.optuna.trials if trial.value is not None]
-    worst = (min if asker.study.direction == "maximize" else max)(told, default=0.0)
+    copy = optuna.create_study(directions=asker.directions, sampler=sampler)
+    told = [trial.values for trial in asker.optuna.trials if trial.values is not None]
+    worst = [
+        (min if direction == "maximize" else max)((values[place] for values in told), default=0.0)
+        for place, direction in enumerate(asker.directions)
+    ]
     for known in asker.optuna.trials:
         if (over := asker.exceeded.get(known.number)) is None:
             copy.add_trial(known)
             continue
-        score = worst if known.value is None else known.value
+        values = worst if known.values is None else known.values
         copy.add_trial(
             create_trial(
-                params=known.params, distributions=known.distributions, value=score, constraints=over
+                params=known.params, distributions=known.distributions, values=values, constraints=over
             )
         )
     trial = copy.ask()

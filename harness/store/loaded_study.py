@@ -6,11 +6,13 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
+from harness.config.sections import COSTS
 from harness.data.split import Manifest
 from harness.documents import from_json
 from harness.errors import RecordError, UsageError, did_you_mean
 from harness.files import read_json
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of, mixed_fingerprints, ranked
+from harness.scoring.pareto import front
 from harness.scoring.standard_errors import trial_standard_error
 from harness.store.findings import AnyFinding, Finding
 from harness.store.predictions import OutOfFold, gathered
@@ -99,6 +101,11 @@ class LoadedStudy:
         """Whether all its trials have ended and nobody works on it."""
         return not self.is_driven and len(self.ended) >= self.record.num_trials
 
+    @cached_property
+    def front(self) -> tuple[TrialRecord, ...]:
+        """The Pareto front of a study with several objectives, best by the first one first; empty of one with one."""
+        return tuple(front(self.trials, self.record.objectives)) if self.record.others else ()
+
     def top(self, count: int) -> list[TrialRecord]:
         """The best `count` complete trials, best first, and the defaults. Raises UsageError if none is complete."""
         if not self.ranked:
@@ -130,15 +137,21 @@ class LoadedStudy:
     def folds(self, trial: TrialRecord) -> list[FoldRecord]:
         """The folds of a trial that are there, in its order.
 
-        An objective that is the user's own is no metric of theirs; they have the score that the trial was decided by.
+        Objectives that are the user's own are no metrics of theirs; they have the scores that the trial was decided by.
         """
-        objective, found = self.record.objective, []
+        decided = {self.record.objective: trial.scores}
+        decided |= {name: scores for name, scores in trial.others.items() if name not in COSTS}
+        found = []
         for place, key in enumerate(trial.folds):
             fold = self.fold(key)
-            if fold is not None and objective not in fold.metrics and place < len(trial.scores):
-                fold = replace(fold, metrics={**fold.metrics, objective: trial.scores[place]})
-            if fold is not None:
-                found.append(fold)
+            if fold is None:
+                continue
+            own = {
+                name: scores[place]
+                for name, scores in decided.items()
+                if name not in fold.metrics and place < len(scores)
+            }
+            found.append(replace(fold, metrics={**fold.metrics, **own}) if own else fold)
         return found
 
     def all_folds(self, trial: TrialRecord) -> list[FoldRecord]:

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from harness.config.sections import COSTS
 from harness.errors import RecordError
 from harness.records import TrialRecord
 from harness.scoring import score
 from harness.scoring.calibration import fit_temperature
-from harness.scoring.standard_errors import EpochChoice, epoch_choice
+from harness.scoring.standard_errors import EpochChoice, epoch_choice, trial_mean
 from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import OutOfFold
 
@@ -19,6 +20,7 @@ def summary(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
         return found
     found["num_parameters"] = float(folds[0].num_parameters)
     found |= means(study, trial)
+    found |= {name: trial_mean(values) for name, values in trial.others.items() if name in COSTS}
     epochs = choice_of_epochs(study, trial)
     found |= {"accuracy.best_epochs": epochs.oracle, "accuracy.best_epochs_inflation": epochs.inflation}
     if trial.state == "complete" and (predicted := pooled(study, trial)) is not None:

@@ -124,7 +124,7 @@ class MlflowTracker:
     def _deliver_trial(self, study: LoadedStudy, trial: TrialRecord, *, final: bool) -> None:
         place: Place = (trial.number, None)
         is_empty = trial.state == "running" and not trial.folds
-        if is_empty or self._shows(place, views.trial_version(trial, final=final)):
+        if is_empty or self._shows(place, views.trial_version(study, trial, final=final)):
             return
         folds = study.folds(trial)
         if len(folds) < len(trial.folds):

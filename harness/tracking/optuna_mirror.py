@@ -2,13 +2,14 @@
 
 import datetime
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from harness.config import search_space
 from harness.config.study_file import Study
 from harness.errors import StoreError
 from harness.records import TrialRecord
 from harness.redaction import redacted
+from harness.scoring.pareto import values_of
 
 
 def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> None:
@@ -26,7 +27,7 @@ def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> 
             raise StoreError("Optuna's store cannot be opened: its address cannot be read") from None
         try:
             shown = _shown(storage, name, study)
-            if any(
+            if [way.name.lower() for way in shown.directions] != _directions(study) or any(
                 there.params != search_space.named_for_optuna(study, trial.params)
                 for there, trial in zip(shown.trials, trials, strict=False)
             ):
@@ -46,23 +47,31 @@ def _shown(storage: Any, name: str, study: Study) -> Any:
     import optuna
 
     return optuna.create_study(
-        storage=storage, study_name=name, direction=study.direction, load_if_exists=True
+        storage=storage, study_name=name, directions=_directions(study), load_if_exists=True
     )
+
+
+def _directions(study: Study) -> list[Literal["maximize", "minimize"]]:
+    return [objective.direction for objective in study.objectives]
 
 
 def _frozen(study: Study, trial: TrialRecord) -> Any:
     from optuna.trial import TrialState, create_trial
 
-    failed = trial.mean is None or trial.state == "failed"
+    values = values_of(trial, study.objectives[1:])
+    failed = values is None or trial.state == "failed"
+    state = TrialState.FAIL if failed else TrialState.COMPLETE
+    if study.others and trial.state == "stopped" and not failed:
+        state = TrialState.PRUNED  # or Optuna would draw its front through what was not trained to its end
     params, distributions = (
         search_space.named_for_optuna(study, trial.params),
         search_space.distributions(study),
     )
     frozen = create_trial(
-        state=TrialState.FAIL if failed else TrialState.COMPLETE,
+        state=state,
         params=params,
         distributions={name: distributions[name] for name in params},
-        value=None if failed else trial.mean,
+        values=None if failed else values,
         user_attrs={"state": trial.state, "reason": trial.reason, "standard_error": trial.standard_error},
         intermediate_values=dict(enumerate(trial.scores)),
     )

@@ -129,8 +129,9 @@ def study_view(
     )  # fmt: skip
 
 
-def trial_version(trial: TrialRecord, *, final: bool) -> str:
-    return f"{VERSION} {_trial_state(trial, final=final)} {len(trial.folds)}"
+def trial_version(study: LoadedStudy, trial: TrialRecord, *, final: bool) -> str:
+    front = " ".join(_front_tag(study, trial).values())
+    return f"{VERSION} {_trial_state(trial, final=final)} {len(trial.folds)} {front}".strip()
 
 
 def trial_view(
@@ -150,7 +151,7 @@ def trial_view(
     shown, odd = _finite(points)
     return View(
         place=(trial.number, None),
-        version=trial_version(trial, final=final),
+        version=trial_version(study, trial, final=final),
         name=f"trial {trial.number}",
         started=started,
         ended=None if state == "running" else ended,
@@ -158,6 +159,7 @@ def trial_view(
         tags=_tags(record, (trial.number, None)) | odd | {
             "harness.state": state,
             **({"harness.reason": cut(trial.reason)} if trial.reason else {}),
+            **_front_tag(study, trial),
         },
         params=params(trial.values),
         points=shown,
@@ -203,7 +205,9 @@ def experiment_tags(study: StudyRecord) -> dict[str, str]:
         if any(isinstance(setting, list | dict) for setting in settings)
     ]
     columns = [f"metrics.`{study.objective}`", f"metrics.`{study.objective}.standard_error`"]
+    columns += [f"metrics.`{objective.name}`" for objective in study.others]
     columns += [f"params.`{path}`" for path in searched] + ["tags.`harness.state`"]
+    columns += ["tags.`harness.pareto`"] if study.others else []
     table = {
         "searchFilter": "tags.`harness.level` = 'trial'",
         "orderByKey": f"metrics.`{study.objective}`",
@@ -252,6 +256,13 @@ def _dataset(study: StudyRecord) -> tuple[str, str]:
 
 def _trial_state(trial: TrialRecord, *, final: bool) -> str:
     return "interrupted" if final and trial.state == "running" else trial.state
+
+
+def _front_tag(study: LoadedStudy, trial: TrialRecord) -> dict[str, str]:
+    """Of a complete trial of a study with several objectives: whether it is on the front of the trials so far."""
+    if not study.record.others or trial.state != "complete":
+        return {}
+    return {"harness.pareto": "front" if trial in study.front else "dominated"}
 
 
 def _decided(study: LoadedStudy) -> list[TrialRecord]:

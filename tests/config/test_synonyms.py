@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.config import catalog
-from harness.config.sections import Cv, Search
+from harness.config.sections import COSTS, Cv, Search
 from harness.config.study_file import SECTIONS, load_study_file
 from harness.errors import StudyError
 from harness.synonyms import SYNONYMS
@@ -50,5 +50,5 @@ def test_every_answer_is_a_name_that_there_is() -> None:
     known = {*options, *SECTIONS, *Cv.model_fields, *Search.model_fields, "low", "high", "log", "step"}
     known |= {choice for option in options.values() for choice in option.choices}
     known |= {option.name for entry in (*models, *datasets) for option in entry.options}
-    known |= {*catalog.metrics(), *catalog.datasets(), *catalog.racing_rules(), *catalog.samplers()}
+    known |= {*COSTS, *catalog.metrics(), *catalog.datasets(), *catalog.racing_rules(), *catalog.samplers()}
     assert {*SYNONYMS.values()} <= known

@@ -13,7 +13,7 @@ from harness.config.study_file import Study, load_study_file
 from harness.errors import StudyError
 from harness.folds.fold import FoldTask
 from harness.records import TrialRecord, to_json, trial_from_json
-from harness.search.constraints import Limits, Size, limits_of
+from harness.search.constraints import Limits, Networks, Size, limits_of
 from harness.search.driver import Driver
 from harness.search.sampling import Asker
 from harness.store.store import Store
@@ -21,17 +21,18 @@ from tests.analysis.test_reproduce import STUDY
 from tests.search.test_driver import TableExecutor, driver_of, outcome
 
 CLASSES = tuple("0123456789")
+NETWORKS = Networks((1, 8, 8), CLASSES)
 WIDTHS = ["model.width={low: 4, high: 64}", "model.dropout=0", "train.batch_size=256", "search.batch=3"]
 MOST = 12_000  # parameters: a ResNet of depth 1 and one block of width 19
 
 
 def limits(**most: float) -> Limits:
-    return Limits(Constraints(**most), (1, 8, 8), CLASSES)  # type: ignore[arg-type]
+    return Limits(Constraints(**most), NETWORKS)  # type: ignore[arg-type]
 
 
 def limited(study: Study, home: Path, score: Callable[[FoldTask], float], **options: int) -> Driver:
     driver = driver_of(study, home, score, **options)
-    driver.limits = Limits(study.search.constraints, (1, 8, 8), CLASSES)
+    driver.limits = Limits(study.search.constraints, NETWORKS)
     return driver
 
 
@@ -47,7 +48,7 @@ def wider_is_better(task: FoldTask) -> float:
 def test_the_size_without_memory_is_that_of_the_network(name: str) -> None:
     network = models.build(name, 1, 8, CLASSES, {})
     state = torch.random.get_rng_state()
-    size = limits(parameters=1).size({"model.name": name})
+    size = Networks((1, 8, 8), CLASSES).size({"model.name": name})
     assert torch.equal(torch.random.get_rng_state(), state)
     assert size == Size(
         sum(parameter.numel() for parameter in network.parameters()),
@@ -63,7 +64,7 @@ def test_a_model_that_looks_at_its_weights_is_measured_too(own_model: Callable[[
         "    assert float(layer.weight.abs().max()) < 9\n"
         "    return layer\n",
     )
-    assert limits(model_bytes=1).size({"model.name": "looking", "model.width": 3}) == Size(40, 160)
+    assert Networks((1, 8, 8), CLASSES).size({"model.name": "looking", "model.width": 3}) == Size(40, 160)
 
 
 def test_what_is_too_large_or_too_slow_is_told_with_its_limit() -> None:
@@ -94,7 +95,7 @@ def test_a_trial_that_is_too_large_ends_without_a_fold_and_cannot_win(
     too_large = [trial for trial in driver.trials if "search.constraints.parameters" in trial.reason]
     assert too_large and driver.best is not None
     for trial in driver.trials:
-        size = driver.limits.size(trial.values)
+        size = driver.limits.networks.size(trial.values)
         assert size is not None and (size.parameters > MOST) == (trial in too_large)
     assert all((trial.state, trial.folds, trial.mean) == ("stopped", (), None) for trial in too_large)
     trained = {task.values["model.width"] for task in driver.executor.trained}

@@ -1,0 +1,65 @@
+"""Racing with several objectives: a trial stops early only where, by the racing rule, one other trial dominates it.
+
+The other, its rival, is the best by the first objective of the earlier complete trials that are at least as good so far
+in every other objective. The trial stops once the rule says of each objective that folds measure that it loses to the
+rival; sizes are known exactly.
+"""
+
+from collections.abc import Sequence
+
+from harness.records import Objective, TrialRecord, best_of, sign_of
+from harness.scoring.standard_errors import trial_mean
+from harness.search.objectives import SIZES
+from harness.search.racing import Field, Rule
+
+
+def stops_dominated(
+    rule: Rule,
+    trial: TrialRecord,
+    earlier: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    *,
+    num_folds: int,
+) -> str:
+    """Why the trial should go no further, or "".
+
+    trial: with the scores of the folds that it has, at least one.   earlier: all trials before it, those that are
+    complete with all objectives.   objectives: the first one first.
+    """
+    first, *others = objectives
+
+    def signed(one: TrialRecord, objective: Objective) -> list[float]:
+        """Per fold, such that higher is better."""
+        scores = one.scores if objective is first else one.others[objective.name]
+        return [sign_of(objective.direction) * score for score in scores]
+
+    raced = [other for other in earlier if other.scores]
+    level = [other for other in raced if all(_is_level(other, trial, objective) for objective in others)]
+    rival = best_of(level, first.direction)
+    if rival is None:
+        return ""
+    reasons = []
+    for objective in [first, *(one for one in others if one.name not in SIZES)]:
+        sign = sign_of(objective.direction)
+        field = Field(
+            num_folds,
+            incumbent=signed(rival, objective),
+            earlier=[signed(other, objective) for other in raced],
+            sign=sign,
+            rival=f"trial {rival.number}",
+        )
+        reason = rule.stops(signed(trial, objective), field)
+        if not reason:
+            return ""
+        reasons.append(reason if objective is first else f"{objective.name}: {reason}")
+    exact = [objective.name for objective in others if objective.name in SIZES]
+    smaller = [f"trial {rival.number} has no more {' and '.join(exact)}"] if exact else []
+    return "; ".join([*reasons, *smaller])
+
+
+def _is_level(other: TrialRecord, trial: TrialRecord, objective: Objective) -> bool:
+    """Whether the other is at least as good, over the folds that the trial has."""
+    theirs, ours = other.others.get(objective.name, ()), trial.others.get(objective.name, ())
+    if not ours or len(theirs) < len(ours):
+        return False
+    return sign_of(objective.direction) * (trial_mean(theirs[: len(ours)]) - trial_mean(ours)) >= 0
