@@ -93,6 +93,8 @@ def plain(value: Any, path: str, files: dict[str, str]) -> Any:
         return kind(getattr(value, "value", value))
     argument = ARGUMENTS.get(path.partition(".")[0])
     hint = f"; give classes, functions and images as {argument}=…" if argument else ""
+    if path in CODE:
+        hint = f"; give the class {_kind(value)}, or a function, and its options beside it"
     raise UsageError(
         f"{path}: a study has numbers, text, true, false, lists and maps, no {_kind(value)}{hint}"
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import GroupKFold
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from harness.config import catalog, plugins
@@ -92,15 +93,21 @@ def test_a_study_has_classes_and_functions_where_a_file_names_code(project: Path
         "def soft(logits, labels, temperature: float = 1.0):\n    return logits.sum() / temperature\n"
     )
     study = {"train": {"temperature": 2, "loss": module.soft, "optimizer": [torch.optim.RMSprop, "sgd"]}}
+    study |= {"cv": {"split": GroupKFold, "shuffle": False}}
     document, objects = as_document(study, Store(Path("home")))
     assert document == {
         "train": {
             "temperature": 2, "loss": "main/soft.py:soft", "optimizer": ["torch.optim.rmsprop:RMSprop", "sgd"],
-        }
+        },
+        "cv": {"split": "sklearn.model_selection._split:GroupKFold", "shuffle": False},
     }  # fmt: skip
     assert objects is not None
     with pytest.raises(UsageError, match=r"^train\.loss: a lambda has no name"):
         as_document({"train": {"loss": lambda logits, labels: 0}}, Store(Path("home")))
+    with pytest.raises(
+        UsageError, match=r"^cv\.split: .*, no GroupKFold; give the class GroupKFold, or a function, and"
+    ):
+        as_document({"cv": {"split": GroupKFold(5)}}, Store(Path("home")))
 
 
 def test_code_of_the_main_module_is_known_by_its_text_wherever_it_lies(project: Path, main: Any) -> None:

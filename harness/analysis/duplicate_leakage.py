@@ -10,7 +10,7 @@ from harness.analysis.leak_probes import AuditedTrial
 from harness.data import near_duplicates
 from harness.data.folds import make_folds
 from harness.data.near_duplicates import Duplicates
-from harness.data.split import duplicates_of
+from harness.data.split import Manifest, duplicates_of
 from harness.errors import DataError
 from harness.seeds import seed_for
 from harness.store.findings import Check, DuplicatePairs, LeakySplit, TestBorder
@@ -36,12 +36,7 @@ def report(subject: AuditedTrial) -> Generator[str, None, Report]:
     """
     images, split = subject.images, subject.split
     found = duplicates_of(images, subject.study.store.home)
-    counts = np.bincount(images.labels)
-    is_rare = counts[counts > 0].min() < split.num_folds  # as a split maker of the user's own allows
-    labels = np.zeros_like(images.labels) if is_rare else images.labels
-    plain = make_folds(
-        labels, num_folds=split.num_folds, seed=seed_for(split.seed, "split") % 2**32, groups=None
-    )
+    plain = _plain_folds(split)
     crossing = {
         what: _crossing(found, fold_of) for what, fold_of in (("study", split.fold_of), ("plain", plain))
     }
@@ -60,6 +55,14 @@ def report(subject: AuditedTrial) -> Generator[str, None, Report]:
         leaky_split=(yield from _leaky_split(subject, replace(split, fold_of=plain), crossing["plain"])),
     )
     return Report([_folds(pairs, len(images)), *_border(border)], pairs)
+
+
+def _plain_folds(split: Manifest) -> np.ndarray:
+    """Stratified folds without any groups; not stratified where a class is too rare, as the user's own folds allow."""
+    is_rare = np.bincount(split.labels).min() < split.num_folds
+    labels = np.zeros_like(split.labels) if is_rare else split.labels
+    seed = seed_for(split.seed, "split") % 2**32
+    return make_folds(labels, num_folds=split.num_folds, seed=seed, groups=None)
 
 
 def _crossing(found: Duplicates, fold_of: np.ndarray) -> Duplicates:

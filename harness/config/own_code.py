@@ -38,9 +38,14 @@ def owners(train: Mapping[str, Any]) -> dict[str, ReadWith]:
 
 
 def problems_of(train: Mapping[str, Any]) -> Iterator[Problem]:
-    """Options of own code that have the name of another one that is read in the same study."""
+    """Own code that has the name of a younger default, which no record has; options that two in a study have."""
     known, seen = catalog.train_options(), dict[str, tuple[Option, str, str]]()
     for choice, entry in named_in(train):
+        if known[choice].younger and entry.name == known[choice].default:
+            word = plugins.KINDS[f"train.{choice}"].word
+            yield Problem(
+                f"train.{choice}", f"{entry.place} has the name of harness's own {word}; give it another name"
+            )
         for option in entry.options:
             said = f"{entry.place} has the argument {option.name}, and so has"
             beside, other, place = seen.setdefault(option.name, (option, choice, entry.place))

@@ -6,12 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.analysis.audit import _ceiling, audit, require_passed
+from harness.analysis.duplicate_leakage import _plain_folds
 from harness.analysis.false_stops import false_stops
 from harness.analysis.leaderboard import status
 from harness.cli import run
+from harness.data.images import Images
+from harness.data.split import Manifest
 from harness.errors import CheckFailed, UsageError
 from harness.store.findings import Audit, FalseStops
 from harness.store.loaded_study import LoadedStudy, started_study
@@ -160,3 +164,10 @@ def test_the_leaking_clip_is_caught_and_the_honest_one_passes(
     assert verdicts["label_prompt"].sentence.startswith("The text given with an image is made from its label")
     assert leaking["text made from the label"] == leaking["permuted labels"] == "failed"
     assert leaking["images replaced by noise"] == "failed"
+
+
+def test_folds_to_compare_with_are_drawn_for_rare_classes_too() -> None:
+    labels = np.where(np.arange(24) < 2, 1, 0)
+    images = Images(np.zeros((24, 1, 4, 4), np.uint8), labels, ("many", "two"))
+    split = Manifest.make(images, np.arange(24) % 3, np.arange(24), num_folds=3, seed=0)
+    assert np.bincount(_plain_folds(split)).tolist() == [8, 8, 8]

@@ -57,6 +57,15 @@ def test_shrinkage_and_order() -> None:
     assert (found.winner, found.winner_held) == (1, False)
 
 
+def test_repeats_on_the_same_folds_make_no_more_folds() -> None:
+    scores = np.full((1, 2, 2, 3), np.nan)
+    scores[0, :, 0] = [[0.80, 0.82, 0.84], [0.82, 0.84, 0.86]]
+    scores[0, 0, 1] = [0.81, 0.82, 0.83]
+    found = _confirmation(study(), [trial(0, 0.9)], scores, has_same_folds=True)
+    assert found.has_same_folds
+    assert found.trials[0].confirmed_standard_error == pytest.approx(0.02 * np.sqrt(1 / 3 + 1 / 2))
+
+
 def test_shrinkage_of_a_loss_is_positive_where_it_rose() -> None:
     found = _confirmation(study(direction="minimize"), [trial(0, 0.5)], np.full((1, 1, 1, 3), 0.6))
     assert found.trials[0].shrinkage == pytest.approx(0.1) and found.winner_held

@@ -42,6 +42,20 @@ def test_options_of_own_code_stand_beside_harness_s(project: Path) -> None:
     assert found.definition()["train"]["loss"] == "focal"
 
 
+def test_a_file_with_the_name_of_a_younger_default_is_refused(project: Path) -> None:
+    write(project, "losses/focal.py", FOCAL)
+    write(project, "losses/cross_entropy.py", FOCAL)
+    for train in (
+        "lr: 0.1",
+        "loss: [cross_entropy, focal]",
+    ):  # no fold's key would say that it is another loss
+        with pytest.raises(
+            StudyError, match=r"losses/cross_entropy\.py:loss has the name of harness's own loss"
+        ):
+            study(train)
+    assert study("loss: focal").train["loss"] == "focal"
+
+
 def test_a_study_without_own_code_is_what_it_was(project: Path) -> None:
     before = study("lr: 0.1")
     assert "loss" not in before.definition()["train"] and "alpha" not in before.train

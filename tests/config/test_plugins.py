@@ -1,5 +1,6 @@
 """Names that mean code of a project, a module or an installed package: found, read, refused in one clear line."""
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.cli import run
 from harness.config import catalog, plugins, running
 from harness.errors import UsageError
 
@@ -261,3 +263,27 @@ def test_an_edited_file_is_imported_anew_when_it_is_said_to_be_forgotten(project
     assert plugins.load(plugin)() == 1
     plugins.forget()
     assert plugins.load(plugin)() == 22 and path.is_file()
+
+
+LISTED = {
+    "losses": ("cross_entropy", "def loss(logits, targets, power: float = 2.0): ..."),
+    "optimizers": ("sgd", "def optimizer(params, lr, rho: float = 0.5): ..."),
+    "schedules": ("cosine", "def schedule(progress, low: float = 0.5): ..."),
+    "augmentations": ("standard", "def augment(images, by: int = 3): ..."),
+    "splits": ("stratified", "def split(groups, num_folds, digits: int = 3): ..."),
+}
+
+
+@pytest.mark.parametrize("kind", LISTED)
+def test_own_code_is_listed_beside_harness_s(
+    project: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped, text = LISTED[kind]
+    write(project, f"{kind}/mine.py", f'"""What is mine."""\n{text}')
+    assert run(["list", kind, "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)[kind]}
+    option = text.rpartition(", ")[2].partition(":")[0]
+    assert rows["mine"]["what it is"] == "What is mine." and rows["mine"]["options"] == option
+    assert rows["mine"]["source"].startswith(f"{kind}/mine.py:") and shipped in rows
+    assert run(["list", kind, "mine"]) == 0
+    assert option in capsys.readouterr().out

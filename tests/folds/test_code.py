@@ -15,6 +15,9 @@ from harness.config import catalog
 from harness.errors import CheckFailed
 from harness.folds import code
 from harness.folds.fold import FoldTask
+from tests.config.test_plugins import project, write
+
+__all__ = ["project"]  # the fixture
 
 ROOT = Path(__file__).parents[2]
 UPDATE = "run `python -m tests.sources`, which proves that their bits are those of the table and enters them"
@@ -130,6 +133,17 @@ def test_what_cannot_change_a_fold_is_there_and_is_reached() -> None:
     for name in code.IRRELEVANT:
         assert (code.PACKAGE / name).exists(), f"{name} is gone; strike it out"
     assert code.third_party("timm_net") >= {"torch", "numpy", "timm"}
+
+
+def test_libraries_that_compute_are_known_by_their_versions(project: Path) -> None:
+    assert code.files_of((("objective", "sklearn.metrics:matthews_corrcoef"),)) == {}
+    write(project, "losses/mine.py", "def loss(logits, targets):\n    from scipy.special import expit\n")
+    write(project, "metrics/mine.py", "from sklearn.metrics import f1_score as score\n")
+    assert "scipy" in code.third_party("resnet", (("train.loss", "mine"),))
+    assert not {"scipy", "sklearn"} & code.third_party("resnet"), (
+        "or all folds of before had another fingerprint"
+    )
+    assert set(code.files_of((("objective", "mine"),))) == {"metrics/mine.py"}
 
 
 def test_what_decides_which_values_a_model_gets_is_code_of_a_training(package: Path) -> None:

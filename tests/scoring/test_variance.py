@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.scoring.variance import Components, Design, variance_components, what_pays
+from harness.scoring.variance import Components, Design, variance_components, variance_of, what_pays
 
 NAMES = ("hyperparameters", "split", "initialisation", "residual")
 
@@ -106,3 +106,14 @@ def test_the_expected_error_of_a_mean_is_the_one_seen_in_simulation():
 def test_without_the_parts_there_is_no_expected_error():
     parts = variance_components(scores(dict.fromkeys(NAMES, 1.0), (4, 1, 1, 5), 0))
     assert what_pays(parts, (4, 1, 1, 5)).now == Design(5, None)
+
+
+def test_splits_that_are_one_and_the_same_are_further_seeds() -> None:
+    found = scores(dict.fromkeys(NAMES, 1.0), (3, 2, 2, 5), seed=0)
+    found[:, 1, 1] = np.nan  # a second seed on the first split only
+    same = variance_of(found, has_same_folds=True)
+    of_three = variance_components(found.reshape(3, 1, 4, 5)[:, :, :3])
+    assert same.components.variance == pytest.approx(of_three.variance)
+    assert same.components.variance["split"] is None
+    assert same.what_pays.now == Design(10, None)
+    assert variance_of(found).components.variance["split"] is not None

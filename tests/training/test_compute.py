@@ -126,6 +126,7 @@ def test_the_fingerprint_names_the_packages_that_the_training_imports_alone() ->
         CPU, ["torch", "numpy"]
     )
     assert fingerprint(CPU, ["torchvision"])["torchvision"] == version("torchvision")
+    assert fingerprint(CPU, ["sklearn"])["scikit-learn"] == version("scikit-learn")
 
 
 @pytest.mark.parametrize(
