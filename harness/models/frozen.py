@@ -58,6 +58,8 @@ class Encoder:
         own = self.own
         if own is None:
             raise RuntimeError(f"the weights of {self.key} are not kept with its head")
+        if not state:
+            raise RuntimeError(f"the weights of {self.key} are missing")
         digest = hashlib.sha256()
         for name in sorted(state):
             digest.update(

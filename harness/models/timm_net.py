@@ -83,7 +83,11 @@ def build(
         ignore = (last,) if isinstance(last, str) else tuple(last)
         convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
         return fitted(
-            file, network.state_dict(), ignore=ignore, convert=convert and partial(convert, model=network)
+            file,
+            network.state_dict(),
+            ignore=ignore,
+            convert=convert and partial(convert, model=network),
+            others=transfer.relatives(architecture.partition(".")[0], _architectures(), _create_model),
         )
 
     named = f"{architecture} random"
@@ -112,6 +116,13 @@ def _published(architecture: str, *, has_weights: bool) -> Any:
     if has_weights and not published.has_weights:
         raise UsageError(f"timm has no weights of {architecture}; choose pretrained false, or a file")
     return published
+
+
+def _architectures() -> list[str]:
+    import timm
+
+    known: list[str] = timm.list_models()
+    return known
 
 
 def _create_model(architecture: str, **arguments: Any) -> Any:

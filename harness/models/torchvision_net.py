@@ -163,7 +163,17 @@ def _from_file(file: Path, network: nn.Module, architecture: str, size: int) -> 
     last = _modules_of(whole, nn.Linear, nn.Conv2d)[-1][0]
     is_vit = architecture.startswith("vit_")
     convert = partial(interpolate_embeddings, size, whole.patch_size) if is_vit else None
-    return fitted(file, network.state_dict(), ignore=(last, "AuxLogits", "aux1", "aux2"), convert=convert)
+    return fitted(
+        file,
+        network.state_dict(),
+        ignore=(last, "AuxLogits", "aux1", "aux2"),
+        convert=convert,
+        others=transfer.relatives(
+            architecture,
+            models.list_models(module=models),
+            lambda name: _headless(name, size, None, load=False)[0],
+        ),
+    )
 
 
 def _without_initialisation(architecture: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ study or serving a trained model fetches nothing. So is a user's own file of the
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
@@ -25,6 +26,7 @@ Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 Constants = Literal["published", "imagenet", "half"]
 IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF: Normalisation = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+RELATIVES = 12  # architectures that a file of weights for another one is compared with
 PIXELS_AT_ONCE = 2**22  # of enlarged images without gradient: 83 of 224×224
 
 
@@ -228,6 +230,19 @@ def unknown(what: str, name: str, known: list[str]) -> UsageError:
     """An error that lists only the nearest of many names."""
     near = get_close_matches(name, known, n=5, cutoff=0.4)
     return UsageError(f"unknown {what} '{name}'" + (did_you_mean(name, near) if near else ""))
+
+
+def relatives(
+    architecture: str, known: list[str], make: Callable[[str], nn.Module]
+) -> Iterator[tuple[str, Weights]]:
+    """Architectures of similar names, each with a state of the right shapes and no values.
+
+    make: the network of a name, without its last layer.
+    """
+    for name in get_close_matches(architecture, known, n=RELATIVES + 1, cutoff=0.5):
+        if name != architecture:
+            with suppress(Exception), torch.device("meta"):
+                yield name, make(name).state_dict()
 
 
 def _head(width: int, num_classes: int, dropout: float) -> nn.Sequential:

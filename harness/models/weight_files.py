@@ -8,7 +8,7 @@ import argparse
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -50,29 +50,34 @@ def load_weights(network: nn.Module, file: str | Path, *, ignore: Sequence[str] 
 
 
 def fitted(
-    file: Path, expected: State, *, ignore: Sequence[str] = (), convert: Convert | None = None
+    file: Path,
+    expected: State,
+    *,
+    ignore: Sequence[str] = (),
+    convert: Convert | None = None,
+    others: Iterable[tuple[str, State]] = (),
 ) -> dict[str, torch.Tensor]:
     """What a file has for a network's state dict, in its data types.
 
     ignore: parts that the file may have beyond that, like its own last layer.
     convert: what else may be made of the file's tensors, once prefixes are off, if they do not fit as they are.
+    others: similar networks by name, of which a message names one that the file fits; looked at only then.
     Raises UsageError for a file that is none, or does not fit.
     """
     tensors, said = read(file)
     prefix = _prefix(tensors, expected)
-    inside = {
-        name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)
-    }
-    found: State = inside
+    found: State = _below(prefix, tensors)
     problems = list(_differences(found, expected, ignore))
     if problems and convert is not None:
         with suppress(Exception):  # made for files that it knows; of any other this says what is wrong
-            converted = convert(dict(inside))
+            converted = convert(dict(found))
             if not [*_differences(converted, expected, ignore)]:
                 found, problems = converted, []
     if problems:
         hint = f" (it says that it is of {said})" if said else ""
-        raise UsageError(f"{file} does not fit the network{hint}: {'; '.join(problems)}")
+        fits = next((name for name, one in others if _fits(tensors, one, ignore)), "")
+        guess = f"; it fits {fits}" if fits else ""
+        raise UsageError(f"{file} does not fit the network{hint}: {'; '.join(problems)}{guess}")
     for name in expected:
         if name in found and found[name].is_floating_point() and not found[name].isfinite().all():
             raise UsageError(f"{file} has values that are not finite, in {name}")
@@ -190,6 +195,14 @@ def _prefix(tensors: State, expected: State) -> str:
         places = [0, *(place.end() for place in re.finditer(r"\.", name))]
         counted.update(name[:place] for place in places if name[place:] in expected)
     return min(counted, key=lambda prefix: (-counted[prefix], len(prefix)), default="")
+
+
+def _below(prefix: str, tensors: State) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _fits(tensors: State, expected: State, ignore: Sequence[str]) -> bool:
+    return not any(_differences(_below(_prefix(tensors, expected), tensors), expected, ignore))
 
 
 def _differences(found: State, expected: State, ignore: Sequence[str]) -> Iterator[str]:
