@@ -16,7 +16,7 @@ from harness.analysis.confirm import confirm
 from harness.analysis.test_set_ledger import Ledger, Look, Result
 from harness.data import load_training, near_duplicates
 from harness.data.images import Images
-from harness.errors import CheckFailed, HarnessError, RecordError, UsageError
+from harness.errors import CheckFailed, DataError, HarnessError, RecordError, UsageError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.fold import NO_FOLD, FoldTask
@@ -183,12 +183,35 @@ def _look(
     """Open the test images and score them once: the ledger's line before and after, and its looks at these images."""
     from harness.data import test_set  # loaded by who opens them: `guards` looks whether a process has it
 
-    test = test_set.load_test(study.record.data["settings"])
+    test = _of_its_classes(test_set.load_test(study.record.data["settings"]), study.record)
     look = _opened(ledger, study.record, trial, refit, test, again)
     result = ledger.result_of(look)
     if result is None:
         result = ledger.append(_scored(study, trial, refit, test, look))
     return look, result, len(ledger.looks(test.content_hash))
+
+
+def _of_its_classes(test: Images, record: StudyRecord) -> Images:
+    """The test images, their labels numbered as the training images' are; a class may be missing among them.
+
+    Raises DataError for images of another shape, or of a class that no training image has.
+    """
+    shape, classes = tuple(record.data["image_shape"]), tuple(record.data["classes"])
+    if test.pixels.shape[1:] != shape:
+        raise DataError(
+            f"test images have the shape {test.pixels.shape[1:]}, and training images {shape}; nothing was opened"
+        )
+    if test.classes == classes:
+        return test
+    known = {name: number for number, name in enumerate(classes)}
+    numbers = np.array([known.get(name, -1) for name in test.classes])
+    unknown = np.flatnonzero(numbers[test.labels] < 0)
+    if len(unknown):
+        name = test.classes[test.labels[unknown[0]]]
+        raise DataError(
+            f"test images have the class {name}, and training images only {', '.join(classes)}; nothing was opened"
+        )
+    return Images(test.pixels, numbers[test.labels], classes, test.names, test.groups)
 
 
 def _opened(

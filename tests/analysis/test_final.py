@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from harness.analysis.test_set_ledger import Ledger
 from harness.data import test_set
 from harness.data.images import Images
 from harness.errors import CheckFailed, DataError, HarnessError, RecordError, UsageError
-from harness.records import TrialRecord
+from harness.records import StudyRecord, TrialRecord
 from harness.store.findings import FinalTest
 from harness.store.loaded_study import LoadedStudy, started_study
 from harness.store.store import Store
@@ -196,3 +197,39 @@ def test_the_champion_is_in_mlflows_registry_and_predicts(audited: Store) -> Non
     test = test_set.load_test(started_study(audited, "small").data["settings"])
     logits = mlflow.pyfunc.load_model("models:/small@champion").predict(test.pixels)
     assert (logits.argmax(1) == test.labels).mean() == found.scores["accuracy"]
+
+
+def record_of(images: Images) -> StudyRecord:
+    data = {"image_shape": list(images.pixels.shape[1:]), "classes": list(images.classes)}
+    return cast(StudyRecord, SimpleNamespace(data=data))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "expected"),
+    [
+        ([0, 1, 1], ("cat", "owl"), [0, 2, 2]),
+        ([0, 1, 2], ("dog", "cat", "owl"), [1, 0, 2]),
+        ([0, 1, 2], ("cat", "dog", "owl"), [0, 1, 2]),
+    ],
+)
+def test_test_labels_are_numbered_as_those_of_training(
+    labels: list[int], classes: tuple[str, ...], expected: list[int]
+) -> None:
+    pixels = np.zeros((3, 1, 4, 4), np.uint8)
+    trained = record_of(Images(pixels, np.arange(3), ("cat", "dog", "owl")))
+    found = finishing._of_its_classes(Images(pixels, np.array(labels), classes), trained)
+    assert found.labels.tolist() == expected and found.classes == ("cat", "dog", "owl")
+
+
+def test_test_images_of_another_kind_are_refused_before_they_are_opened() -> None:
+    trained = record_of(Images(np.zeros((2, 1, 4, 4), np.uint8), np.arange(2), ("cat", "dog")))
+    other = Images(np.zeros((2, 1, 4, 4), np.uint8), np.arange(2), ("cat", "emu"))
+    with pytest.raises(
+        DataError, match="have the class emu, and training images only cat, dog; nothing was opened"
+    ):
+        finishing._of_its_classes(other, trained)
+    wider = Images(np.zeros((2, 3, 4, 4), np.uint8), np.arange(2), ("cat", "dog"))
+    with pytest.raises(
+        DataError, match=r"shape \(3, 4, 4\), and training images \(1, 4, 4\); nothing was opened"
+    ):
+        finishing._of_its_classes(wider, trained)
