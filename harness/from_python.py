@@ -130,7 +130,7 @@ def _name(kind: str, thing: Any, files: dict[str, str]) -> str:
         raise UsageError(
             f"{word} {thing.__name__}: its module {thing.__module__} cannot be imported; move it into a file"
         )
-    text = source_of(thing, word)
+    text = source_of(thing, word, beside="restore" if kind == "train.loop" else "")
     if kind == "objective":
         better = getattr(
             thing, "higher_is_better", vars(sys.modules[thing.__module__]).get("higher_is_better")

@@ -61,7 +61,7 @@ def test_every_link_within_the_project_leads_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", FOR_CONTRIBUTORS, ids=name_of)
 def test_every_file_that_is_named_exists(document: Path) -> None:
     """As it stands, or below harness/; NAME stands for a name of one's own."""
-    if document.name == "own_code.md":
+    if document.name in ("own_code.md", "loops.md"):
         pytest.skip("its files are in a project of the reader's")
     named = [name for name in NAMED.findall(document.read_text(encoding="utf-8")) if "NAME" not in name]
     assert named

@@ -3,6 +3,7 @@
 This is the only code that opens the test images.
 """
 
+import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
@@ -170,7 +171,8 @@ def _refit(study: LoadedStudy, task: FoldTask, cluster: Cluster) -> Generator[st
     workplace = workplace_of(study.store, study.record)
     for _, report in train_tasks(workplace, {NO_FOLD: task}, cluster=cluster):
         if isinstance(report, Epoch):
-            yield f"epoch {report.epoch}  training loss {report.train_loss:.4f}"
+            loss = "" if math.isnan(report.train_loss) else f"  training loss {report.train_loss:.4f}"
+            yield f"epoch {report.epoch}{loss}"
         else:
             refit = report
     assert refit is not None
@@ -258,7 +260,7 @@ def _scored(study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, test: Ima
     compute = training.on_this_machine(training.Compute(**record.compute))
     model = load_fold_model(
         study.store.fold_folder(refit.key) / WEIGHTS,
-        values=models.section(trial.values, "model"),
+        values=models.architecture(trial.values),
         image_shape=tuple(record.data["image_shape"]),
         classes=record.data["classes"],
         sha256=refit.hashes[WEIGHTS],

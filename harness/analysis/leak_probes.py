@@ -15,6 +15,9 @@ from typing import Annotated, Any
 import numpy as np
 
 from harness import models, training
+from harness.config import catalog
+from harness.config.own_code import HARNESS
+from harness.config.plugins import NO_NETWORK
 from harness.config.signatures import Between
 from harness.data.images import Images
 from harness.data.split import Manifest
@@ -141,8 +144,8 @@ class TextMadeFromTheLabel(Probe):
 
     def check(self, subject: AuditedTrial) -> Generator[str, None, Check | None]:
         yield from ()
-        values = models.section(subject.trial.values, "model")
-        if not reads_text(str(values["name"])):
+        values = models.architecture(subject.trial.values)
+        if not reads_text(subject.trial.values):
             return None
         differ = _inputs_differ(subject, values, self.images)
         if differ:
@@ -209,8 +212,7 @@ class BlankText(Probe):
     epochs: Annotated[int, Between(1, 100000)] = 5
 
     def check(self, subject: AuditedTrial) -> Generator[str, None, Check | None]:
-        values = models.section(subject.trial.values, "model")
-        if not reads_text(str(values["name"])):
+        if not reads_text(subject.trial.values):
             return None
         names = ("thing",) * len(subject.images.classes)
         changed = replace(subject.images, classes=names, path=None)
@@ -244,9 +246,15 @@ def _against_chance(name: str, chance: Chance, what: str, why: str) -> Check:
     return Check(name, "passed", chance.accuracy, chance.bound, sentence)
 
 
-def reads_text(model: str) -> bool:
-    """Whether a model is built from the names of the classes."""
-    return "classes" in inspect.signature(models.builder(model)).parameters
+def reads_text(values: Values) -> bool:
+    """Whether a trial's model is built from the names of the classes, or its training loop is given them."""
+    model, loop = (
+        str(values["model.name"]),
+        catalog.entry("train.loop", str(values.get("train.loop", HARNESS))),
+    )
+    if loop and "classes" in loop.takes:
+        return True
+    return model != NO_NETWORK and "classes" in inspect.signature(models.builder(model)).parameters
 
 
 def _inputs_differ(subject: AuditedTrial, values: Values, most: int) -> tuple[int, int] | None:

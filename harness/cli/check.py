@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.tables import number
-from harness.config import search_space
+from harness.config import own_code, search_space
 from harness.config.settings import Choice, Conditional, ends
 from harness.config.space import Parameter
 from harness.config.study_file import Study, as_json
@@ -25,7 +25,8 @@ from harness.search.sizes import Sizes, SizesRequest, UnknownSizes
 class Plan:
     """What can be said of a study without torch and the images.
 
-    space: what is searched, as a study file has it.   defaults: trial 0.   num_…: at most, of the whole study.
+    space: what is searched, as a study file has it.   defaults: trial 0.   num_…: at most, of the whole study;
+    num_epochs is 0 where nobody knows it.
     """
 
     study: str
@@ -58,10 +59,11 @@ def described(study: Study, plan: Plan) -> tuple[list[tuple[str, str, str]], str
         for one in study.space.parameters
     ]
     size = study.space.size()
+    epochs = f", {plan.num_epochs:,} epochs" if plan.num_epochs else ""
     combinations = "infinitely many" if math.isinf(size) else f"{size:,.0f}"
     totals = (
-        f"at most {plan.num_trials} trials × {study.cv.folds} folds = {plan.num_folds:,} folds, "
-        f"{plan.num_epochs:,} epochs; {combinations} combinations; sampler {study.search.sampler}, "
+        f"at most {plan.num_trials} trials × {study.cv.folds} folds = {plan.num_folds:,} folds"
+        f"{epochs}; {combinations} combinations; sampler {study.search.sampler}, "
         f"racing {study.search.racing}, {_objectives(study)}"
     )
     return rows, totals
@@ -145,6 +147,9 @@ def size_lines(study: Study, plan: Plan, sizes: Sizes | UnknownSizes) -> list[st
 
 
 def _most_epochs(study: Study) -> int:
+    """Of a fold; 0 where a training loop of the user's own does not take their number."""
+    if not own_code.is_read(own_code.options_of(study.train)["epochs"], study.train):
+        return 0
     return max(int(value or 0) for value in ends(study.train["epochs"]))
 
 

@@ -1,5 +1,6 @@
 """A study as it runs: a live panel on a terminal, plain lines elsewhere. All of it on stderr."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -173,7 +174,8 @@ class Panel:
             total = "-" if fold == RUNG else self._trials[trial].values["train.epochs"]
             table.add_row(
                 str(trial), _fold(fold), f"{last.epoch}/{total}",
-                f"{last.train_loss:.3f}", sparkline([epoch.train_loss for epoch in epochs]),
+                "-" if math.isnan(last.train_loss) else f"{last.train_loss:.3f}",
+                sparkline([epoch.train_loss for epoch in epochs]),
                 f"{last.validation_accuracy:.4f}", sparkline([epoch.validation_accuracy for epoch in epochs]),
                 f"{last.images_per_second:,.0f}", values,
             )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from harness.config import catalog, own_code
-from harness.config.plugins import KINDS, STRATIFIED
+from harness.config.plugins import KINDS, NO_NETWORK, STRATIFIED
 from harness.config.sections import Cv, Search, Section
 from harness.config.settings import Choice, Conditional, Searched, Setting, expanded, parse_setting
 from harness.config.signatures import Option
@@ -57,9 +57,30 @@ def alternatives(given: Any) -> list[Any]:
     return [given]
 
 
-def bound_models(given: Any, problems: list[Problem]) -> dict[str, Any]:
-    """The section `model`: a model and its options; of several, their names and by name the options of each."""
+def bound_models(given: Any, train: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """The section `model`: a model and its options; of several, their names and by name the options of each.
+
+    train: the section of that name, whose loop may have no use for a network.
+    """
+    loops = own_code.loops(train)
+    without = [name for name, has_network in loops.items() if not has_network]
+    if without and len(without) < len(loops):
+        said = f"{', '.join(without)} takes no network, and the others do; write a study for each, and compare them"
+        problems.append(Problem("train.loop", said))
+        return {}
     maps = alternatives(given)
+    names_none = maps == [{"name": NO_NETWORK}]
+    if without:
+        if given and not names_none:
+            problems.append(
+                Problem("model", f"the training loop {without[0]} takes no network; leave the section out")
+            )
+        return {"name": NO_NETWORK}
+    if names_none:
+        problems.append(
+            Problem("model.name", "none is for a training loop of your own that takes no network")
+        )
+        return {}
     if not maps:
         problems.append(Problem("model", "the list is empty"))
     bound = []
@@ -85,6 +106,7 @@ def bound_train(given: dict[str, Any], problems: list[Problem]) -> dict[str, Any
     known = catalog.train_options()
     first = bind("train", {name: given[name] for name in given if name in known}, known, "", [])
     problems += own_code.problems_of(first)
+    problems += own_code.unread_problems(first, given)
     return bind("train", given, own_code.options_of(first), "train option", problems)
 
 

@@ -51,6 +51,8 @@ def entry(kind: str, name: str) -> Entry | None:
 
     kind: one of plugins.KINDS.
     """
+    if (kind, name) == ("model", plugins.NO_NETWORK):
+        return Entry(name, "No network: the training loop has what it trains itself.", "", "", ())
     try:
         plugin = plugins.find(kind, name)
         return shipped(kind).get(name) if plugin is None else _entry_of(plugin)

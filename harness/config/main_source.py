@@ -42,14 +42,18 @@ class _Piece:
     at_once: frozenset[str] = field(default_factory=frozenset)
 
 
-def source_of(thing: Any, word: str) -> str:
+def source_of(thing: Any, word: str, *, beside: str = "") -> str:
     """The text of a module that defines this class or function of the main module.   word: what it is, for messages.
+
+    beside: a name that the module is to have, too, where the main module has it.
 
     Raises UsageError where its text is not known, or where it uses what cannot be written down.
     """
     namespace = vars(sys.modules[thing.__module__])
     pieces: dict[str, _Piece] = {}
     waiting = [(thing.__name__, thing, "")]
+    if beside in namespace:
+        waiting.append((beside, namespace[beside], thing.__name__))
     while waiting:
         name, value, user = waiting.pop()
         pieces[name] = piece = _piece(name, value, namespace, f"{word} {thing.__name__}", user)

@@ -84,7 +84,14 @@ KINDS = {
         "schedule", "schedules", "schedule", ("progress", "step", "num_steps", "epoch", "num_epochs")
     ),
     "train.augment": Kind("augmentation", "augmentations", "augment", ("images", "image")),
+    "train.loop": Kind(
+        "training loop",
+        "loops",
+        "fit",
+        ("network", "dataset", "images", "labels", "num_classes", "classes", "device", "seed"),
+    ),
 }
+NO_NETWORK = "none"  # the model of a training loop that has what it trains itself
 
 
 @dataclass(frozen=True)
@@ -210,6 +217,8 @@ def _find(kind: str, name: str) -> Plugin | None:
 
 def _found(kind: str, name: str) -> Plugin | None:
     known = KINDS[kind]
+    if (kind, name) == ("model", NO_NETWORK):
+        return None
     if name.partition(":")[0].endswith(".py"):
         return _in_file(kind, name)
     if ":" in name:

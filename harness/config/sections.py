@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.config.plugins import STRATIFIED
+from harness.config import own_code
+from harness.config.plugins import NO_NETWORK, STRATIFIED
 from harness.config.settings import Range, ends
 from harness.config.signatures import Between, Option, OrOwn, Younger, meanings
 from harness.config.space import Space, point
@@ -142,6 +143,14 @@ def search_problems(search: Search, space: Space) -> list[Problem]:
         example = next(parameter for parameter in space.parameters if parameter.when)
         why = f"gp needs values that every trial has, and {example.name} is searched in some only; use tpe or random"
         found.append(Problem("search.sampler", why))
+    if NO_NETWORK in space.settings:
+        found += [
+            Problem(
+                f"search.constraints.{name}", "needs a network, and the training loop of this study has none"
+            )
+            for name in ("parameters", "model_bytes")
+            if getattr(search.constraints, name) is not None
+        ]
     return [*found, *_rung_problems(search, space), *_first_problems(search, space)]
 
 
@@ -175,7 +184,12 @@ def _rung_problems(search: Search, space: Space) -> list[Problem]:
     """A short training must be shorter, whatever number of epochs is searched."""
     if search.rung is None:
         return []
-    epochs = next(iter(space.settings.values()))["train.epochs"]
+    settings = next(iter(space.settings.values()))
+    train = {path[6:]: value for path, value in settings.items() if path.startswith("train.")}
+    if not own_code.is_read(own_code.options_of(train)["epochs"], train):
+        why = "a short training has fewer epochs, and the training loop of this study does not take their number"
+        return [Problem("search.rung", f"{why}; use null")]
+    epochs = settings["train.epochs"]
     fewest = min(int(value or 0) for value in ends(epochs))
     if max(round(fewest * search.rung), 1) < fewest:
         return []

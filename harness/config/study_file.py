@@ -291,8 +291,8 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     sections = {part: _mapping(document, part, problems) for part in maps}
     data = named("data", sections["data"], problems)
     data = {name: absolute(name, value) for name, value in data.items()}
-    model = bound_models(sections.get("model", models), problems)
     train = bound_train(sections["train"], problems)
+    model = bound_models(sections.get("model", models), train, problems)
     compute = bind("compute", sections["compute"], catalog.compute_options(), "compute option", problems)
     only_fixed("data", data, "all trials of a study meet the same images", problems)
     only_fixed("compute", compute, "all trials of a study are computed the same way", problems)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness import models, scoring, training
+from harness.config.own_code import HARNESS
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import DataError
@@ -104,7 +105,8 @@ def train_fold(
             model = _seeded_model(task, values, images)
             pixels = _inputs(task, model, images, settings, compute, features)
             data = _divided(task, images, split, pixels)
-        fitting = training.fit(
+        fit = training.fit if settings.train.loop == HARNESS else training.fit_by_own_loop
+        fitting = fit(
             model,
             data,
             options=settings,
@@ -138,7 +140,7 @@ def _seeded_model(task: FoldTask, values: Values, images: Images) -> Any:
     import torch
 
     torch.manual_seed(seed_for(task.seed, task.fold, "init"))
-    options = models.section(values, "model")
+    options = models.architecture(values)
     _, channels, height, _ = images.pixels.shape
     return models.build(str(options.pop("name")), channels, height, images.classes, options)
 
@@ -153,6 +155,7 @@ def _divided(task: FoldTask, images: Images, split: Manifest, pixels: np.ndarray
         held_out=np.arange(0) if no_fold else split.held_out(task.fold),
         num_classes=len(images.classes),
         groups=split.groups,
+        classes=images.classes,
     )
     if not no_fold:
         guards.division(split, task.fold, data.train, data.held_out)
@@ -175,7 +178,7 @@ def _inputs(
         return images.pixels
     keep = training.Keeper(features, json.dumps([task.code, _fingerprint(task, compute)], sort_keys=True))
     model.prepare(keep)
-    if settings.augment.changes_images:
+    if settings.augment.changes_images or settings.train.loop != HARNESS:
         return images.pixels
     return keep.inputs(model, images.pixels, images.labels, images.content_hash, compute)
 

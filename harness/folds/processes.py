@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from types import ModuleType
 from typing import Any
 
+from harness.config.own_code import HARNESS
 from harness.environment import SAFE_PATH, environment
 from harness.errors import HarnessError
 from harness.folds.executor import Executor
@@ -97,7 +98,7 @@ class ProcessExecutor(Executor):
                     self._receive(worker)
                 elif paused:
                     worker.heard = monotonic()
-                elif monotonic() - worker.heard > self.patience:
+                elif monotonic() - worker.heard > self.patience and not _may_be_silent(worker):
                     self._give_up(worker)
         return self._waiting.popleft()
 
@@ -166,6 +167,11 @@ class ProcessExecutor(Executor):
         logger.warning("a worker process was lost (%s); its fold goes on from the last epoch", how)
         self._retried.add(task.key())
         self._hand_over(worker, task)
+
+
+def _may_be_silent(worker: _Worker) -> bool:
+    """Whether it trains by a loop of the user's own, which gives no sign of life."""
+    return worker.task is not None and worker.task.values.get("train.loop", HARNESS) != HARNESS
 
 
 def begin_imports() -> None:

@@ -100,7 +100,7 @@ def _last_linear(network: "nn.Module", model: TrialModel) -> Any:
         for hook in hooks:
             hook.remove()
     if not called:
-        name = model.architecture.get("name", "the network")
+        name = model.architecture.get("loop") or model.architecture.get("name", "the network")
         raise HarnessError(f"{name} has no linear layer, so it has no vectors to search by")
     return called[-1]
 

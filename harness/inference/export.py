@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from harness import training
+from harness.config.plugins import NO_NETWORK
 from harness.errors import CheckFailed, HarnessError, StoreError, UsageError
 from harness.files import telling_disk_trouble, write_file
 from harness.inference import export_onnx
@@ -42,6 +43,11 @@ def export(
     Raises CheckFailed, with nothing written, if a probability differs by more than the tolerance; HarnessError for
     a network that cannot be exported, UsageError for a folder that is there already.
     """
+    if kind != "safetensors" and model.architecture.get("name") == NO_NETWORK:
+        loop = model.architecture["loop"]
+        raise UsageError(
+            f"the training loop {loop} makes no network; only --format safetensors holds what it makes"
+        )
     if (
         kind != "safetensors"
     ):  # which keeps how the model was trained; a file computes on the CPU in full precision

@@ -111,7 +111,7 @@ def _of_study(store: Store, text: str, *, ensemble: bool) -> Found:
     use_code_of(store, record)
     model = load_networks(
         [(fold.folder / WEIGHTS, fold.hashes[WEIGHTS]) for fold in folds],
-        architecture=models.section(trial.values, "model"),
+        architecture=models.architecture(trial.values),
         image_shape=record.data["image_shape"],
         classes=record.data["classes"],
         compute=record.compute,

@@ -33,6 +33,15 @@ def section(values: Values, part: str) -> Values:
     return {path.partition(".")[2]: value for path, value in values.items() if path.startswith(part + ".")}
 
 
+def architecture(values: Values) -> Values:
+    """What a network is rebuilt from: the name and the options of its model.
+
+    Where a training loop has made what predicts, `none` and the name of that loop.
+    """
+    found = section(values, "model")
+    return {**found, "loop": values["train.loop"]} if found["name"] == plugins.NO_NETWORK else found
+
+
 def build(
     name: str, in_channels: int, image_size: int, classes: int | Sequence[str], options: Mapping[str, Scalar]
 ) -> "nn.Module":
@@ -41,6 +50,11 @@ def build(
     classes: their names, or how many there are.
     Raises UsageError for an unknown model or option, with the nearest guess.
     """
+    if name == plugins.NO_NETWORK:
+        from harness.models.own_classifier import OwnClassifier  # loads torch
+
+        num_classes = classes if isinstance(classes, int) else len(classes)
+        return OwnClassifier(str(options["loop"]), in_channels, num_classes)
     entry = catalog.entry("model", name)
     if entry is None:
         raise UsageError(f"unknown model '{name}'{did_you_mean(name, list(catalog.known('model')))}")

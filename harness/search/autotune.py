@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import models, training
-from harness.config import search_space
+from harness.config import own_code, search_space
+from harness.config.own_code import HARNESS
 from harness.config.study_file import Study
 from harness.data.images import Images
 from harness.errors import HarnessError, RecordError
@@ -54,6 +55,9 @@ def choose(study: Study, images: Images, kept: Path, home: Path, cluster: Cluste
     """
     default, machine = cluster.call(study.compute, resolved, study.compute)
     if not study.measures:
+        return Choice(default, {})
+    if set(own_code.loops(study.train)) != {HARNESS}:
+        logger.info("compute: auto measures harness's own training loop; with another the rules choose")
         return Choice(default, {})
     num_processors = cluster.num_processors(asdict(default))
     path = home / "probes" / f"{_key(study, images, machine, num_processors)}.json"

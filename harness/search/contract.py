@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from harness import models
-from harness.config import catalog, plugins, search_space
+from harness.config import catalog, own_code, plugins, search_space
+from harness.config.own_code import HARNESS
+from harness.config.plugins import NO_NETWORK
 from harness.config.sections import COSTS
 from harness.config.settings import Choice, Conditional
 from harness.config.study_file import Study
@@ -49,6 +51,7 @@ class _Subject:
     num_classes: int
     channels_last: bool
     threads: int
+    is_trained: bool
     file: str
     line: int
 
@@ -68,6 +71,7 @@ def require_network(study: Study, images: Images) -> list[str]:
     return [
         warning
         for name in study.models
+        if name != NO_NETWORK
         for warning in _require(study, images, search_space.defaults(study, {"model.name": name}))
     ]
 
@@ -94,6 +98,7 @@ def _require(study: Study, images: Images, params: Values) -> list[str]:
         len(images.classes),
         bool(study.compute["channels_last"]),
         int(str(study.compute["threads"])),
+        HARNESS in own_code.loops(study.train),
         str(file),
         _line_of(function, file),
     )
@@ -178,6 +183,7 @@ def check_network(
         num_classes,
         channels_last=True,
         threads=1,
+        is_trained=True,
         file=str(file),
         line=_line_of(build.__name__, file),
     )
@@ -199,7 +205,8 @@ def _tried(subject: _Subject) -> list[str]:
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             network, other = _built(subject, before)
-            warnings = [*_train(network, subject), *_evaluate(network, other, subject)]
+            warnings = _train(network, subject) if subject.is_trained else []
+            warnings += _evaluate(network, other, subject)
             _require_same_settings(before)
             return warnings
     except HarnessError:

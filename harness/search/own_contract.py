@@ -13,6 +13,7 @@ from harness.config.settings import ends
 from harness.config.study_file import Study
 from harness.data.images import Images
 from harness.errors import HarnessError, Problem, StudyError, UsageError
+from harness.search.loop_contract import try_loop
 
 MOST_STEPS = 5000  # of a schedule that are looked at
 LONGEST = 400  # characters of somebody else's message
@@ -31,6 +32,7 @@ def require_own_code(study: Study, images: Images) -> list[str]:
         assert plugin is not None
         params = search_space.defaults(study, {kind: entry.name})
         try:
+            plugins.load(plugin)
             settings = training.options_from(models.section(search_space.resolve(study, params), "train"))
             _tried(TRIES[choice], study, settings, images, plugin)
         except HarnessError as error:
@@ -188,6 +190,7 @@ TRIES: dict[str, Try] = {
     "optimizer": _try_optimizer,
     "schedule": _try_schedule,
     "augment": _try_augment,
+    "loop": try_loop,
 }
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import models, training
-from harness.config import search_space
-from harness.config.plugins import STRATIFIED
+from harness.config import own_code, search_space
+from harness.config.own_code import HARNESS
+from harness.config.plugins import NO_NETWORK, STRATIFIED
 from harness.config.settings import ends
 from harness.config.study_file import Study, load_study_file
 from harness.data import load_training
@@ -43,6 +44,8 @@ def model_sizes(
     """(parameters, model options) of the smallest and the largest model at the corners of the space."""
     corners: list[Values] = []
     for name, settings in study.models.items():
+        if name == NO_NETWORK:
+            continue
         rows = list(itertools.product(*map(ends, settings.values())))
         few = [*rows[:: -(-len(rows) // MOST_CORNERS)], rows[-1]]
         corners += [{"name": name, **dict(zip(settings, row, strict=True))} for row in few]
@@ -128,7 +131,9 @@ def answer(request: SizesRequest) -> Sizes:
     _, channels, height, _ = images.pixels.shape
     sizes = model_sizes(study, in_channels=channels, image_size=height, classes=images.classes)
     speeds: list[float] = []
-    if request.measure:
+    if request.measure and set(own_code.loops(study.train)) != {HARNESS}:
+        warnings.append("how long it takes is not measured for a training loop of your own")
+    elif request.measure:
         compute = training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
         first = search_space.defaults(study)
         of_largest = {f"model.{key}": value for key, value in sizes[-1][1].items()}

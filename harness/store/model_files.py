@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness import models
 from harness.documents import plain_json
 from harness.errors import RecordError
 from harness.files import digest_of
@@ -85,11 +86,7 @@ def write_model(
     document = ModelDocument(
         study=study.name,
         trial=trial.number,
-        model={
-            key.removeprefix("model."): value
-            for key, value in trial.values.items()
-            if key.startswith("model.")
-        },
+        model=models.architecture(trial.values),
         image_shape=study.data["image_shape"],
         classes=study.data["classes"],
         compute=study.compute,

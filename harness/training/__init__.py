@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.training.features import Keeper, predict_logits, statistics_for
     from harness.training.loop import Fitted, FoldData, fit
     from harness.training.options import Settings, TrainOptions, options_from
+    from harness.training.own_loop import fit_by_own_loop
     from harness.training.pixels import Statistics
 
 FILES = {
@@ -27,6 +28,7 @@ FILES = {
     "features": ("Keeper", "predict_logits", "statistics_for"),
     "environment": ("fingerprint",),
     "loop": ("Fitted", "FoldData", "fit"),
+    "own_loop": ("fit_by_own_loop",),
     "options": ("Settings", "TrainOptions", "options_from"),
     "pixels": ("Statistics",),
 }
@@ -41,6 +43,7 @@ __all__ = [
     "TrainOptions",
     "fingerprint",
     "fit",
+    "fit_by_own_loop",
     "on_this_machine",
     "options_from",
     "predict_logits",

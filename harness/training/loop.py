@@ -8,7 +8,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from harness.training.features import inputs_for, statistics_for
 from harness.training.gradients import GraphedGradients, PlainGradients
 from harness.training.optim import Schedule, averaged, make_optimizers
 from harness.training.options import Settings, identity
-from harness.training.pixels import Statistics, evaluate
+from harness.training.pixels import Inputs, Statistics, evaluate
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class FoldData:
     """The images of a data set and one division of them.
 
     pixels: uint8 (N, C, H, W), may be memory-mapped; or float32 (N, D), what a frozen encoder made of them.
-    labels: int64 (N,).   groups: int64 (N,), images that belong together, or None.
+    labels: int64 (N,).   groups: int64 (N,), images that belong together, or None.   classes: their names.
     train, held_out: int64 indices; the held-out images, if any, are scored after every epoch and decide nothing.
     """
 
@@ -54,6 +54,7 @@ class FoldData:
     held_out: np.ndarray
     num_classes: int
     groups: np.ndarray | None = None
+    classes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class _Training:
             )  # fmt: skip
         self.bounds = batch_bounds(len(self.train), options.train.batch_size)
         self.num_steps = len(self.bounds) - 1
-        self._initialise()
+        initialise(model, self.images, self.train)
         self.optimizers = make_optimizers(model, options.optim, own.optimizer(options))
         self.average = None if options.optim.ema is None else averaged(model, options.optim.ema)
         self.class_weights = loss_weights(options.balance, data.labels, self.train, data.num_classes)
@@ -242,16 +243,17 @@ class _Training:
                 name: tensor.detach().clone() for name, tensor in self.scored.state_dict().items()
             }
 
-    def _initialise(self) -> None:
-        """Let a network that asks for it look at training images before its first step."""
-        initialise = getattr(self.model, "initialise_from", None)
-        if initialise is None:
-            return
-        most = max(INITIAL_PIXELS // (self.images.height * self.images.width), 1)
-        chosen = self.train[:: -(-len(self.train) // most)]
-        positions = unchanged(len(chosen), self.images.height, self.images.width)
-        with torch.no_grad():
-            initialise(next(self.images.batches(chosen, positions, [0, len(chosen)])))
+
+def initialise(model: nn.Module, images: Inputs, train: np.ndarray) -> None:
+    """Let a network that asks for it look at training images before its first step.   train: int64 (n,), which."""
+    look = getattr(model, "initialise_from", None)
+    if look is None:
+        return
+    most = max(INITIAL_PIXELS // (images.height * images.width), 1)
+    chosen = train[:: -(-len(train) // most)]
+    positions = unchanged(len(chosen), images.height, images.width)
+    with torch.no_grad():
+        look(next(images.batches(chosen, positions, [0, len(chosen)])))
 
 
 def batch_bounds(num_images: int, batch_size: int) -> list[int]:

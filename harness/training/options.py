@@ -17,6 +17,8 @@ from harness.training.optim import OptimOptions
 class TrainOptions:
     """How long and on what.
 
+    loop: what trains the network: harness, or a function of your own, which reads those of the other options that it
+    takes.
     loss: what is minimised, of the logits and the targets; the loss on held-out images is always cross-entropy.
     epochs: times that the training images are gone through, at most where patience is set.
     batch_size: images a step; a last batch of one image joins the batch before it, for the sake of batch norm.
@@ -28,6 +30,7 @@ class TrainOptions:
     keep_models: whose weights the store keeps; the training does not look at it.
     """
 
+    loop: Annotated[Literal["harness"], OrOwn(), Younger()] = "harness"
     loss: Annotated[Literal["cross_entropy"], OrOwn(), Younger()] = "cross_entropy"
     epochs: Annotated[int, Between(1, 100_000)] = 20
     batch_size: Annotated[int, Between(1, 65_536)] = 128

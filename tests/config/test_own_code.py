@@ -109,6 +109,67 @@ def test_what_cannot_be_used_is_told_in_one_line(project: Path, train: str, said
     assert said in found and len(found.splitlines()) <= 2, found
 
 
+LOOP = "def fit(network, dataset, epochs, lr, momentum: float = 0.5): ..."
+ALONE = "def fit(images, labels, strength: float = 1.0): ..."
+
+
+def test_a_training_loop_reads_the_options_that_it_takes_and_has_others_of_its_own(project: Path) -> None:
+    write(project, "loops/mine.py", LOOP)
+    found = study("loop: mine, lr: {low: 0.01, high: 0.1}, epochs: 3, momentum: [0.1, 0.2]")
+    assert [parameter.name for parameter in found.space.parameters] == ["train.lr", "train.momentum"]
+    search_space.require_read(found)
+    values = task_values(search_space.resolve(found, search_space.defaults(found)))
+    assert (values["train.loop"], values["train.momentum"], values["model.name"]) == ("mine", 0.2, "resnet")
+    write(project, "loops/other.py", "def fit(network, dataset, lr): ...")
+    assert "train.loop" not in task_values(search_space.resolve(study("lr: 0.1"), {}))
+    search_space.require_read(study("loop: [harness, other], lr: [0.1, 0.2]"))
+    (said,) = search_space.read_in_some(study("loop: [harness, other], batch_size: [16, 32]"))
+    assert "train.batch_size" in said and "train.loop is harness" in said
+
+
+def test_a_training_loop_that_takes_no_network_needs_no_model(project: Path) -> None:
+    write(project, "loops/alone.py", ALONE)
+    text = "data: {name: digits}\ntrain: {loop: alone, strength: [1.0, 2.0]}\nsearch: {trials: 2}\n"
+    found = parse_study_file(text.encode(), [], name="own", source="own.yaml")
+    assert found.model == {"name": "none"} and found.definition()["model"] == {"name": "none"}
+    again = parse_study_file((text + "model: {name: none}\n").encode(), [], name="own", source="own.yaml")
+    assert again.definition_hash() == found.definition_hash()
+    constrained = text + "cv: {folds: 2}\n"
+    for override, said in [
+        ("search.constraints.parameters=10", "needs a network, and the training loop of this study has none"),
+        ("search.rung=0.5", "the training loop of this study does not take their number; use null"),
+    ]:
+        with pytest.raises(StudyError, match=said):
+            parse_study_file(constrained.encode(), [override], name="own", source="own.yaml")
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ("loop: mine, batch_size: 8", "train.batch_size   nothing reads it: loops/mine.py:fit takes no argument batch"),
+        ("loop: mine, patience: 3", "train.patience   nothing reads it: loops/mine.py:fit takes no argument patience"),
+        ("loop: mine, loss: focal", "train.loss   nothing reads it"),
+        ("loop: minee", "unknown value 'minee'; did you mean 'mine'?"),
+        ("loop: alone", "model   the training loop alone takes no network; leave the section out"),
+        ("loop: [mine, alone]", "alone takes no network, and the others do; write a study for each"),
+        ("loop: hungry", "loops/hungry.py:fit wants depth, which has no default; harness gives network, dataset"),
+    ],
+)  # fmt: skip
+def test_what_a_training_loop_does_not_read_is_told_in_one_line(project: Path, train: str, said: str) -> None:
+    write(project, "loops/mine.py", LOOP)
+    write(project, "loops/alone.py", ALONE)
+    write(project, "loops/hungry.py", "def fit(network, depth): ...")
+    write(project, "losses/focal.py", FOCAL)
+    found = problems(train)
+    assert said in found and len(found.splitlines()) <= 2, found
+
+
+def test_none_is_no_model_of_a_loop_that_trains_a_network(project: Path) -> None:
+    text = "data: {name: digits}\nmodel: {name: none}\ntrain: {epochs: 1}\n"
+    with pytest.raises(StudyError, match="none is for a training loop of your own that takes no network"):
+        parse_study_file(text.encode(), [], name="own", source="own.yaml")
+
+
 def test_an_option_is_read_with_the_own_code_that_takes_it(project: Path) -> None:
     write(project, "losses/smooth.py", "def loss(logits, targets, label_smoothing): ...")
     write(project, "losses/hard.py", "def loss(logits, targets): ...")

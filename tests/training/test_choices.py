@@ -69,7 +69,11 @@ BEHAVIOURS: dict[str, Callable[[Any], Any]] = {  # what comes of each choice
     "class_weights": class_weights,
     "precision": lambda name: str(Compute("cpu", name, channels_last=True, threads=1).dtype),
 }
-ELSEWHERE = {"keep_models", "device"}  # tests/test_tuning.py; what a machine has
+ELSEWHERE = {
+    "keep_models",
+    "device",
+    "loop",
+}  # tests/test_tuning.py; what a machine has; tests/test_loops_page.py
 
 
 def options() -> dict[str, Option]:

@@ -1,0 +1,105 @@
+"""The training loops of harness/docs/loops.md, copied from the page into a project: tuned, delivered and used."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import harness
+from harness.api import StartedStudy
+from harness.cli import run
+from harness.inference.model import load_trial_model
+from tests.config.test_plugins import project, write
+
+__all__ = ["project"]  # the fixture
+
+PAGE = Path(harness.__file__).parent / "docs" / "loops.md"
+BLOCK = re.compile(r"^`((?:loops|studies)/\w+\.\w+)`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILES: dict[str, str] = dict(BLOCK.findall(PAGE.read_text(encoding="utf-8")))
+SMALL = ["train.epochs=2", "train.batch_size=16", "model={name: resnet, depth: 1, width: 4}"]
+FEW = ["search.trials=2", "cv.folds=2", "search.batch=2", "compute.precision=fp32"]
+
+
+def tuned(name: str, changes: list[str]) -> StartedStudy:
+    """The study of a loop of the page, which is copied into the current folder, run small."""
+    for file in (f"loops/{name}.py", f"studies/{name}.yaml"):
+        write(Path.cwd(), file, FILES[file])
+    return harness.tune(f"studies/{name}.yaml", changes=changes, offline=True, progress=False, workers=1)
+
+
+def test_the_page_has_loops_and_studies() -> None:
+    names = ("plain", "hog_svm", "by_skorch")
+    with_study = [file for name in names for file in (f"loops/{name}.py", f"studies/{name}.yaml")]
+    assert [*FILES] == [*with_study, "loops/by_lightning.py", "loops/by_trainer.py"]
+    for name, text in FILES.items():
+        if name.endswith(".py"):
+            compile(text, name, "exec")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "least"),
+    [
+        ("plain", [*FEW, *SMALL], 0.2),
+        ("hog_svm", FEW, 0.8),
+        ("by_skorch", [*FEW, *SMALL], 0.2),
+    ],
+)
+def test_a_loop_of_the_page_is_tuned_reproduced_and_used(
+    project: Path, name: str, changes: list[str], least: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name == "by_skorch":
+        pytest.importorskip("skorch")
+    study = tuned(name, changes)
+    assert set(study.trials["state"]) == {"complete"} and study.trials["mean"].max() > least
+    assert len(study.trials["mean"].unique()) == 2, "the searched values reach the loop"
+    assert set(study.source()) == {f"loops/{name}.py"}
+    assert run(["reproduce", name]) == 0
+    assert "BITWISE" in capsys.readouterr().out
+    images = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), dtype=np.uint8)
+    before = study.model()(torch.from_numpy(images)).detach().numpy()
+    assert run(["export", name, "--format", "safetensors", "--output", "delivered"]) == 0
+    delivered = load_trial_model(Path("delivered"))
+    assert np.allclose(delivered.predict(images), before, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["plain", "hog_svm"])
+def test_a_loop_of_the_page_is_audited_tested_and_bundled(project: Path, tmp_path: Path, name: str) -> None:
+    tuned(name, FEW)
+    image = project / "digit.png"
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(image)
+
+    def command(*arguments: str, folder: Path = project, expect: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == expect and "Traceback" not in done.stderr, done.stderr
+        return done.stdout + done.stderr
+
+    assert "audit passed" in command("audit", name)
+    assert "test accuracy" in command("final", name, "--top", "1")
+    row = command("predict", name, str(image)).splitlines()[1]
+    assert row.startswith(str(image))
+    command("bundle", name, "--output", str(tmp_path / "bundle.zip"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command("bundle", "--import", str(tmp_path / "bundle.zip"), folder=elsewhere)
+    refused = command("reproduce", name, folder=elsewhere, expect=2)
+    assert "--trust-code" in refused
+    command("bundle", "--import", str(tmp_path / "bundle.zip"), "--trust-code", folder=elsewhere)
+    assert "BITWISE" in command("reproduce", name, folder=elsewhere)
+    assert row in command("predict", name, str(image), folder=elsewhere)
+    said = command(
+        "export", name, "--output", "model.pt2", "--format", "pt2", expect=2 if name == "hog_svm" else 0
+    )
+    assert "only --format safetensors holds what it makes" in said or name == "plain"
