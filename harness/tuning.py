@@ -133,7 +133,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         deadline = _deadline(started, settings.timeout_minutes, study.search.timeout_minutes)
         driver = Driver(
             study, store, name, executor, tasks, record.num_trials, deadline, limits_of(study, record),
-            other_objectives(study, record),
+            other_objectives(record),
         )  # fmt: skip
         patience = 3.0  # seconds to deliver what is left when the user wants to leave
         try:
@@ -153,7 +153,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
 
 def _watched(begun: LoadedStudy, driver: Driver, recorder: Recorder) -> Iterator[Event]:
     """The driver's events, after guarding, telling the recorder and clearing away what need not be kept."""
-    store, leader = begun.store, begun.best
+    store, leaders = begun.store, begun.leaders
     pinned = _folds_needed_elsewhere(begun)
     alike = _Alike(begun)
     for event in driver.run():
@@ -166,12 +166,13 @@ def _watched(begun: LoadedStudy, driver: Driver, recorder: Recorder) -> Iterator
             if event.trial.state == "complete":
                 _guard(event.trial, store, begun.record.data["num_images"])
             kept = pinned | _folds_needed_elsewhere(begun, only_driven=True)
-            _drop_losers([event.trial, *([leader] if leader else [])], event.best, store, kept)
-            leader = event.best
+            before, leaders = leaders, begun.with_trials(driver.trials).leaders
+            _drop_losers([event.trial, *before], leaders, store, kept)
         if isinstance(event, TrialEnded | FoldEnded):
             recorder.update(driver.trials)
         yield event
-    _drop_losers(driver.trials, driver.best, store, pinned)  # also what a kill has left
+    leaders = begun.with_trials(driver.trials).leaders
+    _drop_losers(driver.trials, leaders, store, pinned)  # also what a kill has left
 
 
 class _Alike:
@@ -199,10 +200,12 @@ def _guard(trial: TrialRecord, store: Store, num_images: int) -> None:
 
 
 def _drop_losers(
-    trials: Sequence[TrialRecord], best: TrialRecord | None, store: Store, pinned: set[str]
+    trials: Sequence[TrialRecord], leaders: Sequence[TrialRecord], store: Store, pinned: set[str]
 ) -> None:
     """Keep those trials' models that `train.keep_models` asks for, and those that other studies need."""
-    kept = pinned | set(best.folds if best and best.values["train.keep_models"] != "none" else ())
+    kept = pinned | {
+        key for leader in leaders if leader.values["train.keep_models"] != "none" for key in leader.folds
+    }
     for trial in trials:
         match trial.values["train.keep_models"]:
             case "all":
@@ -214,14 +217,14 @@ def _drop_losers(
 
 
 def _folds_needed_elsewhere(study: LoadedStudy, *, only_driven: bool = False) -> set[str]:
-    """The keys of the best and the running trials' folds of other studies, or of those that are run right now."""
+    """The keys of the leading and the running trials' folds of other studies, or of those that are run right now."""
     keys: set[str] = set()
     for name in study.store.studies():
         if name == study.name or (only_driven and not study.store.is_driven(name)):
             continue
         if other := LoadedStudy.find(study.store, name):
             for trial in other.trials:
-                if trial is other.best or trial.state == "running":
+                if trial in other.leaders or trial.state == "running":
                     keys.update(trial.folds)
     return keys
 

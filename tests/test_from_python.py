@@ -306,3 +306,13 @@ def test_what_is_no_data_set_is_told_in_one_line(tmp_path: Path, data: Any, why:
 def test_options_of_images_that_are_given_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^data\.image_size: options are for a folder or a function"):
         kept(some_images(), tmp_path, data={"image_size": 8})
+
+
+def test_a_list_of_metrics_is_several_objectives(project: Path) -> None:
+    write(project, "some_scores/mine.py", "def worst(labels, predictions):\n    return 0.5\n")
+    sys.path.insert(0, str(project))
+    from some_scores.mine import worst  # type: ignore[import-not-found]
+
+    expected = ["accuracy", "some_scores.mine:worst", "parameters"]
+    assert named(None, ["accuracy", worst, "parameters"])[0]["objective"] == expected
+    assert named(objective=("accuracy", worst, "parameters"))[0]["objective"] == expected

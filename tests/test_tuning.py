@@ -8,6 +8,8 @@ import pytest
 from harness.cli import run
 from harness.prepare import differences
 from harness.records import TrialRecord
+from harness.store.loaded_study import LoadedStudy
+from harness.store.model_files import has_weights
 from harness.store.store import Store
 from harness.tuning import _deadline
 from tests.cli.test_show import FAILING
@@ -110,3 +112,17 @@ def test_the_copy_in_optunas_store_follows_a_correction(tmp_path: Path, small: P
         (shown,) = optuna.load_study(study_name="small", storage=storage).trials
         storage.engine.dispose()
         assert shown.params == done.params and shown.value == 0.5
+
+
+def test_the_models_of_the_front_are_kept(tmp_path: Path, home: Path) -> None:
+    path = tmp_path / "front.yaml"
+    path.write_text(
+        "data: {name: digits}\nmodel: {name: resnet, depth: 1, width: [2, 8]}\ncv: {folds: 2}\n"
+        "train: {epochs: 5, batch_size: 64, lr: [0.1, 0.0001], schedule: one_cycle, augment: none}\n"
+        "search: {sampler: grid, racing: none}\nobjective: [accuracy, parameters]\n",
+        encoding="utf-8",
+    )
+    assert run(["tune", "--study", str(path), "--home", str(home), "--workers", "1"]) == 0
+    study = LoadedStudy.open(Store(home), "front")
+    kept = [trial.number for trial in study.trials if has_weights(study.folds(trial))]
+    assert kept == sorted(trial.number for trial in study.front) and 1 < len(kept) < len(study.trials)

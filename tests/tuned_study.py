@@ -25,6 +25,7 @@ def tune(path: Path, home: Path, *overrides: str) -> Store:
     from harness.folds.processes import InlineExecutor
     from harness.folds.tasks import make_tasks
     from harness.search.driver import Driver
+    from harness.search.objectives import other_objectives
 
     study = load_study_file(str(path), overrides)
     store = Store(home)
@@ -33,7 +34,8 @@ def tune(path: Path, home: Path, *overrides: str) -> Store:
         study, data_hash=record.data["hash"], split_hash=record.split_hash, compute=record.compute
     )
     with InlineExecutor(workplace) as executor:
-        driver = Driver(study, store, study.name, executor, tasks, record.num_trials)
+        others = other_objectives(record)
+        driver = Driver(study, store, study.name, executor, tasks, record.num_trials, others=others)
         list(driver.run())
     return store
 

@@ -1,6 +1,8 @@
 """Whether racing stopped the wrong trials: finishes a sample of those that it stopped, and looks."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import Epoch, FoldRecord
 from harness.scoring.intervals import share_interval
 from harness.scoring.standard_errors import trial_mean
+from harness.search.dominance import rival_of
+from harness.search.objectives import other_objectives
 from harness.seeds import seed_for
 from harness.store.findings import FalseStops
 from harness.store.loaded_study import LoadedStudy
@@ -24,30 +28,33 @@ def false_stops(
 
     sample: how many stopped trials, drawn by the study's seed; the same ones first for a larger sample.
     The folds are kept in the store, the trials stay as they are. A stop was false if the trial's mean over all
-    folds is better than the best trial's. Its rate has a 95 % interval (Clopper and Pearson 1934).
+    folds is better than the best trial's; of a study with several objectives, than the best of those trials that are
+    at least as good in all others. Its rate has a 95 % interval (Clopper and Pearson 1934).
     """
-    record, best = study.record, study.best
+    record, others = study.record, other_objectives(study.record)
     stopped = [trial for trial in study.trials if trial.state == "stopped"]
     order = np.random.default_rng(seed_for(record.seed, "stopped")).permutation(len(stopped))
     chosen = [stopped[place] for place in order[:sample]]
     tasks = {
         (trial.number, fold): task for trial in chosen for fold, task in fold_tasks(record, trial).items()
     }
-    scores: dict[int, dict[int, float]] = {trial.number: {} for trial in chosen}  # by trial and fold
+    trained: dict[int, dict[int, FoldRecord]] = {trial.number: {} for trial in chosen}  # by trial and fold
     for (number, fold), report in train_tasks(workplace_of(study.store, record), tasks, cluster=cluster):
         if isinstance(report, Epoch):
             continue
         assert isinstance(report, FoldRecord)
-        scores[number][fold] = score_by(report, record.objective)
+        trained[number][fold] = report
         yield number, fold
-    means = {
-        number: trial_mean([score for _, score in sorted(found.items())]) for number, found in scores.items()
-    }
-    gains = (
-        {number: record.sign * (mean - best.mean) for number, mean in means.items()}
-        if best is not None and best.mean is not None
-        else {}
-    )
+    means, gains = {}, {}
+    for trial in chosen:
+        folds = [fold for _, fold in sorted(trained[trial.number].items())]
+        means[trial.number] = trial_mean([score_by(fold, record.objective) for fold in folds])
+        finished = replace(trial, others=others.of(trial.values, folds) if others else {})
+        rival = rival_of(finished, study.trials, record.objectives)
+        if rival is not None and rival.mean is not None:
+            gains[trial.number] = record.sign * (means[trial.number] - rival.mean)
+        elif others:  # nothing is at least as good in all others
+            gains[trial.number] = math.inf
     false = tuple(number for number, gain in gains.items() if gain > 0)
     low, high = share_interval(len(false), len(chosen)) if chosen else (0.0, 1.0)
     yield FalseStops(
@@ -57,6 +64,6 @@ def false_stops(
         rate=len(false) / len(chosen) if chosen else None,
         low=low,
         high=high,
-        largest_gain=max(gains.values(), default=None),
+        largest_gain=max(filter(math.isfinite, gains.values()), default=None),
         means={str(number): mean for number, mean in means.items()},
     )

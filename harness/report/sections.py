@@ -215,7 +215,7 @@ def _racing(study: StudyReport) -> str:
     if checked := found.checked:
         said += (
             f" Of {checked.finished} stopped trials that the audit finished, {len(checked.false)} would have "
-            "been better than the best."
+            f"been {'on the front' if study.pareto else 'better than the best'}."
         )
     rows = [
         (trial.number, len(trial.folds), score(trial.mean), trial.reason)

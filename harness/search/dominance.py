@@ -34,8 +34,7 @@ def stops_dominated(
         return [sign_of(objective.direction) * score for score in scores]
 
     raced = [other for other in earlier if other.scores]
-    level = [other for other in raced if all(_is_level(other, trial, objective) for objective in others)]
-    rival = best_of(level, first.direction)
+    rival = rival_of(trial, raced, objectives)
     if rival is None:
         return ""
     reasons = []
@@ -55,6 +54,18 @@ def stops_dominated(
     exact = [objective.name for objective in others if objective.name in SIZES]
     smaller = [f"trial {rival.number} has no more {' and '.join(exact)}"] if exact else []
     return "; ".join([*reasons, *smaller])
+
+
+def rival_of(
+    trial: TrialRecord, trials: Sequence[TrialRecord], objectives: Sequence[Objective]
+) -> TrialRecord | None:
+    """Of the complete ones of these trials that are at least as good in all objectives but the first, the best by that.
+
+    Over the folds that the trial has. None where there is none.
+    """
+    first, *others = objectives
+    level = [other for other in trials if all(_is_level(other, trial, objective) for objective in others)]
+    return best_of(level, first.direction)
 
 
 def _is_level(other: TrialRecord, trial: TrialRecord, objective: Objective) -> bool:

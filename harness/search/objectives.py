@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.config.sections import COSTS
-from harness.config.study_file import Study
 from harness.records import FoldRecord, StudyRecord, Values
 from harness.search.constraints import Networks
 from harness.store.predictions import score_by
@@ -47,13 +46,14 @@ class OtherObjectives:
         return self._scores[place]
 
 
-def other_objectives(study: Study, record: StudyRecord) -> OtherObjectives | None:
+def other_objectives(record: StudyRecord) -> OtherObjectives | None:
     """Those of a study that has several; warns where they depend on the machine."""
-    if not study.others:
+    names = [objective.name for objective in record.others]
+    if not names:
         return None
-    if SECONDS in study.others:
+    if SECONDS in names:
         logger.warning(
             "objective seconds_per_fold: what is asked for and which trials are on the front depends on the speed and "
             "load of what trains them"
         )
-    return OtherObjectives(study.others, Networks(record.data["image_shape"], record.data["classes"]))
+    return OtherObjectives(names, Networks(record.data["image_shape"], record.data["classes"]))

@@ -18,7 +18,7 @@ from harness.config.settings import Choice
 from harness.config.signatures import Between, Younger
 from harness.config.space import Parameter
 from harness.config.study_file import Study
-from harness.records import Scalar, TrialRecord, Values
+from harness.records import Scalar, TrialRecord, Values, sign_of
 from harness.scoring.pareto import values_of
 from harness.seeds import seed_for
 
@@ -189,7 +189,10 @@ class Asker:
         with _quiet():
             shared = [one.name for one in self.space.parameters if not one.when]
             params = shared if self.space.is_conditional else None
-            target = _first if len(self.directions) > 1 else None
+            sign = sign_of(self.study.direction)
+            target = (
+                (lambda trial: -sign * _first(trial)) if len(self.directions) > 1 else None
+            )  # lower is better
             return dict(optuna.importance.get_param_importances(self.optuna, params=params, target=target))
 
 

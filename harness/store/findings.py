@@ -65,6 +65,7 @@ class Check:
 class FalseStops:
     """A sample of the trials that racing stopped, finished: which are better than the best trial after all.
 
+    With several objectives: than the best one that is at least as good in all others.
     false: their numbers.   rate: of the sample, low to high its 95 % interval.   means: by number, over all folds.
     """
 

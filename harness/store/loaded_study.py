@@ -106,6 +106,12 @@ class LoadedStudy:
         """The Pareto front of a study with several objectives, best by the first one first; empty of one with one."""
         return tuple(front(self.trials, self.record.objectives)) if self.record.others else ()
 
+    @property
+    def leaders(self) -> tuple[TrialRecord, ...]:
+        """The best trial and those of the front: whose models are kept where `train.keep_models` is best."""
+        best = () if self.best is None or self.best in self.front else (self.best,)
+        return (*best, *self.front)
+
     def top(self, count: int) -> list[TrialRecord]:
         """The best `count` complete trials, best first, and the defaults. Raises UsageError if none is complete."""
         if not self.ranked:

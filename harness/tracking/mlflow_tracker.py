@@ -220,10 +220,10 @@ class MlflowTracker:
         return str(self._client.create_experiment(study.name, artifact_location=location, tags=tags))
 
     def _deliver_models(self, study: LoadedStudy, *, final: bool) -> None:
-        """A model of each complete trial that keeps it; the best one's when nothing better can come."""
+        """A model of each complete trial that keeps it; of the leading ones when nothing better can come."""
         for trial in study.trials:
             keep = str(trial.values.get("train.keep_models", "best"))
-            wanted = keep == "all" or (keep == "best" and final and trial is study.best)
+            wanted = keep == "all" or (keep == "best" and final and trial in study.leaders)
             ready = trial.number in self._models and self._models[trial.number].status == "READY"
             if not wanted or ready or trial.state != "complete":
                 continue
