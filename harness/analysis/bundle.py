@@ -23,11 +23,12 @@ from harness.data.images import Images
 from harness.documents import plain_json
 from harness.errors import RecordError, UsageError
 from harness.files import digest, entries, files_below, read_json, telling_disk_trouble
-from harness.folds.project import SOURCES, UNTRUSTED
+from harness.folds.project import UNTRUSTED
 from harness.folds.train_folds import images_of
 from harness.os_errors import explained
 from harness.records import StudyRecord, study_from_json
 from harness.store.loaded_study import LoadedStudy
+from harness.store.model_files import SOURCES
 from harness.store.store import Store, valid_name
 
 FORMAT = 1

@@ -3,6 +3,7 @@
 from harness.config.plugins import STRATIFIED
 from harness.errors import RecordError
 from harness.files import write_file
+from harness.folds.project import kept_sources
 from harness.records import StudyRecord, TrialRecord
 from harness.search.selection_bias import known_score
 from harness.store.findings import CorrectedScore, FinalTest
@@ -36,6 +37,7 @@ def publish(study: LoadedStudy, final: FinalTest) -> str:
         points=points,
         tags={"harness.looks": str(final.looks), "harness.audit": final.audit.verdict},
         temperature=temperature_of(study, trial),
+        sources=kept_sources(store, record),
     )
 
 

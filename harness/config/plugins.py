@@ -179,7 +179,7 @@ def find(kind: str, name: str) -> Plugin | None:
 
     Raises UsageError for what is there but cannot be used or is not to be trusted, or is there twice.
     """
-    if _wary and not name.isidentifier():
+    if _wary and name and not name.isidentifier():
         raise UsageError(
             f"{KINDS[kind].word} {name}: somebody else's records name this code, and nobody has said that it may be "
             f"run (--trust-code where a bundle is imported, {TRUST}=1 for a model)"

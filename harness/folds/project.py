@@ -9,18 +9,19 @@ has gone on, trained from again.
 import difflib
 import logging
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.config import plugins
-from harness.errors import CheckFailed, UsageError
+from harness.config import catalog, plugins
+from harness.errors import CheckFailed, RecordError, UsageError
 from harness.files import digest, write_file
 from harness.folds import code
 from harness.records import StudyRecord, Values
+from harness.store.model_files import SOURCES
 from harness.store.store import Store
 
 logger = logging.getLogger(__name__)
-SOURCES = "sources"  # in a study's folder
 UNTRUSTED = f"{SOURCES}.{plugins.UNTRUSTED}"  # beside it, for a study that came with a bundle
 LONGEST_DIFF = 60  # lines
 Names = tuple[tuple[str, str], ...]  # (kind, name)
@@ -153,6 +154,52 @@ def sources_of(store: Store, record: StudyRecord, values: Values) -> dict[str, s
         return {label: text.decode(errors="replace") for label, text in sorted(packed(values).items())}
     finally:
         code.use_project(*before)
+
+
+def kept_sources(store: Store, record: StudyRecord) -> dict[str, bytes]:
+    """The files of a study's own code as they were kept when it began, by their place; those that are whole."""
+    folder = store.study_folder(record.name)
+    known = record.provenance.get("project", {}).get("sources", {})
+    return {
+        label: (folder / SOURCES / label).read_bytes()
+        for label, hashed in known.items()
+        if _kept(folder, label) == hashed
+    }
+
+
+@contextmanager
+def code_of_model(
+    folder: Path, architecture: Mapping[str, Any], sources: Mapping[str, str], *, is_trusted: bool
+) -> Iterator[None]:
+    """Have this process find the code that a model is to be built by: the project's, or else what its folder brings.
+
+    architecture: see models.architecture.   sources: what model.json says of them.   is_trusted: what the folder
+    brings may be run. Raises UsageError where it may not, and the project has no such code; RecordError for sources
+    that are not whole.
+    """
+    name = str(architecture["name"])
+    kind, name = ("train.loop", str(architecture["loop"])) if name == plugins.NO_NETWORK else ("model", name)
+    brought, here = folder / SOURCES, (plugins.project(), plugins.objects())
+    untrusted = UsageError(
+        f"the code of this model is its maker's own: look at {brought}, then set {plugins.TRUST}=1 to have it run"
+    )
+    if not sources or name in catalog.shipped(kind):
+        yield
+        return
+    if not is_trusted and not name.isidentifier():
+        raise untrusted
+    for label, hashed in sources.items():
+        if _kept(folder, label) != hashed:
+            raise RecordError(f"{brought / label}: damaged: its content does not match its hash")
+    try:
+        code.use_project(brought)
+        if not _is_same(*here, {_entry(kind, name): code.hash_of(kind, name)}):
+            if not is_trusted:
+                raise untrusted
+            code.use_project(brought)
+        yield
+    finally:
+        code.use_project(*here)
 
 
 def use_packed(files: Mapping[str, bytes], folder: Path) -> None:

@@ -13,13 +13,14 @@ from typing import Any, Literal
 import numpy as np
 
 from harness import training
-from harness.config.plugins import NO_NETWORK
+from harness.config import plugins
+from harness.environment import environment
 from harness.errors import CheckFailed, HarnessError, StoreError, UsageError
 from harness.files import telling_disk_trouble, write_file
 from harness.inference import export_onnx
 from harness.inference.export_onnx import INPUT, OUTPUT, File, Run
 from harness.inference.model import TrialModel, load_trial_model
-from harness.store.model_files import ModelDocument, fold_weights, write_document
+from harness.store.model_files import ModelDocument, fold_weights, write_document, write_sources
 from harness.version import __version__
 
 Kind = Literal["onnx", "pt2", "safetensors"]
@@ -43,7 +44,7 @@ def export(
     Raises CheckFailed, with nothing written, if a probability differs by more than the tolerance; HarnessError for
     a network that cannot be exported, UsageError for a folder that is there already.
     """
-    if kind != "safetensors" and model.architecture.get("name") == NO_NETWORK:
+    if kind != "safetensors" and model.architecture.get("name") == plugins.NO_NETWORK:
         loop = model.architecture["loop"]
         raise UsageError(
             f"the training loop {loop} makes no network; only --format safetensors holds what it makes"
@@ -177,6 +178,7 @@ def save_model(folder: Path, model: TrialModel, *, study: str, trial: int) -> No
         compute=asdict(model.compute),
         temperature=model.temperature,
         folds=members,
+        sources=write_sources(folder, model.sources),
     )
     write_document(folder, document)
 
@@ -195,11 +197,12 @@ def _export_folder(
     with telling_disk_trouble(target, 0), tempfile.TemporaryDirectory(dir=target.absolute().parent) as place:
         folder = Path(place) / "model"
         save_model(folder, model, study=document["study"], trial=document["trial"])
-        read = load_trial_model(folder)
+        with environment({plugins.TRUST: "1"}):  # its code has just been run
+            read = load_trial_model(folder)
         document |= _compare_outputs(read.predict, images, expected, "safetensors", tolerance)
         try:
             shutil.move(folder, target)
         except FileExistsError:
             raise StoreError(f"{target}: another process has just made it") from None
-    size = sum(path.stat().st_size for path in target.iterdir())
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     return document | {"path": str(target), "bytes": size}

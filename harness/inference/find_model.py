@@ -3,13 +3,13 @@
 import json
 import tempfile
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness import models
 from harness.errors import RecordError, UsageError
-from harness.folds.project import use_code_of
+from harness.folds.project import kept_sources, use_code_of
 from harness.inference.model import TrialModel, load_networks, load_trial_model
 from harness.records import FoldRecord, TrialRecord
 from harness.store.findings import FinalTest
@@ -18,6 +18,10 @@ from harness.store.model_files import DOCUMENT, has_weights
 from harness.store.store import WEIGHTS, Store, valid_name
 from harness.store.trial_scores import temperature_of
 from harness.tracking.mlflow_registry import SCHEME, download
+
+_downloads: list[
+    tempfile.TemporaryDirectory[str]
+] = []  # until this process ends: code of them may import more
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ def find_model(store: Store, text: str, tracking_uri: str, *, ensemble: bool = F
     files; StoreError if MLflow cannot be reached.
     """
     if text.startswith(SCHEME):
-        with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-            found = _in_folder(download(tracking_uri, text, Path(folder)), named=text)
+        _downloads.append(tempfile.TemporaryDirectory(prefix="harness-"))
+        found = _in_folder(download(tracking_uri, text, Path(_downloads[-1].name)), named=text)
     elif _is_folder(store, text):
         found = _in_folder(Path(text))
     else:
@@ -117,6 +121,7 @@ def _of_study(store: Store, text: str, *, ensemble: bool) -> Found:
         compute=record.compute,
         temperature=temperature_of(study, trial),
     )
+    model = replace(model, sources=kept_sources(store, record))
     origin = " ".join(["folds", *(fold.key for fold in folds)])
     return Found(model, f"study {name}, trial {trial.number}: {what}", name, trial.number, origin)
 

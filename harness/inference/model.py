@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ import numpy as np
 from harness import models, training
 from harness.config import plugins
 from harness.errors import DataError, RecordError
+from harness.folds.project import code_of_model
 from harness.scoring import softmax
-from harness.store.model_files import DOCUMENT, MEAN, SCHEMA, STD
+from harness.store.model_files import DOCUMENT, MEAN, SCHEMA, SOURCES, STD
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +52,7 @@ class TrialModel:
 
     image_shape: (C, H, W).   architecture: `name` of the model and its options.
     temperature: what logits are divided by so that probabilities mean what they say; None where it is not known.
+    sources: files of the code of the study that it came from, by their place in a project.
     """
 
     folds: tuple[FoldModel, ...]
@@ -59,6 +61,7 @@ class TrialModel:
     compute: "Compute"
     architecture: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
+    sources: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def require_files(self) -> tuple[int, int]:
         """Channels and side of its images. Raises DataError for those that no file is made into."""
@@ -99,13 +102,19 @@ class TrialModel:
 def load_trial_model(folder: Path) -> TrialModel:
     """The model that `store/model_files.py` wrote. It computes as it was trained, or on the CPU if it must.
 
-    Of code it runs harness's own and the project's own models; where plugins.TRUST is set, whatever the model names.
+    Of code it runs harness's own and the project's own models; where plugins.TRUST is set, whatever the model names,
+    and what lies beside it.
     Raises RecordError for a file that is missing, damaged or newer than this harness.
     """
     document = _read_document(folder / DOCUMENT)
     try:
-        with nullcontext() if os.environ.get(plugins.TRUST) else plugins.wary():
-            return _from_document(folder, document)
+        trusted, sources = bool(os.environ.get(plugins.TRUST)), document.get("sources", {})
+        with (
+            nullcontext() if trusted else plugins.wary(),
+            code_of_model(folder, document["model"], sources, is_trusted=trusted),
+        ):
+            model = _from_document(folder, document)
+        return replace(model, sources={label: (folder / SOURCES / label).read_bytes() for label in sources})
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
         raise RecordError(f"{folder / DOCUMENT}: damaged: {type(error).__name__}: {error}") from None
 

@@ -2,8 +2,9 @@
 
     model.json   architecture, input shape, classes, temperature, per-channel statistics of each fold
     fold0.safetensors, fold1.safetensors, …
+    sources/     the text of the user's own code, where it takes such to rebuild the model
 
-Nothing in it is code. `inference/model.py` reads it.
+`inference/model.py` reads it, and runs nothing of the sources unless it is told to.
 """
 
 import json
@@ -11,17 +12,19 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from harness import models
-from harness.documents import plain_json
+from harness.documents import WHERE_SET, plain_json
 from harness.errors import RecordError
-from harness.files import digest_of
+from harness.files import digest, digest_of, write_file
 from harness.records import FoldRecord, Scalar, StudyRecord, TrialRecord
 from harness.store.store import WEIGHTS
 
 DOCUMENT = "model.json"
+SOURCES = "sources"  # a folder: of a study, and of a model
 SCHEMA = 1
 MEAN, STD = "harness.mean", "harness.std"  # tensors beside the network's own, in a fold's weights
 
@@ -43,6 +46,7 @@ class ModelDocument:
 
     model: `name` of the architecture and its options.   image_shape: (C, H, W).
     temperature: what logits are divided by, or None where that is not known.
+    sources: SHA-256 of the files of the study's own code, by their place in a project.
     """
 
     schema: int = field(default=SCHEMA, init=False)
@@ -54,6 +58,7 @@ class ModelDocument:
     compute: Mapping[str, Scalar]
     temperature: float | None
     folds: Sequence[FoldWeights]
+    sources: Mapping[str, str] = field(default_factory=dict, metadata=WHERE_SET)
 
 
 def has_weights(folds: Sequence[FoldRecord]) -> bool:
@@ -67,12 +72,14 @@ def write_model(
     folds: Sequence[FoldRecord],
     *,
     temperature: float | None = None,
+    sources: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
     """Fill the new `folder`.
 
     Raises FileNotFoundError where a fold's weights are not kept (any more), RecordError where they are damaged.
 
     temperature: of the probabilities, fitted on the trial's held-out images, if that is known.
+    sources: files of the study's own code, by their place in a project.
     """
     folder.mkdir(parents=True)
     members = []
@@ -92,6 +99,7 @@ def write_model(
         compute=study.compute,
         temperature=temperature,
         folds=members,
+        sources=write_sources(folder, sources),
     )
     write_document(folder, document)
 
@@ -103,6 +111,13 @@ def fold_weights(fold: int, path: Path, sha256: str) -> FoldWeights:
     with safe_open(path, framework="numpy") as weights:
         mean, std = (np.asarray(weights.get_tensor(name)).tolist() for name in (MEAN, STD))
     return FoldWeights(fold, path.name, sha256, mean, std)
+
+
+def write_sources(folder: Path, sources: Mapping[str, bytes]) -> dict[str, str]:
+    """Write the files of a study's own code into a model's folder; what `model.json` says of them."""
+    for label, content in sources.items():
+        write_file(folder / SOURCES / label, content)
+    return {label: digest(content) for label, content in sources.items()}
 
 
 def write_document(folder: Path, document: ModelDocument) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,12 @@ def register(
     points: Mapping[str, float],
     tags: Mapping[str, str],
     temperature: float | None = None,
+    sources: Mapping[str, bytes] = MappingProxyType({}),
 ) -> str:
     """Show the refit network as a run of the study and as a version of the registered model; the version.
 
     card: Markdown, the version's description.   points: metrics such as test.accuracy.   tags: of the run.
-    temperature: of the trial's probabilities on held-out images.
+    temperature: of the trial's probabilities on held-out images.   sources: files of the study's own code.
     Raises StoreError if MLflow cannot be reached or has no such study.
     """
     with telling_store_errors(uri):
@@ -49,7 +51,7 @@ def register(
                 f"MLflow does not show the study {study.name} yet; run tune again, which delivers it"
             )
         run_id = _run(client, experiment.experiment_id, study, trial, refit, card, points, tags)
-        model = _model(client, experiment.experiment_id, study, trial, refit, run_id, temperature)
+        model = _model(client, experiment.experiment_id, study, trial, refit, run_id, temperature, sources)
         return _version(client, study, refit, run_id, model, card)
 
 
@@ -95,6 +97,7 @@ def _model(
     refit: FoldRecord,
     run_id: str,
     temperature: float | None,
+    sources: Mapping[str, bytes],
 ) -> Any:
     found = list(pages(client.search_logged_models, [experiment_id], f"tags.`{REFIT}` = '{refit.key}'"))
     if found and found[0].status == "READY":
@@ -104,7 +107,9 @@ def _model(
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         path = Path(folder) / "model"
-        model_files.write_model(path / "data", study, trial, [refit], temperature=temperature)
+        model_files.write_model(
+            path / "data", study, trial, [refit], temperature=temperature, sources=sources
+        )
         write_mlmodel(path, study, run_id, model)
         client.log_model_artifacts(model.model_id, str(path))
     return client.finalize_logged_model(model.model_id, "READY")

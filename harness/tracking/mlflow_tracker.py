@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import StoreError
+from harness.folds.project import kept_sources
 from harness.records import StudyRecord, TrialRecord
 from harness.store import model_files
 from harness.store.loaded_study import LoadedStudy
@@ -252,7 +253,12 @@ class MlflowTracker:
             path = Path(folder) / "model"
             try:
                 model_files.write_model(
-                    path / "data", record, trial, study.folds(trial), temperature=temperature_of(study, trial)
+                    path / "data",
+                    record,
+                    trial,
+                    study.folds(trial),
+                    temperature=temperature_of(study, trial),
+                    sources=kept_sources(study.store, record),
                 )
             except FileNotFoundError:  # a better trial's models have just replaced these
                 return

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
@@ -12,10 +13,12 @@ from harness.analysis.diff import diff
 from harness.analysis.reproduce import Reproduction, reproduce
 from harness.config import plugins
 from harness.config.study_file import Study, parse_study_file
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, RecordError, UsageError
 from harness.files import digest_of
 from harness.folds import code, project
 from harness.folds.train_folds import workplace_of
+from harness.inference.export import save_model
+from harness.inference.find_model import find_model
 from harness.inference.model import load_trial_model
 from harness.records import FoldRecord
 from harness.store.loaded_study import LoadedStudy
@@ -334,3 +337,36 @@ def test_a_model_folder_of_somebody_else_chooses_no_code(
     with pytest.raises(HarnessError):
         load_trial_model(tmp_path / "model")
     assert (own / "ran").exists(), "the test would see it run"
+
+
+def test_a_model_folder_brings_its_code_and_runs_it_only_where_it_is_trusted(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugins, "_wary", False)
+    tuned()
+    images = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), dtype=np.uint8)
+    found = find_model(Store(Path("mlruns")), "own", "")
+    expected = found.model.predict(images)
+    folder = tmp_path / "model"
+    save_model(folder, found.model, study="own", trial=0)
+    kept = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+    assert {"sources/models/mine.py", "sources/parts/layers.py"} <= kept
+    assert np.array_equal(load_trial_model(folder).predict(images), expected), "the project's own is the same"
+    write(own, "models/mine.py", MODEL.replace("return nn.Sequential(", "return nn.Sequential(nn.ReLU(), "))
+    for place in (own, tmp_path):
+        monkeypatch.chdir(place)
+        code.use_current_folder()
+        with pytest.raises(
+            UsageError, match=r"its maker's own: look at .*sources, then set HARNESS_TRUST_CODE=1"
+        ):
+            load_trial_model(folder)
+        with monkeypatch.context() as patch:
+            patch.setenv("HARNESS_TRUST_CODE", "1")
+            again = load_trial_model(folder)
+        assert np.array_equal(again.predict(images), expected)
+        assert set(again.sources) == {label.removeprefix("sources/") for label in kept}
+        assert plugins.project() == place, "what is looked for afterwards is the project's"
+    write(folder, "sources/parts/layers.py", LAYERS + "# ")
+    monkeypatch.setenv("HARNESS_TRUST_CODE", "1")
+    with pytest.raises(RecordError, match=r"layers\.py: damaged"):
+        load_trial_model(folder)
