@@ -1,9 +1,11 @@
 """What a study's trials are judged by: a metric, or a list that begins with one and goes on with metrics and costs."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from harness.config import catalog, plugins
-from harness.config.sections import COSTS, Search
+from harness.config.plugins import NO_NETWORK
+from harness.config.sections import COSTS, SIZES, Search
 from harness.errors import Problem, UsageError, did_you_mean
 
 MOST = 4  # objectives: among more, nearly every trial is on the front
@@ -33,6 +35,18 @@ def bound_objectives(written: Any, search: Search | None, problems: list[Problem
     if len(names) > 1 and search is not None:
         problems += _search_problems(search)
     return tuple(names)
+
+
+def size_problems(models: Iterable[str], objectives: Sequence[str]) -> list[Problem]:
+    """Sizes that are asked for where there is no network.   models: their names."""
+    if NO_NETWORK not in models:
+        return []
+    why = "needs a network, and the training loop of this study has none; seconds_per_fold is there"
+    return [
+        Problem(f"objective[{place}]", f"{name} {why}")
+        for place, name in enumerate(objectives)
+        if place and name in SIZES
+    ]
 
 
 def direction_of(name: str, *, is_first: bool) -> Literal["maximize", "minimize"]:

@@ -67,6 +67,7 @@ class Constraints(Section):
     seconds_per_fold: float | None = Field(default=None, gt=0, strict=False)
 
 
+SIZES = ("parameters", "model_bytes")  # of a network; known before it is trained
 COSTS = tuple(Constraints.model_fields)  # that a study may have as objectives, too; each is minimised
 
 
@@ -148,7 +149,7 @@ def search_problems(search: Search, space: Space) -> list[Problem]:
             Problem(
                 f"search.constraints.{name}", "needs a network, and the training loop of this study has none"
             )
-            for name in ("parameters", "model_bytes")
+            for name in SIZES
             if getattr(search.constraints, name) is not None
         ]
     return [*found, *_rung_problems(search, space), *_first_problems(search, space)]

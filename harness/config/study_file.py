@@ -27,7 +27,7 @@ from harness.config.binding import (
     search_options,
     split_options,
 )
-from harness.config.objectives import bound_objectives, direction_of
+from harness.config.objectives import bound_objectives, direction_of, size_problems
 from harness.config.sections import Cv, Search, Section, search_problems
 from harness.config.settings import (
     PLACES,
@@ -307,6 +307,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
         objective=objectives[0], others=objectives[1:],
     )  # fmt: skip
     problems += condition_problems(study.models, study.train)
+    problems += size_problems(study.models, objectives)
     if problems:
         return None
     problems += search_problems(search, study.space)

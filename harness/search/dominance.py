@@ -7,9 +7,9 @@ rival; sizes are known exactly.
 
 from collections.abc import Sequence
 
+from harness.config.sections import SIZES
 from harness.records import Objective, TrialRecord, best_of, sign_of
 from harness.scoring.standard_errors import trial_mean
-from harness.search.objectives import SIZES
 from harness.search.racing import Field, Rule
 
 

@@ -4,14 +4,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.config.sections import COSTS
+from harness.config.sections import COSTS, SIZES
 from harness.records import FoldRecord, StudyRecord, Values
 from harness.search.constraints import Networks
 from harness.store.predictions import score_by
 
 logger = logging.getLogger(__name__)
-PARAMETERS, MODEL_BYTES, SECONDS = COSTS
-SIZES = (PARAMETERS, MODEL_BYTES)  # known before a fold is trained
+(SECONDS,) = set(COSTS) - set(SIZES)
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,10 @@ def test_a_training_loop_that_takes_no_network_needs_no_model(project: Path) -> 
     constrained = text + "cv: {folds: 2}\n"
     for override, said in [
         ("search.constraints.parameters=10", "needs a network, and the training loop of this study has none"),
+        (
+            "objective=[accuracy, parameters]",
+            "parameters needs a network, and the training loop of this study has none",
+        ),
         ("search.rung=0.5", "the training loop of this study does not take their number; use null"),
     ]:
         with pytest.raises(StudyError, match=said):
