@@ -56,6 +56,14 @@ def test_a_function_is_written_with_all_that_it_uses_and_nothing_else(main: Main
     assert executed(text)["thing"](4) == module.thing(4)
 
 
+def test_what_is_to_stand_beside_it_is_written_with_what_that_uses(main: Main) -> None:
+    module = main(
+        "FACTOR = 2\n\n\ndef fit(images): ...\n\n\ndef restore(state):\n    return state['x'] * FACTOR\n"
+    )
+    assert executed(source_of(module.fit, "training loop", beside="restore"))["restore"]({"x": 3}) == 6
+    assert "restore" not in executed(source_of(module.fit, "training loop"))
+
+
 def test_definitions_come_after_what_they_use_when_they_are_executed(main: Main) -> None:
     module = main(
         "def width():\n    return other()\n"

@@ -201,6 +201,26 @@ PARTS = {  # of a training: file, text, what stands there and what is put there
         "def optimizer(params, lr): return torch.optim.SGD(params, lr=lr, momentum=0.5)\n",
         "momentum=0.5", "momentum=0.6",
     ),
+    "schedule": (
+        "schedules/mine.py",
+        "from parts.other import SIZE\ndef schedule(progress): return 1 - 0.5 * progress\n",
+        "0.5 *", "0.9 *",
+    ),
+    "augment": (
+        "augmentations/mine.py",
+        "from parts.other import SIZE\ndef augment(images): return (images * 0.9).clamp(0, 1)\n",
+        "0.9", "0.5",
+    ),
+    "loop": (
+        "loops/mine.py",
+        "import torch\nfrom torch.nn.functional import cross_entropy\nfrom torch.utils.data import DataLoader\n"
+        "from parts.other import SIZE\ndef fit(network, dataset, lr):\n"
+        "    optimizer = torch.optim.SGD(network.parameters(), lr)\n"
+        "    for images, labels in DataLoader(dataset, 64):\n"
+        "        optimizer.zero_grad()\n        cross_entropy(network(images), labels).backward()\n"
+        "        optimizer.step()\n",
+        "dataset, 64", "dataset, 32",
+    ),
 }  # fmt: skip
 
 
@@ -212,11 +232,15 @@ def test_an_edited_part_of_the_training_is_refused_and_trained_again_under_anoth
     file, text, old, new = PARTS[choice]
     write(own, file, text)
     named = f"train.{choice}=mine"
+    if choice in ("augment", "loop"):  # which other options of the study do not fit
+        rest = {"augment": "epochs: 1, batch_size: 64, ", "loop": ""}[choice]
+        named = f"train={{{rest}{choice}: mine, lr: [0.1, 0.01]}}"
+    function = "fit" if choice == "loop" else choice
     keys, means = tuned("own", named)
     (own / file).write_text("# what it is\n" + text, encoding="utf-8")
     assert tuned("own", named) == (keys, means), "a comment is no edit"
     edit(own / file, old, new)
-    with pytest.raises(UsageError, match=rf"{file}: function {choice} changed"):
+    with pytest.raises(UsageError, match=rf"{file}: function {function} changed"):
         tuned("own", named)
     others, _ = tuned("other", named)
     assert not set(others) & set(keys)
