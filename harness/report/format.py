@@ -21,7 +21,7 @@ def of_objective(name: str, value: float, error: float | None = None) -> str:
         case "parameters" | "model_bytes":
             return f"{value:,.0f}"
         case "seconds_per_fold":
-            return f"{value:.3g} s" if value < 100 else duration(value)
+            return f"{value:.2f} s" if value < 100 else duration(value)
         case _:
             return with_error(value, error)
 

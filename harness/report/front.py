@@ -1,5 +1,7 @@
 """The Pareto front of a study with several objectives on its page: the first against each other one, and a table."""
 
+import math
+
 from harness.analysis.leaderboard import ParetoFront, TrialStatus
 from harness.records import Objective
 from harness.report import charts, markup
@@ -61,7 +63,7 @@ def _against(study: StudyReport, found: ParetoFront, other: Objective) -> str:
     values = [value for _, _, value in points]
     low, high = min(values), max(values)
     is_log = low > 0 and high / low >= LOG_FROM
-    low, high = (low / 1.25, high * 1.25) if is_log else markup.padded(low, high)
+    low, high = _decades(low / 1.25, high * 1.25) if is_log else markup.padded(low, high)
     left, right, bottom, height = 64.0, charts.WIDTH - 24, 292.0, 340.0
     across, up = Axis(low, high, left, right, log=is_log), Axis(*charts.score_scale(study.trials), bottom, 34)
     chosen = {trial.number for trial in found.trials}
@@ -77,6 +79,12 @@ def _against(study: StudyReport, found: ParetoFront, other: Objective) -> str:
     for trial, mean, value in sorted(points, key=lambda point: point[0].number in chosen):
         parts.append(_point(study, trial, across.place(value), mean, up, is_chosen=trial.number in chosen))
     return chart(f"{study.objective} and {other.name} of every trial", charts.WIDTH, height, parts)
+
+
+def _decades(low: float, high: float) -> tuple[float, float]:
+    """Wide enough for two powers of ten, which are the ticks; LOG_FROM leaves at least one inside."""
+    powers = math.floor(math.log10(high)) - math.ceil(math.log10(low)) + 1
+    return (low if powers > 1 else 10.0 ** math.floor(math.log10(low))), high
 
 
 def _point(
