@@ -15,8 +15,8 @@ from types import FunctionType
 from typing import Any
 
 from harness.config import plugins
+from harness.config.kinds import KINDS
 from harness.config.main_source import source_of
-from harness.config.plugins import KINDS
 from harness.data import TEST_FRACTION, data_home
 from harness.data.conversion import FORMS, as_images
 from harness.data.holdout import hold_out

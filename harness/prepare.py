@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import provenance, training
 from harness.config import plugins, search_space
-from harness.config.plugins import STRATIFIED
+from harness.config.kinds import STRATIFIED
 from harness.config.study_file import Study
 from harness.data import load_training
 from harness.data.class_counts import count_classes

@@ -16,8 +16,8 @@ import numpy as np
 
 from harness import models, training
 from harness.config import catalog
+from harness.config.kinds import NO_NETWORK
 from harness.config.own_code import HARNESS
-from harness.config.plugins import NO_NETWORK
 from harness.config.signatures import Between
 from harness.data.images import Images
 from harness.data.split import Manifest

@@ -1,6 +1,6 @@
 """Publishes a study's final network: its model card, and its place in MLflow's model registry."""
 
-from harness.config.plugins import STRATIFIED
+from harness.config.kinds import STRATIFIED
 from harness.errors import RecordError
 from harness.files import write_file
 from harness.folds.project import kept_sources

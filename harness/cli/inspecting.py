@@ -27,7 +27,7 @@ from harness.errors import CheckFailed, UsageError, did_you_mean
 from harness.messages import to_stderr
 
 Kind = Literal[  # that `harness list` lists
-    "studies", "models", "datasets", "metrics", "losses", "optimizers", "schedules", "augmentations", "splits",
+    "studies", "models", "datasets", "metrics", "losses", "optimizers", "schedules", "augmentations", "loops", "splits",
     "train", "compute", "racing", "samplers", "probes",
 ]  # fmt: skip
 HAVE_OPTIONS: dict[str, Callable[[], dict[str, Entry]]] = {
@@ -37,6 +37,7 @@ HAVE_OPTIONS: dict[str, Callable[[], dict[str, Entry]]] = {
     "optimizers": partial(catalog.known, "train.optimizer"),
     "schedules": partial(catalog.known, "train.schedule"),
     "augmentations": partial(catalog.known, "train.augment"),
+    "loops": partial(catalog.known, "train.loop"),
     "splits": partial(catalog.known, "cv.split"),
     "racing": catalog.racing_rules,
     "samplers": catalog.samplers,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from harness.config import catalog, own_code
-from harness.config.plugins import KINDS, NO_NETWORK, STRATIFIED
+from harness.config.kinds import KINDS, NO_NETWORK, STRATIFIED
 from harness.config.sections import Cv, Search, Section
 from harness.config.settings import Choice, Conditional, Searched, Setting, expanded, parse_setting
 from harness.config.signatures import Option

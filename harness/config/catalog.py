@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from harness.config import plugins, running, signatures
-from harness.config.plugins import KINDS, Plugin
+from harness.config.kinds import KINDS, NO_NETWORK, STRATIFIED
+from harness.config.plugins import Plugin
 from harness.config.signatures import Option, SourceProblem
 from harness.errors import HarnessError, UsageError
 
@@ -49,9 +50,9 @@ class MetricEntry:
 def entry(kind: str, name: str) -> Entry | None:
     """What a name of this kind means: code of the project, harness's own, or of an installed package; None: nothing.
 
-    kind: one of plugins.KINDS.
+    kind: one of kinds.KINDS.
     """
-    if (kind, name) == ("model", plugins.NO_NETWORK):
+    if (kind, name) == ("model", NO_NETWORK):
         return Entry(name, "No network: the training loop has what it trains itself.", "", "", ())
     try:
         plugin = plugins.find(kind, name)
@@ -104,11 +105,7 @@ def datasets() -> dict[str, Entry]:
 @cache
 def split_makers() -> dict[str, Entry]:
     """What deals images to folds, where it is not the user's own."""
-    return {
-        plugins.STRATIFIED: Entry(
-            plugins.STRATIFIED, "Each class is spread evenly over the folds.", "", "", ()
-        )
-    }
+    return {STRATIFIED: Entry(STRATIFIED, "Each class is spread evenly over the folds.", "", "", ())}
 
 
 @cache

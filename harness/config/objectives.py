@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from harness.config import catalog, plugins
-from harness.config.plugins import NO_NETWORK
+from harness.config.kinds import NO_NETWORK
 from harness.config.sections import COSTS, SIZES, Search
 from harness.errors import Problem, UsageError, did_you_mean
 

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.config import catalog, plugins
+from harness.config import catalog
 from harness.config.catalog import Entry
+from harness.config.kinds import KINDS
 from harness.config.settings import ends
 from harness.config.signatures import Option, ReadWith
 from harness.errors import Problem
 
-CHOICES = tuple(kind.partition(".")[2] for kind in plugins.KINDS if kind.startswith("train."))
+CHOICES = tuple(kind.partition(".")[2] for kind in KINDS if kind.startswith("train."))
 HARNESS = "harness"  # its own training loop
 OF_ALL_LOOPS = ("loop", "keep_models")  # options that no loop reads
 READ_AS = {"weight": "class_weights"}  # the option that an argument comes from, where it has another name
@@ -44,7 +45,7 @@ def problems_of(train: Mapping[str, Any]) -> Iterator[Problem]:
     known, seen = _harness_options(train), dict[str, tuple[Option, str, str]]()
     for choice, entry in named_in(train):
         if known[choice].younger and entry.name == known[choice].default:
-            word = plugins.KINDS[f"train.{choice}"].word
+            word = KINDS[f"train.{choice}"].word
             yield Problem(
                 f"train.{choice}", f"{entry.place} has the name of harness's own {word}; give it another name"
             )

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import plugins
-from harness.config.plugins import KINDS, Plugin
+from harness.config.kinds import KINDS
+from harness.config.plugins import Plugin
 from harness.config.signatures import Between, NamesFile, Option, ReadWith, Younger, meanings, reading
 from harness.errors import HarnessError, UsageError
 from harness.files import digest, digest_of, write_json

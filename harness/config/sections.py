@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.config import own_code
-from harness.config.plugins import NO_NETWORK, STRATIFIED
+from harness.config.kinds import NO_NETWORK, STRATIFIED
 from harness.config.settings import Range, ends
 from harness.config.signatures import Between, Option, OrOwn, Younger, meanings
 from harness.config.space import Space, point

@@ -63,7 +63,7 @@ class NamesFile:
 
 @dataclass(frozen=True)
 class OrOwn:
-    """Marks a choice that may also be the name of the user's own code: see `plugins.KINDS`."""
+    """Marks a choice that may also be the name of the user's own code: see `kinds.KINDS`."""
 
 
 class Only:

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from harness.config import plugins
-from harness.config.plugins import STRATIFIED, Plugin
+from harness.config.kinds import STRATIFIED
+from harness.config.plugins import Plugin
 from harness.data.folds import make_folds
 from harness.errors import HarnessError, UsageError
 

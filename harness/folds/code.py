@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import catalog, plugins
+from harness.config.kinds import KINDS
 from harness.config.plugins import Plugin
 from harness.errors import CheckFailed, UsageError
 from harness.provenance import COMPUTING
@@ -44,6 +45,7 @@ IRRELEVANT = {
     "config/__init__.py": "a docstring",
     "config/binding.py": "reads study files; what they set is in the task",
     "config/catalog.py": "finds names and options, of which those that are not known are refused",
+    "config/kinds.py": "names what there is to find",
     "config/own_code.py": "reads options, whose values are in the task",
     "config/objectives.py": "reads study files: by what trials are judged",
     "config/plugins.py": "finds and loads code, which is in the key by its sources",
@@ -161,7 +163,7 @@ def others_in(values: Mapping[str, Any]) -> Others:
     """The names in a trial's values, beside the model's, that mean code of a project or an installed package."""
     return tuple(
         (kind, str(values[kind]))
-        for kind in plugins.KINDS
+        for kind in KINDS
         if isinstance(values.get(kind), str) and plugins.find(kind, str(values[kind])) is not None
     )
 
@@ -227,7 +229,7 @@ def hash_of(kind: str, name: str) -> str:
     """Of the code that a name means which is no model of harness. Raises UsageError where it means none."""
     plugin = plugins.find(kind, name)
     if plugin is None:
-        raise UsageError(f"{plugins.KINDS[kind].word} {name} is gone")
+        raise UsageError(f"{KINDS[kind].word} {name} is gone")
     return hashes("", ((kind, name),))[kind]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import catalog, plugins
+from harness.config.kinds import KINDS, NO_NETWORK
 from harness.errors import CheckFailed, RecordError, UsageError
 from harness.files import digest, write_file
 from harness.folds import code
@@ -26,10 +27,10 @@ UNTRUSTED = f"{SOURCES}.{plugins.UNTRUSTED}"  # beside it, for a study that came
 LONGEST_DIFF = 60  # lines
 Names = tuple[tuple[str, str], ...]  # (kind, name)
 SPLIT = "cv.split"  # the kind whose code no training needs: its folds are in the study's split
-OF_TRAINING = tuple(kind for kind in plugins.KINDS if kind != SPLIT)
+OF_TRAINING = tuple(kind for kind in KINDS if kind != SPLIT)
 
 
-def names_in(definition: Mapping[str, Any], kinds: Collection[str] = tuple(plugins.KINDS)) -> Names:
+def names_in(definition: Mapping[str, Any], kinds: Collection[str] = tuple(KINDS)) -> Names:
     """What a study's definition names that is code of the user's own: (kind, name), of several models each."""
     found = []
     for kind in kinds:
@@ -67,7 +68,7 @@ def keep_sources(folder: Path, names: Names) -> None:
 def parts_of(provenance: Mapping[str, Any], values: Values) -> dict[str, str]:
     """The hashes of what a trial's values name beside its model, by kind, as the study began with them."""
     hashes = provenance.get("project", {}).get("hashes", {})
-    named = {kind: _entry(kind, str(values.get(kind))) for kind in plugins.KINDS if kind != "model"}
+    named = {kind: _entry(kind, str(values.get(kind))) for kind in KINDS if kind != "model"}
     return {kind: hashes[entry] for kind, entry in named.items() if entry in hashes}
 
 
@@ -178,7 +179,7 @@ def code_of_model(
     that are not whole.
     """
     name = str(architecture["name"])
-    kind, name = ("train.loop", str(architecture["loop"])) if name == plugins.NO_NETWORK else ("model", name)
+    kind, name = ("train.loop", str(architecture["loop"])) if name == NO_NETWORK else ("model", name)
     brought, here = folder / SOURCES, (plugins.project(), plugins.objects())
     untrusted = UsageError(
         f"the code of this model is its maker's own: look at {brought}, then set {plugins.TRUST}=1 to have it run"

@@ -14,6 +14,7 @@ import numpy as np
 
 from harness import training
 from harness.config import plugins
+from harness.config.kinds import NO_NETWORK
 from harness.environment import environment
 from harness.errors import CheckFailed, HarnessError, StoreError, UsageError
 from harness.files import telling_disk_trouble, write_file
@@ -44,7 +45,7 @@ def export(
     Raises CheckFailed, with nothing written, if a probability differs by more than the tolerance; HarnessError for
     a network that cannot be exported, UsageError for a folder that is there already.
     """
-    if kind != "safetensors" and model.architecture.get("name") == plugins.NO_NETWORK:
+    if kind != "safetensors" and model.architecture.get("name") == NO_NETWORK:
         loop = model.architecture["loop"]
         raise UsageError(
             f"the training loop {loop} makes no network; only --format safetensors holds what it makes"

@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from harness.config import catalog, plugins
+from harness.config.kinds import NO_NETWORK
 from harness.errors import UsageError, did_you_mean
 from harness.records import Scalar, Values
 
@@ -39,7 +40,7 @@ def architecture(values: Values) -> Values:
     Where a training loop has made what predicts, `none` and the name of that loop.
     """
     found = section(values, "model")
-    return {**found, "loop": values["train.loop"]} if found["name"] == plugins.NO_NETWORK else found
+    return {**found, "loop": values["train.loop"]} if found["name"] == NO_NETWORK else found
 
 
 def build(
@@ -50,7 +51,7 @@ def build(
     classes: their names, or how many there are.
     Raises UsageError for an unknown model or option, with the nearest guess.
     """
-    if name == plugins.NO_NETWORK:
+    if name == NO_NETWORK:
         from harness.models.own_classifier import OwnClassifier  # loads torch
 
         num_classes = classes if isinstance(classes, int) else len(classes)

@@ -18,8 +18,8 @@ import numpy as np
 
 from harness import models
 from harness.config import catalog, own_code, plugins, search_space
+from harness.config.kinds import NO_NETWORK
 from harness.config.own_code import HARNESS
-from harness.config.plugins import NO_NETWORK
 from harness.config.sections import COSTS
 from harness.config.settings import Choice, Conditional
 from harness.config.study_file import Study

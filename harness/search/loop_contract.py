@@ -8,7 +8,7 @@ import numpy as np
 
 from harness import models, training
 from harness.config import search_space
-from harness.config.plugins import NO_NETWORK
+from harness.config.kinds import NO_NETWORK
 from harness.config.study_file import Study
 from harness.data.images import Images
 from harness.errors import UsageError

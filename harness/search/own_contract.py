@@ -8,6 +8,7 @@ from typing import Any
 from harness import models, training
 from harness.config import catalog, own_code, plugins, search_space
 from harness.config.catalog import Entry
+from harness.config.kinds import KINDS
 from harness.config.plugins import Plugin
 from harness.config.settings import ends
 from harness.config.study_file import Study
@@ -53,7 +54,7 @@ def _tried(try_it: Try, study: Study, settings: "training.Settings", images: Ima
     except HarnessError:
         raise
     except Exception as error:  # whatever somebody's code may raise
-        word = f"{plugins.KINDS[plugin.kind].word} {plugin.name}"
+        word = f"{KINDS[plugin.kind].word} {plugin.name}"
         raise UsageError(f"{word}: {plugins.where(error, plugin.root)[:LONGEST]}") from None
 
 
@@ -210,4 +211,4 @@ def _other_defaults(study: Study, kind: str, entry: Entry, plugin: Plugin) -> li
 
 
 def _called(plugin: Plugin) -> str:
-    return f"{plugins.KINDS[plugin.kind].word} {plugin.name}: {plugin.place}"
+    return f"{KINDS[plugin.kind].word} {plugin.name}: {plugin.place}"

@@ -15,8 +15,8 @@ from typing import Any
 
 from harness import models, training
 from harness.config import own_code, search_space
+from harness.config.kinds import NO_NETWORK, STRATIFIED
 from harness.config.own_code import HARNESS
-from harness.config.plugins import NO_NETWORK, STRATIFIED
 from harness.config.settings import ends
 from harness.config.study_file import Study, load_study_file
 from harness.data import load_training

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from harness.config import catalog, plugins
+from harness.config.kinds import KINDS
 from harness.config.plugins import Plugin
 from harness.errors import TrialError, UsageError
 from harness.training.optim import Factor, Groups
@@ -43,9 +44,7 @@ class OwnCode:
         )
 
     def wrong(self, said: str) -> TrialError:
-        return TrialError(
-            f"{plugins.KINDS[self.plugin.kind].word} {self.plugin.name}: {self.plugin.place} {said}"
-        )
+        return TrialError(f"{KINDS[self.plugin.kind].word} {self.plugin.name}: {self.plugin.place} {said}")
 
 
 def find(kind: str, settings: Settings, *, is_made_once: bool = True, **given: Any) -> OwnCode | None:
@@ -59,7 +58,7 @@ def find(kind: str, settings: Settings, *, is_made_once: bool = True, **given: A
     plugin = plugins.find(kind, name)
     if plugin is None:
         if name not in catalog.shipped(kind):
-            raise UsageError(f"there is no {plugins.KINDS[kind].word} {name!r} any more")
+            raise UsageError(f"there is no {KINDS[kind].word} {name!r} any more")
         return None
     function = plugins.load(plugin)
     constants = {argument: values[argument] for argument in plugins.given(kind) if argument in values}
