@@ -197,6 +197,8 @@ def load_fold_model(
     except (SafetensorError, RuntimeError, KeyError, OverflowError) as error:
         raise RecordError(f"{weights}: not the weights of this {values['name']}: {error}") from None
     network.eval().to(compute.device)
+    # On random frozen features a fold keeps a constant for every one of these, all the same; images have few channels.
+    mean, std = mean[: image_shape[0]], std[: image_shape[0]]
     return FoldModel(network, training.Statistics(tuple(mean.tolist()), tuple(std.tolist())))
 
 

@@ -102,18 +102,16 @@ def fit_by_own_loop(
                 break
             trained = time.perf_counter()
             inside, epochs = _random_states(), epochs + 1
+            if epochs > options.train.epochs and "epochs" in code.names:
+                raise code.wrong(
+                    f"yields more often than {options.train.epochs} times, the epochs that it was given"
+                )
             with phase("evaluation"):
                 loss, accuracy = _score(model, data, images, compute, epochs)
-            yield Epoch(
-                epoch=epochs,
-                train_loss=said.get("loss", math.nan),
-                train_accuracy=said.get("accuracy", math.nan),
-                validation_loss=loss,
-                validation_accuracy=accuracy,
-                learning_rate=said.get("lr", math.nan),
-                images_per_second=len(data.train) / max(trained - started, 1e-9),
-                seconds=time.perf_counter() - started,
-            )
+            seconds = time.perf_counter() - started
+            rate = len(data.train) / max(trained - started, 1e-9)
+            told = [said.get(name, math.nan) for name in SAID]
+            yield Epoch(epochs, told[0], told[1], loss, accuracy, told[2], rate, seconds)
             _set_random_states(inside)
     finally:
         steps.close()

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from harness import models
 from harness.errors import DataError, RecordError
-from harness.inference.model import load_trial_model
+from harness.files import digest_of
+from harness.inference.model import load_fold_model, load_trial_model
 from harness.store.model_files import write_model
+from harness.training import Compute
 from tests.tracking.fake_study import CLASSES, MODEL, FakeStudy
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 1, 8, 8), dtype=np.uint8)
@@ -55,6 +57,22 @@ def test_one_image_gets_what_it_gets_among_others(folder):
     np.testing.assert_allclose(
         model.predict_logits(IMAGES[2:3]), model.predict_logits(IMAGES)[2:3], rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_head_on_random_features_predicts_images(tmp_path: Path) -> None:
+    options = {"architecture": "resnet18", "weights": None, "tune": "head", "input_size": 32}
+    network = models.build("torchvision_net", 1, 8, 3, options)
+    network.prepare(lambda key, make: make())
+    kept = {"harness.mean": torch.full((512,), 0.5), "harness.std": torch.full((512,), 0.25)}
+    save_file(network.kept_state() | kept, tmp_path / "weights.safetensors")
+    compute = Compute("cpu", "fp32", channels_last=False, threads=1)
+    found = load_fold_model(
+        tmp_path / "weights.safetensors", values={"name": "torchvision_net", **options}, image_shape=(1, 8, 8),
+        classes=("a", "b", "c"), sha256=digest_of(tmp_path / "weights.safetensors"), compute=compute,
+    )  # fmt: skip
+    logits = found.predict_logits(IMAGES, compute)
+    expected = network.eval()((torch.from_numpy(IMAGES) / 255 - 0.5) / 0.25).detach().numpy()
+    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_no_images_get_no_logits(folder):

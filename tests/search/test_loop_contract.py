@@ -77,6 +77,7 @@ WRONG_NETWORK = [
         "        next(network.parameters()).data.fill_(1e38)\n" + YIELD,
         "non-finite loss on the held-out images after",
     ),
+    ("lr):", "lr, epochs):", "yields more often than 1 times, the epochs that it was given"),
 ]
 WRONG_OWN = [
     ("return Mean(np.stack", "return (np.stack", "gives a ndarray without a method predict"),
@@ -109,9 +110,10 @@ WRONG_OWN = [
 
 
 def tried(text: str) -> None:
+    """With one epoch where that is an argument, while NETWORK trains two."""
     write(Path.cwd(), "loops/mine.py", text)
     model = "model: {name: resnet, depth: 1, width: 4, norm: group}\n" * ("network" in text)
-    raw = f"data: {{name: digits}}\n{model}train: {{loop: mine}}\n"
+    raw = f"data: {{name: digits}}\n{model}train: {{loop: mine{', epochs: 1' * ('epochs)' in text)}}}\n"
     before = torch.get_rng_state()
     found = require_own_code(parse_study_file(raw.encode(), [], name="own", source="own.yaml"), IMAGES)
     assert found == [] and torch.equal(torch.get_rng_state(), before)
