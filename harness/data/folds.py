@@ -1,5 +1,7 @@
 """Stratified folds over the training images, and the inner split that early stopping looks at."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from harness.data.grouping import by_appearance, whole_groups
@@ -7,31 +9,47 @@ from harness.errors import DataError
 
 
 def make_folds(
-    labels: np.ndarray, *, num_folds: int, seed: int, groups: np.ndarray | None = None
+    labels: np.ndarray,
+    *,
+    num_folds: int,
+    seed: int,
+    groups: np.ndarray | None = None,
+    classes: Sequence[str] = (),
 ) -> np.ndarray:
     """The fold in which each image is held out: int64 (N,), values 0..num_folds-1.
 
     labels: int (N,).   groups: int (N,), images that must be held out together, or None.   seed: >= 0.
+    classes: their names, for messages.
     Each class is spread over the folds to within one image, or as evenly as whole groups allow.
     These are the folds of scikit-learn's StratifiedKFold or, with groups, StratifiedGroupKFold(num_folds,
     shuffle=True, random_state=seed % 2**32), drawn here because it takes seconds to import and, with the groups of
     40,000 images, 20 seconds to draw.
     Raises DataError if a class has fewer images, or there are fewer groups, than folds.
     """
-    _check(labels, num_folds, groups)
+    _check(labels, num_folds, groups, classes)
     if groups is None or len(np.unique(groups)) == len(groups):
         return _stratified(labels, num_folds, seed)
     fold_of = _stratified_groups(labels, num_folds, seed, groups)
     for fold in range(num_folds):
         absent = np.setdiff1d(labels, labels[fold_of != fold])
         if len(absent) or not (fold_of == fold).any():
-            what = f"trains on no image of class {absent[0]}" if len(absent) else "holds out no image"
+            what = (
+                f"trains on no image of class {_name(absent[0], classes)}"
+                if len(absent)
+                else "holds out no image"
+            )
             raise DataError(f"groups are too few or too large for {num_folds} folds: fold {fold} {what}")
     return fold_of
 
 
 def inner_split(
-    labels: np.ndarray, indices: np.ndarray, *, fraction: float, seed: int, groups: np.ndarray | None = None
+    labels: np.ndarray,
+    indices: np.ndarray,
+    *,
+    fraction: float,
+    seed: int,
+    groups: np.ndarray | None = None,
+    classes: Sequence[str] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Part a fold's training images again: (train, inner), disjoint, sorted, int64.
 
@@ -43,8 +61,8 @@ def inner_split(
     of_indices = labels[indices]
     counts = np.bincount(of_indices)
     if (counts == 1).any():
-        label = np.flatnonzero(counts == 1)[0]
-        raise DataError(f"class {label} has 1 training image; early stopping needs 2 of each class")
+        name = _name(np.flatnonzero(counts == 1)[0], classes)
+        raise DataError(f"class {name} has 1 training image; early stopping needs 2 of each class")
     room = np.clip(np.rint(counts * fraction).astype(int), 1, np.maximum(counts - 1, 1))
     random = np.random.default_rng(seed)
     if groups is None or len(np.unique(groups[indices])) == len(indices):
@@ -53,13 +71,17 @@ def inner_split(
         for label in np.flatnonzero(counts):
             chosen[order[of_indices[order] == label][: room[label]]] = True
     else:
-        chosen = _whole_groups(of_indices, groups[indices], room, random)
+        chosen = _whole_groups(of_indices, groups[indices], room, random, classes)
     train, inner = np.sort(indices[~chosen]), np.sort(indices[chosen])
     return train.astype(np.int64), inner.astype(np.int64)
 
 
 def _whole_groups(
-    labels: np.ndarray, groups: np.ndarray, room: np.ndarray, random: np.random.Generator
+    labels: np.ndarray,
+    groups: np.ndarray,
+    room: np.ndarray,
+    random: np.random.Generator,
+    classes: Sequence[str],
 ) -> np.ndarray:
     """Which images go to the inner split, by whole groups: bool (n,)."""
     found, codes = np.unique(groups, return_inverse=True)
@@ -69,13 +91,17 @@ def _whole_groups(
         of_class = labels == label
         if not chosen[of_class].any() or chosen[of_class].all():
             raise DataError(
-                f"early stopping sets whole groups aside, and class {label} cannot be on both sides "
+                f"early stopping sets whole groups aside, and class {_name(label, classes)} cannot be on both sides "
                 f"(training images: {of_class.sum()}, groups: {len(np.unique(codes[of_class]))})"
             )
     return chosen
 
 
-def _check(labels: np.ndarray, num_folds: int, groups: np.ndarray | None) -> None:
+def _name(label: int, classes: Sequence[str]) -> str:
+    return classes[label] if classes else str(label)
+
+
+def _check(labels: np.ndarray, num_folds: int, groups: np.ndarray | None, classes: Sequence[str]) -> None:
     if num_folds < 2:
         raise DataError(f"cross-validation needs at least 2 folds (got {num_folds})")
     if not len(labels):
@@ -83,7 +109,11 @@ def _check(labels: np.ndarray, num_folds: int, groups: np.ndarray | None) -> Non
     found, counts = np.unique(labels, return_counts=True)
     if counts.min() < num_folds:
         rare = counts.argmin()
-        raise DataError(f"class {found[rare]} has {counts[rare]} images, fewer than the {num_folds} folds")
+        name, count = _name(found[rare], classes), int(counts[rare])
+        raise DataError(
+            f"class {name} has {count} training image{'s' * (count > 1)}, fewer than the {num_folds} folds; "
+            "lower cv.folds, add images to it, or leave it out"
+        )
     if groups is not None and len(np.unique(groups)) < num_folds:
         raise DataError(f"there are {len(np.unique(groups))} groups, fewer than the {num_folds} folds")
 

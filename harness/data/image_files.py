@@ -20,6 +20,12 @@ logger = logging.getLogger(__name__)
 MAX_DEPTH = 50
 MAX_VISITS = 100
 MAX_FILE_BYTES = 2**28
+# Folders that systems make beside and inside of people's own: of macOS, Linux, Windows, Synology and QNAP.
+OF_SYSTEMS = (
+    "__macosx", "lost+found", "$recycle.bin", "recycler", "system volume information", "@eadir", "#recycle",
+    "#snapshot", "@recycle", "@recently-snapshot", "found.000",
+)  # fmt: skip
+STORE = ("studies", "folds")  # folders of a store of harness
 VALIDATION = ("val", "valid", "validation", "dev")
 
 
@@ -61,6 +67,8 @@ def list_images(root: Path, part: Literal["train", "test"]) -> Listing:
     """
     try:
         train, test = _layout(root)
+        for store in filter(_is_store, root.iterdir()):
+            logger.warning("%s: passed over, for it is a store of harness", printable(str(store)))
         classes = _folders(train)
         if len(set(classes)) < 2:
             found = f"only {next(iter(classes))}" if classes else "none"
@@ -120,15 +128,26 @@ def _test_folders(test: Path, classes: list[str]) -> dict[str, Path]:
 
 
 def _folders(folder: Path) -> dict[str, Path]:
-    """The visible folders inside, by printable name, in natural order."""
+    """The visible folders inside that people have made, by printable name, in natural order."""
     with os.scandir(folder) as entries:
         paths = [
-            Path(entry.path) for entry in entries if not entry.name.startswith(".") and _is_folder(entry)
+            Path(entry.path)
+            for entry in entries
+            if not _is_passed_over(entry.name) and _is_folder(entry) and not _is_store(Path(entry.path))
         ]
     named = {printable(path.name): path for path in paths}
     if len(named) < len(paths):
         raise DataError(f"{folder}: two folders have the same name but for how its accents are encoded")
     return {name: named[name] for name in sorted(named, key=natural_order)}
+
+
+def _is_passed_over(name: str) -> bool:
+    """Whether a file or folder is hidden, or a folder that systems make."""
+    return name.startswith(".") or name.casefold() in OF_SYSTEMS
+
+
+def _is_store(folder: Path) -> bool:
+    return all((folder / name).is_dir() for name in STORE)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -183,7 +202,7 @@ def _walk(
     with os.scandir(folder) as entries:
         for entry in entries:
             inner = f"{name}/{printable(entry.name)}"
-            if entry.name.startswith("."):
+            if _is_passed_over(entry.name):
                 continue
             if _is_folder(entry):
                 yield from _walk(Path(entry.path), inner, label, ancestors | {here}, ignored, visits)
@@ -225,8 +244,8 @@ class Candidate(NamedTuple):
 def image_files(paths: Sequence[str], *, without: Path | None = None) -> Iterator[Candidate]:
     """The files, and those in and below the folders that are named like images, in the order of their names.
 
-    A file that is named itself is taken whatever its name. Hidden files, and links to a folder that they lie in,
-    are passed over.   without: a folder that is not looked into.
+    A file that is named itself is taken whatever its name. Hidden files, folders that systems make, and links to a
+    folder that they lie in, are passed over.   without: a folder that is not looked into.
     Memory grows with the largest folder only.
     """
     skipped = None if without is None else os.path.realpath(without)
@@ -261,7 +280,9 @@ def _below(folder: str, ancestors: frozenset[tuple[int, int]], skipped: str | No
         if here in ancestors:
             return
         with os.scandir(folder) as scanned:
-            entries = sorted((entry.name, _is_folder(entry)) for entry in scanned if entry.name[0] != ".")
+            entries = sorted(
+                (entry.name, _is_folder(entry)) for entry in scanned if not _is_passed_over(entry.name)
+            )
     except OSError as error:
         yield Candidate(folder, error.strerror or "cannot be listed")
         return

@@ -50,7 +50,9 @@ def deal(cv: Mapping[str, Any], images: ImagesToDeal, groups: np.ndarray, *, see
     options = {name: value for name, value in cv.items() if name not in ("folds", "duplicates", "split")}
     name, num_folds, seed = cv.get("split", STRATIFIED), cv["folds"], seed % 2**32
     if name == STRATIFIED:
-        return make_folds(images.labels, num_folds=num_folds, seed=seed, groups=groups)
+        return make_folds(
+            images.labels, num_folds=num_folds, seed=seed, groups=groups, classes=images.classes
+        )
     plugin = plugins.find("cv.split", name)
     if plugin is None:
         raise UsageError(f"there is no split maker {name!r} any more")

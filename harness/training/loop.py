@@ -116,7 +116,7 @@ class _Training:
         if options.train.patience is not None:
             self.train, self.inner = inner_split(
                 data.labels, data.train, fraction=options.train.inner_fraction,
-                seed=seed_for(seed, "inner"), groups=data.groups,
+                seed=seed_for(seed, "inner"), groups=data.groups, classes=data.classes,
             )  # fmt: skip
         self.bounds = batch_bounds(len(self.train), options.train.batch_size)
         self.num_steps = len(self.bounds) - 1

@@ -21,6 +21,14 @@ def labelled(draw: st.DrawFn) -> tuple[np.ndarray, int, int]:
     return np.random.default_rng(seed).permutation(labels), num_folds, seed
 
 
+def test_classes_are_named_where_their_names_are_known() -> None:
+    labels, names = np.array([0] * 9 + [1]), ("dog", "okapi")
+    with pytest.raises(DataError, match="class okapi has 1 training image, fewer than the 2 folds"):
+        make_folds(labels, num_folds=2, seed=0, classes=names)
+    with pytest.raises(DataError, match="class okapi has 1 training image; early stopping"):
+        inner_split(labels, np.arange(10), fraction=0.5, seed=0, classes=names)
+
+
 @settings(max_examples=60, deadline=None)
 @given(labelled())
 def test_folds_are_those_of_scikit_learn(case: tuple[np.ndarray, int, int]) -> None:
@@ -98,7 +106,7 @@ def test_groups_of_one_image_are_no_groups() -> None:
 @pytest.mark.parametrize(
     ("labels", "num_folds", "groups", "message"),
     [
-        ([0] * 9 + [4] * 4, 5, None, "class 4 has 4 images, fewer than the 5 folds"),
+        ([0] * 9 + [4] * 4, 5, None, "class 4 has 4 training images, fewer than the 5 folds"),
         ([0, 1], 1, None, "at least 2 folds"),
         ([], 3, None, "needs images"),
         ([0, 1] * 5, 3, [0, 1] * 5, "2 groups, fewer than the 3 folds"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.image_files import list_images, printable
+from harness.data.image_files import image_files, list_images, printable
 from harness.errors import DataError
 
 
@@ -95,6 +95,36 @@ def test_files_not_named_like_images_and_an_unused_val_folder_are_told_of(
     assert names(tmp_path) == ["a/1.jpg", "b/2.jpg"]
     assert "1 files are not named like images and ignored: a/Thumbs.db" in caplog.text
     assert "val/ is not used" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "__MACOSX",
+        "lost+found",
+        "$RECYCLE.BIN",
+        "System Volume Information",
+        "@eaDir",
+        "#recycle",
+        ".thumbnails",
+    ],
+)
+def test_folders_that_systems_make_are_no_classes_and_hold_no_images(tmp_path: Path, folder: str) -> None:
+    touch(tmp_path, "a/1.jpg", "b/2.jpg")
+    before = list_images(tmp_path, "train")
+    touch(tmp_path, f"{folder}/a/3.jpg", f"a/{folder}/SYNO_THUMB.jpg", f"b/{folder}/4.txt")
+    assert list_images(tmp_path, "train") == before
+    assert [Path(one.path).name for one in image_files([str(tmp_path)])] == ["1.jpg", "2.jpg"]
+
+
+def test_a_store_beside_the_classes_is_passed_over_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "a/1.jpg", "b/2.jpg", "mlruns/studies/x/picture.png", "mlruns/folds/1/result.json")
+    assert names(tmp_path) == ["a/1.jpg", "b/2.jpg"]
+    assert caplog.messages == [f"{tmp_path / 'mlruns'}: passed over, for it is a store of harness"]
+    touch(tmp_path, "studies/3.jpg", "folds/4.jpg")
+    assert list_images(tmp_path, "train").classes == ("a", "b", "folds", "studies")
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
