@@ -33,7 +33,7 @@ def tuned(name: str, changes: list[str]) -> StartedStudy:
 
 
 def test_the_page_has_loops_and_studies() -> None:
-    names = ("plain", "hog_svm", "by_skorch")
+    names = ("plain", "hog_svm", "forest", "by_skorch")
     with_study = [file for name in names for file in (f"loops/{name}.py", f"studies/{name}.yaml")]
     assert [*FILES] == [*with_study, "loops/by_lightning.py", "loops/by_trainer.py"]
     for name, text in FILES.items():
@@ -46,6 +46,7 @@ def test_the_page_has_loops_and_studies() -> None:
     [
         ("plain", [*FEW, *SMALL], 0.2),
         ("hog_svm", FEW, 0.8),
+        ("forest", [*FEW, "train.trees=[5, 20]"], 0.7),
         ("by_skorch", [*FEW, *SMALL], 0.2),
     ],
 )

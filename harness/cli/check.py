@@ -102,9 +102,14 @@ def ask_sizes(
         text=True,
         check=False,
     )
-    lines = done.stdout.strip().splitlines()
+    lines, said = done.stdout.strip().splitlines(), done.stderr.strip().splitlines()
+    if not lines and not said:
+        code = f"exit code {done.returncode}"
+        raise HarnessError(
+            f"{study.source}: something that the study names ended the process that tried it ({code})"
+        )
     if done.returncode or not lines:
-        reply = {"error": (done.stderr.strip().splitlines() or ["no answer"])[-1]}
+        reply = {"error": said[-1] if said else "no answer"}
     else:
         reply = json.loads(lines[-1])
     if "problems" in reply:

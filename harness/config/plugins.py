@@ -244,7 +244,13 @@ def importing(root: Path) -> Iterator[None]:
 
 
 def where(error: BaseException, root: Path) -> str:
-    """An error in a plug-in as `file:line: Type: message`, the last line below `root` that it came through."""
+    """An error in a plug-in as `file:line: Type: message`, see `line_of`."""
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{line_of(error, root)}{type(error).__name__}: {' '.join(text.split())}".rstrip(": ")
+
+
+def line_of(error: BaseException, root: Path) -> str:
+    """The last line below `root` that an error came through, as "file:line: ", or ""."""
     lines = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename:
         lines.append((error.filename, error.lineno))
@@ -253,10 +259,9 @@ def where(error: BaseException, root: Path) -> str:
         (labelled(Path(file), root), line)
         for file, line in lines
         if any(Path(file).is_relative_to(base) for base in bases)
+        and (_is_own(Path(file)) or not Path(file).is_relative_to(project()))
     ]
-    place = f"{own[-1][0]}:{own[-1][1]}: " if own else ""
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{place}{type(error).__name__}: {' '.join(text.split())}".rstrip(": ")
+    return f"{own[-1][0]}:{own[-1][1]}: " if own else ""
 
 
 def labelled(file: Path, root: Path) -> str:

@@ -139,7 +139,8 @@ def _of_argument(name: str, annotation: Any, default: Any, plugin: Plugin) -> It
         if required:
             given = ", ".join(KINDS[plugin.kind].given)
             raise UsageError(
-                f"{wanted}, which has no default; harness gives {given}, and a study file numbers, text, true and false"
+                f"{wanted}, which has no default; harness gives {given}, and a study file numbers, text, true and "
+                "false: give it a default, or an annotation like float"
             )
         return  # keeps its default
     if kind == "float" and type(default) is int:

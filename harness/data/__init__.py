@@ -77,7 +77,7 @@ def _of_plugin(plugin: Plugin, home: Path, part: Part, options: Mapping[str, Sca
         images = as_images(found, plugin.name)
     except HarnessError:
         raise
-    except Exception as error:  # whatever it may raise
+    except (Exception, SystemExit) as error:  # whatever it may raise
         raise DataError(f"data set {plugin.name}: {plugins.where(error, plugin.root)}") from error
     if "part" in signature(function).parameters:
         return images

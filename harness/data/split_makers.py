@@ -119,7 +119,7 @@ def _asked(plugin: Plugin, given: Mapping[str, Any], options: Mapping[str, Any],
                 )
     except HarnessError:
         raise
-    except Exception as error:  # whatever somebody's code may raise
+    except (Exception, SystemExit) as error:  # whatever somebody's code may raise
         said = plugins.where(error, plugin.root)[:LONGEST]
         raise UsageError(f"split maker {plugin.name}: {said}") from None
 
@@ -189,11 +189,11 @@ def _require_split(
     fold_of: np.ndarray, images: ImagesToDeal, groups: np.ndarray, num_folds: int, wrong: Wrong
 ) -> None:
     """Every fold holds images out, trains on every class, and shares no group with another."""
+    empty = np.setdiff1d(np.arange(num_folds), fold_of)
+    if len(empty):
+        raise wrong(f"holds no image out in fold {empty[0]}, of {num_folds}")
     for fold in range(num_folds):
-        held = fold_of == fold
-        absent = np.setdiff1d(images.labels, images.labels[~held])
-        if not held.any():
-            raise wrong(f"holds no image out in fold {fold}, of {num_folds}")
+        absent = np.setdiff1d(images.labels, images.labels[fold_of != fold])
         if len(absent):
             raise wrong(f"trains fold {fold} on no image of class {images.classes[absent[0]]}")
     order = np.argsort(groups, kind="stable")

@@ -100,11 +100,12 @@ def run_fold(
             failure = FoldFailure(redacted(str(error)), error.kind, traceback_of(error))
         except HarnessError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # of the user's own code it may be
             if isinstance(error, OSError) and error.errno in OF_THE_PLACE and (trouble := explained(error)):
                 raise trouble from None
             logger.debug("fold %s of %s failed", task.fold, task.values, exc_info=True)
-            reason = redacted(f"{type(error).__name__}: {error}".strip().splitlines()[0])
+            line = plugins.line_of(error, plugins.project())
+            reason = redacted(f"{line}{type(error).__name__}: {error}".strip().splitlines()[0])
             failure = FoldFailure(reason, traceback=traceback_of(error))
         if failure.kind != "memory" or attempt is attempts[-1]:
             break

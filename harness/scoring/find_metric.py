@@ -40,7 +40,7 @@ def _scored(plugin: Plugin, function: Any, labels: np.ndarray, probabilities: np
     }  # fmt: skip
     try:
         value = float(plugins.call(function, given, {}))
-    except Exception as error:  # whatever it may raise
+    except (Exception, SystemExit) as error:  # whatever it may raise
         raise HarnessError(f"metric {plugin.name}: {plugins.where(error, plugin.root)}") from error
     if not math.isfinite(value):
         raise HarnessError(

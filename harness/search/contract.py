@@ -213,7 +213,7 @@ def _tried(subject: _Subject) -> list[str]:
         raise
     except _Broken as problem:
         raise _Broken(f"{subject.file}:{subject.line}: {problem}") from None
-    except Exception as error:  # whatever a model's file may raise
+    except (Exception, SystemExit) as error:  # whatever a model's file may raise
         text = " ".join(str(error).split())
         if isinstance(error, MemoryError) or "can't allocate memory" in text:
             text = f"three images need more memory than this machine has ({text[:LONGEST]}); make it smaller"
@@ -432,7 +432,7 @@ def _line_of(name: str, file: Path) -> int:
     return 1
 
 
-def _place(error: Exception, subject: _Subject) -> str:
+def _place(error: BaseException, subject: _Subject) -> str:
     """The last line of the model's own file that the error came from, else that of its `build`, as FILE:LINE."""
     if isinstance(error, SyntaxError) and error.filename == subject.file:
         return f"{subject.file}:{error.lineno}"

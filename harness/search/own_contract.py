@@ -53,7 +53,7 @@ def _tried(try_it: Try, study: Study, settings: "training.Settings", images: Ima
         raise UsageError(f"{_called(plugin)} {error}") from None
     except HarnessError:
         raise
-    except Exception as error:  # whatever somebody's code may raise
+    except (Exception, SystemExit) as error:  # whatever somebody's code may raise
         word = f"{KINDS[plugin.kind].word} {plugin.name}"
         raise UsageError(f"{word}: {plugins.where(error, plugin.root)[:LONGEST]}") from None
 

@@ -11,8 +11,8 @@ import math
 import random
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def fit_by_own_loop(
     try:
         while True:
             started = time.perf_counter()
-            with memory_errors(), redirect_stdout(sys.stderr):
+            with memory_errors(), redirect_stdout(sys.stderr), _telling_of_processes(code):
                 said = next(steps, None)
             if said is None:
                 break
@@ -194,6 +194,19 @@ def _score(
     if not math.isfinite(loss):
         raise TrialError(f"non-finite loss on the held-out images after epoch {epoch}", "non-finite")
     return loss, (logits.argmax(1) == labels).double().mean().item()
+
+
+@contextmanager
+def _telling_of_processes(code: own.OwnCode) -> Iterator[None]:
+    """Say what helps where it starts processes, which a worker process cannot have."""
+    try:
+        yield
+    except AssertionError as error:
+        if "daemonic processes" not in str(error):
+            raise
+        raise code.wrong(
+            "starts processes, which a worker may not: leave num_workers of a DataLoader at 0"
+        ) from error
 
 
 def _random_states() -> tuple[Any, Any, Any]:

@@ -112,6 +112,7 @@ def test_generators_that_all_code_shares_are_left_alone(project: Path, tmp_path:
 
 SIGNED = "def split(labels, groups, num_folds, seed):\n    "
 WRONG = {
+    "exits": ("raise SystemExit(0)", "split maker mine: splits/mine.py:3: SystemExit: 0"),
     "raises": ("raise ValueError('no\\nway')", "split maker mine: splits/mine.py:3: ValueError: no way"),
     "nothing": ("pass", "splits/mine.py:split gives NoneType; it should be the fold of each image, integers (24,)"),
     "too few": ("return groups[:5] % num_folds", "gives int64 (5,); it should be the fold of each image"),

@@ -59,6 +59,7 @@ YIELD = '        yield {"loss": 1.0}\n'
 SHARES = "return shares / shares.sum(1, keepdims=True)"
 WRONG_NETWORK = [
     ("(), lr)", "(), [lr] / 2)", "mine.py:8: TypeError: unsupported operand"),
+    ("    optimizer =", "    raise SystemExit(0)\n    optimizer =", "mine.py:8: SystemExit: 0"),
     (STEP, "", "leaves the network as it was: every weight is the same after an epoch"),
     (
         YIELD,
