@@ -72,6 +72,7 @@ def test_every_record_is_opened_at_most_once(
     assert records(counted, "result.json") == studies * TRIALS * FOLDS
 
 
+@pytest.mark.slow
 def test_a_report_that_mlflow_is_shown_too_opens_no_record_again(
     home: Path, tmp_path: Path, empty_database: Path
 ) -> None:

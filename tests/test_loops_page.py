@@ -44,17 +44,15 @@ def test_the_page_has_loops_and_studies() -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "least"),
     [
-        ("plain", [*FEW, *SMALL], 0.2),
         ("hog_svm", FEW, 0.8),
-        ("forest", [*FEW, "train.trees=[5, 20]"], 0.7),
-        ("by_skorch", [*FEW, *SMALL], 0.2),
+        pytest.param("plain", [*FEW, *SMALL], 0.2, marks=pytest.mark.slow),
+        pytest.param("forest", [*FEW, "train.trees=[5, 20]"], 0.7, marks=pytest.mark.slow),
+        pytest.param("by_skorch", [*FEW, *SMALL], 0.2, marks=pytest.mark.slow),
     ],
 )
 def test_a_loop_of_the_page_is_tuned_reproduced_and_used(
     project: Path, name: str, changes: list[str], least: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if name == "by_skorch":
-        pytest.importorskip("skorch")
     study = tuned(name, changes)
     assert set(study.trials["state"]) == {"complete"} and study.trials["mean"].max() > least
     assert len(study.trials["mean"].unique()) == 2, "the searched values reach the loop"

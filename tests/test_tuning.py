@@ -114,6 +114,7 @@ def test_the_copy_in_optunas_store_follows_a_correction(tmp_path: Path, small: P
         assert shown.params == done.params and shown.value == 0.5
 
 
+@pytest.mark.slow
 def test_the_models_of_the_front_are_kept(tmp_path: Path, home: Path) -> None:
     path = tmp_path / "front.yaml"
     path.write_text(
