@@ -210,7 +210,11 @@ def _import_of(name: str, value: Any, own: str) -> str:
     found = getattr(sys.modules.get(module), qualified, None if module in sys.modules else value)
     if found is None or _qualified(found) != _qualified(
         value
-    ):  # one that was imported anew is no longer the same
+    ):  # what was imported anew is no longer the same
+        return ""
+    if (
+        type(value).__module__ in ("typing", "types") and found is not value
+    ):  # Annotated[…] calls itself Annotated
         return ""
     return f"from {module} import {qualified}" + ("" if qualified == name else f" as {name}")
 

@@ -171,11 +171,11 @@ def test_optunas_store_has_the_directions_and_stopped_trials_as_pruned(
     mirror(url, "several", definition, [*study.trials[:3], stopped])  # the study has begun again
     storage = optuna.storages.RDBStorage(url)
     shown = optuna.load_study(study_name="several", storage=storage)
-    storage.engine.dispose()
     assert [way.name for way in shown.directions] == ["MAXIMIZE", "MINIMIZE", "MAXIMIZE"]
     assert [trial.state.name for trial in shown.trials] == ["COMPLETE"] * 3 + ["PRUNED"]
     left = study.with_trials(study.trials[:3])
     assert {trial.number for trial in shown.best_trials} == {trial.number for trial in left.front}
+    storage.engine.dispose()
 
 
 def test_python_has_the_front_and_each_objective_of_every_trial(study: LoadedStudy) -> None:
