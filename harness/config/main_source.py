@@ -208,13 +208,9 @@ def _import_of(name: str, value: Any, own: str) -> str:
     if module not in sys.modules and plugins.module_file(module) is None:
         return ""
     found = getattr(sys.modules.get(module), qualified, None if module in sys.modules else value)
-    if found is None or _qualified(found) != _qualified(
-        value
-    ):  # what was imported anew is no longer the same
-        return ""
-    if (
-        type(value).__module__ in ("typing", "types") and found is not value
-    ):  # Annotated[…] calls itself Annotated
+    # What was imported anew is no longer the same; and Annotated[…] calls itself Annotated.
+    is_alias = type(value).__module__ in ("typing", "types")
+    if found is None or _qualified(found) != _qualified(value) or (is_alias and found is not value):
         return ""
     return f"from {module} import {qualified}" + ("" if qualified == name else f" as {name}")
 

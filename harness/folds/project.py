@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.config import catalog, plugins
+from harness.config import plugins
 from harness.config.kinds import KINDS, NO_NETWORK
 from harness.errors import CheckFailed, RecordError, UsageError
 from harness.files import digest, write_file
@@ -116,7 +116,7 @@ def use_code_of(store: Store, record: StudyRecord, *, to_split: bool = False) ->
     for place in dict.fromkeys([here] if untrusted else [here, (Path(known["root"]), None)]):
         if place[0].is_dir() and _is_same(*place, hashes):
             return
-    if all(_kept(folder, label) == hashed for label, hashed in known["sources"].items()):
+    if all(_is_kept(folder, label, hashed) for label, hashed in known["sources"].items()):
         if untrusted:
             code.use_project(*here)
             raise UsageError(
@@ -164,7 +164,7 @@ def kept_sources(store: Store, record: StudyRecord) -> dict[str, bytes]:
     return {
         label: (folder / SOURCES / label).read_bytes()
         for label, hashed in known.items()
-        if _kept(folder, label) == hashed
+        if _is_kept(folder, label, hashed)
     }
 
 
@@ -184,17 +184,18 @@ def code_of_model(
     untrusted = UsageError(
         f"the code of this model is its maker's own: look at {brought}, then set {plugins.TRUST}=1 to have it run"
     )
-    if not sources or name in catalog.shipped(kind):
+    if not sources:
         yield
         return
+    for label, hashed in sources.items():
+        if not _is_kept(folder, label, hashed):
+            raise RecordError(f"{brought / label}: damaged: its content does not match its hash")
     if not is_trusted and not name.isidentifier():
         raise untrusted
-    for label, hashed in sources.items():
-        if _kept(folder, label) != hashed:
-            raise RecordError(f"{brought / label}: damaged: its content does not match its hash")
     try:
         code.use_project(brought)
-        if not _is_same(*here, {_entry(kind, name): code.hash_of(kind, name)}):
+        is_own = plugins.find(kind, name) is not None  # else harness's, whatever the project calls so
+        if is_own and not _is_same(*here, {_entry(kind, name): code.hash_of(kind, name)}):
             if not is_trusted:
                 raise untrusted
             code.use_project(brought)
@@ -227,11 +228,11 @@ def _is_same(place: Path, objects: Path | None, hashes: Mapping[str, str]) -> bo
         return False
 
 
-def _kept(folder: Path, label: str) -> str:
-    """The hash of a file's text as it was kept, or "". Raises nothing for a name that leads elsewhere."""
+def _is_kept(folder: Path, label: str, hashed: str) -> bool:
+    """Whether a file was kept whole, below the folder's sources: somebody else's label may lead elsewhere."""
     path = folder / SOURCES / label
     inside = path.resolve().is_relative_to((folder / SOURCES).resolve())
-    return digest(path.read_bytes()) if inside and path.is_file() else ""
+    return inside and path.is_file() and digest(path.read_bytes()) == hashed
 
 
 def _diff(kept: Path, files: Mapping[str, Path]) -> Iterator[str]:

@@ -394,3 +394,37 @@ def test_a_model_folder_brings_its_code_and_runs_it_only_where_it_is_trusted(
     monkeypatch.setenv("HARNESS_TRUST_CODE", "1")
     with pytest.raises(RecordError, match=r"layers\.py: damaged"):
         load_trial_model(folder)
+
+
+def test_a_model_folder_s_sources_lead_nowhere_else(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.py").write_text("SECRET = 1\n", encoding="utf-8")
+    folder = tmp_path / "model"
+    (folder / "sources").mkdir(parents=True)
+    for label in ("../../secret.py", str(tmp_path / "secret.py"), "missing.py"):
+        for hashed in (digest_of(tmp_path / "secret.py"), ""):
+            with (
+                pytest.raises(RecordError, match="does not match its hash"),
+                project.code_of_model(folder, {"name": "resnet"}, {label: hashed}, is_trusted=True),
+            ):
+                pass
+
+
+def test_a_model_of_the_users_own_may_have_the_name_of_harness_s_wherever_it_is_loaded(
+    own: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    write(folder, "sources/models/resnet.py", MODEL)
+    write(folder, "sources/parts/layers.py", LAYERS)
+    labels = ("models/resnet.py", "parts/layers.py")
+    sources = {label: digest_of(folder / "sources" / label) for label in labels}
+    with project.code_of_model(folder, {"name": "resnet"}, sources, is_trusted=True):
+        assert type(models.build("resnet", 1, 8, 2, {})).__name__ == "Sequential"
+    with (
+        pytest.raises(UsageError, match="its maker's own"),
+        project.code_of_model(folder, {"name": "resnet"}, sources, is_trusted=False),
+    ):
+        pass
+    write(own, "models/simple_cnn.py", MODEL)
+    with project.code_of_model(folder, {"name": "simple_cnn"}, sources, is_trusted=False):
+        assert plugins.find("model", "simple_cnn") is None, "the study had harness's"
+    assert plugins.find("model", "simple_cnn") is not None
