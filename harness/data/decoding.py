@@ -5,9 +5,12 @@ transparency laid on white; grey or RGB; resized bilinearly with antialiasing, u
 """
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from harness.data.file_facts import SIDEWAYS, Facts, jpeg_quality, num_frames, orientation, stored_mode
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,7 +22,6 @@ SUFFIXES = frozenset((
 ))  # fmt: skip
 MAX_PIXELS = 2**26  # of one image, before it is made smaller: 67 megapixels, 0.2 GB as RGB
 STRIP_HEIGHT = 64
-ORIENTATION = 0x0112  # the EXIF tag
 
 
 class UnreadableError(Exception):
@@ -32,35 +34,75 @@ def decode(content: bytes, *, image_size: int, channels: int) -> np.ndarray:
     channels: 1 (grey) or 3 (RGB). An image of the right size, mode and orientation comes out bit for bit.
     Raises UnreadableError, and nothing else, for whatever is no whole image of a known format.
     """
-    from PIL import Image, UnidentifiedImageError
+    return decode_with_facts(content, sizes=[(image_size, channels)])[0][0]
+
+
+def decode_with_facts(content: bytes, *, sizes: Sequence[tuple[int, int]]) -> tuple[list[np.ndarray], Facts]:
+    """The pixels of an image file in several sizes, and what the file says of itself.
+
+    sizes: (image_size, channels) of each array; each is what `decode` makes of the file.
+    Raises UnreadableError, and nothing else, for whatever is no whole image of a known format.
+    """
+    from PIL import UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                raise UnreadableError(f"{opened.width}×{opened.height} pixels are more than {MAX_PIXELS:,}")
-            opened.draft(None, (2 * image_size, 2 * image_size))  # JPEG decoders halve cheaply
-            opened.load()
-            image = _in_mode(_central_square(_upright(opened)), "RGB" if channels == 3 else "L")
-            if image.size != (image_size, image_size):
-                image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
-            pixels = np.asarray(image).reshape(image_size, image_size, channels)
+        return _decoded(content, sizes)
     except UnreadableError:
         raise
     except UnidentifiedImageError:
         raise UnreadableError("not an image of a known format" if content else "empty") from None
     except Exception as error:  # hostile files make Pillow raise a dozen types, and there is no common one
         raise UnreadableError(f"{type(error).__name__}: {error}".split("\n")[0][:200]) from None
+
+
+def _decoded(content: bytes, sizes: Sequence[tuple[int, int]]) -> tuple[list[np.ndarray], Facts]:
+    first = _opened(content)
+    width, height = first.size
+    mode, frames = stored_mode(first), num_frames(first, content)
+    squares: dict[tuple[int, int], Image.Image] = {}  # by the size that the file was decoded in
+    converted: dict[tuple[tuple[int, int], int], Image.Image] = {}
+    result = []
+    for image_size, channels in sizes:
+        image = _opened(content) if squares and first.format in ("JPEG", "MPO") else first
+        image.draft(None, (2 * image_size, 2 * image_size))  # JPEG decoders halve cheaply
+        key = image.size
+        if key not in squares:
+            image.load()
+            squares[key] = _central_square(_upright(image))
+        if (key, channels) not in converted:
+            converted[key, channels] = _in_mode(squares[key], "RGB" if channels == 3 else "L")
+        result.append(_resized(converted[key, channels], image_size, channels))
+    square = next(iter(squares.values()))
+    if orientation(first) in SIDEWAYS:
+        width, height = height, width
+    low, high = _range(square)
+    kind = "JPEG" if first.format == "MPO" else str(first.format)
+    has_alpha, quality = first.has_transparency_data, jpeg_quality(first)
+    return result, Facts(kind, width, height, mode, has_alpha, frames, quality, low, high)
+
+
+def _opened(content: bytes) -> "Image.Image":
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        raise UnreadableError(f"{image.width}×{image.height} pixels are more than {MAX_PIXELS:,}")
+    return image
+
+
+def _resized(image: "Image.Image", image_size: int, channels: int) -> np.ndarray:
+    from PIL import Image
+
+    if image.size != (image_size, image_size):
+        image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image).reshape(image_size, image_size, channels)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def _upright(image: "Image.Image") -> "Image.Image":
-    """Turned as the camera was held; damaged EXIF data say nothing."""
+    """Turned as the camera was held."""
     from PIL.Image import Transpose
 
-    try:
-        orientation = image.getexif().get(ORIENTATION)
-    except Exception:  # as above; the pixels are fine all the same
-        return image
     turns = {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,
@@ -70,7 +112,8 @@ def _upright(image: "Image.Image") -> "Image.Image":
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
-    return image.transpose(turns[orientation]) if orientation in turns else image
+    turn = turns.get(orientation(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def _central_square(image: "Image.Image") -> "Image.Image":
@@ -95,6 +138,18 @@ def _in_mode(image: "Image.Image", mode: str) -> "Image.Image":
     if image.has_transparency_data:
         return _on_white(image, mode)
     return image if image.mode == mode else image.convert(mode)
+
+
+def _range(image: "Image.Image") -> tuple[float, float] | tuple[None, None]:
+    """Least and greatest value of more than 8 bits; None for other images."""
+    if not _is_deep(image):
+        return None, None
+    values = np.asarray(image)
+    return values.min().item(), values.max().item()
+
+
+def _is_deep(image: "Image.Image") -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
 def _on_white(image: "Image.Image", mode: str) -> "Image.Image":
