@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.config import catalog
+from harness.data.group_guess import Suggestion, suggest
 from harness.errors import UsageError, did_you_mean
 
 MOST_FILES = 500  # that are opened, spread evenly over the folder
@@ -25,7 +26,7 @@ class Seen:
     data: the study's `data` map.   num_images: 0 where they are not on this machine yet.
     smallest, largest: a class and its number of images.   sizes: in pixels, in words.
     is_split: whether these are the training images alone; else a part of them is to be sealed.
-    unreadable: files of those opened that are no whole image.
+    unreadable: files of those opened that are no whole image.   suggested: groups by the names of files, or None.
     """
 
     data: Mapping[str, Any]
@@ -38,6 +39,7 @@ class Seen:
     sizes: str
     is_split: bool = True
     unreadable: tuple[str, ...] = ()
+    suggested: Suggestion | None = None
 
     @property
     def is_uneven(self) -> bool:
@@ -104,6 +106,7 @@ def look_at_folder(root: Path) -> Seen:
         sizes,
         listing.official,
         tuple(unreadable),
+        suggest([file.name for file in listing.files], [file.label for file in listing.files]),
     )
 
 
@@ -135,8 +138,8 @@ def look_at_data_set(name: str) -> Seen:
     )
 
 
-def study_text(name: str, seen: Seen) -> str:
-    """A study file in which every line says what it is."""
+def study_text(name: str, seen: Seen, *, with_groups: bool = False) -> str:
+    """A study file in which every line says what it is.   with_groups: those that names suggest; else as a comment."""
     trained_share = 1.0 if seen.is_split else 0.8
     fewest = int(seen.smallest[1] * trained_share) if seen.num_images else MOST_FOLDS
     folds = max(2, min(MOST_FOLDS, fewest))
@@ -170,6 +173,10 @@ def study_text(name: str, seen: Seen) -> str:
         lines.append(
             _line("  test_fraction: 0.2", "share of the images that is sealed until `harness final`")
         )
+    if seen.suggested is not None:
+        count = f"{seen.suggested.num_groups:,} groups by the names of files; none of them is split"
+        why = count if with_groups else f"{count}. Remove the first # if they belong together"
+        lines.append(_line(f"  {'' if with_groups else '# '}{_escaped(seen.suggested.line)}", why))
     lines += [
         _line("model:", "the network"),
         _line("  name: resnet", "a small residual network; others: harness list models"),

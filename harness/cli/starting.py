@@ -4,13 +4,16 @@ import keyword
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.config import catalog
 from harness.errors import UsageError
 from harness.messages import to_stderr
+
+if TYPE_CHECKING:
+    from harness.data.group_guess import Suggestion
 
 
 def init(
@@ -26,7 +29,8 @@ def init(
     """Write a first study for your images, or a first model.
 
     It looks at the images of a folder or data set and writes studies/NAME.yaml, in which every line says what it is:
-    their size, whether they are grey, batch sizes, ranges to search, and for uneven classes another objective. With
+    their size, whether they are grey, batch sizes, ranges to search, for uneven classes another objective, and groups
+    that the names of files suggest, those of one patient say: as a comment, unless you want them when asked. With
     --model, models/NAME.py, a small network with two options, and tests/test_NAME.py. No file is ever overwritten.
     """
     to_stderr()
@@ -57,7 +61,8 @@ def _write_study(folder: Path | None, data: str, as_name: str | None) -> None:
     path = Path("studies") / f"{name}.yaml"
     _require_new(path, "harness init … --as NAME calls the new one otherwise")
     seen = first_study.look_at_data_set(data) if folder is None else first_study.look_at_folder(folder)
-    text = first_study.study_text(name, seen)
+    wanted = seen.suggested is not None and _wants_groups(seen.suggested)
+    text = first_study.study_text(name, seen, with_groups=wanted)
     parse_study_file(text.encode(), (), name=name, source=str(path))  # what it refuses is not written
     _write(path, text)
     for problem in seen.unreadable[:3]:
@@ -67,6 +72,14 @@ def _write_study(folder: Path | None, data: str, as_name: str | None) -> None:
     shown = f"'{name}'" if " " in name else name
     print(f"{path}: {seen.in_words()}")
     print(f"next:  harness check {shown}\n       harness tune --study {shown}")
+
+
+def _wants_groups(suggested: "Suggestion") -> bool:
+    """Say which groups names suggest; ask, on a terminal, whether they are to be kept together."""
+    print(suggested.in_words(), file=sys.stderr)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    return typer.confirm("Never split these groups?", default=False, err=True)
 
 
 def _write_model(name: str) -> None:

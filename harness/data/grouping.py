@@ -1,16 +1,15 @@
 """Groups: which images of a folder belong together and must never be split, those of one patient, say."""
 
-import csv
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence, Set
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal, TypedDict, TypeVar, assert_never
 
 import numpy as np
 
-from harness.data.image_files import printable
+from harness.data.group_table import plain, read_table
 from harness.errors import DataError
 
 Groups = TypedDict("Groups", {"from": Literal["parent"], "regex": str, "csv": str}, total=False)
@@ -24,12 +23,17 @@ def group_names(groups: Groups, names: Sequence[str], part: Literal["train", "te
     names: (N,), class/…/file.   groups: one of
     `from: parent`, the folders between the class and the file: patient7 of class/patient7/image.png;
     `regex`, searched in the name below the class: its first group is the name, or all that matches;
-    `csv`, a table with columns `name` and `group`. Its names are as here, may begin with the part's folder, and
-    may leave out folders, down to the file's name, where only one image ends so.
+    `csv`, a table with columns `name` and `group`, or as group_table.py knows them. Its names are as here, may
+    have more folders before, and may leave out folders, down to the file's name with or without its ending, where
+    only one image ends so.
     Raises DataError that names the images without a group.
     """
+    also = ""
     if "csv" in groups:
-        found, wrong = _from_table(Path(groups["csv"]), names, part), f"have no group in {groups['csv']}"
+        path = Path(groups["csv"])
+        table = read_table(path)
+        found = _from_table(path, table.groups, [plain(name) for name in names], part)
+        wrong, also = f"have no group in {path}", table.said_of_incomplete()
     elif "regex" in groups:
         found = list(_from_pattern(groups["regex"], names))
         wrong = f"do not match data.groups.regex {groups['regex']!r}"
@@ -42,7 +46,7 @@ def group_names(groups: Groups, names: Sequence[str], part: Literal["train", "te
     if without:
         more = ", …" if len(without) > NUM_NAMED else ""
         named = ", ".join(without[:NUM_NAMED])
-        raise DataError(f"{len(without)} of {len(names)} images {wrong}: {named}{more}")
+        raise DataError(f"{len(without)} of {len(names)} images {wrong}: {named}{more}{also}")
     return found
 
 
@@ -83,9 +87,9 @@ def _from_pattern(pattern: str, names: Sequence[str]) -> Iterator[str]:
         yield (match.group(min(1, compiled.groups)) or "") if match else ""
 
 
-def _from_table(path: Path, names: Sequence[str], part: str) -> list[str]:
+def _from_table(path: Path, table: Mapping[str, str], names: Sequence[str], part: str) -> list[str]:
     """Each image's group, "" where the table has none."""
-    table = _read_table(path)
+    in_full = _in_full(table, set(names), part)
     endings = [list(_endings(f"{part}/{name}")) for name in names]
     uses = Counter(ending for of_image in endings for ending in of_image if ending in table)
     found = []
@@ -93,38 +97,29 @@ def _from_table(path: Path, names: Sequence[str], part: str) -> list[str]:
         ending = next((ending for ending in of_image if ending in table), "")
         if uses[ending] > 1:
             raise DataError(f"{path}: {ending} could be any of {uses[ending]} images; write {name} in full")
-        found.append(table.get(ending, ""))
+        found.append(table.get(ending) or in_full.get(name, ""))
     return found
 
 
 def _endings(name: str) -> Iterator[str]:
-    """a/b/c, b/c, c."""
-    while name:
-        yield name
-        name = name.partition("/")[2]
+    """a/b/c.png, b/c.png, c.png, and then the same without .png."""
+    for whole in (name, str(PurePosixPath(name).with_suffix(""))):
+        rest = whole
+        while rest:
+            yield rest
+            rest = rest.partition("/")[2]
 
 
-def _read_table(path: Path) -> dict[str, str]:
-    """Image name -> group."""
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: is not a regular file")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns, rows = list(reader.fieldnames or []), list(reader)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: is no table in UTF-8, separated by commas: {error}") from None
-    if not {"name", "group"} <= set(columns):
-        got = ", ".join(columns) or "none"
-        raise DataError(f"{path}: needs the columns name and group, separated by commas (got {got})")
-    table: dict[str, str] = {}
-    for row in rows:
-        name, group = printable(row["name"] or ""), (row["group"] or "").strip()
-        if table.setdefault(name, group) != group:
-            raise DataError(f"{path}: {name} is in two groups: {table[name]} and {group}")
-    return table
+def _in_full(table: Mapping[str, str], names: Set[str], part: str) -> dict[str, str]:
+    """Groups of images that the table names by a longer path, /home/me/photos/a/b.png: by their own name, a/b.png."""
+    found = {}
+    for path, group in table.items():
+        folder, _, rest = path.partition("/")
+        while rest:
+            if rest in names and folder not in {"train", "test"} - {part}:
+                found[rest] = group
+            folder, _, rest = rest.partition("/")
+    return found
 
 
 def whole_groups(

@@ -1,5 +1,6 @@
 """`harness init`: the study that it writes passes the check as it stands and fits the images; so does the model."""
 
+import io
 import runpy
 import subprocess
 import sys
@@ -152,6 +153,54 @@ def test_unreadable_images_are_told_and_left_out(
     assert run(["init", "photos"]) == 0
     assert "cannot be read: a/0.png (not an image of a known format)" in capsys.readouterr().err
     assert checked("photos").data["unreadable"] == "skip"
+
+
+def patients(root: Path) -> Path:
+    """Gives the images of a folder names like patient3_17.png: seven patients, each in both classes."""
+    for path in root.rglob("*.png"):
+        path.rename(path.with_name(f"patient{int(path.stem) % 7}_{path.stem}.png"))
+    return root
+
+
+def test_groups_that_names_suggest_are_a_comment(
+    checked: Checked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patients(folder("photos", {"ill": 14, "well": 14}))
+    assert run(["init", "photos"]) == 0
+    said = (
+        "names suggest 7 groups of 4 images, 7 of them in several classes (ill/patient0_0.png, "
+        "ill/patient0_7.png, well/patient0_0.png would be one); if images of one object must not be split, set "
+        "data.groups: {regex: 'patient[0-9]+'}"
+    )
+    assert said in capsys.readouterr().err.splitlines()
+    assert checked("photos").data["groups"] is None
+    path = Path("studies/photos.yaml")
+    text = path.read_text(encoding="utf-8")
+    assert text.count("  # groups: {regex: 'patient[0-9]+'}") == 1
+    path.write_text(text.replace("  # groups:", "  groups:"), encoding="utf-8")
+    study = checked("photos")
+    assert study.data["groups"] == {"regex": "patient[0-9]+"}
+    images = load_training(study.data)
+    assert (
+        images.groups is not None and len(set(images.groups.tolist())) < 7
+    )  # the others are in the test part
+
+
+@pytest.mark.parametrize(("answer", "groups"), [("y\n", {"regex": "patient[0-9]+"}), ("\n", None)])
+def test_on_a_terminal_it_is_asked_whether_groups_belong_together(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch, answer: str, groups: object
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    patients(folder("photos", {"ill": 14, "well": 14}))
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", Terminal(answer))
+        patch.setattr(sys, "stderr", Terminal())
+        assert run(["init", "photos"]) == 0
+        assert "Never split these groups? [y/N]" in sys.stderr.getvalue()  # type: ignore[attr-defined]
+    assert checked("photos").data["groups"] == groups
 
 
 def test_a_class_of_too_few_images_is_told(checked: Checked, capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,16 +98,26 @@ def test_a_table_names_images_in_full_or_by_an_ending_that_only_one_has(tmp_path
         ({"regex": "(1)|."}, "1 of 2 images do not match .*: ill/deep/2.png"),
         ({"regex": "(1"}, r"data.groups.regex: '\(1' is no regular expression: missing \)"),
         ({"csv": "no/such.csv"}, "such.csv: cannot be read: No such file"),
-        ({"csv": ["name;group", "1.png;a"]}, r"needs the columns name and group.*\(got name;group\)"),
-        ({"csv": []}, r"needs the columns name and group.*\(got none\)"),
-        ({"csv": ["name,group", "1.png,a"]}, "1 of 2 images have no group in .*: ill/deep/2.png"),
-        ({"csv": ["name,group", "1.png,a", "2.png"]}, "1 of 2 images have no group in .*: ill/deep/2.png"),
-        ({"csv": ["name,group", "1.png,a", "1.png,b"]}, "1.png is in two groups: a and b"),
         (
-            {"csv": ["name,group", "x" * 200_000]},
-            "is no table in UTF-8, separated by commas: field larger than",
+            {"csv": ["title;group", "1.png;a"]},
+            r"needs the columns name \(or file, .*\) and group .*; got title, group",
         ),
+        ({"csv": []}, r"needs the columns name .*; got none"),
+        ({"csv": ["name,group", "1.png,a"]}, "1 of 2 images have no group in .*: ill/deep/2.png"),
+        (
+            {"csv": ["name,group", "1.png,a", "2.png", " ,b"]},
+            r"1 of 2 images have no group in .*: ill/deep/2.png; "
+            r"2 rows of the table have no name or no group: row 2 \(2.png\), row 3 \(b\)",
+        ),
+        ({"csv": ["name,group", "1.png,a", "1.png,b"]}, "1.png is in two groups: a and b"),
+        ({"csv": ["name,group", "1.png,a,b"]}, "is no table separated by commas: .* 3"),
+        ({"csv": ["name,group", '"1.png,a']}, "is no table separated by commas: .*EOF inside string"),
         ({"csv": ["name,group", "\udcff"]}, "is no table in UTF-8"),
+        (
+            {"csv": ["file,path,group", "1,2,a"]},
+            "both file and path could be the name; call the one that is meant name",
+        ),
+        ({"csv": ["name,Patient,Subject ID", "1,2,a"]}, "both Patient and Subject ID could be the group"),
     ],
 )
 def test_images_without_a_group_and_unusable_rules_are_named(
@@ -117,6 +127,76 @@ def test_images_without_a_group_and_unusable_rules_are_named(
         groups = table(tmp_path / "t.csv", *groups["csv"])
     with pytest.raises(DataError, match=expected):
         group_names(groups, ["ill/deep/2.png", "well/1.png"], "train")  # type: ignore[arg-type]
+
+
+ROWS = [
+    ("ill/patient7/a.png", "007"),
+    ("patient10/a.png", "10"),
+    ("b.png", "007"),
+    ("clinic/patient1/a.png", "1.0"),
+]
+
+
+def written(separator: str, *, header: str = "name,group", form: str = "{}") -> str:
+    rows = [header.replace(",", separator)]
+    rows += [separator.join(form.format(value) for value in row) for row in ROWS]
+    return "\r\n".join(rows) + "\r\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *[written(separator).encode() for separator in ",;\t|"],
+        written(";", header=" Name ,Group").encode("utf-8-sig"),
+        written("\t").encode("utf-16"),
+        written(",").encode("utf-16-le"),
+        written(",").encode("utf-16-be"),
+        b"sep=;\n" + written(";", header="File Name,Patient-ID").encode(),
+        written(",", header="IMAGE,subject", form=" {} ").encode(),
+        written(",", form='"{}"').encode(),
+        written(", ", form='"{}"').encode(),
+        written(";").replace("/", "\\").encode(),
+        written(";", form="{}").replace("ill/", ".\\ill\\").encode(),
+        (written(",") + written(",").partition("\n")[2]).encode(),
+        b"\n\n" + written(",").encode() + b"\n\n",
+        written(",", header="path,patient_id").replace(".png", "").encode(),
+        written(",").replace("patient10/", "D:\\photos\\ill\\patient10\\").encode(),
+        "age;GROUP;name;Patient;größe\n".encode("cp1252")
+        + b"".join(f"3;{group};{name};x;gro\xdf\n".encode("latin-1") for name, group in ROWS),
+        "".join(f"{name};{group};;\n" for name, group in [("name", "group"), *ROWS]).encode(),
+        b"name;group\n" + "".join(f"{name};{group}; \r\n" for name, group in ROWS).encode(),
+        "\n".join([" name ; group ", *(f" {name} ; {group} " for name, group in ROWS)]).encode(),
+        written("\t").replace("\r\n", "\r").encode(),
+    ],
+    ids=range(23),
+)
+def test_tables_of_every_dialect_say_the_same(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    assert group_names({"csv": str(path)}, NAMES, "train") == ["007", "10", "007", "1.0"]
+
+
+def test_a_table_of_whole_paths_never_takes_the_other_part_for_this(tmp_path: Path) -> None:
+    names = ["ill/a.png", "well/a.png"]
+    rows = [f"/data/{part}/{name},{part} {name}" for part in ("train", "test") for name in names]
+    groups: Any = table(tmp_path / "t.csv", "path,patient", *rows)
+    for part in ("train", "test"):
+        assert group_names(groups, names, part) == [f"{part} {name}" for name in names]  # type: ignore[arg-type]
+    groups = table(tmp_path / "t.csv", "path,patient", *rows[2:])
+    with pytest.raises(DataError, match="2 of 2 images have no group"):
+        group_names(groups, names, "train")
+
+
+def test_a_workbook_is_told_from_a_table(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"PK\3\4" + b"\0" * 60)
+    with pytest.raises(DataError, match="is a spreadsheet's own file; save it as CSV"):
+        group_names({"csv": str(tmp_path / "t.csv")}, NAMES, "train")
+
+
+def test_a_backslash_and_odd_bytes_in_names_are_found(tmp_path: Path) -> None:
+    names = ["ill/a\\b.png", "ill/c\\xff.png"]
+    groups: Any = table(tmp_path / "t.csv", "name,group", "ill/a\\b.png,1", "ill/c\\xff.png,2")
+    assert group_names(groups, names, "train") == ["1", "2"]
 
 
 def test_an_ending_of_two_images_is_refused(tmp_path: Path) -> None:
