@@ -21,17 +21,17 @@ logger = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 30.0  # for a server to go on
 
 
-def cached(folder: Path, make: Callable[[Path], None], *, lock: str) -> Images:
+def cached(folder: Path, make: Callable[[Path], None], *, lock: Path) -> Images:
     """The images saved in `folder`; the first time, or where they are damaged, `make(folder)` saves them.
 
-    lock: a file name beside the folder; processes with the same one make images one after the other.
+    lock: a file in a folder above; processes with the same one make images one after the other.
     """
     images = opened(folder)
     if images is not None:
         return images
-    with _alone(folder.parent / lock) as may_write:
+    with _alone(lock) as may_write:
         if not may_write:
-            folder = _temporary() / folder.name
+            folder = _temporary() / folder.relative_to(lock.parent)
         images = opened(folder)
         if images is None:
             make(folder)

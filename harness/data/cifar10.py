@@ -26,7 +26,9 @@ def load(home: Path, part: Literal["train", "test"], *, root: str | None = None)
     place = Path(root).expanduser() if root else home
     place = place.parent if place.name == BATCHES else place
     folder = home / "cache" / f"cifar10-{part}-{ARCHIVE_MD5[:12]}"
-    return cached(folder, lambda folder: _decode(place, part).save(folder), lock="cifar10.lock")
+    return cached(
+        folder, lambda folder: _decode(place, part).save(folder), lock=folder.parent / "cifar10.lock"
+    )
 
 
 def is_here(home: Path) -> bool:

@@ -27,7 +27,9 @@ def load(home: Path, part: Literal["train", "test"], *, root: str | None = None)
     """
     place = Path(root).expanduser() if root else home
     folder = home / "cache" / f"fashion_mnist-{part}-{IMAGES_MD5[part][:12]}"
-    return cached(folder, lambda folder: _decode(place, part).save(folder), lock="fashion_mnist.lock")
+    return cached(
+        folder, lambda folder: _decode(place, part).save(folder), lock=folder.parent / "fashion_mnist.lock"
+    )
 
 
 def is_here(home: Path) -> bool:

@@ -6,34 +6,41 @@ Source: yours
 import hashlib
 import json
 import logging
-import os
-import warnings
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from harness.config.signatures import Between
 from harness.data import grouping, near_duplicates
 from harness.data.cache import cached, opened
-from harness.data.decoding import DECODER, UnreadableError, decode
-from harness.data.holdout import group_keys, test_part
-from harness.data.image_files import ImageFile, Listing, list_images, read
+from harness.data.decoded_files import DecodedFiles, decoded, hash_file
+from harness.data.decoding import DECODER
+from harness.data.holdout import Growth, group_keys, grown_test_part, test_part
+from harness.data.image_files import ImageFile, Listing, list_images
 from harness.data.images import CHUNK_BYTES, Chunk, Images, read_notes, write
+from harness.data.snapshot import (
+    LEFT_OUT,
+    TEST,
+    TRAIN,
+    Changes,
+    Snapshot,
+    compare,
+    facts_columns,
+)  # fmt: skip
 from harness.errors import DataError, StoreError
 from harness.files import write_file
 
 logger = logging.getLogger(__name__)
 
-TELL_EVERY = 10_000
-MAX_THREADS = 8  # they pay for photographs; small files hold Python's lock
 NUM_NAMED = 5  # unreadable files that a message names
-COMPARED = 32  # pixels, whatever the image size of the study: so that the test part is the same for all
+SNAPSHOT = "files.json.gz"  # beside the decoded images
+LAYOUT = 2  # of what is kept
 
 
 def load(
@@ -56,177 +63,235 @@ def load(
     groups: how images of one object are known (see grouping.py), which are then never split between the test
     part and the training part, or between folds. Groups that have an equal file are one.
     Duplicates are never split between the test part and the training part either (see near_duplicates.py).
-    A decoded copy is kept below `home`, named by the content of all files; their names, sizes and times tell
-    whether they are still the same. Raises DataError for an unusable folder.
+    All files of both parts are decoded in one pass. The decoded copy is kept below `home`, named by the content of all
+    files; their names, sizes and times tell whether they are still the same. Raises DataError for an unusable folder.
     """
-    listing = list_images(Path(root).expanduser(), part)
-    named = [] if groups is None else _group_names(groups, listing, root, part)
-    held_out = None if listing.official else [test_fraction, near_duplicates.VERSION]
-    decoder = [DECODER, version("pillow")]
-    recipe = json.dumps([*decoder, part, image_size, channels, unreadable, held_out])
-    cache = home / "cache"
-    seen = cache / "seen" / listing.fingerprint(str(Path(root).absolute()), recipe, json.dumps(named))
-    images = _remembered(seen, cache)
-    if images is None:
-        logger.info("reading %d image files", len(listing.files))
-        digests = [_hash_file(file) for file in listing.files]  # threads made it slower
-        keys = [digest or file.name.encode() for digest, file in zip(digests, listing.files, strict=True)]
-        together = grouping.merged(named, keys) if named else []
-        chosen = np.arange(len(listing.files))
-        if not listing.official:
-            alike = _duplicates(listing, digests, cache, json.dumps(decoder)).groups(len(chosen))
-            labels = np.array([file.label for file in listing.files], dtype=np.int64)
-            together_keys = group_keys(together) or keys
-            in_test = test_part(labels, together_keys, alike, fraction=test_fraction, classes=listing.classes)
-            chosen = np.flatnonzero(in_test == (part == "test"))
-        notes = list(_merger_notes(named, together))
-        reader = _Reader(
-            root, listing, digests, together, chosen, image_size, channels, unreadable == "skip", notes
-        )
-        name = f"folder-{reader.key(recipe)}"
-        images = cached(cache / name, reader.write, lock=f"{name}.lock")
-        if all(digests):  # a file that could not be read at all is tried again next time
-            with suppress(OSError, StoreError):  # without it, the next start reads the files again
-                write_file(seen, name.encode("ascii"))
+    folder = Folder(home, root, image_size, channels, unreadable, test_fraction, groups)
+    images = folder.images(part)
     assert images.path is not None
     for note in read_notes(images.path):
         logger.warning("%s: %s", root, note)
     return images
 
 
-@dataclass
-class _Reader:
-    """Decodes the chosen files of a listing, chunk by chunk. groups: the name of each file's, or empty."""
+@dataclass(frozen=True)
+class Folder:
+    """A folder of images as `load` is asked for it.
 
+    growth: which part each image was in before, where that is known.
+    """
+
+    home: Path
     root: str
-    listing: Listing
-    digests: list[bytes]
-    groups: list[str]
-    chosen: np.ndarray
     image_size: int
     channels: int
-    skip: bool
-    notes: list[str]
+    unreadable: str
+    test_fraction: float
+    groups: grouping.Groups | None
+    growth: Growth | None = None
 
-    def key(self, recipe: str) -> str:
-        """A name for the decoded images: other names, classes, bytes or options give another one."""
-        files = (f"{self.digests[index].hex()} {self.listing.files[index].name}" for index in self.chosen)
-        lines = [recipe, json.dumps(self.listing.classes), *files]
-        lines += [json.dumps([self.groups[index] for index in self.chosen])] if self.groups else []
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+    def images(self, part: Literal["train", "test"]) -> Images:
+        """One part; the first time, all files are decoded. Raises DataError for an unusable folder."""
+        cache = self.home / "cache"
+        seen = cache / "seen" / self._fingerprint
+        images = _remembered(seen, cache, part)
+        if images is None:
+            logger.info("reading %d image files", len(self._files))
+            name = f"folder-{self._key}"
+            images = cached(cache / name / part, self._make, lock=cache / f"{name}.lock")
+            if all(self._digests):  # a file that could not be read at all is tried again next time
+                with suppress(OSError, StoreError):  # without it, the next start reads the files again
+                    write_file(seen, name.encode("ascii"))
+        return images
 
-    def write(self, folder: Path) -> None:
-        shape = (len(self.chosen), self.channels, self.image_size, self.image_size)
-        write(folder, self._chunks(), self.listing.classes, shape, notes=self.notes)
-
-    def _chunks(self) -> Iterator[Chunk]:
-        unreadable: list[str] = []
-        numbers = np.unique(self.groups, return_inverse=True)[1].astype(np.int64)  # of every file's group
-        size = max(1, min(256, CHUNK_BYTES // (self.channels * self.image_size**2)))
-        with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
-            for start in range(0, len(self.chosen), size):
-                good, bad = self.decode_all(pool, self.chosen[start : start + size])
-                unreadable += bad
-                if good:
-                    files = [self.listing.files[index] for index in good]
-                    labels = np.array([file.label for file in files], dtype=np.int64)
-                    groups = numbers[list(good)] if self.groups else None
-                    yield Chunk(np.stack(list(good.values())), labels, [file.name for file in files], groups)
-                if (start + size) // TELL_EVERY > start // TELL_EVERY and start + size < len(self.chosen):
-                    logger.info("%s: %d of %d images decoded", self.root, start + size, len(self.chosen))
-        self._judge(unreadable)
-
-    def decode_all(
-        self, pool: ThreadPoolExecutor, indices: np.ndarray
-    ) -> tuple[dict[int, np.ndarray], list[str]]:
-        """The images' pixels by index, and the names of those that are unreadable, with reasons."""
-        good, bad = {}, []
-        with warnings.catch_warnings(action="ignore"):  # Pillow doubts files that it reads all the same
-            results = list(pool.map(self._decode, indices))
-        for index, result in zip(indices.tolist(), results, strict=True):
-            if isinstance(result, str):
-                bad.append(f"{self.listing.files[index].name} ({result})")
-            else:
-                good[index] = result
-        return good, bad
-
-    def _decode(self, index: int) -> np.ndarray | str:
-        """The pixels of one file, or why it is unreadable."""
-        file = self.listing.files[index]
+    def snapshot(self) -> Snapshot:
+        """Of all files of both parts, as they were decoded. Raises DataError for an unusable folder."""
+        images = self.images("train")
+        assert images.path is not None
+        path = images.path.parent / SNAPSHOT
         try:
-            content = _read(file)
-            if hashlib.sha256(content).digest() != self.digests[index]:
-                raise DataError(f"{file.path}: changed while it was being read; run the command again")
-            return decode(content, image_size=self.image_size, channels=self.channels)
-        except UnreadableError as error:
-            return str(error)
+            return Snapshot.load(path)
+        except DataError as error:
+            logger.warning("%s; it is made anew", error)
+            self._make(images.path)
+            return Snapshot.load(path)
 
-    def _judge(self, unreadable: list[str]) -> None:
-        if not unreadable:
-            return
-        more = f"; and {len(unreadable) - NUM_NAMED} more" if len(unreadable) > NUM_NAMED else ""
-        named = "; ".join(unreadable[:NUM_NAMED]) + more
-        what = f"{len(unreadable)} of {len(self.chosen)} images are unreadable"
-        if not self.skip:
-            advice = "repair or remove them, or set data.unreadable: skip"
-            raise DataError(f"{self.root}: {what}: {named}; {advice}")
-        self.notes.append(f"{what} and left out: {named}")
+    def changes(self, since: Snapshot) -> Changes:
+        """What became of the files since a snapshot; only those are read whose size or time is another.
 
+        Raises DataError for a folder that is no data set any more.
+        """
+        known = {
+            name: (state, content)
+            for name, state, content in zip(since.names, since.states, since.hashes, strict=True)
+        }
+        hashes = []
+        for name, file in zip(self._names, self._files, strict=True):
+            state, content = known.get(name, ("", ""))
+            hashes.append(content if state and state == file.state else hash_file(file).hex())
+        return compare(since, self._names, hashes)
 
-@dataclass
-class _Thumbnails:
-    """The images of a reader as an array (N, C, H, W), of which only what is asked for is ever in memory."""
-
-    reader: _Reader
-    pool: ThreadPoolExecutor
+    @cached_property
+    def _listings(self) -> dict[Literal["train", "test"], Listing]:
+        """The files of each part, or all in one listing where the test part is to be held out of them."""
+        root = Path(self.root).expanduser()
+        train = list_images(root, "train")
+        return {"train": train, "test": list_images(root, "test")} if train.official else {"train": train}
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return len(self.reader.chosen), self.reader.channels, self.reader.image_size, self.reader.image_size
+    def _official(self) -> bool:
+        return self._listings["train"].official
 
-    def __getitem__(self, index: Any) -> np.ndarray:
-        """Unreadable images are noise, which is like nothing else."""
-        indices = self.reader.chosen[index]
-        good, _ = self.reader.decode_all(self.pool, indices)
-        for image in set(indices.tolist()) - set(good):
-            noise = np.random.default_rng(image).integers(0, 256, self.shape[1:], dtype=np.uint8)
-            good[image] = noise
-        return np.stack([good[image] for image in indices.tolist()])
+    @cached_property
+    def _files(self) -> tuple[ImageFile, ...]:
+        return tuple(file for listing in self._listings.values() for file in listing.files)
 
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        """Of each file in the snapshot: below the root, so that no two are alike."""
+        return tuple(
+            f"{part}/{file.name}" if self._official else file.name
+            for part, listing in self._listings.items()
+            for file in listing.files
+        )
 
-def _duplicates(
-    listing: Listing, digests: list[bytes], cache: Path, recipe: str
-) -> near_duplicates.Duplicates:
-    """Those among all files, looked for once and then kept."""
-    name = hashlib.sha256("\n".join([recipe, *map(bytes.hex, digests)]).encode()).hexdigest()[:32]
-    everything = np.arange(len(listing.files))
+    @cached_property
+    def _digests(self) -> list[bytes]:
+        return [hash_file(file) for file in self._files]  # threads made it slower
 
-    def search() -> near_duplicates.Duplicates:
-        reader = _Reader("", listing, digests, [], everything, COMPARED, 3, skip=True, notes=[])
-        with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
-            return near_duplicates.find(_Thumbnails(reader, pool))
-
-    return near_duplicates.remembered(cache / f"duplicates-{name}.npz", search)
-
-
-def _group_names(
-    groups: grouping.Groups, listing: Listing, root: str, part: Literal["train", "test"]
-) -> list[str]:
-    """The group of each file. Where the test part is a folder of its own, no group may be in both."""
-    named = grouping.group_names(groups, [file.name for file in listing.files], part)
-    if listing.official:
-        other: Literal["train", "test"] = "test" if part == "train" else "train"
-        files = list_images(Path(root).expanduser(), other).files
-        shared = set(named) & set(grouping.group_names(groups, [file.name for file in files], other))
-        if shared:
+    @cached_property
+    def _named_groups(self) -> list[str]:
+        """The name of each file's group, or empty."""
+        groups = self.groups
+        if groups is None:
+            return []
+        named = {
+            part: grouping.group_names(groups, [file.name for file in listing.files], part)
+            for part, listing in self._listings.items()
+        }
+        if shared := set(named["train"]) & set(named.get("test", ())):
             raise DataError(
-                f"{root}: group {min(shared)} has images in train/ and in test/, and must not be split "
+                f"{self.root}: group {min(shared)} has images in train/ and in test/, and must not be split "
                 f"({len(shared)} such groups)"
             )
-    return named
+        return [name for names in named.values() for name in names]
+
+    @property
+    def _recipe(self) -> str:
+        """All that decides, beside the files, what is made of them."""
+        held_out = None if self._official else [self.test_fraction, near_duplicates.VERSION]
+        growth = None if self.growth is None else [self.growth.before.hash, self.growth.takes_new]
+        options = [self.image_size, self.channels, self.unreadable]
+        return json.dumps([LAYOUT, DECODER, version("pillow"), *options, held_out, growth])
+
+    @property
+    def _fingerprint(self) -> str:
+        root, named = str(Path(self.root).absolute()), json.dumps(self._named_groups)
+        listings = [listing.fingerprint() for listing in self._listings.values()]
+        return self._listings["train"].fingerprint(root, self._recipe, named, *listings)
+
+    @property
+    def _key(self) -> str:
+        """A name for the decoded images: other names, classes, bytes or options give another one."""
+        listing = self._listings["train"]
+        files = (f"{digest.hex()} {name}" for digest, name in zip(self._digests, self._names, strict=True))
+        lines = [self._recipe, json.dumps(listing.classes), json.dumps(self._named_groups), *files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+
+    def _make(self, folder: Path) -> None:
+        """Decode all files, and write the snapshot and both parts beside each other. folder: of one of them."""
+        place = folder.parent
+        with decoded(
+            self._files, self._digests, place, image_size=self.image_size, channels=self.channels
+        ) as files:
+            notes = list(self._judged(files.problems))
+            groups = self._merged_groups()
+            notes += _merger_notes(self._named_groups, groups)
+            parts = self._parts(files, groups)
+            snapshot = self._snapshot(files, parts, groups)
+            snapshot.save(place / SNAPSHOT)
+            for part in (TEST, TRAIN):
+                rows = snapshot.rows(part)
+                shape = (len(rows), *files.pixels.shape[1:])
+                chunks = self._chunks(files.pixels, rows, groups)
+                write(place / part, chunks, snapshot.classes, shape, notes=notes)
+
+    def _judged(self, problems: Mapping[int, str]) -> Iterator[str]:
+        """A note of unreadable files, where they may be left out. Raises DataError where not."""
+        if not problems:
+            return
+        unreadable = [f"{self._names[index]} ({problem})" for index, problem in problems.items()]
+        more = f"; and {len(unreadable) - NUM_NAMED} more" if len(unreadable) > NUM_NAMED else ""
+        named = "; ".join(unreadable[:NUM_NAMED]) + more
+        what = f"{len(unreadable)} of {len(self._files)} images are unreadable"
+        if self.unreadable != "skip":
+            raise DataError(
+                f"{self.root}: {what}: {named}; repair or remove them, or set data.unreadable: skip"
+            )
+        yield f"{what} and left out: {named}"
+
+    @property
+    def _contents(self) -> list[bytes]:
+        """Of each file what equal ones have in common; an unreadable one is like none."""
+        return [digest or name.encode() for digest, name in zip(self._digests, self._names, strict=True)]
+
+    def _merged_groups(self) -> list[str]:
+        """The groups, of which those with an equal file in one part are one."""
+        merged, start = [], 0
+        for listing in self._listings.values() if self._named_groups else ():
+            part = slice(start, start := start + len(listing.files))
+            merged += grouping.merged(self._named_groups[part], self._contents[part])
+        return merged
+
+    def _parts(self, files: DecodedFiles, groups: Sequence[str]) -> np.ndarray:
+        """The part of each file: (N,) of TRAIN, TEST or LEFT_OUT."""
+        if self._official:
+            parts = [str(part) for part, listing in self._listings.items() for _ in listing.files]
+        else:
+            keys = group_keys(groups) or self._contents
+            labels = np.array([file.label for file in self._files], dtype=np.int64)
+            alike = self._duplicates(files.thumbnails).groups(len(labels))
+            classes = self._listings["train"].classes
+            if self.growth is None:
+                in_test = test_part(labels, keys, alike, fraction=self.test_fraction, classes=classes)
+                parts = np.where(in_test, TEST, TRAIN).tolist()
+            else:
+                before = self.growth.parts(self._names, [digest.hex() for digest in self._digests])
+                parts = grown_test_part(labels, keys, alike, before, fraction=self.test_fraction)
+        return np.array([LEFT_OUT if index in files.problems else part for index, part in enumerate(parts)])
+
+    def _duplicates(self, thumbnails: np.ndarray) -> near_duplicates.Duplicates:
+        """Those among all files, looked for once and then kept."""
+        lines = [json.dumps([DECODER, version("pillow")]), *map(bytes.hex, self._digests)]
+        name = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+        path = self.home / "cache" / f"duplicates-{name}.npz"
+        return near_duplicates.remembered(path, lambda: near_duplicates.find(thumbnails))
+
+    def _snapshot(self, files: DecodedFiles, parts: np.ndarray, groups: Sequence[str]) -> Snapshot:
+        return Snapshot(
+            classes=self._listings["train"].classes,
+            names=self._names,
+            parts=tuple(parts.tolist()),
+            labels=tuple(file.label for file in self._files),
+            hashes=tuple(digest.hex() for digest in self._digests),
+            states=tuple(file.state for file in self._files),
+            groups=tuple(groups),
+            facts=facts_columns(files.facts, files.sizes),
+            problems={self._names[index]: problem for index, problem in files.problems.items()},
+        )
+
+    def _chunks(self, pixels: np.ndarray, rows: np.ndarray, groups: Sequence[str]) -> Iterator[Chunk]:
+        numbers = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+        step = max(1, CHUNK_BYTES // int(np.prod(pixels.shape[1:])))
+        for start in range(0, len(rows), step):
+            chosen = rows[start : start + step]
+            files = [self._files[row] for row in chosen]
+            labels = np.array([file.label for file in files], dtype=np.int64)
+            names = [file.name for file in files]
+            yield Chunk(pixels[chosen], labels, names, numbers[chosen] if groups else None)
 
 
-def _merger_notes(named: list[str], together: list[str]) -> Iterator[str]:
+def _merger_notes(named: Sequence[str], together: Sequence[str]) -> Iterator[str]:
     """What a user should know of groups that became one."""
     pairs = sorted({(name, first) for name, first in zip(named, together, strict=True) if name != first})
     if pairs:
@@ -234,23 +299,9 @@ def _merger_notes(named: list[str], together: list[str]) -> Iterator[str]:
         yield f"{len(pairs)} groups have an image equal to one of another group and count as one: {examples}"
 
 
-def _remembered(seen: Path, cache: Path) -> Images | None:
+def _remembered(seen: Path, cache: Path, part: str) -> Images | None:
     """The images that were decoded when the files had these names, sizes and times."""
     try:
-        return opened(cache / seen.read_text(encoding="ascii"))
+        return opened(cache / seen.read_text(encoding="ascii") / part)
     except (OSError, ValueError):
         return None
-
-
-def _hash_file(file: ImageFile) -> bytes:
-    """SHA-256 of a file's bytes, b"" where there is no reading it."""
-    try:
-        return hashlib.sha256(_read(file)).digest()
-    except UnreadableError:
-        return b""
-
-
-def _read(file: ImageFile) -> bytes:
-    if file.problem:
-        raise UnreadableError(file.problem)
-    return read(file.path)

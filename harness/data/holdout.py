@@ -7,6 +7,7 @@ or not; which ones there are changes nothing for all other images.
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -14,17 +15,45 @@ import numpy as np
 from harness.data import near_duplicates
 from harness.data.grouping import merged, whole_groups
 from harness.data.images import Images
+from harness.data.snapshot import LEFT_OUT, TEST, TRAIN, Snapshot, rows_before
 from harness.errors import DataError
 
 
-def hold_out(images: Images, part: Literal["train", "test"], *, fraction: float) -> Images:
-    """One part of images that have no official split; duplicates and groups stay together."""
+@dataclass(frozen=True)
+class Growth:
+    """That the parts of a data set are those of a snapshot, as far as its images were there.
+
+    takes_new: whether images that are not in it are divided too, or else left out.
+    """
+
+    before: Snapshot
+    takes_new: bool
+
+    def parts(self, names: Sequence[str], hashes: Sequence[str]) -> list[str | None]:
+        """The part that each image was in, None for one to be divided, LEFT_OUT for one to be left out: (N,)."""
+        new = None if self.takes_new else LEFT_OUT
+        rows = rows_before(self.before, names, hashes).tolist()
+        return [new if row < 0 else self.before.parts[row] for row in rows]
+
+
+def hold_out(
+    images: Images, part: Literal["train", "test"], *, fraction: float, growth: Growth | None = None
+) -> Images:
+    """One part of images that have no official split; duplicates and groups stay together.
+
+    growth: which part each image was in before, where that is known.
+    """
     keys = [hashlib.sha256(np.ascontiguousarray(pixels).data).digest() for pixels in images.pixels]
     if images.groups is not None:
         keys = group_keys(merged([str(group) for group in images.groups], keys))
     alike = near_duplicates.find(images.pixels).groups(len(images))
-    held_out = test_part(images.labels, keys, alike, fraction=fraction, classes=images.classes)
-    return images.take(np.flatnonzero(held_out == (part == "test")))
+    if growth is None:
+        held_out = test_part(images.labels, keys, alike, fraction=fraction, classes=images.classes)
+        return images.take(np.flatnonzero(held_out == (part == TEST)))
+    names = images.names or [""] * len(images)
+    before = growth.parts(names, [one.tobytes().hex() for one in images.image_hashes])
+    parts = grown_test_part(images.labels, keys, alike, before, fraction=fraction)
+    return images.take(np.flatnonzero(np.array(parts) == part))
 
 
 def group_keys(groups: Sequence[str]) -> list[bytes]:
@@ -51,13 +80,61 @@ def test_part(
     room = np.clip(np.rint(counts * fraction).astype(int), 1, np.maximum(counts - 1, 0))
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     groups = np.array([numbers[key] for key in keys], dtype=np.int64)
-    order = sorted(numbers, key=lambda key: hashlib.sha256(b"harness test part\0" + key).digest())
+    order = sorted(numbers, key=_rank)
     ranking = [numbers[key] for key in order]
     mask = whole_groups(labels, groups, order=ranking, room=room)
     if alike is not None:
         mask = _reunited(mask, labels, groups, alike, ranking, room)
     _check_both_parts(labels, mask, classes)
     return mask
+
+
+def grown_test_part(
+    labels: np.ndarray,
+    keys: Sequence[bytes],
+    alike: np.ndarray,
+    before: Sequence[str | None],
+    *,
+    fraction: float,
+) -> list[str]:
+    """The part of each image of a data set that has grown: train, test or LEFT_OUT (N,).
+
+    labels, keys, alike, fraction: as for `test_part`.   before: the part that an image was in, which it keeps; None
+    for a new one. New images that must stay together with an old one go to its part, and those that must stay with
+    images of both parts are left out. Of the others each class's share goes to the test part, as far as it lacks any.
+    """
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    joined = np.array(merged([numbers[key] for key in keys], alike.tolist()))
+    fixed: dict[int, set[str]] = {}
+    for group, part in zip(joined.tolist(), before, strict=True):
+        fixed.setdefault(group, set()).update({part} if part else ())
+    counts = np.bincount(labels[[part != LEFT_OUT for part in before]], minlength=int(labels.max()) + 1)
+    in_test = np.bincount(labels[[part == TEST for part in before]], minlength=len(counts))
+    room = np.rint(counts * fraction).astype(int) - in_test
+    members: dict[int, list[int]] = {}
+    for image, (group, part) in enumerate(zip(joined.tolist(), before, strict=True)):
+        if part is None:
+            members.setdefault(group, []).append(image)
+    chosen: dict[int, str] = {}
+    for group in sorted(members, key=lambda group: _rank(min(keys[image] for image in members[group]))):
+        needed = np.bincount(labels[members[group]], minlength=len(room))
+        match sorted(fixed[group]):
+            case [part]:
+                chosen[group] = part
+            case []:
+                chosen[group] = TEST if (needed <= room).all() else TRAIN
+            case _:
+                chosen[group] = LEFT_OUT
+        if chosen[group] == TEST:
+            room = room - needed
+    return [
+        chosen[group] if part is None else part for group, part in zip(joined.tolist(), before, strict=True)
+    ]
+
+
+def _rank(key: bytes) -> bytes:
+    """What keys are sorted by: their hash, so that the order is no choice of anybody's."""
+    return hashlib.sha256(b"harness test part\0" + key).digest()
 
 
 def _reunited(

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.data import decoded_files, load_training
 from harness.data import folder as folder_module
-from harness.data import load_training
 from harness.data.image_files import list_images
 from harness.data.images import Images
 from harness.data.near_duplicates import find
@@ -54,15 +54,15 @@ def load(root: Path, **options: Any) -> Images:
 
 @pytest.fixture
 def num_decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Counts the files that are decoded: to be used, and to look for duplicates."""
-    counter = [0, 0]
-    decode = folder_module.decode
+    """Counts the files that are decoded."""
+    counter = [0]
+    decode = decoded_files.decode_with_facts
 
-    def counting(content: bytes, *, image_size: int, channels: int) -> np.ndarray:
-        counter[image_size == folder_module.COMPARED] += 1
-        return decode(content, image_size=image_size, channels=channels)
+    def counting(content: bytes, **options: Any) -> Any:
+        counter[0] += 1
+        return decode(content, **options)
 
-    monkeypatch.setattr(folder_module, "decode", counting)
+    monkeypatch.setattr(decoded_files, "decode_with_facts", counting)
     return counter
 
 
@@ -80,17 +80,17 @@ def test_the_second_start_decodes_nothing_and_maps_the_same_images(
     root: Path, num_decoded: list[int]
 ) -> None:
     first = load(root)
-    assert num_decoded == [24, 30]  # all are looked at once, and none of the test part is used
+    assert num_decoded == [30]  # those of both parts, once
     second = load(root)
-    assert num_decoded == [24, 30] and second.content_hash == first.content_hash
+    assert num_decoded == [30] and second.content_hash == first.content_hash
     assert isinstance(second.pixels, np.memmap) and second.path == first.path
     load_test(settings(root))
-    assert num_decoded == [30, 30]
+    assert num_decoded == [30]
 
 
 def test_the_second_start_does_not_even_read_the_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load(root)
-    monkeypatch.setattr(folder_module, "_read", None)
+    monkeypatch.setattr(decoded_files, "read_file", None)
     assert load(root).content_hash == first.content_hash
 
 
@@ -100,7 +100,7 @@ def test_touched_and_moved_files_are_recognised_by_their_content(root: Path, num
         os.utime(path)
     root.rename(root.parent / "moved")
     assert load(root.parent / "moved").path == first.path
-    assert num_decoded == [24, 30]
+    assert num_decoded == [30]
 
 
 def test_a_changed_file_is_noticed_even_with_its_old_size_and_time(root: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_damaged_copy_is_made_anew_with_a_warning(
     content[1000] ^= 4
     path.write_bytes(content)
     again = load(root)
-    assert again.content_hash == expected and num_decoded == [48, 30]
+    assert again.content_hash == expected and num_decoded == [60]
     assert "damaged" in caplog.text and "made anew" in caplog.text
 
 
@@ -143,7 +143,7 @@ def test_a_damaged_note_of_what_was_seen_does_no_harm(root: Path, home: Path, nu
     for content in (b"", b"\xff\x00", b"folder-0", b"../.."):
         seen.write_bytes(content)
         assert load(root).content_hash == expected
-    assert num_decoded == [24, 30]
+    assert num_decoded == [30]
 
 
 def test_train_and_test_folders_are_taken_as_they_are(
@@ -153,7 +153,7 @@ def test_train_and_test_folders_are_taken_as_they_are(
     (tmp_path / "all").mkdir()
     (tmp_path / "train").rename(tmp_path / "all" / "train")
     save(tmp_path / "all" / "test" / "b" / "x.png", np.zeros((8, 8, 3), np.uint8))
-    assert len(load(tmp_path / "all")) == 30 and num_decoded == [30, 0]
+    assert len(load(tmp_path / "all")) == 30 and num_decoded == [31]
     test = load_test(settings(tmp_path / "all"))
     assert test.names == ("b/x.png",) and test.labels.tolist() == [1] and test.classes == ("a", "b", "c d")
 
@@ -195,6 +195,16 @@ def test_unreadable_files_are_left_out_where_the_study_says_so(
     assert "are unreadable and left out: a/empty.jpg (empty)" in caplog.text
 
 
+def test_an_unreadable_file_of_either_part_is_found_before_anything_is_trained(root: Path) -> None:
+    sealed = load_test(settings(root)).names[0]
+    content = (root / sealed).read_bytes()
+    (root / sealed).write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=f"1 of 30 images are unreadable: {sealed}"):
+        load(root)
+    (root / sealed).write_bytes(content)
+    assert len(load(root)) == 24
+
+
 def test_a_class_of_unreadable_files_only_is_an_error_even_where_they_are_left_out(root: Path) -> None:
     for path in (root / "b").iterdir():
         path.write_text(f"no image {path}")
@@ -229,19 +239,18 @@ def test_an_unreadable_file_is_the_duplicate_of_none(root: Path) -> None:
     for name in ("a", "b"):
         (root / name / "text.jpg").write_text(f"no image {name}")
         save(root / name / "black.png", np.zeros((8, 8, 3), np.uint8))
-    listing = list_images(root, "train")
-    found = folder_module._duplicates(
-        listing, [folder_module._hash_file(file) for file in listing.files], root.parent, ""
-    )
-    assert [{listing.files[index].name for index in pair} for pair in found.pairs] == [
-        {"a/black.png", "b/black.png"}
-    ]
+    files = list_images(root, "train").files
+    digests = [decoded_files.hash_file(file) for file in files]
+    with decoded_files.decoded(files, digests, root.parent / "x", image_size=8, channels=3) as decoded:
+        found = find(decoded.thumbnails)
+        assert len(decoded.problems) == 2
+    assert [{files[index].name for index in pair} for pair in found.pairs] == [{"a/black.png", "b/black.png"}]
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_module, "_hash_file", lambda file: file.name.encode())
+    monkeypatch.setattr(folder_module, "hash_file", lambda file: file.name.encode())
     with pytest.raises(DataError, match="changed while it was being read"):
         load(root)
 

@@ -11,8 +11,7 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from harness.data import folder as folder_module
-from harness.data import load_training
+from harness.data import decoded_files, load_training
 from harness.data.grouping import group_names, merged
 from harness.data.images import Images
 from harness.data.test_set import load_test
@@ -268,7 +267,7 @@ def test_the_decoded_copy_keeps_the_groups_and_other_groups_make_another(
 ) -> None:
     first, _ = both_parts(root, groups={"from": "parent"})
     other, _ = both_parts(root, groups={"regex": r"p(\d)"})  # p1, p10 and p11 are one
-    monkeypatch.setattr(folder_module, "_read", None)
+    monkeypatch.setattr(decoded_files, "read_file", None)
     again, _ = both_parts(root, groups={"from": "parent"})
     assert again.path == first.path != other.path and again.groups is not None
     assert (again.groups == first.groups).all() and again.content_hash == first.content_hash
