@@ -165,7 +165,7 @@ def similar(
         searched = indices.update(home, embedder, index, model=found.origin)
     document = similarity.search(searched, asked, model=found.source, top=top, threshold=duplicates)
     if page is not None:
-        similarity.write_page(page, document, searched, asked)
+        similarity.write_page(page, document, searched, asked, found.model.policy)
     print_json(document) if format_ == "json" else similarity.print_tables(document)
 
 

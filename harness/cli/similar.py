@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.cli import tables
 from harness.data.image_files import Candidate, printable
+from harness.data.policy import Policy
 from harness.errors import DataError
 from harness.files import write_file
 from harness.inference import similar_page
@@ -114,8 +115,10 @@ def search(
     return SimilarImages(model, folder, len(index.names), tuple(answers), duplicates)
 
 
-def write_page(target: Path, document: SimilarImages, index: Index, queries: Sequence[Query]) -> None:
-    """A page with the pictures; how many rows it has is told on stderr."""
+def write_page(
+    target: Path, document: SimilarImages, index: Index, queries: Sequence[Query], policy: Policy
+) -> None:
+    """A page with the pictures, as a model with this policy sees them; how many rows it has is told on stderr."""
     rows = [
         similar_page.Row(
             answer.query,
@@ -127,7 +130,7 @@ def write_page(target: Path, document: SimilarImages, index: Index, queries: Seq
     for pair in document.duplicates.pairs[:MOST_PAIRS_SHOWN] if document.duplicates else ():
         found = [(index.path(image.number), image.name, pair.score) for image in (pair.first, pair.second)]
         rows.append(similar_page.Row(f"{pair.score:.4f}", None, found))
-    write_file(target, similar_page.page(f"Similar images in {document.folder}", rows).encode())
+    write_file(target, similar_page.page(f"Similar images in {document.folder}", rows, policy).encode())
     print(f"{target}: {len(rows):,} row{'s' if len(rows) != 1 else ''} of pictures", file=sys.stderr)
 
 

@@ -103,10 +103,10 @@ Searched = Choice | Range | Conditional
 Setting = Scalar | Searched
 
 
-def parse_setting(raw: Any, option: Option, path: str) -> tuple[Setting | Map, list[Problem]]:
+def parse_setting(raw: Any, option: Option, path: str) -> tuple[Setting | Map | list[float], list[Problem]]:
     """What a study file says of an option, checked against its annotation."""
     if isinstance(raw, list):
-        return _choice(raw, option, path)
+        return _pair(raw, path) if option.or_pair else _choice(raw, option, path)
     if isinstance(raw, dict) and option.keys:
         return _map(raw, option, path)
     if isinstance(raw, dict) and "when" in raw:
@@ -161,6 +161,15 @@ def _choice(raw: list[Any], option: Option, path: str) -> tuple[Choice, list[Pro
     if not problems and len(set(values)) < len(values):
         problems.append(Problem(path, f"the list has a value twice (got {raw!r})"))
     return Choice(tuple(values)), problems
+
+
+def _pair(raw: list[Any], path: str) -> tuple[list[float], list[Problem]]:
+    numbers = [item for item in raw if not _number(item, "float")[1]]
+    if len(raw) != 2 or len(numbers) != 2 or numbers[0] >= numbers[1]:
+        return [], [
+            Problem(path, f"must be [low, high], two numbers of which the first is smaller (got {raw!r})")
+        ]
+    return numbers, []
 
 
 def _conditional(raw: dict[Any, Any], option: Option, path: str) -> tuple[Conditional | Range, list[Problem]]:

@@ -3,8 +3,9 @@
 An option is a keyword-only argument of a function or a field of a dataclass, annotated `int`, `float`, `bool`, `str`,
 `Literal[…]`, one of these `| None`, or `Annotated[int, Between(1, 8)]` for limits, `Annotated[bool, Younger()]` for
 what came later, `Annotated[str, NamesFile()]` for what may be a path (of `bool | str`: true, false or a path),
-`Annotated[float, Only(optimizer="sgd")]` for what is read with some values of others alone and
-`Annotated[Literal[…], OrOwn()]` for what may also name the user's own code. A data set's option may also be
+`Annotated[float, Only(optimizer="sgd")]` for what is read with some values of others alone,
+`Annotated[Literal[…], OrOwn()]` for what may also name the user's own code and `Annotated[Literal[…], OrPair()]` for
+what may also be [low, high]. A data set's option may also be
 `module.Name`, a TypedDict of `data/NAME.py`: a map with exactly one of its keys. What an option means is what the
 docstring of its function or class says after its name and a colon.
 """
@@ -53,6 +54,11 @@ class Younger:
 
 
 @dataclass(frozen=True)
+class OrPair:
+    """Marks a choice of a data set that may also be [low, high]: two finite numbers, the first of them smaller."""
+
+
+@dataclass(frozen=True)
 class NamesFile:
     """Marks an option of a model whose text, where it has a dot and there is such a file, is the path of one.
 
@@ -98,7 +104,7 @@ class Option:
 
     choices: the only values allowed, if not empty.   required: it has no default.
     keys: of a map; it has exactly one of them.   younger: see Younger.   names_file: see NamesFile.
-    read_with: what must hold of others for it to be read: see Only and Unless.   or_own: see OrOwn.
+    read_with: what must hold of others for it to be read: see Only and Unless.   or_own, or_pair: see OrOwn, OrPair.
     meaning: the first sentence of what the docstring says of it, or "".
     """
 
@@ -115,11 +121,13 @@ class Option:
     read_with: tuple[ReadWith, ...] = ()
     meaning: str = ""
     or_own: bool = False
+    or_pair: bool = False
 
     def allowed(self) -> str:
         """What the option takes, in words for a user."""
         if self.choices:
-            return "one of " + ", ".join(map(str, self.choices)) + ", or your own code" * self.or_own
+            other = ", or your own code" * self.or_own + ", or [low, high]" * self.or_pair
+            return "one of " + ", ".join(map(str, self.choices)) + other
         if self.keys:
             taken = [(key.name, "|".join(map(str, key.choices)) or key.allowed()) for key in self.keys]
             maps = ", ".join(f"{{{name}: {value}}}" for name, value in taken)
@@ -136,7 +144,7 @@ class Option:
         return words + (" or null" if self.optional else "")
 
 
-Mark = Between | Younger | NamesFile | OrOwn | Only | Unless
+Mark = Between | Younger | NamesFile | OrOwn | OrPair | Only | Unless
 
 
 class SourceProblem(Exception):
@@ -291,7 +299,7 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None, pl
         raise SourceProblem(f"option {name} needs an annotation", place)
     optional = isinstance(annotation, ast.BinOp) and ast.unparse(annotation.right) == "None"
     inner: ast.expr = annotation.left if optional and isinstance(annotation, ast.BinOp) else annotation
-    limits, younger, names_file, or_own = Between(), False, False, False
+    limits, younger, names_file, or_own, or_pair = Between(), False, False, False, False
     read_with: tuple[ReadWith, ...] = ()
     if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Annotated":
         inner, marks = _annotated(name, inner)
@@ -299,6 +307,7 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None, pl
         younger = any(isinstance(mark, Younger) for mark in marks)
         names_file = any(isinstance(mark, NamesFile) for mark in marks)
         or_own = any(isinstance(mark, OrOwn) for mark in marks)
+        or_pair = any(isinstance(mark, OrPair) for mark in marks)
         read_with = reading(marks)
     if names_file and ast.unparse(inner) == "bool | str":
         inner = ast.Name("bool")
@@ -311,7 +320,8 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None, pl
     value = None if default is None else _literal(f"the default of option {name}", default)
     required = default is None
     return Option(
-        name, kind, value, choices, limits, optional, required, keys, younger, names_file, read_with, or_own=or_own
+        name, kind, value, choices, limits, optional, required, keys, younger, names_file, read_with,
+        or_own=or_own, or_pair=or_pair,
     )  # fmt: skip
 
 

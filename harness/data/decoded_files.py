@@ -19,6 +19,7 @@ from harness.data.decoding import UnreadableError, decode_with_facts
 from harness.data.file_facts import Facts
 from harness.data.image_files import ImageFile, read
 from harness.data.images import ADVICE, CHUNK_BYTES
+from harness.data.policy import DEFAULT, Policy
 from harness.errors import DataError
 from harness.files import telling_disk_trouble
 
@@ -48,7 +49,13 @@ class DecodedFiles:
 
 @contextmanager
 def decoded(
-    files: Sequence[ImageFile], digests: Sequence[bytes], place: Path, *, image_size: int, channels: int
+    files: Sequence[ImageFile],
+    digests: Sequence[bytes],
+    place: Path,
+    *,
+    image_size: int,
+    channels: int,
+    policy: Policy = DEFAULT,
 ) -> Iterator[DecodedFiles]:
     """Decode the files into a temporary folder beside `place`, which goes afterwards.
 
@@ -59,7 +66,7 @@ def decoded(
     folder.mkdir(parents=True)
     try:
         with telling_disk_trouble(place, len(files) * sum(map(prod, shapes.values())), advice=ADVICE):
-            facts, sizes, problems = _write(files, digests, folder, shapes)
+            facts, sizes, problems = _write(files, digests, folder, shapes, policy)
         arrays = {
             name: np.memmap(folder / name, np.uint8, "r", shape=(len(files), *shape))
             for name, shape in shapes.items()
@@ -70,7 +77,7 @@ def decoded(
 
 
 def _write(
-    files: Sequence[ImageFile], digests: Sequence[bytes], folder: Path, shapes: Shapes
+    files: Sequence[ImageFile], digests: Sequence[bytes], folder: Path, shapes: Shapes, policy: Policy
 ) -> tuple[tuple[Facts, ...], tuple[int, ...], dict[int, str]]:
     sizes = [(shape[1], shape[0]) for shape in shapes.values()]
     step = max(1, min(256, CHUNK_BYTES // prod(shapes["pixels"])))
@@ -83,7 +90,7 @@ def _write(
     ):
         for start in range(0, len(files), step):
             part = slice(start, start + step)
-            results = pool.map(_decode, files[part], digests[part], [sizes] * step)
+            results = pool.map(_decode, files[part], digests[part], [sizes] * step, [policy] * step)
             for index, (size, result) in enumerate(results, start):
                 if isinstance(result, str):
                     problems[index] = result
@@ -101,7 +108,7 @@ def _write(
 
 
 def _decode(
-    file: ImageFile, digest: bytes, sizes: Sequence[tuple[int, int]]
+    file: ImageFile, digest: bytes, sizes: Sequence[tuple[int, int]], policy: Policy
 ) -> tuple[int, tuple[list[np.ndarray], Facts] | str]:
     """The size of a file, and what is in it, or why it is unreadable."""
     size = 0
@@ -110,7 +117,7 @@ def _decode(
         size = len(content)
         if hashlib.sha256(content).digest() != digest:
             raise DataError(f"{file.path}: changed while it was being read; run the command again")
-        return size, decode_with_facts(content, sizes=sizes)
+        return size, decode_with_facts(content, sizes=sizes, policy=policy)
     except UnreadableError as error:
         return size, str(error)
 

@@ -1,7 +1,8 @@
 """From the bytes of an image file, whatever they are, to pixels of one size.
 
-What is done, in this order: the first frame; turned upright as its EXIF says; the square in the middle;
-transparency laid on white; grey or RGB; resized bilinearly with antialiasing, unless it has the size already.
+What is done, in this order: the first frame; turned upright as its EXIF says; the square in the middle, or all of it;
+transparency laid on white; grey or RGB of 8 bits; resized bilinearly with antialiasing, unless it has the size already.
+`policy.py` has what a study may choose of it.
 """
 
 import io
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.data.file_facts import SIDEWAYS, Facts, jpeg_quality, num_frames, orientation, stored_mode
+from harness.data.policy import DEFAULT, Depth, Policy
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,22 +24,25 @@ SUFFIXES = frozenset((
 ))  # fmt: skip
 MAX_PIXELS = 2**26  # of one image, before it is made smaller: 67 megapixels, 0.2 GB as RGB
 STRIP_HEIGHT = 64
+PERCENTILES = (0.5, 99.5)
 
 
 class UnreadableError(Exception):
     """Why these bytes are no image, in a few words."""
 
 
-def decode(content: bytes, *, image_size: int, channels: int) -> np.ndarray:
+def decode(content: bytes, *, image_size: int, channels: int, policy: Policy = DEFAULT) -> np.ndarray:
     """The pixels of an image file: uint8 (channels, image_size, image_size).
 
-    channels: 1 (grey) or 3 (RGB). An image of the right size, mode and orientation comes out bit for bit.
+    channels: 1 (grey) or 3 (RGB). By default an image of the right size, mode and orientation comes out bit for bit.
     Raises UnreadableError, and nothing else, for whatever is no whole image of a known format.
     """
-    return decode_with_facts(content, sizes=[(image_size, channels)])[0][0]
+    return decode_with_facts(content, sizes=[(image_size, channels)], policy=policy)[0][0]
 
 
-def decode_with_facts(content: bytes, *, sizes: Sequence[tuple[int, int]]) -> tuple[list[np.ndarray], Facts]:
+def decode_with_facts(
+    content: bytes, *, sizes: Sequence[tuple[int, int]], policy: Policy = DEFAULT
+) -> tuple[list[np.ndarray], Facts]:
     """The pixels of an image file in several sizes, and what the file says of itself.
 
     sizes: (image_size, channels) of each array; each is what `decode` makes of the file.
@@ -46,7 +51,7 @@ def decode_with_facts(content: bytes, *, sizes: Sequence[tuple[int, int]]) -> tu
     from PIL import UnidentifiedImageError
 
     try:
-        return _decoded(content, sizes)
+        return _decoded(content, sizes, policy)
     except UnreadableError:
         raise
     except UnidentifiedImageError:
@@ -55,27 +60,29 @@ def decode_with_facts(content: bytes, *, sizes: Sequence[tuple[int, int]]) -> tu
         raise UnreadableError(f"{type(error).__name__}: {error}".split("\n")[0][:200]) from None
 
 
-def _decoded(content: bytes, sizes: Sequence[tuple[int, int]]) -> tuple[list[np.ndarray], Facts]:
+def _decoded(
+    content: bytes, sizes: Sequence[tuple[int, int]], policy: Policy
+) -> tuple[list[np.ndarray], Facts]:
     first = _opened(content)
     width, height = first.size
     mode, frames = stored_mode(first), num_frames(first, content)
-    squares: dict[tuple[int, int], Image.Image] = {}  # by the size that the file was decoded in
+    used: dict[tuple[int, int], Image.Image] = {}  # by the size that the file was decoded in
     converted: dict[tuple[tuple[int, int], int], Image.Image] = {}
     result = []
     for image_size, channels in sizes:
-        image = _opened(content) if squares and first.format in ("JPEG", "MPO") else first
+        image = _opened(content) if used and first.format in ("JPEG", "MPO") else first
         image.draft(None, (2 * image_size, 2 * image_size))  # JPEG decoders halve cheaply
         key = image.size
-        if key not in squares:
+        if key not in used:
             image.load()
-            squares[key] = _central_square(_upright(image))
+            upright = _upright(image)
+            used[key] = _central_square(upright) if policy.fit == "crop" else upright
         if (key, channels) not in converted:
-            converted[key, channels] = _in_mode(squares[key], "RGB" if channels == 3 else "L")
+            converted[key, channels] = _in_mode(used[key], "RGB" if channels == 3 else "L", policy.depth)
         result.append(_resized(converted[key, channels], image_size, channels))
-    square = next(iter(squares.values()))
     if orientation(first) in SIDEWAYS:
         width, height = height, width
-    low, high = _range(square)
+    low, high = _range(next(iter(used.values())))
     kind = "JPEG" if first.format == "MPO" else str(first.format)
     has_alpha, quality = first.has_transparency_data, jpeg_quality(first)
     return result, Facts(kind, width, height, mode, has_alpha, frames, quality, low, high)
@@ -93,8 +100,14 @@ def _opened(content: bytes) -> "Image.Image":
 def _resized(image: "Image.Image", image_size: int, channels: int) -> np.ndarray:
     from PIL import Image
 
-    if image.size != (image_size, image_size):
-        image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+    longer = max(image.size)
+    width, height = (max(1, round(side * image_size / longer)) for side in image.size)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    if width != height:  # black on both sides
+        whole = Image.new(image.mode, (image_size, image_size))
+        whole.paste(image, ((image_size - width) // 2, (image_size - height) // 2))
+        image = whole
     pixels = np.asarray(image).reshape(image_size, image_size, channels)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
@@ -123,29 +136,51 @@ def _central_square(image: "Image.Image") -> "Image.Image":
     return image if image.width == image.height else image.crop((left, top, left + side, top + side))
 
 
-def _in_mode(image: "Image.Image", mode: str) -> "Image.Image":
+def _in_mode(image: "Image.Image", mode: str, depth: Depth) -> "Image.Image":
     """As grey ("L") or "RGB", 8 bits a channel."""
     from PIL import Image
 
-    if image.mode == "F":
-        raise UnreadableError("floating-point pixels have no fixed range")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65_535:
-            raise UnreadableError(f"pixel values {values.min()}..{values.max()} are not 16-bit grey")
-        rounded = (values.astype(np.uint32) * 255 + 32_767) // 65_535
-        return Image.fromarray(rounded.astype(np.uint8)).convert(mode)
+    if _is_deep(image):
+        return Image.fromarray(_as_bytes(np.asarray(image), depth)).convert(mode)
     if image.has_transparency_data:
         return _on_white(image, mode)
     return image if image.mode == mode else image.convert(mode)
 
 
+def _as_bytes(values: np.ndarray, depth: Depth) -> np.ndarray:
+    """Grey of more than 8 bits, or floating-point, as 0..255: uint8 of the same shape. What is no number is black."""
+    numbers = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    low, high = (numbers.min(), numbers.max()) if numbers.size else (0, 0)
+    if depth == "full":
+        if values.dtype.kind == "f":
+            raise UnreadableError(
+                f"floating-point pixels ({low:g}..{high:g}) have no fixed range; data.depth: [low, high] gives one"
+            )
+        if low < 0 or high > 65_535:
+            raise UnreadableError(
+                f"pixel values {low}..{high} are not 16-bit grey; data.depth: [low, high] says their range"
+            )
+        return ((values.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
+    if depth == "percentile":
+        ends = np.percentile(numbers, PERCENTILES) if numbers.size else (0, 0)
+        low, high = ends if ends[0] < ends[1] else (low, high)  # of a few bright pixels on black, say
+    else:
+        low, high = depth
+    scale = 255 / (float(high) - float(low)) if high > low else 0.0
+    result = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), STRIP_HEIGHT):
+        strip = values[top : top + STRIP_HEIGHT].astype(np.float64)
+        levels = np.nan_to_num((strip - float(low)) * scale).clip(0, 255)
+        result[top : top + STRIP_HEIGHT] = np.floor(levels + 0.5)
+    return result
+
+
 def _range(image: "Image.Image") -> tuple[float, float] | tuple[None, None]:
-    """Least and greatest value of more than 8 bits; None for other images."""
-    if not _is_deep(image):
-        return None, None
-    values = np.asarray(image)
-    return values.min().item(), values.max().item()
+    """Least and greatest value of more than 8 bits, or floating-point; None for other images."""
+    values = np.asarray(image) if _is_deep(image) else np.empty(0)
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    return (values.min().item(), values.max().item()) if values.size else (None, None)
 
 
 def _is_deep(image: "Image.Image") -> bool:

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from harness.config.signatures import Between
+from harness.config.signatures import Between, OrPair, Younger
 from harness.data import grouping, near_duplicates
 from harness.data.cache import cached, opened
 from harness.data.decoded_files import DecodedFiles, decoded, hash_file
@@ -24,6 +24,7 @@ from harness.data.decoding import DECODER
 from harness.data.holdout import Growth, group_keys, grown_test_part, test_part
 from harness.data.image_files import ImageFile, Listing, list_images
 from harness.data.images import CHUNK_BYTES, Chunk, Images, read_notes, write
+from harness.data.policy import DEFAULT, Policy, of_changes
 from harness.data.snapshot import (
     LEFT_OUT,
     TEST,
@@ -50,14 +51,19 @@ def load(
     root: str,
     image_size: Annotated[int, Between(4, 1024)] = 32,
     channels: Literal[1, 3] = 3,
+    depth: Annotated[Literal["full", "percentile"], OrPair(), Younger()] = "full",
+    fit: Annotated[Literal["crop", "pad"], Younger()] = "crop",
     unreadable: Literal["refuse", "skip"] = "refuse",
     test_fraction: Annotated[float, Between(above=0.0, high=0.9)] = 0.2,
     groups: grouping.Groups | None = None,
 ) -> Images:
-    """The images of `root`, cut to their central squares and resized; decoded once, then mapped from disk.
+    """The images of `root`, made square and resized; decoded once, then mapped from disk.
 
     root: the folder; it has a folder for each class, or train and test folders of such.
-    image_size: sides that images are cut and resized to, in pixels.   channels: 3 for colour, 1 for grey.
+    image_size: sides that images are made square and resized to, in pixels.   channels: 3 for colour, 1 for grey.
+    depth: which values of grey of 16 bits, signed, or floating-point, are black and white: full for 0 and 65,535,
+    [low, high] for these, percentile for the 0.5th and 99.5th of each image, whose brightness is lost.
+    fit: crop uses the square in the middle, pad all of the image, with black on two sides.
     unreadable: what becomes of files that are no whole image.
     test_fraction: share of the images that is sealed as the test part, where there is no test folder.
     groups: how images of one object are known (see grouping.py), which are then never split between the test
@@ -66,7 +72,8 @@ def load(
     All files of both parts are decoded in one pass. The decoded copy is kept below `home`, named by the content of all
     files; their names, sizes and times tell whether they are still the same. Raises DataError for an unusable folder.
     """
-    folder = Folder(home, root, image_size, channels, unreadable, test_fraction, groups)
+    policy = of_changes({"depth": depth, "fit": fit})
+    folder = Folder(home, root, image_size, channels, unreadable, test_fraction, groups, policy)
     images = folder.images(part)
     assert images.path is not None
     for note in read_notes(images.path):
@@ -88,6 +95,7 @@ class Folder:
     unreadable: str
     test_fraction: float
     groups: grouping.Groups | None
+    policy: Policy = DEFAULT
     growth: Growth | None = None
 
     def images(self, part: Literal["train", "test"]) -> Images:
@@ -177,11 +185,16 @@ class Folder:
         return [name for names in named.values() for name in names]
 
     @property
+    def _ways(self) -> list[dict[str, object]]:
+        """How files are decoded, where it is not as by default."""
+        return [changed] if (changed := self.policy.changed()) else []
+
+    @property
     def _recipe(self) -> str:
         """All that decides, beside the files, what is made of them."""
         held_out = None if self._official else [self.test_fraction, near_duplicates.VERSION]
         growth = None if self.growth is None else [self.growth.before.hash, self.growth.takes_new]
-        options = [self.image_size, self.channels, self.unreadable]
+        options = [self.image_size, self.channels, self.unreadable, *self._ways]
         return json.dumps([LAYOUT, DECODER, version("pillow"), *options, held_out, growth])
 
     @property
@@ -202,7 +215,12 @@ class Folder:
         """Decode all files, and write the snapshot and both parts beside each other. folder: of one of them."""
         place = folder.parent
         with decoded(
-            self._files, self._digests, place, image_size=self.image_size, channels=self.channels
+            self._files,
+            self._digests,
+            place,
+            image_size=self.image_size,
+            channels=self.channels,
+            policy=self.policy,
         ) as files:
             notes = list(self._judged(files.problems))
             groups = self._merged_groups()
@@ -262,7 +280,7 @@ class Folder:
 
     def _duplicates(self, thumbnails: np.ndarray) -> near_duplicates.Duplicates:
         """Those among all files, looked for once and then kept."""
-        lines = [json.dumps([DECODER, version("pillow")]), *map(bytes.hex, self._digests)]
+        lines = [json.dumps([DECODER, version("pillow"), *self._ways]), *map(bytes.hex, self._digests)]
         name = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
         path = self.home / "cache" / f"duplicates-{name}.npz"
         return near_duplicates.remembered(path, lambda: near_duplicates.find(thumbnails))

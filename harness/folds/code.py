@@ -66,6 +66,7 @@ IRRELEVANT = {
     "data/image_similarity.py": "makes the split, which is in the task by its hash",
     "data/near_duplicates.py": "makes the split",
     "data/snapshot.py": "what files there were; names the parts that images are in",
+    "data/policy.py": "makes images",
     "data/split_makers.py": "makes the split",
     "errors.py": "words",
     "files.py": "how bytes reach the disk",

@@ -126,7 +126,9 @@ def _embedded(part: _NetworkEmbedding, pixels: np.ndarray, model: TrialModel) ->
 
 def _key(model: TrialModel, parts: Sequence[_NetworkEmbedding]) -> str:
     """SHA-256 of all that vectors depend on: weights, statistics, image size, precision."""
-    made = hashlib.sha256(json.dumps([VERSION, DECODER, model.image_shape, model.compute.precision]).encode())
+    how = [VERSION, DECODER, model.image_shape, model.compute.precision]
+    how += [changed] if (changed := model.policy.changed()) else []
+    made = hashlib.sha256(json.dumps(how).encode())
     for part in parts:
         network: Any = part.fold.network
         known = network.encoder.key if part.layer is None else dict(model.architecture)

@@ -68,6 +68,7 @@ def export(
         "input": f"{INPUT}: uint8 (N, C, H, W)",
         "output": f"{OUTPUT}: float32 (N, classes)",
         "temperature": model.temperature,
+        **({"decoding": changed} if (changed := model.policy.changed()) else {}),
         "harness": __version__,
     }
     if kind == "safetensors":
@@ -180,6 +181,7 @@ def save_model(folder: Path, model: TrialModel, *, study: str, trial: int) -> No
         temperature=model.temperature,
         folds=members,
         sources=write_sources(folder, model.sources),
+        decoding=model.policy.changed(),
     )
     write_document(folder, document)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import models
+from harness.data.policy import of_settings
 from harness.errors import RecordError, UsageError
 from harness.folds.project import kept_sources, use_code_of
 from harness.inference.model import TrialModel, load_networks, load_trial_model
@@ -121,7 +122,7 @@ def _of_study(store: Store, text: str, *, ensemble: bool) -> Found:
         compute=record.compute,
         temperature=temperature_of(study, trial),
     )
-    model = replace(model, sources=kept_sources(store, record))
+    model = replace(model, sources=kept_sources(store, record), policy=of_settings(record.data["settings"]))
     origin = " ".join(["folds", *(fold.key for fold in folds)])
     return Found(model, f"study {name}, trial {trial.number}: {what}", name, trial.number, origin)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from harness import models, training
 from harness.config import plugins
+from harness.data.policy import DEFAULT, Policy, of_changes
 from harness.errors import DataError, RecordError
 from harness.folds.project import code_of_model
 from harness.scoring import softmax
@@ -53,6 +54,7 @@ class TrialModel:
     image_shape: (C, H, W).   architecture: `name` of the model and its options.
     temperature: what logits are divided by so that probabilities mean what they say; None where it is not known.
     sources: files of the code of the study that it came from, by their place in a project.
+    policy: how image files become its images.
     """
 
     folds: tuple[FoldModel, ...]
@@ -62,6 +64,7 @@ class TrialModel:
     architecture: Mapping[str, Any] = field(default_factory=dict)
     temperature: float | None = None
     sources: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    policy: Policy = DEFAULT
 
     def require_files(self) -> tuple[int, int]:
         """Channels and side of its images. Raises DataError for those that no file is made into."""
@@ -114,7 +117,8 @@ def load_trial_model(folder: Path) -> TrialModel:
             code_of_model(folder, document["model"], sources, is_trusted=trusted),
         ):
             model = _from_document(folder, document)
-        return replace(model, sources={label: (folder / SOURCES / label).read_bytes() for label in sources})
+        read = {label: (folder / SOURCES / label).read_bytes() for label in sources}
+        return replace(model, sources=read, policy=of_changes(document.get("decoding", {})))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError) as error:
         raise RecordError(f"{folder / DOCUMENT}: damaged: {type(error).__name__}: {error}") from None
 

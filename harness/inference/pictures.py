@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.data.decoding import UnreadableError, decode
 from harness.data.image_files import read
+from harness.data.policy import Policy
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,10 +20,10 @@ STOPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COLOURS = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))  # matplotlib's inferno
 
 
-def thumbnail(path: str) -> str | None:
-    """The middle of an image file as a data URL, or None where it cannot be read (any more)."""
+def thumbnail(path: str, policy: Policy) -> str | None:
+    """An image file, as a model with this policy sees it, as a data URL; None where it cannot be read (any more)."""
     try:
-        pixels = decode(read(path), image_size=SIDE, channels=3)
+        pixels = decode(read(path), image_size=SIDE, channels=3, policy=policy)
     except UnreadableError:
         return None
     return data_url(as_picture(pixels), "JPEG")

@@ -7,9 +7,10 @@ import contextlib
 import os
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -47,6 +48,7 @@ def predict_files(
             yield from _predicted(model, batch, raw=raw)
 
 
+Decoder = Callable[[bytes], np.ndarray]
 Decoded = tuple[str, np.ndarray | str]  # a path, and its pixels or why there are none
 
 
@@ -59,7 +61,8 @@ def decoded_batches(model: TrialModel, files: Iterable[Candidate]) -> Generator[
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     size = max(1, BATCH_PIXELS // (side * side))
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(threads) as pool:
-        decoded = _decoded(pool, iter(files), channels, side, chunk=min(CHUNK_IMAGES, size), ahead=threads)
+        to_pixels = partial(decode, image_size=side, channels=channels, policy=model.policy)
+        decoded = _decoded(pool, iter(files), to_pixels, side, chunk=min(CHUNK_IMAGES, size), ahead=threads)
         while batch := list(islice(decoded, size)):
             yield batch
 
@@ -72,7 +75,13 @@ def _predicted(model: TrialModel, batch: list[Decoded], *, raw: bool) -> Iterato
 
 
 def _decoded(
-    pool: ThreadPoolExecutor, files: Iterator[Candidate], channels: int, size: int, *, chunk: int, ahead: int
+    pool: ThreadPoolExecutor,
+    files: Iterator[Candidate],
+    to_pixels: Decoder,
+    size: int,
+    *,
+    chunk: int,
+    ahead: int,
 ) -> Iterator[Decoded]:
     """ahead: chunks for which threads are kept busy, beside as many that make the next batch."""
     waiting: deque[Future[list[Decoded]]] = deque()
@@ -80,7 +89,7 @@ def _decoded(
     try:
         while True:
             while len(waiting) < most and (part := list(islice(files, chunk))):
-                waiting.append(pool.submit(_decode_all, part, channels, size))
+                waiting.append(pool.submit(_decode_all, part, to_pixels))
             if not waiting:
                 return
             yield from waiting.popleft().result()
@@ -89,13 +98,13 @@ def _decoded(
             future.cancel()
 
 
-def _decode_all(files: list[Candidate], channels: int, size: int) -> list[Decoded]:
+def _decode_all(files: list[Candidate], to_pixels: Decoder) -> list[Decoded]:
     found: list[Decoded] = []
     for path, problem in files:
         try:
             if problem:
                 raise UnreadableError(problem)
-            found.append((path, decode(read(path), image_size=size, channels=channels)))
+            found.append((path, to_pixels(read(path))))
         except UnreadableError as error:
             found.append((path, str(error)))
     return found

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.data.image_files import printable
+from harness.data.policy import Policy
 from harness.inference.pictures import thumbnail
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -37,13 +38,18 @@ class Row:
     found: Sequence[tuple[str, str, float]]
 
 
-def page(title: str, rows: Sequence[Row]) -> str:
-    """Names are escaped, whatever they are; an image that is not there any more has a place without a picture."""
+def page(title: str, rows: Sequence[Row], policy: Policy) -> str:
+    """Names are escaped, whatever they are; an image that is not there any more has a place without a picture.
+
+    policy: of the model, for the pictures to be as it sees them.
+    """
     parts = [f"<h1>{_escaped(title)}</h1>"]
     for row in rows:
-        asked = "" if row.asked is None else _figure(row.asked, row.title, "asked for", kind="asked")
+        asked = "" if row.asked is None else _figure(row.asked, row.title, "asked for", policy, kind="asked")
         figures = "".join(
-            _figure(path, name, f"{score:.3f}<br><small>{_escaped(name).replace('/', '/<wbr>')}</small>")
+            _figure(
+                path, name, f"{score:.3f}<br><small>{_escaped(name).replace('/', '/<wbr>')}</small>", policy
+            )
             for path, name, score in row.found
         )
         parts.append(f'<h2>{_escaped(row.title)}</h2><div class="row">{asked}{figures}</div>')
@@ -57,9 +63,9 @@ def page(title: str, rows: Sequence[Row]) -> str:
     )
 
 
-def _figure(path: str, name: str, said: str, *, kind: str = "found") -> str:
+def _figure(path: str, name: str, said: str, policy: Policy, *, kind: str = "found") -> str:
     """said: HTML below the picture."""
-    source = thumbnail(path)
+    source = thumbnail(path, policy)
     picture = (
         '<div class="none">gone</div>'
         if source is None

@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from harness import models
+from harness.data.policy import of_settings
 from harness.documents import WHERE_SET, plain_json
 from harness.errors import RecordError
 from harness.files import digest, digest_of, write_file
@@ -47,6 +49,7 @@ class ModelDocument:
     model: `name` of the architecture and its options.   image_shape: (C, H, W).
     temperature: what logits are divided by, or None where that is not known.
     sources: SHA-256 of the files of the study's own code, by their place in a project.
+    decoding: how image files become its images, where it is not as by default: see `data/policy.py`.
     """
 
     schema: int = field(default=SCHEMA, init=False)
@@ -59,6 +62,7 @@ class ModelDocument:
     temperature: float | None
     folds: Sequence[FoldWeights]
     sources: Mapping[str, str] = field(default_factory=dict, metadata=WHERE_SET)
+    decoding: Mapping[str, Any] = field(default_factory=dict, metadata=WHERE_SET)
 
 
 def has_weights(folds: Sequence[FoldRecord]) -> bool:
@@ -100,6 +104,7 @@ def write_model(
         temperature=temperature,
         folds=members,
         sources=write_sources(folder, sources),
+        decoding=of_settings(study.data["settings"]).changed(),
     )
     write_document(folder, document)
 

@@ -22,7 +22,7 @@ BROKEN = [
     (DEF + " width: list[int] = 4):\n    ...\n", 6,
      "option width: list[int] is none of int, float, bool, str"),
     (DEF + "\n    width: Annotated[int, LIMITS] = 4):\n    ...\n", 7,
-     "Annotated takes Between(…), Younger(…), NamesFile(…), OrOwn(…), Only(…), Unless(…), not LIMITS"),
+     "Annotated takes Between(…), Younger(…), NamesFile(…), OrOwn(…), OrPair(…), Only(…), Unless(…), not LIMITS"),
     (DEF + " width: Annotated[int, Between(LOW)] = 4):\n    ...\n", 6,
      "a limit of option width must be written out"),
     (DEF + " width: Annotated[int, Between(lo=1)] = 4):\n    ...\n", 6,

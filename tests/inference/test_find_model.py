@@ -7,14 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from harness.analysis.final import refit_task
+from harness.data.image_files import Candidate
+from harness.data.policy import Policy
 from harness.errors import HarnessError, RecordError, UsageError
 from harness.folds.fold import NO_FOLD
 from harness.folds.train_folds import train_tasks, workplace_of
 from harness.inference.export import save_model
 from harness.inference.find_model import find_model, is_gone
 from harness.inference.model import load_trial_model
+from harness.inference.predict import predict_files
 from harness.records import FoldRecord
 from harness.scoring import METRICS, softmax
 from harness.store.loaded_study import LoadedStudy
@@ -103,6 +107,36 @@ def test_a_folder_is_what_was_saved(kept: Store, digits: np.ndarray, tmp_path: P
     found = find_model(kept, str(tmp_path / "mein Modell"), NOWHERE)
     np.testing.assert_array_equal(found.model.predict(digits), model.predict(digits))
     assert (found.study, found.trial, found.model.temperature) == ("small", 1, model.temperature)
+
+
+def test_a_model_takes_with_it_how_its_study_reads_files(
+    kept: Store, digits: np.ndarray, tmp_path: Path
+) -> None:
+    record = kept.read_study("small")
+    assert record is not None
+    settings = {"name": "folder", "root": "away", "depth": [100, 1630], "fit": "pad"}
+    kept.write_study(replace(record, data={**record.data, "settings": settings}))
+    found = find_model(kept, "small", "")
+    assert found.model.policy == Policy(depth=(100, 1630), fit="pad")
+
+    save_model(tmp_path / "model", found.model, study="small", trial=0)
+    in_folder = find_model(kept, str(tmp_path / "model"), "").model
+    assert in_folder.policy == found.model.policy
+    file = tmp_path / "deep.png"
+    Image.fromarray((digits[3, 0] * 6.0 + 100).round().astype(np.uint16)).save(file)
+    (predicted,) = predict_files(in_folder, [Candidate(str(file))])
+    assert predicted.probabilities is not None
+    np.testing.assert_allclose(predicted.probabilities, in_folder.predict(digits[3:4])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("decoding", [{"depth": "deep"}, {"depth": [5, 1]}, {"fit": 3}, 7])
+def test_a_way_of_reading_that_is_none_is_damage(kept: Store, tmp_path: Path, decoding: object) -> None:
+    save_model(tmp_path / "model", find_model(kept, "small", "").model, study="small", trial=0)
+    document = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert "decoding" not in document
+    (tmp_path / "model" / "model.json").write_text(json.dumps({**document, "decoding": decoding}))
+    with pytest.raises(RecordError, match="damaged"):
+        find_model(kept, str(tmp_path / "model"), "")
 
 
 def test_a_studys_name_goes_before_a_folders(

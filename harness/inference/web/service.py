@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.data.decoding import UnreadableError, decode
 from harness.data.image_files import printable
+from harness.data.policy import Policy
 from harness.inference.embedding import Embedder
 from harness.inference.gradcam import GradCam
 from harness.inference.model import TrialModel
@@ -76,7 +77,7 @@ class Service:
         """What is answered about an image file. Raises UnreadableError for what is none."""
         if not content:
             raise UnreadableError("empty")
-        pixels = decode(content, image_size=self._side, channels=self._channels)
+        pixels = decode(content, image_size=self._side, channels=self._channels, policy=self._model.policy)
         with self._lock:
             probabilities = self._model.predict(pixels[None])[0]
             if not np.isfinite(probabilities).all():  # JSON has no NaN, and null would pass for an answer
@@ -87,7 +88,7 @@ class Service:
         similar = []
         if self._index is not None and vector is not None:
             for number, score in self._index.nearest(vector, MOST_SIMILAR):
-                name, image = printable(self._index.names[number]), _thumbnail(self._index.path(number))
+                name, image = printable(self._index.names[number]), self._thumbnail(self._index.path(number))
                 similar.append(SimilarImage(name, round(score, 6), image))
         return Prediction(
             label=self._model.classes[label],
@@ -99,14 +100,14 @@ class Service:
             where=None if heat is None or not heat.any() else overlay(pixels, heat),
         )
 
-
-def _thumbnail(path: str) -> str | None:
-    try:
-        return _kept_thumbnail(path, os.stat(path).st_mtime_ns)  # noqa: PTH116  a path may hold what Path refuses
-    except (OSError, ValueError):
-        return None
+    def _thumbnail(self, path: str) -> str | None:
+        try:
+            changed = os.stat(path).st_mtime_ns  # noqa: PTH116  a path may hold what Path refuses
+        except (OSError, ValueError):
+            return None
+        return _kept_thumbnail(path, changed, self._model.policy)
 
 
 @lru_cache(maxsize=2048)
-def _kept_thumbnail(path: str, _changed: int) -> str | None:
-    return thumbnail(path)
+def _kept_thumbnail(path: str, _changed: int, policy: Policy) -> str | None:
+    return thumbnail(path, policy)
