@@ -9,13 +9,10 @@ from typing import Any
 
 from harness import provenance, training
 from harness.config import plugins, search_space
-from harness.config.kinds import STRATIFIED
 from harness.config.study_file import Study
 from harness.data import load_training
-from harness.data.class_counts import count_classes
 from harness.data.images import Images
 from harness.data.split import Manifest, make_split
-from harness.data.split_makers import remarks
 from harness.errors import DataError, UsageError
 from harness.folds import option_files, project
 from harness.folds.cluster import THIS_PROCESS
@@ -24,86 +21,100 @@ from harness.folds.tasks import advice_on, code_now, edits_of, fold_tasks
 from harness.folds.worker import Workplace
 from harness.records import StudyRecord
 from harness.search.autotune import Choice, choose
-from harness.search.contract import require_metric, require_network
-from harness.search.own_contract import require_own_code
-from harness.search.preflight import without_effect
+from harness.search.preflight import preflight
+from harness.search.racing import require_enough_trials
 from harness.store.store import Store
 from harness.version import __version__
 
 logger = logging.getLogger(__name__)
-IMBALANCE = 10.0  # times as many images, from which on a study by accuracy is warned
 
 
 def prepare(
-    study: Study, store: Store, name: str, cluster: Cluster = THIS_PROCESS
+    study: Study, store: Store, name: str, cluster: Cluster = THIS_PROCESS, num_trials: int | None = None
 ) -> tuple[StudyRecord, Workplace]:
     """The study's record, new or checked against what the study was when it began, and its workplace.
 
-    Raises UsageError for a study that has changed since it trained its first fold, or that has more trials than are
-    asked for; CheckFailed that names the image where another image is all that has changed; StudyError for a network
-    that cannot be trained; DataError for a damaged split.
+    A new one's record is written by whoever trains its first fold: until then there is no such study.
+    num_trials: a total that replaces the study's.
+    Raises StudyError with all that keeps a new study from being trained; UsageError for one that has changed since it
+    trained its first fold, or that has more trials than are asked for; CheckFailed that names the image where another
+    image is all that has changed; DataError for a damaged split.
     """
     known = store.read_study(name)
     project.beware_of(store.study_folder(name))
-    if known is None:
-        search_space.require_read(study)
+    if known is None or not _has_trained(store, known):
+        return _begin(study, store, name, known, cluster, num_trials)
+    require_enough_trials(study)  # of the file: with --trials a study may be ended early
     for line in search_space.read_in_some(study):
         logger.warning(line)
+    study = with_trials(study, num_trials)
     images = load_training(study.data)
-    kept = store.keep_images(images)
-    _warn_of_imbalance(study, images)
-    if ignored := without_effect(study, images):
-        logger.warning("without effect, for it takes images of three channels: %s", ", ".join(ignored))
     split_path = store.study_folder(name) / "split.npz"
-    if known is not None and (changes := _changes(known, study, images, store)):
-        if _has_trained(store, known):
-            if not list(differences(known.definition, study.definition())):
-                Manifest.load(split_path).verify_images(images)  # names the image
-            advice = "put it back to go on, or run it as a new study with --as NAME"
-            advice += advice_on(edits_of(store, known))
-            raise UsageError(
-                f"study {name} has changed since it began:\n" + "\n".join(changes) + f"\n{advice}"
-            )
+    if changes := _changes(known, study, images, store):
+        if not list(differences(known.definition, study.definition())):
+            Manifest.load(split_path).verify_images(images)  # names the image
+        advice = "put it back to go on, or run it as a new study with --as NAME"
+        advice += advice_on(edits_of(store, known))
+        raise UsageError(f"study {name} has changed since it began:\n" + "\n".join(changes) + f"\n{advice}")
+    return _go_on(study, store, known, images, cluster)
+
+
+def with_trials(study: Study, num_trials: int | None) -> Study:
+    """The study with another budget, where one is given."""
+    if num_trials is None:
+        return study
+    return study.model_copy(update={"search": study.search.model_copy(update={"trials": num_trials})})
+
+
+def _begin(
+    study: Study,
+    store: Store,
+    name: str,
+    known: StudyRecord | None,
+    cluster: Cluster,
+    num_trials: int | None,
+) -> tuple[StudyRecord, Workplace]:
+    """A study that has trained nothing, once nothing keeps it from being trained.
+
+    known: its record, where its trials have all failed; it goes on, or where it was changed it begins again.
+    """
+    found = preflight(study, store.home, executor=cluster.options)
+    images, split = found.require(study)
+    study = with_trials(study, num_trials)
+    if known is not None:
+        changes = _changes(known, study, images, store)
+        if not changes:
+            return _go_on(study, store, known, images, cluster)
         logger.warning(
             "%s has trained no fold yet, so it begins again as it is now:\n%s", name, "\n".join(changes)
         )
-        known = None
-    if known is not None:
-        split = Manifest.load(split_path)
-        split.verify_images(images)
-        _require_trials(store, study, name)
-        if split.hash != known.split_hash:
-            raise DataError(f"{split_path}: damaged: it is not the split that the study began with")
-        record = replace(
-            known, num_trials=search_space.num_trials(study), provenance=_with_files(known.provenance, study)
-        )
-    else:
-        require_metric(study, images)
-        for warning in [*require_network(study, images), *require_own_code(study, images)]:
-            logger.warning("%s", warning)
-        store.start_over(name)  # what a study was that had trained nothing
-        split = make_split(study, images, store.home)
-        for remark in remarks(split.fold_of, images) if study.cv.split != STRATIFIED else ():
-            logger.warning("cv.split: %s", remark)
-        split.save(split_path)
-        choice = choose(study, images, kept, store.home, cluster)
-        record = _new_record(study, name, images, split, choice)
-        project.keep_sources(store.study_folder(name), project.names_in(record.definition))
+    store.start_over(name)  # what a study was that had trained nothing
+    folder = store.study_folder(name)
+    kept = store.keep_images(images)
+    split.save(folder / "split.npz")
+    choice = choose(study, images, kept, store.home, cluster)
+    record = _new_record(study, name, images, split, choice)
+    project.keep_sources(folder, project.names_in(record.definition))
+    cluster.options.require_used(record.compute)
+    return record, Workplace(kept, folder / "split.npz", store.home)
+
+
+def _go_on(
+    study: Study, store: Store, known: StudyRecord, images: Images, cluster: Cluster
+) -> tuple[StudyRecord, Workplace]:
+    """A study as it was, with these images."""
+    split_path = store.study_folder(known.name) / "split.npz"
+    split = Manifest.load(split_path)
+    split.verify_images(images)
+    _require_trials(store, study, known.name)
+    if split.hash != known.split_hash:
+        raise DataError(f"{split_path}: damaged: it is not the split that the study began with")
+    record = replace(
+        known, num_trials=search_space.num_trials(study), provenance=_with_files(known.provenance, study)
+    )
     cluster.options.require_used(record.compute)
     store.write_study(record)
-    return record, Workplace(kept, split_path, store.home)
-
-
-def _warn_of_imbalance(study: Study, images: Images) -> None:
-    """Accuracy can be high where a rare class is never recognised."""
-    counted = count_classes(images)
-    if study.objective == "accuracy" and counted.ratio > IMBALANCE:
-        (small, fewest), (large, most) = counted.smallest, counted.largest
-        logger.warning(
-            "%s has %s images and %s has %s, which accuracy hardly sees; consider objective: balanced_accuracy, and "
-            "train.sampling: balanced",
-            large, f"{most:,}", small, f"{fewest:,}",
-        )  # fmt: skip
+    return record, Workplace(store.keep_images(images), split_path, store.home)
 
 
 def _new_record(study: Study, name: str, images: Images, split: Manifest, choice: Choice) -> StudyRecord:

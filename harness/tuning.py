@@ -17,13 +17,12 @@ from harness.folds.executor_options import ExecutorOptions
 from harness.folds.processes import begin_imports
 from harness.folds.tasks import RUNG, make_tasks
 from harness.folds.train_folds import train_again
-from harness.prepare import prepare
+from harness.prepare import prepare, with_trials
 from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_fingerprints, mixed_words
 from harness.search.constraints import limits_of
 from harness.search.driver import Driver, Event, FoldEnded, TrialEnded
 from harness.search.objectives import other_objectives
 from harness.search.profiling import Profile, Profiling
-from harness.search.racing import require_enough_trials
 from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import read_predictions
 from harness.store.store import Store, valid_name
@@ -95,10 +94,6 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
     Raises StudyError or UsageError for what cannot be run, StoreError if somebody else runs it.
     """
     started = time.monotonic()
-    require_enough_trials(study)  # of the file: with --trials a study may be ended early
-    if settings.num_trials is not None:
-        search = study.search.model_copy(update={"trials": settings.num_trials})
-        study = study.model_copy(update={"search": search})
     name = settings.name or study.name
     if not valid_name(name):
         raise UsageError(f"a study cannot be called {name!r}: letters, digits, space and _ . + - only")
@@ -111,7 +106,8 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         if settings.executor == "process" and settings.workers != 1 and num_processors() > 1:
             begin_imports()
         profiling = Profiling(store.study_folder(name)) if settings.profile else None
-        record, workplace = prepare(study, store, name, cluster)
+        record, workplace = prepare(study, store, name, cluster, settings.num_trials)
+        study = with_trials(study, settings.num_trials)
         train_again(store, record, workplace, cluster)
         if settings.retry_failed:
             store.reopen_failed(name)
@@ -142,7 +138,8 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
                 yield from _watched(begun, driver, recorder)
             patience = 600.0
         finally:
-            recorder.update(driver.trials)
+            if store.has_study(name):
+                recorder.update(driver.trials)
             recorder.close(timeout_seconds=patience)
             profile = profiling.end(executor.num_slots) if profiling else None
         done = [trial for trial in driver.trials if trial.state != "running"]
@@ -152,11 +149,18 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
 
 
 def _watched(begun: LoadedStudy, driver: Driver, recorder: Recorder) -> Iterator[Event]:
-    """The driver's events, after guarding, telling the recorder and clearing away what need not be kept."""
+    """The driver's events, after guarding, telling the recorder and clearing away what need not be kept.
+
+    A study begins to exist with its first fold, or its first trial that has failed.
+    """
     store, leaders = begun.store, begun.leaders
+    is_new = not store.has_study(begun.name)
     pinned = _folds_needed_elsewhere(begun)
     alike = _Alike(begun)
     for event in driver.run():
+        if is_new and isinstance(event, FoldEnded | TrialEnded):
+            store.write_study(begun.record)
+            is_new = False
         if isinstance(event, FoldEnded) and event.fold != RUNG:
             alike.look_at([event.record])
         if isinstance(event, TrialEnded):

@@ -30,6 +30,7 @@ def tune(path: Path, home: Path, *overrides: str) -> Store:
     study = load_study_file(str(path), overrides)
     store = Store(home)
     record, workplace = prepare(study, store, study.name)
+    store.write_study(record)
     tasks = make_tasks(
         study, data_hash=record.data["hash"], split_hash=record.split_hash, compute=record.compute
     )

@@ -55,10 +55,14 @@ def leftovers(store: Store, removed: Sequence[LoadedStudy] = ()) -> list[Leftove
                 f"study {study.name} has a final model, MLflow's champion of that name; it stays"
             )
     names = [study.name for study in removed]
+    begun = [
+        name for name in store.study_folders() if not store.has_study(name) and not store.is_driven(name)
+    ]
     kept = {name: LoadedStudy.find(store, name) for name in store.studies() if name not in names}
     needed = set[str]().union(*(_named(store.study_folder(name)) for name in kept))
     needed = needed.union(*(_possible(study) for study in kept.values() if study))
     found = [_leftover(store.study_folder(name), f"study {name}") for name in names]
+    found += [_leftover(store.study_folder(name), "study that has trained nothing") for name in begun]
     found += _folds(store, needed)
     hashes = {study.record.data["hash"] for study in kept.values() if study}
     for folder, what in (("data", "images of no study"), ("duplicates", "duplicates of no study's images")):
@@ -73,7 +77,7 @@ def leftovers(store: Store, removed: Sequence[LoadedStudy] = ()) -> list[Leftove
 def remove(store: Store, found: Sequence[Leftover]) -> None:
     """Delete them. Raises StoreError if any study is being worked on: its newest folds have no record yet."""
     with ExitStack() as stack:
-        for name in store.studies():
+        for name in store.study_folders():
             try:
                 stack.enter_context(store.driving(name))
             except StoreError as error:

@@ -14,11 +14,12 @@ from harness.config import own_code, search_space
 from harness.config.settings import Choice, Conditional, ends
 from harness.config.space import Parameter
 from harness.config.study_file import Study, as_json
-from harness.documents import from_json, plain_json
-from harness.errors import HarnessError, Problem, StudyError
-from harness.records import Values
+from harness.documents import from_json, plain_json, to_json
+from harness.errors import HarnessError, StoreError
+from harness.folds.executor_options import ExecutorKind
+from harness.records import SCHEMA, Values
 from harness.report.format import duration
-from harness.search.sizes import Sizes, SizesRequest, UnknownSizes
+from harness.search.sizes import Checked, Sizes, SizesRequest
 
 
 @dataclass(frozen=True)
@@ -88,43 +89,47 @@ def in_words(parameter: Parameter) -> str:
 
 
 def ask_sizes(
-    study: Study, overrides: list[str], *, measure: bool, images: Path | None
-) -> Sizes | UnknownSizes:
-    """The answer of `search/preflight.py`, from a process of its own, which also draws `images` if asked to.
+    study: Study,
+    overrides: list[str],
+    *,
+    home: Path,
+    executor: ExecutorKind,
+    measure: bool,
+    images: Path | None,
+) -> Checked:
+    """The answer of `search/checking.py`, from a process of its own, which also draws `images` if asked to.
 
-    Raises StudyError for a network that cannot be trained; HarnessError if that was asked and has not happened.
+    What it warns of is on stderr. Raises HarnessError, StoreError, where it cannot answer.
     """
-    asked = SizesRequest(study.source, tuple(overrides), measure, images)
+    asked = SizesRequest(study.source, tuple(overrides), home, executor, measure, images)
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "harness.search.preflight"],  # nothing of the current folder
+        [sys.executable, "-P", "-m", "harness.search.checking"],  # nothing of the current folder
         input=json.dumps(plain_json(asked)),
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         check=False,
     )
-    lines, said = done.stdout.strip().splitlines(), done.stderr.strip().splitlines()
-    if not lines and not said:
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
         code = f"exit code {done.returncode}"
         raise HarnessError(
             f"{study.source}: something that the study names ended the process that tried it ({code})"
         )
-    if done.returncode or not lines:
-        reply = {"error": said[-1] if said else "no answer"}
-    else:
-        reply = json.loads(lines[-1])
-    if "problems" in reply:
-        raise StudyError(study.source, [Problem(*problem) for problem in reply["problems"]])
-    if "error" not in reply:
-        return from_json(Sizes, reply)
-    if images is not None:
-        raise HarnessError(reply["error"])
-    return UnknownSizes(reply["error"])
+    reply = json.loads(lines[-1])
+    if "error" in reply:
+        raise (StoreError if reply["exit_code"] == StoreError.exit_code else HarnessError)(reply["error"])
+    return from_json(Checked, reply)
 
 
-def size_lines(study: Study, plan: Plan, sizes: Sizes | UnknownSizes) -> list[str]:
+def document(plan: Plan | None, checked: Checked) -> dict[str, Any]:
+    """What `harness check --json` prints.   plan: None where the study file itself is wrong."""
+    found = plain_json(checked)
+    sizes = found.pop("sizes") or {}
+    return {**({"schema": SCHEMA} if plan is None else to_json(plan)), **found, **sizes}
+
+
+def size_lines(study: Study, plan: Plan, sizes: Sizes) -> list[str]:
     """Images, models and time in words."""
-    if isinstance(sizes, UnknownSizes):
-        return [f"models and time are unknown, and trial 0's network was not tried: {sizes.error}"]
     balance = sizes.balance
     (small, fewest), (large, most) = balance.smallest, balance.largest
     line = f"{sizes.num_images:,} images in {balance.num_classes} classes: "
@@ -135,10 +140,6 @@ def size_lines(study: Study, plan: Plan, sizes: Sizes | UnknownSizes) -> list[st
     if balance.num_groups is not None:
         line += f"; {balance.num_groups:,} groups, the largest of {balance.largest_group:,} images"
     lines = [line]
-    if sizes.without_effect:
-        ignored = ", ".join(sizes.without_effect)
-        lines.append(f"without effect, for it takes images of three channels: {ignored}")
-    lines += sizes.warnings
     for word, (count, options) in zip(("smallest", "largest"), sizes.sizes, strict=False):
         differing = {one.path.removeprefix("model.") for one in study.space.parameters}
         chosen = ", ".join(f"{key} {number(value)}" for key, value in options.items() if key in differing)

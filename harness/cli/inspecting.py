@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +12,7 @@ import typer
 from harness.cli.options import (
     DEFAULT_HOME,
     AsJson,
+    Executor,
     Home,
     Sets,
     print_json,
@@ -22,8 +23,8 @@ from harness.cli.options import (
 from harness.config import catalog
 from harness.config.catalog import Entry
 from harness.config.signatures import Option
-from harness.documents import INLINE, plain_json, to_json
-from harness.errors import CheckFailed, UsageError, did_you_mean
+from harness.documents import INLINE
+from harness.errors import CheckFailed, StudyError, UsageError, did_you_mean
 from harness.messages import to_stderr
 
 Kind = Literal[  # that `harness list` lists
@@ -65,37 +66,46 @@ def check(
             metavar="PNG", dir_okay=False, writable=True, help="Draw what training sees, as a picture."
         ),
     ] = None,
+    executor: Executor = "process",
     as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
 ) -> None:
-    """Check a study file and show its search space.
+    """Check a study: whether tune would begin it, and what it searches.
 
-    How many folds and epochs it trains at most, how large its models are, and whether trial 0's network takes the
-    images, gives logits and can learn; with --measure, how long it takes; with --images, how the training changes the
-    images, and how every other augmentation would.
+    All that keeps it from being trained, at once (exit 2): images, classes, folds, models and weights, code of your
+    own, device, room. How many folds and epochs it trains at most, how large its models are; with --measure, how long
+    it takes; with --images, how the training changes the images, and how every other augmentation would.
     """
     to_stderr()
     from harness.cli import check as checking
     from harness.cli import tables
-    from harness.config.search_space import read_in_some, require_read
     from harness.config.study_file import load_study_file
-    from harness.search.racing import require_enough_trials
+    from harness.folds.executor_options import require_installed
+    from harness.search.sizes import Checked
 
     if images is not None:
         require_folder("--images", images)
-    loaded = load_study_file(study, changes or [])
-    require_enough_trials(loaded)
-    require_read(loaded)
-    plan = checking.plan(loaded)
-    if not as_json:
-        tables.search_space(loaded, *checking.described(loaded, plan))
-        for line in read_in_some(loaded):
-            print(line)
-    sizes = checking.ask_sizes(loaded, changes or [], measure=measure, images=images)
+    require_installed(executor)
+    plan, checked = None, Checked((), ())
+    try:
+        loaded = load_study_file(study, changes or [])
+        plan = checking.plan(loaded)
+        if not as_json:
+            tables.search_space(loaded, *checking.described(loaded, plan))
+        checked = checking.ask_sizes(
+            loaded, changes or [], home=home, executor=executor, measure=measure, images=images
+        )
+        if checked.sizes is not None and not as_json:
+            for line in checking.size_lines(loaded, plan, checked.sizes):
+                print(line)
+        if checked.problems:
+            raise StudyError(loaded.source, checked.problems)
+    except StudyError as error:
+        if as_json:
+            print_json(checking.document(plan, replace(checked, problems=error.problems)))
+        raise
     if as_json:
-        print_json(to_json(plan) | plain_json(sizes))
-    else:
-        for line in checking.size_lines(loaded, plan, sizes):
-            print(line)
+        print_json(checking.document(plan, checked))
 
 
 def _kinds(context: typer.Context, incomplete: str) -> list[str]:

@@ -83,6 +83,7 @@ def tune(
     from harness.analysis import leaderboard
     from harness.cli import live, tables
     from harness.config.study_file import load_study_file
+    from harness.store.store import Store
 
     settings = tuning.Settings(
         home=home,
@@ -95,6 +96,8 @@ def tune(
     )
     with closing(tuning.tune(load_study_file(study, changes or []), settings)) as events:
         ended = live.show(events)
+    if not Store(home).has_study(ended.record.name):
+        raise HarnessError("the time was over before a fold was trained; run the same command again")
     status = leaderboard.status(opened(home, ended.record.name))
     if as_json:
         print_json(to_json(status) | ({"profile": plain_json(ended.profile)} if profile else {}))

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
 from harness.folds.executor import Answer, Cluster, Executor, num_processors
-from harness.folds.executor_options import ExecutorOptions
+from harness.folds.executor_options import ExecutorOptions, require_installed
 from harness.folds.gpus import gpus_here, num_places
 from harness.folds.processes import InlineExecutor, ProcessExecutor
 from harness.folds.worker import Workplace
@@ -19,14 +18,13 @@ def connect(options: ExecutorOptions, home: Path) -> Cluster:
 
     Raises UsageError for an extra that is not installed, or where there is no Slurm.
     """
+    require_installed(options.executor)
     # Each extra is imported where it was asked for.
     if options.executor == "ray":
-        _require("ray", options)
         from harness.folds.ray import RayCluster
 
         return RayCluster(options)
     if options.executor == "slurm":
-        _require("submitit", options)
         from harness.folds.slurm import SlurmCluster
 
         return SlurmCluster(options, home)
@@ -63,9 +61,3 @@ class LocalCluster(Cluster):
 
 
 THIS_PROCESS = LocalCluster(ExecutorOptions(workers=1))  # one fold after the other, without any other process
-
-
-def _require(module: str, options: ExecutorOptions) -> None:
-    if find_spec(module) is None:
-        kind = options.executor
-        raise UsageError(f"--executor {kind} needs the extra: pip install 'harness[{kind}]'")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from harness.errors import UsageError
@@ -46,3 +47,10 @@ class ExecutorOptions:
             raise UsageError(
                 f"--gpus {self.gpus:g}: the study computes on {compute['device']}, not on a GPU; leave --gpus out"
             )
+
+
+def require_installed(executor: ExecutorKind) -> None:
+    """Raise UsageError where an executor needs an extra that is not installed."""
+    needed = {"process": None, "ray": "ray", "slurm": "submitit"}[executor]
+    if needed and find_spec(needed) is None:
+        raise UsageError(f"--executor {executor} needs the extra: pip install 'harness[{executor}]'")

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from harness.config.settings import expanded
 from harness.errors import HarnessError, UsageError, did_you_mean
 from harness.models.frozen import Encoder, loaded
-from harness.models.weights import from_hub, sha256
+from harness.models.weights import from_hub, require_hub, sha256
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the images that OpenAI's CLIP was trained on
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -51,7 +51,7 @@ class Clip:
 
     def image_encoder(self) -> Encoder:
         """To embeddings of length 1, of images normalised by MEAN and STD; grey ones by the first of each."""
-        return Encoder(self.key, self.embedding_size, self._image_tower)
+        return Encoder(self.key, self.embedding_size, self._image_tower, published=self._require_published)
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """(len(texts), embedding_size) float32 embeddings of length 1, on the CPU."""
@@ -80,10 +80,7 @@ class Clip:
 
         published, file = self._published(), self.file
         if published:
-            repository, _, name = published["hf_hub"].rpartition("/")
-            constants = open_clip.constants
-            names = [name] if name else [constants.HF_SAFE_WEIGHTS_NAME, constants.HF_WEIGHTS_NAME]
-            file = from_hub(repository, *names)
+            file = from_hub(*_repository_and_names(published))
         text = {**self.config["text_cfg"], "hf_model_pretrained": False}
         config = {**self.config, "text_cfg": text}
         if published.get("quick_gelu"):  # as the weights were trained, whatever the architecture's file says
@@ -97,6 +94,11 @@ class Clip:
             if file:
                 open_clip.load_checkpoint(clip, str(file))
         return clip
+
+    def _require_published(self) -> None:
+        """Raises HarnessError where the tag's weights are neither here nor to be fetched."""
+        if published := self._published():
+            require_hub(*_repository_and_names(published))
 
     def _published(self) -> dict[str, Any]:
         """What open_clip knows of the tag: where its file is and how its images were prepared."""
@@ -171,6 +173,15 @@ class _ImageTower(nn.Module):
             (pixels - mean) / std, self.clip.visual.image_size, mode="bicubic", antialias=True
         )
         return F.normalize(self.clip.encode_image(images).float(), dim=-1)
+
+
+def _repository_and_names(published: dict[str, Any]) -> list[str]:
+    """Where a tag's file is, and what it may be called there."""
+    import open_clip
+
+    repository, _, name = published["hf_hub"].rpartition("/")
+    names = [open_clip.constants.HF_SAFE_WEIGHTS_NAME, open_clip.constants.HF_WEIGHTS_NAME]
+    return [repository, *([name] if name else names)]
 
 
 def _is_path(name: str) -> bool:

@@ -31,11 +31,19 @@ class Encoder:
 
     key: equal keys give equal embeddings of equal images, so it names architecture, weights and input size.
     make: returns the network; random weights, if it has any, are drawn from a fixed seed.
-    own: set where its weights are a user's file.
+    own: set where its weights are a user's file.   published: asks for published weights, see `require_published`.
     """
 
-    def __init__(self, key: str, size: int, make: Callable[[], nn.Module], own: OwnWeights | None = None):
+    def __init__(
+        self,
+        key: str,
+        size: int,
+        make: Callable[[], nn.Module],
+        own: OwnWeights | None = None,
+        published: Callable[[], None] = lambda: None,
+    ):
         self.key, self.size, self._make, self.own = key, size, make, own
+        self.require_published = published
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         network = self.network()
@@ -104,6 +112,10 @@ class FrozenModel(nn.Module):
     def require_file(self) -> None:
         """Raises UsageError where the encoder's weights are a user's file that does not fit."""
         self.encoder.require_file()
+
+    def require_published(self) -> None:
+        """Raises HarnessError where published weights are neither here nor to be fetched. Fetches nothing."""
+        self.encoder.require_published()
 
     def kept_state(self) -> dict[str, torch.Tensor]:
         """What is kept of it after the training: of the encoder only weights that were a user's file."""

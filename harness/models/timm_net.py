@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.models import transfer
 from harness.models.transfer import Backbone, Preprocessing, Source
 from harness.models.weight_files import fitted, path_in
-from harness.models.weights import from_hub, from_url
+from harness.models.weights import from_hub, from_url, require_hub, require_url
 
 
 def build(
@@ -99,6 +99,7 @@ def build(
         make=make,
         weights=(from_file if file else fetched) if pretrained else None,
         file=file,
+        published=partial(_require_published, published) if pretrained and not file else lambda: None,
     )
     return transfer.model(source, num_classes, tune=tune, backbone_lr=backbone_lr, dropout=dropout)
 
@@ -116,6 +117,14 @@ def _published(architecture: str, *, has_weights: bool) -> Any:
     if has_weights and not published.has_weights:
         raise UsageError(f"timm has no weights of {architecture}; choose pretrained false, or a file")
     return published
+
+
+def _require_published(published: Any) -> None:
+    """Raises HarnessError where the weights are neither here nor to be fetched."""
+    if published.hf_hub_id:
+        require_hub(published.hf_hub_id, "model.safetensors")
+    else:
+        require_url(published.url)
 
 
 def _architectures() -> list[str]:

@@ -16,7 +16,7 @@ from harness.errors import UsageError, did_you_mean
 from harness.models import transfer
 from harness.models.transfer import Backbone, Preprocessing, Source
 from harness.models.weight_files import fitted, path_in
-from harness.models.weights import from_url, published_hash
+from harness.models.weights import from_url, published_hash, require_url
 
 FIXED_SIZE = ("vit_", "maxvit_")  # architectures that are made for images of one size
 INITIALISED = ("googlenet", "inception_v3")  # architectures that have to be told whether they begin at random
@@ -95,6 +95,7 @@ def build(
         make=make,
         weights=trained if chosen else None,
         file=file,
+        published=partial(require_url, chosen.url) if chosen and not file else lambda: None,
     )
     return transfer.model(source, num_classes, tune=tune, backbone_lr=backbone_lr, dropout=dropout)
 

@@ -98,12 +98,14 @@ class Source:
     key: names all that its features depend on.   make: the backbone with random weights.
     weights: the pretrained state for its network, or None for none; may fetch a file.
     file: the user's own with the weights; its content is not in `key`.
+    published: raises HarnessError where published weights are neither here nor to be fetched; fetches nothing.
     """
 
     key: str
     make: Callable[[], Backbone] = field(compare=False)
     weights: Callable[[nn.Module], Weights] | None = field(compare=False)
     file: Path | None = None
+    published: Callable[[], None] = field(default=lambda: None, compare=False)
 
     def trained(self) -> Backbone:
         backbone = self.make()
@@ -114,7 +116,7 @@ class Source:
     def encoder(self, width: int) -> Encoder:
         """The backbone with its weights, frozen."""
         if self.file is None:
-            return Encoder(self.key, width, self.trained)
+            return Encoder(self.key, width, self.trained, published=self.published)
         content = sha256(self.file)[:16] if self.file.is_file() else "missing"
         return Encoder(f"{self.key} {content}", width, self.trained, OwnWeights(self.key, self.make))
 
@@ -142,7 +144,7 @@ class TransferModel(nn.Module):
         self.backbone = source.make()
         self.head = _head(self.backbone.width, num_classes, dropout)
         self.normalisation = self.backbone.normalisation
-        self._weights, self._file = source.weights, source.file
+        self._weights, self._file, self._published = source.weights, source.file, source.published
         found = blocks(self.backbone.network)
         last = len(found) - 1
         self._scales = {
@@ -167,6 +169,10 @@ class TransferModel(nn.Module):
         """Raises UsageError where the weights are a user's file that does not fit."""
         if self._weights is not None and self._file is not None:
             self._weights(self.backbone.network)
+
+    def require_published(self) -> None:
+        """Raises HarnessError where published weights are neither here nor to be fetched. Fetches nothing."""
+        self._published()
 
     def learning_rate_scale(self, name: str) -> float:
         """1 for the head; for pretrained layers backbone_lr in the last block, falling to its square in the first."""

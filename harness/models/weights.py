@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import torch
 
@@ -34,6 +35,18 @@ def from_url(url: str) -> Path:
     if not sha256(path).startswith(digits):
         raise HarnessError(f"{path} is damaged: its SHA-256 does not begin with {digits}; delete it")
     return path
+
+
+def require_url(url: str) -> None:
+    """Raises HarnessError where `from_url` would: only asks for the file, where it is not in the cache."""
+    name = url.rpartition("/")[2]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if path.exists():
+        from_url(url)
+        return
+    published_hash(url)
+    with _fetching(f"no {name} in {path.parent}", f"put it there, from {url}"):
+        urlopen(Request(url, method="HEAD"), timeout=TIMEOUT_SECONDS).close()
 
 
 def published_hash(url: str) -> str:
@@ -64,6 +77,29 @@ def from_hub(repository: str, *names: str) -> Path:
             with suppress(RemoteEntryNotFoundError):
                 return _intact(Path(hf_hub_download(repository, name)))
         return _intact(Path(hf_hub_download(repository, names[-1])))
+
+
+def require_hub(repository: str, *names: str) -> None:
+    """Raises HarnessError where `from_hub` would: only asks for the file, where none is in the cache."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    if any(isinstance(try_to_load_from_cache(repository, name), str) for name in names):
+        from_hub(repository, *names)
+        return
+    remedy = f"where there is a network, run `hf download {repository} {names[0]}` and copy its folder there"
+    with _fetching(f"no {names[0]} of {repository} in {constants.HF_HUB_CACHE}", remedy):
+        for name in names:
+            try:
+                get_hf_file_metadata(hf_hub_url(repository, name), timeout=TIMEOUT_SECONDS)
+                return
+            except RemoteEntryNotFoundError:
+                if name == names[-1]:
+                    raise
+            except (OSError, RuntimeError):
+                raise
+            except Exception as error:  # its client has errors of its own
+                raise OSError(str(error)) from error
 
 
 def _intact(path: Path) -> Path:

@@ -27,7 +27,7 @@ from harness.files import digest, read_json, write_json
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.processes import without_main, worker_context
-from harness.search.preflight import speeds_of
+from harness.search.speed import speeds_of
 
 logger = logging.getLogger(__name__)
 VERSION = 2  # of the measurement; raised when it changes, so that it is made anew

@@ -8,12 +8,14 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness import models
 from harness.config.sections import Constraints
 from harness.config.study_file import Study
 from harness.errors import HarnessError
 from harness.records import StudyRecord, TrialRecord, Values
+from harness.search.torch_settings import put_back
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,11 @@ class Networks:
         options = models.section(values, "model")
         key = json.dumps(options, sort_keys=True)
         if key not in self._sizes:
-            self._sizes[key] = _size_of(options, self.shape, self.classes)
+            try:
+                self._sizes[key] = network_size(options, self.shape, self.classes)
+            except Exception as error:  # the trial will meet and name it
+                del error
+                self._sizes[key] = None
         return self._sizes[key]
 
 
@@ -98,24 +104,36 @@ def limits_of(study: Study, record: StudyRecord) -> Limits | None:
     return Limits(most, Networks(record.data["image_shape"], record.data["classes"]))
 
 
-def _size_of(options: Values, shape: Sequence[int], classes: Sequence[str]) -> Size | None:
+def network_size(options: Values, shape: Sequence[int], classes: Sequence[str]) -> Size:
+    """Of the network that these options make, `name` among them, for images of this shape. Raises as `outline` does."""
+    network = outline(options, shape, classes)
+    kept = network.state_dict().values()
+    return Size(
+        sum(parameter.numel() for parameter in network.parameters()),
+        sum(tensor.numel() * tensor.element_size() for tensor in kept),
+    )
+
+
+def outline(options: Values, shape: Sequence[int], classes: Sequence[str]) -> Any:
+    """The network that these options make, `name` among them, for images of this shape: if possible without memory.
+
+    Raises HarnessError where the model refuses them, MemoryError, and whatever else its file raises.
+    """
     import torch  # slow to import
 
     name = str(options["name"])
     rest = {option: value for option, value in options.items() if option != "name"}
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with put_back(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of ready-made weights, which find no memory to go to
-        for device in ("meta", "cpu"):  # some look at their weights while they are made
-            try:
-                with torch.device(device):
-                    network = models.build(name, shape[0], shape[1], classes, rest)
-                kept = network.state_dict().values()
-                return Size(
-                    sum(parameter.numel() for parameter in network.parameters()),
-                    sum(tensor.numel() * tensor.element_size() for tensor in kept),
-                )
-            except (HarnessError, MemoryError):
-                return None
-            except Exception as error:  # whatever a model's file may raise; the trial will meet and name it
-                del error
-    return None
+
+        def made(device: str) -> Any:
+            with torch.device(device):
+                return models.build(name, shape[0], shape[1], classes, rest)
+
+        try:
+            return made("meta")
+        except (HarnessError, MemoryError):
+            raise
+        except Exception as error:  # some look at their weights while they are made
+            del error
+            return made("cpu")

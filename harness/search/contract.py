@@ -8,7 +8,7 @@ a score.
 import ast
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,15 @@ from harness.config import catalog, own_code, plugins, search_space
 from harness.config.kinds import NO_NETWORK
 from harness.config.own_code import HARNESS
 from harness.config.sections import COSTS
-from harness.config.settings import Choice, Conditional
+from harness.config.settings import Choice, Conditional, ends
 from harness.config.study_file import Study
 from harness.data.images import Images
 from harness.errors import HarnessError, Problem, StudyError, UsageError
 from harness.records import Values
 from harness.scoring.find_metric import find_metric
 from harness.scoring.metrics import METRICS
+from harness.search.constraints import outline
+from harness.search.torch_settings import put_back, settings
 
 TRAINED_ON = (2, 3)  # images of a step, in turns: what holds for one number only is found
 MOST_STEPS = 32  # until every parameter has had a gradient: layers may be left out at random
@@ -60,23 +62,31 @@ class _Broken(Exception):
     """What does not hold, in words."""
 
 
-def require_network(study: Study, images: Images) -> list[str]:
+def require_network(study: Study, images: Images, *, trains_here: bool = True) -> list[str]:
     """Try the network of trial 0, the defaults, on images of noise like the study's; what is worth a warning.
 
     So of each of several models. Of one with a frozen encoder it is the head that is tried, on embeddings of noise.
-    Published weights are not looked at; files of weights are, and must fit. What the model itself refuses, as a
-    combination of options that cannot be, is left to the trial and warned of: others may do. torch's random state stays
-    as it was. Raises StudyError that names file, line and problem.
+    Files of weights must fit. Published ones are not looked at, but must be here or to be fetched, where the study is
+    trained here. Other values of the space that cannot be are only warned of. torch's random state stays as it was.
+    Raises StudyError with all problems; of a model's own code they name file and line.
     """
-    return [
-        warning
-        for name in study.models
-        if name != NO_NETWORK
-        for warning in _require(study, images, search_space.defaults(study, {"model.name": name}))
-    ]
+    problems, warnings = list[Problem](), list[str]()
+    for name in study.models:
+        if name != NO_NETWORK:
+            params = search_space.defaults(study, {"model.name": name})
+            found = _problems_of(study, images, params, warnings, trains_here=trains_here)
+            problems += found
+            if not found:
+                warnings += _others_that_cannot_be(study, images, params, trains_here=trains_here)
+    if problems:
+        raise StudyError(study.source, problems)
+    return warnings
 
 
-def _require(study: Study, images: Images, params: Values) -> list[str]:
+def _problems_of(
+    study: Study, images: Images, params: Values, warnings: list[str], *, trains_here: bool
+) -> list[Problem]:
+    """What keeps the network of these values from being trained; what is only suspicious is added to `warnings`."""
     options = models.section(search_space.resolve(study, params), "model")
     name = str(options.pop("name"))
     _, channels, height, width = images.pixels.shape
@@ -87,7 +97,7 @@ def _require(study: Study, images: Images, params: Values) -> list[str]:
         try:
             plugins.load(plugin)
         except UsageError as error:
-            raise StudyError(study.source, [Problem("model.name", str(error))]) from None
+            return [Problem("model.name", str(error))]
 
     def make(chosen: Values = options) -> Any:
         return models.build(name, channels, height, images.classes, chosen)
@@ -103,20 +113,31 @@ def _require(study: Study, images: Images, params: Values) -> list[str]:
         _line_of(function, file),
     )
     try:
-        warnings = _tried(subject)
-        _require_files(study, name, options, make)
-        return warnings
+        warnings += _tried(subject)
     except _Broken as problem:
-        raise StudyError(study.source, [Problem("model.name", f"{name}: {problem}")]) from None
-    except StudyError:
-        raise
+        return [Problem("model.name", f"{name}: {problem}")]
     except HarnessError as error:
-        which = "trial 0" if name == next(iter(study.models)) else f"{name} with its defaults"
-        return [f"{which} will fail, for its network cannot be made: {error}"]
+        return [Problem("model.name", f"{name} cannot be made with its first values: {error}")]
+    problems = list(_unfit_files(study, name, options, make))
+    if trains_here:
+        try:
+            _require_published(outline({"name": name, **options}, (channels, height, width), images.classes))
+        except HarnessError as error:
+            problems.append(Problem("model.name", f"{name}: {error}"))
+        except Exception as error:  # of a model's own file, which was tried above
+            del error
+    return problems
 
 
-def _require_files(study: Study, name: str, options: Values, make: Callable[[Values], Any]) -> None:
-    """Whether each file of weights that the model's options name fits with what trial 0 has else. Raises StudyError."""
+def _require_published(network: Any) -> None:
+    """Raises HarnessError where the published weights of a network are neither here nor to be fetched."""
+    getattr(network, "require_published", lambda: None)()
+
+
+def _unfit_files(
+    study: Study, name: str, options: Values, make: Callable[[Values], Any]
+) -> Iterator[Problem]:
+    """The files of weights that the model's options name and that do not fit with what trial 0 has else."""
     import torch
 
     for option in catalog.options("model", name):
@@ -129,32 +150,58 @@ def _require_files(study: Study, name: str, options: Values, make: Callable[[Val
         texts = setting.values if isinstance(setting, Choice) else (setting,)
         for text in texts:
             if isinstance(text, str) and "." in text:
-                with torch.random.fork_rng(devices=[]):
-                    network = make({**chosen, option.name: text})
-                    try:
+                try:
+                    with torch.random.fork_rng(devices=[]):
+                        network = make({**chosen, option.name: text})
                         getattr(network, "require_file", lambda: None)()
-                    except UsageError as error:
-                        problem = Problem(f"model.{option.name}", str(error))
-                        raise StudyError(study.source, [problem]) from None
+                except HarnessError as error:
+                    yield Problem(f"model.{option.name}", str(error))
+
+
+def _others_that_cannot_be(
+    study: Study, images: Images, params: Values, *, trains_here: bool
+) -> Iterator[str]:
+    """Each end of a range, and each choice, with which the network cannot be made where all else is `params`."""
+    options = models.section(search_space.resolve(study, params), "model")
+    files = [option.name for option in catalog.options("model", str(options["name"])) if option.names_file]
+    shape = images.pixels.shape[1:]
+    for option, setting in study.models[str(options["name"])].items():
+        for value in ends(setting) if option in options else ():
+            is_file = option in files and isinstance(value, str) and "." in value
+            if value != options[option] and not is_file:
+                try:
+                    network = outline(options | {option: value}, shape, images.classes)
+                    if trains_here:
+                        _require_published(network)
+                except Exception as error:  # whatever a model's file may raise
+                    said = " ".join(f"{error}".split())[:LONGEST] or type(error).__name__
+                    yield (
+                        f"model.{option} = {value} may fail its trials, for {options['name']} cannot be made with it "
+                        f"and the other values of trial 0: {said}"
+                    )
 
 
 def require_metric(study: Study, images: Images) -> None:
     """Try objectives that are the user's own on random predictions. Raises StudyError that says what is wrong."""
+    problems = []
     for number, name in enumerate((study.objective, *study.others)):
         if name not in METRICS and (number == 0 or name not in COSTS):
-            _try_metric(study, name, images, f"objective[{number}]" if study.others else "objective")
+            try:
+                _try_metric(name, images)
+            except HarnessError as error:
+                path = f"objective[{number}]" if study.others else "objective"
+                problems.append(Problem(path, str(error)))
+    if problems:
+        raise StudyError(study.source, problems)
 
 
-def _try_metric(study: Study, name: str, images: Images, path: str) -> None:
+def _try_metric(name: str, images: Images) -> None:
     random = np.random.default_rng(0)
     labels = images.labels[random.permutation(len(images))[:NUM_SCORED]]
     probabilities = random.dirichlet(np.ones(len(images.classes)), len(labels)).astype(np.float32)
-    try:
-        metric = find_metric(name)
-        if metric(labels, probabilities) != metric(labels, probabilities):
-            raise UsageError("gives another score the second time for the same predictions")
-    except HarnessError as error:
-        raise StudyError(study.source, [Problem(path, str(error))]) from None
+    metric = find_metric(name)
+    if metric(labels, probabilities) != metric(labels, probabilities):
+        raise UsageError("gives another score the second time for the same predictions")
 
 
 def check_network(
@@ -199,11 +246,10 @@ def _tried(subject: _Subject) -> list[str]:
     """What is worth a warning. Raises _Broken with the place, and what the model's own HarnessErrors are."""
     import torch
 
-    outside = _settings()
-    torch.set_num_threads(subject.threads)
-    before = _settings()
     try:
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        with put_back(), torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.set_num_threads(subject.threads)
+            before = settings()
             network, other = _built(subject, before)
             warnings = _train(network, subject) if subject.is_trained else []
             warnings += _evaluate(network, other, subject)
@@ -220,15 +266,6 @@ def _tried(subject: _Subject) -> list[str]:
         else:
             text = f"{type(error).__name__}: {text[:LONGEST]}"
         raise _Broken(f"{_place(error, subject)}: {text}") from None
-    finally:
-        torch.set_default_dtype(outside["torch.get_default_dtype"])
-        torch.set_num_threads(outside["torch.get_num_threads"])
-        if (
-            torch.are_deterministic_algorithms_enabled()
-            != outside["torch.are_deterministic_algorithms_enabled"]
-        ):
-            # Only then: it imports torch.compile's 900 modules.
-            torch.use_deterministic_algorithms(outside["torch.are_deterministic_algorithms_enabled"])
 
 
 def _built(subject: _Subject, before: dict[str, Any]) -> tuple[Any, Any]:
@@ -400,19 +437,8 @@ def _logits(network: Any, subject: _Subject, inputs: Any) -> Any:
     return logits
 
 
-def _settings() -> dict[str, Any]:
-    """What holds for a whole process, and is no model's to change."""
-    import torch
-
-    return {
-        "torch.get_default_dtype": torch.get_default_dtype(),
-        "torch.get_num_threads": torch.get_num_threads(),
-        "torch.are_deterministic_algorithms_enabled": torch.are_deterministic_algorithms_enabled(),
-    }
-
-
 def _require_same_settings(before: dict[str, Any]) -> None:
-    now = _settings()
+    now = settings()
     for name, value in before.items():
         if now[name] != value:
             raise _Broken(f"it changes {name}() for the whole process, from {value} to {now[name]}")

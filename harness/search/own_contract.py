@@ -24,9 +24,9 @@ Try = Callable[[Study, "training.Settings", Images], None]
 def require_own_code(study: Study, images: Images) -> list[str]:
     """Try each part of the user's own that a study's `train` names, with its defaults; what is worth a warning.
 
-    torch's random state stays as it was. Raises StudyError that names file, line and problem.
+    torch's random state stays as it was. Raises StudyError with the problems of all, which name file and line.
     """
-    warnings = []
+    warnings, problems = list[str](), list[Problem]()
     for choice, entry in own_code.named_in(study.train):
         kind = f"train.{choice}"
         plugin = plugins.find(kind, entry.name)
@@ -37,8 +37,11 @@ def require_own_code(study: Study, images: Images) -> list[str]:
             settings = training.options_from(models.section(search_space.resolve(study, params), "train"))
             _tried(TRIES[choice], study, settings, images, plugin)
         except HarnessError as error:
-            raise StudyError(study.source, [Problem(kind, str(error))]) from None
-        warnings += _other_defaults(study, kind, entry, plugin)
+            problems.append(Problem(kind, str(error)))
+        else:
+            warnings += _other_defaults(study, kind, entry, plugin)
+    if problems:
+        raise StudyError(study.source, problems)
     return warnings
 
 
@@ -175,7 +178,7 @@ def _try_augment(study: Study, settings: "training.Settings", images: Images) ->
     augmentation = own.augmentation(settings)
     assert augmentation is not None
     for size in (2, 3):
-        batch = torch.from_numpy(images.pixels[:size]).float() / 255
+        batch = torch.from_numpy(images.pixels[:size].copy()).float() / 255
         first, again = (OwnChange(augmentation, seed=0).on(batch.clone(), 0) for _ in range(2))
         if not first.isfinite().all():
             raise UsageError("makes pixels that are not finite")

@@ -1,64 +1,116 @@
-"""How large a study's models are and how long it will train, before it is begun.
+"""What is looked at before a study begins: all that would keep it from being trained, told at once.
 
-`harness check` runs this in a process of its own, so that the check itself never waits for torch:
-`python -m harness.search.preflight` reads a request from stdin and answers on stdout, both JSON.
+`harness check`, `harness tune` and `harness.tune` run this same code, so what one refuses all refuse, in equal words.
+What cannot be looked at, for the images are not there, is left out; a study that has trained goes on without it.
 """
 
-import itertools
-import json
-import sys
-import tempfile
-import time
-from collections.abc import Generator, Sequence
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from harness import models, training
-from harness.config import own_code, search_space
+import numpy as np
+
+from harness import training
+from harness.config import own_code, plugins, search_space
 from harness.config.kinds import NO_NETWORK, STRATIFIED
 from harness.config.own_code import HARNESS
-from harness.config.settings import ends
-from harness.config.study_file import Study, load_study_file
+from harness.config.settings import Choice, ends
+from harness.config.study_file import Study
 from harness.data import load_training
-from harness.data.class_counts import count_classes
+from harness.data.data_warnings import warnings_of
+from harness.data.folds import inner_split
 from harness.data.images import Images
-from harness.data.split import make_split
+from harness.data.split import Manifest, make_split
 from harness.data.split_makers import remarks
-from harness.documents import from_json, plain_json
-from harness.errors import HarnessError, StudyError
-from harness.records import Values
-from harness.search import preview
+from harness.errors import CheckFailed, HarnessError, Problem, RecordError, StoreError, StudyError
+from harness.folds.executor import num_processors
+from harness.folds.executor_options import ExecutorOptions
+from harness.scoring.find_metric import find_metric
+from harness.scoring.metrics import METRICS
+from harness.search.constraints import network_size
 from harness.search.contract import require_metric, require_network
 from harness.search.own_contract import require_own_code
-from harness.search.sizes import Sizes, SizesRequest
+from harness.search.racing import require_enough_trials
+from harness.search.room import problems_of_room, room_here
+from harness.seeds import seed_for
 
-MOST_CORNERS = 64  # of the model's space; more are thinned out evenly
-MEASURED_IMAGES = 1024
-MEASURED_SECONDS = 3.0
-FOR_EVER, LEAST_LR = 10**6, 1e-6  # epochs; a learning rate
+logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+INLINE = ExecutorOptions(workers=1)
+STAND_IN = 4  # images of noise, on which harness's own models are tried where the study's cannot be had
 
 
-def model_sizes(
-    study: Study, *, in_channels: int, image_size: int, classes: Sequence[str]
-) -> list[tuple[int, Values]]:
-    """(parameters, model options) of the smallest and the largest model at the corners of the space."""
-    corners: list[Values] = []
-    for name, settings in study.models.items():
-        if name == NO_NETWORK:
-            continue
-        rows = list(itertools.product(*map(ends, settings.values())))
-        few = [*rows[:: -(-len(rows) // MOST_CORNERS)], rows[-1]]
-        corners += [{"name": name, **dict(zip(settings, row, strict=True))} for row in few]
-    found = []
-    for options in corners:
-        arguments = {key: value for key, value in options.items() if key != "name"}
+@dataclass(frozen=True)
+class Preflight:
+    """What was found.
+
+    problems: for which the study is refused.   warnings: each was logged, too.
+    images, split: None where they cannot be had.
+    """
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+    images: Images | None
+    split: Manifest | None
+
+    def require(self, study: Study) -> tuple[Images, Manifest]:
+        """The images and their split. Raises StudyError with all problems."""
+        if self.problems:
+            raise StudyError(study.source, self.problems)
+        assert self.images is not None and self.split is not None
+        return self.images, self.split
+
+
+def preflight(
+    study: Study, home: Path, *, executor: ExecutorOptions = INLINE, disk: Path | None = None
+) -> Preflight:
+    """Look at all that a study needs to be trained.
+
+    home: the store; duplicates that were found are kept there.   executor: who trains; what is another machine's is not
+    looked at.   disk: where the store is to lie, if elsewhere.
+    Raises StoreError where the disk does not take what has to be written.
+    """
+    found = _Found()
+    with _heard() as warnings:
+        found.attempt("search", require_enough_trials, study)
+        found.attempt("search", search_space.require_read, study)
+        for line in search_space.read_in_some(study):
+            logger.warning("%s", line)
+        images = found.attempt("data", load_training, study.data)
+        split = None
+        if images is not None:
+            _warn_of_images(study, images)
+            split = _split(study, images, home, found)
+        if executor.executor == "process":
+            found.attempt("compute.device", _require_device, study)
+        _try_code(study, images, disk or home, found, executor)
+    return Preflight(tuple(dict.fromkeys(found.problems)), tuple(dict.fromkeys(warnings)), images, split)
+
+
+@dataclass
+class _Found:
+    """Problems, as they come."""
+
+    problems: list[Problem] = field(default_factory=list)
+
+    def attempt(self, path: str, function: Callable[..., Answer], *arguments: Any) -> Answer | None:
+        """What the function gives, or None where it raises what a user can mend, which is kept.
+
+        path: where that is, if the error does not say.
+        """
         try:
-            model = models.build(str(options["name"]), in_channels, image_size, classes, arguments)
-        except (HarnessError, ValueError):
-            continue  # a combination that cannot be built fails its trial with the reason
-        found.append((sum(parameter.numel() for parameter in model.parameters()), options))
-    found.sort(key=lambda pair: pair[0])
-    return [found[0], found[-1]] if found else []
+            return function(*arguments)
+        except StudyError as error:
+            self.problems += error.problems
+        except (StoreError, CheckFailed, RecordError):
+            raise
+        except HarnessError as error:
+            self.problems.append(Problem(path, str(error)))
+        return None
 
 
 def without_effect(study: Study, images: Images) -> list[str]:
@@ -69,95 +121,152 @@ def without_effect(study: Study, images: Images) -> list[str]:
     return [f"train.{name}" for name in ("saturation", "hue") if study.train.get(name, 0) != 0]
 
 
-def images_per_second(study: Study, images: Images, params: Values, compute: Any) -> float:
-    """Training speed of one trial's model on this machine, from a few real steps.
-
-    Of a head on a frozen encoder whose embeddings are kept, it is the head's speed alone.
-    """
-    clock, speeds = time.monotonic(), []
-    for speed in speeds_of(study, images, params, compute, num_images=MEASURED_IMAGES):
-        speeds.append(speed)
-        if time.monotonic() - clock >= MEASURED_SECONDS and len(speeds) >= 2:
-            break
-    return max(speeds)
-
-
-def speeds_of(
-    study: Study, images: Images, params: Values, compute: Any, *, num_images: int
-) -> Generator[float, None, None]:
-    """Images/s of short epochs of one trial's model, for as long as they are asked for."""
-    import numpy as np
-    import torch
-
-    values = {**search_space.resolve(study, params), "train.epochs": FOR_EVER, "train.patience": None}
-    values |= {"train.lr": LEAST_LR, "train.rest_lr": None}  # as fast as any, and it cannot diverge
-    settings = training.options_from(models.section(values, "train"))
-    chosen = np.arange(min(len(images.labels), num_images))
-    few = images.take(chosen)
-    options = models.section(values, "model")
-    _, channels, height, _ = images.pixels.shape
-    with training.session(compute):
-        model: Any = models.build(str(options.pop("name")), channels, height, images.classes, options)
-        inputs = few.pixels
-        if hasattr(model, "encoder") and not settings.augment.changes_images:
-            rows = torch.randn(len(few), model.encoder.size)
-            inputs = model.inputs(rows, torch.from_numpy(few.labels)).numpy()
-        data = training.FoldData(
-            pixels=inputs,
-            labels=few.labels,
-            train=chosen,
-            held_out=chosen[:1],
-            num_classes=len(images.classes),
-        )
-        for epoch in training.fit(model, data, options=settings, compute=compute, seed=0):
-            yield epoch.images_per_second
+def _warn_of_images(study: Study, images: Images) -> None:
+    if ignored := without_effect(study, images):
+        logger.warning("without effect, for it takes images of three channels: %s", ", ".join(ignored))
+    for line in warnings_of(
+        images.labels,
+        images.classes,
+        names=images.names,
+        hashes=images.image_hashes,
+        objective=study.objective,
+    ):
+        logger.warning("%s", line)
 
 
-def answer(request: SizesRequest) -> Sizes:
-    """What the study's images and models are like; draws what the training sees, if asked to.
-
-    Raises StudyError for a network that cannot be trained, and for the user's own code that does not do what it should.
-    """
-    study = load_study_file(request.study, request.overrides)
-    images = load_training(study.data)
-    require_metric(study, images)
-    warnings = require_network(study, images) + require_own_code(study, images)
-    if study.cv.split != STRATIFIED:
-        with tempfile.TemporaryDirectory() as scratch:
-            fold_of = make_split(study, images, Path(scratch)).fold_of
-        warnings += [f"cv.split: {remark}" for remark in remarks(fold_of, images)]
-    if request.images:
-        preview.draw_pictures(study, images, request.images)
-    _, channels, height, _ = images.pixels.shape
-    sizes = model_sizes(study, in_channels=channels, image_size=height, classes=images.classes)
-    speeds: list[float] = []
-    if request.measure and set(own_code.loops(study.train)) != {HARNESS}:
-        warnings.append("how long it takes is not measured for a training loop of your own")
-    elif request.measure:
-        compute = training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
-        first = search_space.defaults(study)
-        of_largest = {f"model.{key}": value for key, value in sizes[-1][1].items()}
-        largest = search_space.defaults(study, of_largest)
-        speeds = [images_per_second(study, images, params, compute) for params in (first, largest)]
-    return Sizes(
-        num_images=len(images.labels),
-        balance=count_classes(images),
-        without_effect=tuple(without_effect(study, images)),
-        warnings=tuple(warnings),
-        sizes=tuple(sizes),
-        images_per_second=tuple(speeds),
-    )
+def _split(study: Study, images: Images, home: Path, found: _Found) -> Manifest | None:
+    """The folds that the study would have, and for early stopping the parts of each."""
+    small = list(_too_small(study, images)) if study.cv.split == STRATIFIED else []
+    found.problems += small
+    split = None if small else found.attempt("cv.folds", make_split, study, images, home)
+    if split is not None:
+        for remark in remarks(split.fold_of, images) if study.cv.split != STRATIFIED else ():
+            logger.warning("cv.split: %s", remark)
+        if HARNESS in own_code.loops(study.train) and any(ends(study.train["patience"])):
+            for fold in range(study.cv.folds):
+                if found.attempt("train.patience", _require_inner, study, images, split, fold) is None:
+                    break
+    return split
 
 
-def answered(request: str) -> str:
-    """One line of JSON for a request as JSON: the answer, or {"problems": …} of a StudyError, or {"error": …}."""
+def _too_small(study: Study, images: Images) -> Iterator[Problem]:
+    """Every class with fewer images than there are folds."""
+    for name, count in zip(images.classes, np.bincount(images.labels).tolist(), strict=True):
+        if count < study.cv.folds:
+            yield Problem(
+                "cv.folds",
+                f"class {name} has {count} training image{'s' * (count > 1)}, fewer than the {study.cv.folds} folds; "
+                "lower cv.folds, add images to it, or leave it out",
+            )
+
+
+def _require_inner(study: Study, images: Images, split: Manifest, fold: int) -> bool:
+    """Raises DataError where early stopping cannot set images of each class aside, as a training of the fold would."""
+    largest = max(float(value or 0) for value in ends(study.train["inner_fraction"]))
+    inner_split(
+        images.labels, split.train_indices(fold), fraction=largest,
+        seed=seed_for(seed_for(study.search.seed, fold, "fit"), "inner"), groups=split.groups,
+        classes=images.classes,
+    )  # fmt: skip
+    return True
+
+
+def _require_device(study: Study) -> None:
+    training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
+
+
+def _try_code(
+    study: Study, images: Images | None, home: Path, found: _Found, executor: ExecutorOptions
+) -> None:
+    """Networks, the user's own code, and whether there is room for what they need."""
+    too_large = False
+    if images is not None and executor.executor == "process":
+        too_large = _judge_room(study, images, home, found, executor)
+    if images is None:
+        _load_own_code(study, found)
+    known = study if images is not None else _of_harness(study)
+    if known is not None and not too_large:
+        tried = images if images is not None else _noise(study)
+        check = partial(require_network, known, tried, trains_here=executor.executor == "process")
+        for line in found.attempt("model.name", check) or ():
+            logger.warning("%s", line)
+    if images is not None:
+        for line in found.attempt("train", require_own_code, study, images) or ():
+            logger.warning("%s", line)
+        found.attempt("objective", require_metric, study, images)
+
+
+def _judge_room(study: Study, images: Images, home: Path, found: _Found, executor: ExecutorOptions) -> bool:
+    """Whether trial 0's network is certain not to fit into memory: then it is not even tried."""
+    values = search_space.resolve(study, search_space.defaults(study))
+    options = {path.partition(".")[2]: value for path, value in values.items() if path.startswith("model.")}
+    if options["name"] == NO_NETWORK:
+        return False
     try:
-        return json.dumps(plain_json(answer(from_json(SizesRequest, json.loads(request)))))
-    except StudyError as error:
-        return json.dumps({"problems": [[problem.path, problem.message] for problem in error.problems]})
-    except HarnessError as error:
-        return json.dumps({"error": str(error)})
+        size = network_size(options, images.pixels.shape[1:], images.classes)
+    except Exception as error:  # whatever a model's file may raise: it is tried below, and told of
+        del error
+        return False
+    workers = executor.workers or max(num_processors() // int(str(study.compute["threads"])), 1)
+    problems, warnings = problems_of_room(study, size, images, room_here(home), workers=workers)
+    found.problems += problems
+    for line in warnings:
+        logger.warning("%s", line)
+    return any(problem.path == "model.name" for problem in problems)
 
 
-if __name__ == "__main__":
-    print(answered(sys.stdin.read()))
+def _load_own_code(study: Study, found: _Found) -> None:
+    """Import what the study names of the user's own: without images there is nothing to try it on."""
+    named = [("model", name) for name in study.models]
+    named += [(f"train.{choice}", entry.name) for choice, entry in own_code.named_in(study.train)]
+    for kind, name in named:
+        if plugin := plugins.find(kind, name):
+            found.attempt("model.name" if kind == "model" else kind, plugins.load, plugin)
+    for name in (study.objective, *study.others):
+        if name not in METRICS and plugins.find("objective", name):
+            found.attempt("objective", find_metric, name)
+
+
+def _of_harness(study: Study) -> Study | None:
+    """The study with those of its models only that are harness's, which do not mind what the classes are."""
+    models = {
+        name: options
+        for name, options in study.models.items()
+        if name != NO_NETWORK and plugins.find("model", name) is None
+    }
+    if not models:
+        return None
+    first, *others = models
+    if not others:
+        return study.model_copy(update={"model": {"name": first, **models[first]}})
+    return study.model_copy(update={"model": {"name": Choice(tuple(models)), **models}})
+
+
+def _noise(study: Study) -> Images:
+    """Images of the shape that the data set's options say, for harness's own models."""
+    channels, size = int(study.data.get("channels", 3)), int(study.data.get("image_size", 32))
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (STAND_IN, channels, size, size), dtype=np.uint8)
+    return Images(pixels, np.arange(STAND_IN, dtype=np.int64) % 2, ("one", "other"))
+
+
+class _Keeper(logging.Handler):
+    """Keeps what is logged as a warning."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """The warnings that harness logs inside, as text; they go where they would, too."""
+    keeper, root = _Keeper(), logging.getLogger("harness")
+    root.addHandler(keeper)
+    try:
+        yield keeper.lines
+    finally:
+        root.removeHandler(keeper)

@@ -204,6 +204,8 @@ def started_study(store: Store, name: str) -> StudyRecord:
     """The study's record. Raises UsageError if no study of that name has been started."""
     record = store.read_study(name) if valid_name(name) else None
     if record is None:
+        if valid_name(name) and store.is_driven(name):
+            raise UsageError(f"study {name} trains its first fold; look again when that has ended")
         known = store.studies()
         hint = did_you_mean(name, known) if known else f"; {nothing_started(store.home)}"
         raise UsageError(f"no study {name!r} in {store.home}{hint}")

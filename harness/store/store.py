@@ -68,10 +68,21 @@ class Store:
         return self.home / "studies" / name
 
     def studies(self) -> list[str]:
-        """The names of all studies that have been started here. Raises StoreError where that may not be read."""
-        folders = entries(self.home / "studies")
+        """The names of all studies here that have trained something. Raises StoreError where that may not be read."""
+        return [name for name in self.study_folders() if self.has_study(name)]
+
+    def study_folders(self) -> list[str]:
+        """The names of all studies, of those too that have trained nothing yet: what they need lies in a folder.
+
+        Raises StoreError where that may not be read.
+        """
         with explaining(self.home / "studies"):
-            return [folder.name for folder in folders if (folder / "study.json").exists()]
+            return [folder.name for folder in entries(self.home / "studies") if folder.is_dir()]
+
+    def has_study(self, name: str) -> bool:
+        """Whether there is a study of that name. Raises StoreError where that may not be read."""
+        with explaining(self.home / "studies"):
+            return (self.study_folder(name) / "study.json").exists()
 
     # Folds
 

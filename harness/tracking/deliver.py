@@ -46,7 +46,7 @@ class Recorder:
         """study: its trials are those of the last `update`.   definition: the same as its study file has it."""
         self._study, self._definition = study, definition
         self._tracking_uri, self._storage_url = tracking_uri, storage_url
-        self._trials: tuple[TrialRecord, ...] = ()
+        self._trials: tuple[TrialRecord, ...] | None = None
         self._news = threading.Event()
         self._closing, self._retry_until = False, 0.0
         self.problem = ""
@@ -61,7 +61,10 @@ class Recorder:
         self._news.set()
 
     def close(self, *, timeout_seconds: float = 600.0) -> None:
-        """Deliver what is left, waiting at most so long; a store that does not answer is not asked again."""
+        """Deliver what is left, waiting at most so long; a store that does not answer is not asked again.
+
+        Where nothing was ever told, nothing is delivered.
+        """
         self._retry_until = time.monotonic() + RETRY_SECONDS
         self._closing = True
         self._news.set()
@@ -81,7 +84,10 @@ class Recorder:
         while True:
             self._news.wait()
             self._news.clear()
-            final, study = self._closing, study.with_trials(self._trials)
+            final = self._closing
+            if self._trials is None:
+                return
+            study = study.with_trials(self._trials)
             if tracker is None and final and self._has_been_delivered(study):
                 return
             began = time.monotonic()

@@ -17,7 +17,7 @@ from harness.cli import run
 from harness.config import catalog, plugins
 from harness.config.study_file import Study, load_study_file
 from harness.data import load_training
-from harness.search import preflight
+from harness.search import checking
 
 Checked = Callable[[str], Study]
 
@@ -50,7 +50,7 @@ def checked(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     """The study of that name, once `harness check` has found nothing wrong with it."""
 
     def answer(*_: object, **given: Any) -> "subprocess.CompletedProcess[str]":
-        return subprocess.CompletedProcess([], 0, stdout=preflight.answered(given["input"]) + "\n", stderr="")
+        return subprocess.CompletedProcess([], 0, stdout=checking.answered(given["input"]) + "\n", stderr="")
 
     def check(name: str) -> Study:
         monkeypatch.setattr("harness.cli.check.subprocess.run", answer)
@@ -207,7 +207,9 @@ def test_a_class_of_too_few_images_is_told(checked: Checked, capsys: pytest.Capt
     folder("photos", {"a": 12, "b": 2})
     assert run(["init", "photos"]) == 0
     assert "class b has 2 images, too few" in capsys.readouterr().err
-    checked("photos")
+    with pytest.raises(AssertionError):
+        checked("photos")
+    assert "class b has 1 training image, fewer than the 2 folds" in capsys.readouterr().err
 
 
 def test_a_data_set_is_looked_at_where_it_is_here(

@@ -15,7 +15,7 @@ from harness.config.study_file import Study, parse_study_file
 from harness.data.split import Manifest
 from harness.errors import UsageError
 from harness.folds import code, project
-from harness.search.preflight import answered
+from harness.search.checking import answered
 from harness.store.findings import Confirmation
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
@@ -170,7 +170,7 @@ def test_check_says_what_is_wrong_and_what_is_uneven(own: Path) -> None:
     assert "warnings" in json.loads(answered(asked)) and not json.loads(answered(asked))["warnings"]
     edit(own / "splits/mine.py", "return (drawn", "return 0.5 * (drawn")
     code.forget()
-    ((path, said),) = json.loads(answered(asked))["problems"]
+    ((path, said),) = [one.values() for one in json.loads(answered(asked))["problems"]]
     assert path == "cv.split" and said.startswith(
         "split maker mine: splits/mine.py:split gives float64 (359,)"
     )

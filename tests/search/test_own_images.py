@@ -1,6 +1,5 @@
 """A whole study of somebody's own photographs, several of each object: from the folder to the folds on disk."""
 
-import logging
 from itertools import product
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from harness.data.test_set import load_test
 from harness.documents import plain_json
 from harness.errors import CheckFailed, UsageError
 from harness.prepare import prepare
-from harness.search import preflight
+from harness.search import checking
 from harness.search.sizes import SizesRequest
 from harness.store.store import Store
 from harness.tuning import StudyEnded
@@ -124,7 +123,8 @@ def test_a_changed_image_or_label_is_named_when_a_study_goes_on(study_file: Path
 
 def test_a_check_counts_the_images_of_classes_and_groups(study_file: Path) -> None:
     study = load_study_file(str(study_file))
-    sizes = preflight.answer(SizesRequest(str(study_file)))
+    sizes = checking.answer(SizesRequest(str(study_file))).sizes
+    assert sizes is not None
     assert plain_json(sizes.balance) == {
         "num_classes": 2, "smallest": ["ill", 24], "largest": ["well", 72], "ratio": 3.0,
         "num_groups": 32, "largest_group": 3,
@@ -132,7 +132,8 @@ def test_a_check_counts_the_images_of_classes_and_groups(study_file: Path) -> No
     first, *_ = check.size_lines(study, check.plan(study), sizes)
     counts = "96 images in 2 classes: from 24 of ill to 72 of well, ratio 3.0"
     assert first == f"{counts}; 32 groups, the largest of 3 images"
-    sizes = preflight.answer(SizesRequest(str(study_file), ("data.groups=null",)))
+    sizes = checking.answer(SizesRequest(str(study_file), ("data.groups=null",))).sizes
+    assert sizes is not None
     assert check.size_lines(study, check.plan(study), sizes)[0] == counts
 
 
@@ -157,11 +158,11 @@ def test_options_of_colour_are_told_to_do_nothing_with_grey_images(
     ]
     said = f"without effect, for it takes images of three channels: {expected}" if expected else ""
     study = load_study_file(str(study_file), overrides)
-    sizes = preflight.answer(SizesRequest(str(study_file), tuple(overrides)))
-    lines = [line for line in check.size_lines(study, check.plan(study), sizes) if "effect" in line]
-    caplog.set_level(logging.WARNING, "harness.prepare")
+    checked = checking.answer(SizesRequest(str(study_file), tuple(overrides)))
+    caplog.clear()
     prepare(study, Store(tmp_path / "store"), study.name)
     told = [message for message in caplog.messages if "effect" in message]
+    lines = [line for line in checked.warnings if "effect" in line]
     assert lines == told == ([said] if said else [])
 
 
@@ -175,7 +176,6 @@ def test_a_rare_class_is_told_of_once_where_accuracy_is_the_objective(
 ) -> None:  # fmt: skip
     for path in sorted((photographs / "ill").iterdir())[num_rare:]:
         path.unlink()
-    caplog.set_level(logging.WARNING, "harness.prepare")
     overrides = (
         "data.groups=null",
         "data.test_fraction=0.01",
@@ -185,7 +185,7 @@ def test_a_rare_class_is_told_of_once_where_accuracy_is_the_objective(
     tune(study_file, tmp_path / "store", *overrides, "cv.folds=2")
     told = [message for message in caplog.messages if "balanced_accuracy" in message]
     expected = (
-        "well has 89 images and ill has 2, which accuracy hardly sees; "
+        "well has 89 images and ill has 2, which accuracy hardly sees: a network that always says well scores 0.9780; "
         "consider objective: balanced_accuracy, and train.sampling: balanced"
     )
     assert told == ([expected] if warned else [])
