@@ -1,12 +1,14 @@
 """predict, export, similar, serve: the commands that use a finished study's model."""
 
 import contextlib
+import os
 import sys
 import warnings
 import webbrowser
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
@@ -21,16 +23,24 @@ from harness.cli.options import (
     print_json,
     require_folder,
 )
-from harness.errors import UsageError
+from harness.errors import DataError, UsageError
 from harness.inference.sorting import UNSURE, How, Sorter
 from harness.messages import to_stderr
+
+if TYPE_CHECKING:
+    from harness.data.image_files import Candidate
 
 Raw = Annotated[bool, typer.Option("--raw", help="The network's own probabilities, without calibration.")]
 
 
 def predict(
     model: Model,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Image files, and folders of them.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Image files, and folders of them; -: a list of these on stdin."
+        ),
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
     ] = None,
@@ -48,6 +58,9 @@ def predict(
     link: Annotated[Path | None, typer.Option(metavar="DIR", help="Link them there instead.")] = None,
     copy: Annotated[Path | None, typer.Option(metavar="DIR", help="Copy them there instead.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without it, it is only said.")] = False,
+    null: Annotated[
+        bool, typer.Option("--null", "-0", help="Paths on stdin end with NUL, as of find -print0.")
+    ] = False,
     raw: Raw = False,
     ensemble: Ensemble = False,
     home: Home = DEFAULT_HOME,
@@ -56,22 +69,26 @@ def predict(
 
     Files become images as the study's training images did. Rows of path, label, probability and entropy go to
     stdout; files that cannot be read are told on stderr. With --move, --link or --copy the files are put into
-    one folder per class, and stdout says which goes where.
+    one folder per class, and stdout says which goes where; the same command goes on after an interruption, and
+    leaves what has its place.
     """
     to_stderr()
     from harness.cli.predictions import run
-    from harness.data.image_files import image_files
     from harness.inference.predict import predict_files
     from harness.inference.rows import Columns
 
     if output is not None:
         require_folder("--output", output)
     root = _one_of(move, link, copy, paths)
+    if paths.count("-") > 1:
+        raise UsageError("- stands for the paths on stdin, and can be given once; ./- is a file of that name")
+    if null and "-" not in paths:
+        raise UsageError("--null is about paths on stdin: give - among the paths")
     found = found_model(home, model, ensemble=ensemble)
     if found.model.temperature is None and not raw:
         print(f"{model}: no temperature is known, so probabilities are not calibrated", file=sys.stderr)
     columns = Columns(found.model.classes, top=top, threshold=threshold, errors=errors)
-    files = image_files(paths, without=root and root[1])
+    files = _files(paths, root and root[1], end=b"\0" if null else b"\n")
     sorter = None
     if root is not None:
         how, folder = root
@@ -204,6 +221,41 @@ def serve(
         server.serve_forever()
 
 
+def _files(paths: list[str], without: Path | None, *, end: bytes) -> "Iterator[Candidate]":
+    """The files that are meant; those listed on stdin as they come, each path followed by `end`.
+
+    without: a folder that is not looked into.   Raises DataError for a list without any path.
+    """
+    from harness.data.image_files import Candidate, image_files
+
+    for path in paths:
+        if path != "-":
+            yield from image_files([path], without=without)
+            continue
+        if sys.stdin.isatty():
+            print("reading paths, one a line, until Ctrl-D", file=sys.stderr)
+        listed = 0
+        for listed, name in enumerate(_listed(sys.stdin.buffer, end), start=1):  # noqa: B007
+            if "\0" in name:
+                yield Candidate(name, "holds a NUL; --null reads the lists of find -print0")
+            elif without is not None and Path(name).resolve().is_relative_to(without.resolve()):
+                yield Candidate(name, f"is in {without} already")
+            else:
+                yield from image_files([name], without=without)
+        if not listed:
+            raise DataError("no path has come on stdin")
+
+
+def _listed(file: BinaryIO, end: bytes) -> Iterator[str]:
+    """The lines that are not empty, as paths, before the file has ended."""
+    rest = b""
+    while chunk := file.read1(2**16):  # type: ignore[attr-defined]
+        *whole, rest = (rest + chunk).split(end)
+        yield from map(os.fsdecode, filter(None, (name.removesuffix(b"\r") for name in whole)))
+    if rest:
+        yield os.fsdecode(rest)
+
+
 def _one_of(
     move: Path | None, link: Path | None, copy: Path | None, paths: list[str]
 ) -> tuple[How, Path] | None:
@@ -217,7 +269,7 @@ def _one_of(
     how, folder = chosen[0]
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--{how} {folder}: is not a folder")
-    inside = [path for path in paths if Path(path).resolve().is_relative_to(folder.resolve())]
+    inside = [path for path in paths if path != "-" and Path(path).resolve().is_relative_to(folder.resolve())]
     if inside:
         raise UsageError(f"--{how} {folder}: {inside[0]} is in it already")
     return how, folder

@@ -34,9 +34,12 @@ def run(
 ) -> None:
     """Write all of the stream. With a sorter stdout says where files go, and only `output` has the rows.
 
-    Raises DataError if nothing could be read, Interrupted if that ends it; every row is then whole.
+    Raises DataError if nothing could be read, Interrupted if that ends it; every row is then whole, and what `Sorter`
+    raises.
     """
     with ExitStack() as stack:
+        if sorter is not None:
+            stack.enter_context(sorter)
         tell = stack.enter_context(_progress(rows_on_stdout=output is None or sorter is not None))
         write = None
         if output is not None or sorter is None:
@@ -100,7 +103,7 @@ def _advice(work: _Work, output: Path | None) -> str:
         but = f" but replaces {output}: name another -o" if output is not None else ""
         return f"the same command goes on with the rest{but}"
     again = ["begins anew", *([f"replaces {output}"] if output is not None else [])]
-    again += [f"{'copies' if how == 'copy' else 'links'} all files again"] if how else []
+    again += [f"leaves the {'copies' if how == 'copy' else 'links'} that are there"] if how else []
     return f"go on with the files after {printable(work.last)}; the same command {' and '.join(again)}"
 
 

@@ -131,6 +131,92 @@ def test_files_are_moved_only_with_yes(
     assert "0 predicted" in capsys.readouterr().err
 
 
+def on_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+@pytest.mark.parametrize(
+    ("between", "options"), [("\n", []), ("\r\n", []), ("\n\n", []), ("\0", ["--null"]), ("\0", ["-0"])]
+)
+def test_a_list_on_stdin_is_as_good_as_paths(
+    kept: Store,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    between: str,
+    options: list[str],
+) -> None:
+    odd = photos / "ein Bild\udcff.png"
+    (photos / "04.png").rename(odd)
+    paths = [str(photos / "02.png"), str(odd), str(photos / "more"), "missing.png"]
+    home = ["--home", str(kept.home)]
+    assert run(["predict", "small", *paths, *home]) == 0
+    expected = capsys.readouterr()
+    for last in ("", between):
+        on_stdin(monkeypatch, (between.join(paths) + last).encode(errors="surrogateescape"))
+        assert run(["predict", "small", "-", *options, *home]) == 0
+        assert capsys.readouterr() == expected
+    assert "6 predicted, 1 unreadable" in expected.err and "missing.png: No such file" in expected.err
+    on_stdin(monkeypatch, str(photos / "00.png").encode())
+    assert run(["predict", "small", paths[0], "-", str(photos / "03.png"), *home]) == 0
+    names = [Path(row["path"]).name for row in rows_of(capsys.readouterr().out)]
+    assert names == ["02.png", "00.png", "03.png"]
+
+
+def test_listed_files_are_moved_but_those_that_lie_there(
+    kept: Store, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = photos / "sorted"
+    place.mkdir()
+    (photos / "05.png").rename(place / "05.png")
+    listed = [photos / "01.png", place / "05.png", photos / "02.png"]
+    on_stdin(monkeypatch, "\n".join(map(str, listed)).encode())
+    assert run(["predict", "small", "-", "--move", str(place), "--yes", "--home", str(kept.home)]) == 0
+    out, err = capsys.readouterr()
+    assert f"{place}/05.png: is in {place} already" in err and len(out.splitlines()) == 2
+    assert sorted(path.name for path in place.glob("*/*")) == ["01.png", "02.png"]
+    assert (place / "05.png").exists() and not (photos / "01.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "code", "expected"),
+    [
+        (b"", [], 1, "no path has come on stdin"),
+        (b"\n\n", [], 1, "no path has come on stdin"),
+        (b"no.png\n", [], 1, "0 predicted, 1 unreadable; none of the files is a whole image"),
+        (b"a.png\0b.png", [], 1, "holds a NUL; --null reads the lists of find -print0"),
+        (b"a.png", ["-"], 2, "can be given once; ./- is a file of that name"),
+    ],
+)
+def test_lists_that_name_nothing_are_told(
+    kept: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    content: bytes,
+    options: list[str],
+    code: int,
+    expected: str,
+) -> None:
+    on_stdin(monkeypatch, content)
+    assert run(["predict", "small", "-", *options, "--home", str(kept.home)]) == code
+    assert expected in capsys.readouterr().err
+
+
+def test_a_copy_that_is_done_again_changes_nothing(
+    kept: Store, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "sorted"
+    arguments = ["predict", "small", str(photos), "--copy", str(place), "--home", str(kept.home)]
+    assert run([*arguments, "--yes"]) == 0
+    done = capsys.readouterr()
+    files = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
+    for again in (["--yes"], []):
+        assert run([*arguments, *again]) == 0
+        assert capsys.readouterr().out == done.out
+        assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == files
+    assert len(list(place.glob("*/*.png"))) == 12
+
+
 @pytest.mark.parametrize(
     ("more", "number", "expected"),
     [
@@ -140,7 +226,7 @@ def test_files_are_moved_only_with_yes(
         (["--move", "to"], signal.SIGINT,
          "go on with the files after {last}; the same command begins anew"),
         (["--copy", "to", "--yes"], signal.SIGINT,
-         "go on with the files after {last}; the same command begins anew and copies all files again"),
+         "go on with the files after {last}; the same command begins anew and leaves the copies that are there"),
         (["--move", "to", "--yes"], signal.SIGINT, "the same command goes on with the rest"),
         (["--move", "to", "--yes", "-o", "r.csv"], signal.SIGTERM,
          "the same command goes on with the rest but replaces r.csv: name another -o"),
@@ -217,6 +303,11 @@ def test_an_interruption_before_the_first_file_says_so(
         (["predict", "small", "x.png", "--threshold", "7"], 2, "--threshold"),
         (["predict", "small", "x.png", "--move", "a", "--copy", "b"], 2, "exclude each other"),
         (["predict", "small", "a/x.png", "--move", "a"], 2, "a/x.png is in it already"),
+        (
+            ["predict", "small", "x.png", "--null"],
+            2,
+            "--null is about paths on stdin: give - among the paths",
+        ),
         (["predict", "small", "x.png", "-o", "no/such/rows.csv"], 2, "there is no folder"),
         (["export", "smal"], 2, "did you mean 'small'"),
         (["export", "small", "--format", "h5"], 2, "'h5' is not one of"),
