@@ -38,8 +38,11 @@ class ComparedTrial:
     interval: tuple[float, float] = (0.0, 0.0)
 
 
-def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Counts of images, (classes, classes): rows are true, columns predicted; the shade is a row's share."""
+def confusion(matrix: np.ndarray, classes: Sequence[str], *, of: str = "held-out images") -> Figure:
+    """Counts of images, (classes, classes): rows are true, columns predicted; the shade is a row's share.
+
+    of: which images they are.
+    """
     num_classes = len(classes)
     side = float(np.clip(0.55 * num_classes, 3.2, 12))
     names = [name if len(name) <= MOST_LETTERS else name[: MOST_LETTERS - 1] + "…" for name in classes]
@@ -64,7 +67,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
         label.set_parse_math(False)
     axes.set(xlabel="predicted", ylabel="true")
     right, total = int(matrix.trace()), int(matrix.sum())
-    axes.set_title(f"{right:,} of {total:,} held-out images right ({right / max(total, 1):.1%})", loc="left")
+    axes.set_title(f"{right:,} of {total:,} {of} right ({right / max(total, 1):.1%})", loc="left")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     beside = _place(figure, left + side + 0.15, bottom, 0.15, side)

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import typer
 
-from harness.cli import comparing, finishing, inspecting, keeping, predicting, starting, studying
+from harness.cli import comparing, evaluating, finishing, inspecting, keeping, predicting, starting, studying
 from harness.environment import MLFLOW, environment, unless_set
 from harness.errors import INTERRUPTED, TERMINATED, HarnessError, Terminated
 from harness.messages import RECORDER, redact_tracebacks
@@ -46,6 +46,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of --help
     finishing.final,
     comparing.report,
     predicting.predict,
+    evaluating.evaluate,
     predicting.export,
     predicting.similar,
     predicting.serve,

@@ -83,6 +83,14 @@ def list_images(root: Path, part: Literal["train", "test"]) -> Listing:
     return Listing(tuple(classes), files, official=test is not None)
 
 
+def class_folders(root: Path) -> dict[str, Path]:
+    """The folders in `root` that people have made, by printable name, in natural order: classes, or parts.
+
+    Raises DataError for two of one name, OSError where there is no listing it.
+    """
+    return _folders(root)
+
+
 def natural_order(name: str) -> tuple[list[str | int], str]:
     """Sorts class2 before class10."""
     pieces = re.split("([0-9]+)", name)
