@@ -18,6 +18,8 @@ from harness.data.images import Images
 from harness.data.snapshot import LEFT_OUT, TEST, TRAIN, Snapshot, rows_before
 from harness.errors import DataError
 
+NUM_NAMED = 5  # classes that a message names
+
 
 @dataclass(frozen=True)
 class Growth:
@@ -171,10 +173,12 @@ def _reunited(
 
 
 def _check_both_parts(labels: np.ndarray, mask: np.ndarray, classes: Sequence[str]) -> None:
-    for label, name in enumerate(classes):
-        of_class = labels == label
-        if not mask[of_class].any() or mask[of_class].all():
-            raise DataError(
-                f"class {name} cannot be in both the training and the test part: it has {of_class.sum()} "
-                "images, and duplicates and groups stay together; add images, or give a test folder"
-            )
+    counts, in_test = (np.bincount(some, minlength=len(classes)) for some in (labels, labels[mask]))
+    whole = np.flatnonzero((in_test == 0) | (in_test == counts)).tolist()
+    if whole:
+        more = f" and {len(whole) - NUM_NAMED} more" if len(whole) > NUM_NAMED else ""
+        named = ", ".join(f"{classes[label]} ({counts[label]} images)" for label in whole[:NUM_NAMED]) + more
+        raise DataError(
+            f"{'class' if len(whole) == 1 else 'classes'} {named} cannot be in both the training and the test part, as "
+            "duplicates and groups stay together; add images, or give a test folder"
+        )

@@ -5,7 +5,7 @@ What cannot be looked at, for the images are not there, is left out; a study tha
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,11 +22,14 @@ from harness.config.settings import Choice, ends
 from harness.config.study_file import Study
 from harness.data import load_training
 from harness.data.data_warnings import warnings_of
+from harness.data.folder import SNAPSHOT
 from harness.data.folds import inner_split
+from harness.data.group_guess import suggest
 from harness.data.images import Images
+from harness.data.snapshot import TRAIN, Snapshot
 from harness.data.split import Manifest, make_split
 from harness.data.split_makers import remarks
-from harness.errors import CheckFailed, HarnessError, Problem, RecordError, StoreError, StudyError
+from harness.errors import CheckFailed, DataError, HarnessError, Problem, RecordError, StoreError, StudyError
 from harness.folds.executor import num_processors
 from harness.folds.executor_options import ExecutorOptions
 from harness.scoring.find_metric import find_metric
@@ -125,13 +128,24 @@ def _warn_of_images(study: Study, images: Images) -> None:
     if ignored := without_effect(study, images):
         logger.warning("without effect, for it takes images of three channels: %s", ", ".join(ignored))
     for line in warnings_of(
-        images.labels,
-        images.classes,
-        names=images.names,
-        hashes=images.image_hashes,
-        objective=study.objective,
-    ):
+        images.labels, images.classes, names=images.names, hashes=images.image_hashes, groups=images.groups,
+        facts=_facts(study, images), objective=study.objective,
+    ):  # fmt: skip
         logger.warning("%s", line)
+    if images.groups is None and images.names:
+        suggestion = suggest(images.names, images.labels.tolist(), folds=study.cv.folds)
+        if suggestion is not None:
+            logger.warning("%s", suggestion.in_words())
+
+
+def _facts(study: Study, images: Images) -> Mapping[str, np.ndarray]:
+    """What is known of the images' files: of those of a folder alone."""
+    if study.data["name"] != "folder" or images.path is None:
+        return {}
+    try:
+        return Snapshot.load(images.path.parent / SNAPSHOT).columns(TRAIN)
+    except DataError:  # damaged: it is made anew by who needs it
+        return {}
 
 
 def _split(study: Study, images: Images, home: Path, found: _Found) -> Manifest | None:

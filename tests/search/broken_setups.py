@@ -100,6 +100,23 @@ def one_way_in_a_test_folder(name: str) -> Callable[[], None]:
     return make
 
 
+def sealed_and_damaged() -> None:
+    """Of ten files of a class, damage one that a study of the others would not see before `final`."""
+    from harness.data import load_part
+
+    two_classes()
+    settings = {"name": "folder", "root": "images", "image_size": 8, "channels": 1}
+    sealed = load_part(Path("looked-at"), settings, "test").names[0]
+    content = Path("images", sealed).read_bytes()
+    Path("images", sealed).write_bytes(content[: len(content) // 2])
+
+
+def empty_in_test() -> None:
+    images({"cat": 4, "dog": 4}, root="images/train")
+    images({"cat": 2, "dog": 2}, root="images/test")
+    Path("images/test/dog/9.png").touch()
+
+
 def grouped(names: Mapping[str, list[str]], root: str = "images") -> Callable[[], None]:
     """Files of noise with these names."""
 
@@ -201,7 +218,7 @@ DATA = {
         cv="folds: 4",
     ),
     "a class that is one picture": Broken(
-        ("class dog cannot be in both the training and the test part",),
+        ("class dog (200 images) cannot be in both the training and the test part",),
         make=lambda: images({"cat": 9, "dog": 200}, same="dog"),
     ),
     "a class that is one picture, beside a test folder": Broken(
@@ -210,6 +227,16 @@ DATA = {
     "a file that is no image": Broken(
         ("images are unreadable: cat/0.png (not an image of a known format)",),
         make=damaged("cat/0.png", b"text"),
+    ),
+    "two classes of one picture each": Broken(
+        ("classes cat (3 images), dog (5 images) cannot be in both the training and the test part",),
+        make=lambda: (images({"cat": 3}, same="cat"), images({"dog": 5}, same="dog"), images({"owl": 9})),
+    ),
+    "a file of the sealed part that is no image": Broken(
+        ("1 of 20 images are unreadable: ",), make=lambda: sealed_and_damaged()
+    ),
+    "an empty file in the test folder": Broken(
+        ("1 of 13 images are unreadable: test/dog/9.png (empty)",), make=lambda: empty_in_test()
     ),
     "an empty file": Broken(("cat/0.png (empty)",), make=damaged("cat/0.png", b"")),
     "a test folder of an unknown class": Broken(
@@ -270,7 +297,7 @@ DATA = {
         cv="folds: 3",
     ),
     "a class of one group": Broken(
-        ("class dog cannot be in both the training and the test part",),
+        ("class dog (9 images) cannot be in both the training and the test part",),
         make=grouped({"cat": [f"{n}_1" for n in range(9)], "dog": [f"10_{n}" for n in range(9)]}),
         data=f"{FOLDER}, groups: {{regex: '^[0-9]+'}}",
     ),
