@@ -64,6 +64,7 @@ IRRELEVANT = {
     "data/holdout.py": "makes the test part",
     "data/image_files.py": "makes images",
     "data/image_similarity.py": "makes the split, which is in the task by its hash",
+    "data/limited.py": "makes images",
     "data/near_duplicates.py": "makes the split",
     "data/snapshot.py": "what files there were; names the parts that images are in",
     "data/policy.py": "makes images",
