@@ -9,6 +9,7 @@ import numpy as np
 from harness.analysis.leak_probes import AuditedTrial
 from harness.data import near_duplicates
 from harness.data.folds import make_folds
+from harness.data.grouping import components
 from harness.data.near_duplicates import Duplicates
 from harness.data.split import Manifest, duplicates_of
 from harness.errors import DataError
@@ -36,22 +37,24 @@ def report(subject: AuditedTrial) -> Generator[str, None, Report]:
     """
     images, split = subject.images, subject.split
     found = duplicates_of(images, subject.study.store.home)
+    joined = found.joined(len(images), images.labels)
     plain = _plain_folds(split)
     crossing = {
-        what: _crossing(found, fold_of) for what, fold_of in (("study", split.fold_of), ("plain", plain))
+        what: _crossing(joined, fold_of) for what, fold_of in (("study", split.fold_of), ("plain", plain))
     }
-    sizes = np.unique(found.groups(len(images)), return_counts=True)[1]
-    border = _test_border(subject)
+    sizes = np.unique(components(joined.pairs, len(images)), return_counts=True)[1]
+    border = _test_border(subject, found)
+    sure = found.of(found.sure)
     pairs = DuplicatePairs(
         groups=int((sizes > 1).sum()),
         images=int(sizes[sizes > 1].sum()),
-        exact_pairs=int(found.exact.sum()),
-        near_pairs=int((~found.exact).sum()),
-        labels_differ=int((images.labels[found.pairs[:, 0]] != images.labels[found.pairs[:, 1]]).sum()),
+        exact_pairs=int(joined.exact.sum()),
+        near_pairs=int((~joined.exact).sum()),
+        labels_differ=int((images.labels[sure.pairs[:, 0]] != images.labels[sure.pairs[:, 1]]).sum()),
         pairs_crossing_folds=len(crossing["study"].pairs),
         pairs_crossing_plain_folds=len(crossing["plain"].pairs),
         test_border=border,
-        picture=_draw(subject, found),
+        picture=_draw(subject, joined),
         leaky_split=(yield from _leaky_split(subject, replace(split, fold_of=plain), crossing["plain"])),
     )
     return Report([_folds(pairs, len(images)), *_border(border)], pairs)
@@ -67,10 +70,10 @@ def _plain_folds(split: Manifest) -> np.ndarray:
 
 def _crossing(found: Duplicates, fold_of: np.ndarray) -> Duplicates:
     cross = fold_of[found.pairs[:, 0]] != fold_of[found.pairs[:, 1]]
-    return Duplicates(found.pairs[cross], found.exact[cross], found.similarity[cross])
+    return found.of(cross)
 
 
-def _test_border(subject: AuditedTrial) -> TestBorder | None:
+def _test_border(subject: AuditedTrial, within: Duplicates) -> TestBorder | None:
     """Test images with a duplicate among the training images, and all of them; None without test images."""
     from harness.data import test_set  # loaded by who opens them: `guards` looks whether a process has it
 
@@ -80,7 +83,8 @@ def _test_border(subject: AuditedTrial) -> TestBorder | None:
         return None
     if test.shape[1:] != subject.images.pixels.shape[1:]:
         return None
-    pairs = near_duplicates.find(subject.images.pixels, test).pairs
+    images = subject.images
+    pairs = near_duplicates.copies(images.pixels, images.labels, test, within).pairs
     return TestBorder(images=len(np.unique(pairs[:, 1])), of=len(test))
 
 

@@ -291,7 +291,8 @@ def _without_duplicates(record: StudyRecord, test: Images, probabilities: np.nda
 
     That is None where no image is left, or too few for a metric of the user's own: the look has been taken by then.
     """
-    found = near_duplicates.find(load_training(record.data["settings"]).pixels, test.pixels)
+    training = load_training(record.data["settings"])
+    found = near_duplicates.copies(training.pixels, training.labels, test.pixels)
     kept = np.setdiff1d(np.arange(len(test)), found.pairs[:, 1])
     score = None
     with suppress(HarnessError):

@@ -268,7 +268,7 @@ class Folder:
         else:
             keys = group_keys(groups) or self._contents
             labels = np.array([file.label for file in self._files], dtype=np.int64)
-            alike = self._duplicates(files.thumbnails).groups(len(labels))
+            alike = self._duplicates(files.thumbnails).groups(len(labels), labels)
             classes = self._listings["train"].classes
             if self.growth is None:
                 in_test = test_part(labels, keys, alike, fraction=self.test_fraction, classes=classes)

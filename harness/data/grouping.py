@@ -69,6 +69,14 @@ def merged(groups: Sequence[Name], contents: Sequence[Hashable]) -> list[Name]:
     return [top(name) for name in groups]
 
 
+def components(pairs: np.ndarray, num_images: int) -> np.ndarray:
+    """Which images pairs connect: int64 (N,), numbered by first appearance; most are by themselves."""
+    members = [*range(num_images), *pairs[:, 0].tolist()]
+    links = [*range(num_images), *pairs[:, 1].tolist()]
+    together = merged(members, links)[:num_images]
+    return by_appearance(np.array(together, np.int64)).astype(np.int64)
+
+
 def by_appearance(values: np.ndarray) -> np.ndarray:
     """The values (N,) numbered by their first appearance: int64 (N,), 0 for all that equal the first."""
     _, first, codes = np.unique(values, return_index=True, return_inverse=True)

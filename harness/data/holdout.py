@@ -48,7 +48,7 @@ def hold_out(
     keys = [hashlib.sha256(np.ascontiguousarray(pixels).data).digest() for pixels in images.pixels]
     if images.groups is not None:
         keys = group_keys(merged([str(group) for group in images.groups], keys))
-    alike = near_duplicates.find(images.pixels).groups(len(images))
+    alike = near_duplicates.find(images.pixels).groups(len(images), images.labels)
     if growth is None:
         held_out = test_part(images.labels, keys, alike, fraction=fraction, classes=images.classes)
         return images.take(np.flatnonzero(held_out == (part == TEST)))

@@ -1,43 +1,255 @@
-"""Whether two images show the same picture: their pixels agree in every part, up to brightness, contrast and JPEG."""
+"""Whether two images show the same picture: laid over one another, their detail agrees part by part.
 
-from itertools import product
+Detail, what is left of an image without its coarse forms, tells pictures apart: two skies or two horses resemble one
+another in form, and not in detail. Brightness, contrast and JPEG change little of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-SAME = 0.8  # agreement from which on two images are duplicates
-MOST_CONTRAST = 1.5  # times the other image's
+from harness.data.registration import Motion, align, grid, warped
+
 SMALLEST = 16  # pixels: in smaller images different pictures agree too well
 ROUNDING = 0.75  # grey levels by which smaller images may differ
-COMPARED = 64  # pixels: larger images are compared at about this size
-GRID = 4  # parts of an image along each axis
-NOISE = 8.0  # grey levels: a deviation of this size is JPEG's
-CONTRAST = 32.0  # grey levels: in parts of more, differences weigh as in parts of this much
+SIDE = 32  # pixels: images are compared at this size
+MARGIN = 6  # pixels at the edges that are not compared: there may be a frame, or nothing to compare with
+INNER = SIDE - 2 * MARGIN
+PARTS = 4  # along each axis
+MOST_CONTRAST = 1.7  # times the other image's
+FAINT = 1.5  # grey levels: a part whose detail deviates less has none
+ALIKE, EQUAL = 0.8, 0.9  # correlation of detail from which on a part is alike, and the same
+MOVED, FAR = 0.05, 0.25  # of a motion, in half sides: more than what is still, and more than copies are moved
+SAME_FORM, SAME_FORM_MOVED = 0.985, 0.997  # correlation at half the size that needs no detail
+COARSE_MARGIN = 2
+RESEMBLING = 0.85  # correlation at half the size from which on a closer look is worth it
+OTHER_COLOUR = 48.0  # grey levels of chroma by which colours are others
+RECOLOURED = 0.15  # of the pixels may have another colour
+PARTLY, LIKELY, SURE = 1, 2, 3  # how much of two images agrees: some parts, most, or enough to be the same
 
 
-def similarity(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """How well the images of each pair agree, -1..1: (n,). One may lie a pixel beside the other.
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What is compared of images: their luminance, smoothed, at two sizes, and its detail.
 
-    one, two: uint8 (n, C, H, W). Images smaller than 16 pixels agree only if they are equal up to rounding.
+    smooth: (n, 32, 32).   coarse: (n, 16, 16).   detail: (n, 20, 20), without edges, each part of mean 0 and length 1,
+    or 0 where it has none. As kept they are float16.
     """
-    one, two = _reduced(one), _reduced(two)
-    low, high = np.sort([image.std((1, 2, 3)) for image in (one, two)], axis=0)
-    alike = high <= MOST_CONTRAST * low
-    height, width = one.shape[2:]
-    if min(height, width) < SMALLEST:
-        left, right = _equalised(one, two)
-        equal = np.sqrt(np.square(left - right).mean((1, 2, 3))) <= ROUNDING
-        return np.where(alike & equal, _correlation(one, two), 0)
-    shifts = [np.s_[y : y + height - 2, x : x + width - 2] for y, x in product((1, 0, 2), repeat=2)]
-    middle = shifts[0]
-    grey, other = (luminance(image) for image in (one, two))
-    overall = np.stack([_grey_correlation(grey[:, *shift], other[:, *middle]) for shift in shifts])
-    best, agreed = overall.argmax(0), np.where(alike, overall.max(0), 0)
-    for place, shift in enumerate(shifts):
-        likely = np.flatnonzero((best == place) & (agreed >= SAME))
-        colours = _correlation(one[likely][..., *shift], two[likely][..., *middle])
-        parts = _tile_correlation(grey[likely][:, *shift], other[likely][:, *middle])
-        agreed[likely] = np.minimum(colours, parts)
+
+    smooth: np.ndarray
+    coarse: np.ndarray
+    detail: np.ndarray
+
+    @classmethod
+    def at(cls, scaled: np.ndarray) -> "Looks":
+        """Of images as `resized` makes them."""
+        smooth = _blurred(luminance(scaled))
+        parts = _cut(_detail(smooth)[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
+        parts = parts - parts.mean((2, 4), keepdims=True)
+        length = np.sqrt(np.square(parts).sum((2, 4), keepdims=True))
+        has_detail = length >= FAINT * (INNER // PARTS)
+        detail = np.where(has_detail, parts / np.maximum(length, 1e-6), 0).reshape(-1, INNER, INNER)
+        coarse = smooth.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))
+        return cls(*(part.astype(np.float16) for part in (smooth, coarse, detail)))
+
+    @classmethod
+    def together(cls, several: Sequence["Looks"]) -> "Looks":
+        return cls(
+            *(np.concatenate(parts) for parts in zip(*(one._arrays() for one in several), strict=True))
+        )
+
+    def of(self, chosen: np.ndarray, turns: np.ndarray | None = None) -> "Looks":
+        """Some of the images, each turned as `turns` says, int (n,)."""
+        parts = [part[chosen].astype(np.float32) for part in self._arrays()]
+        return Looks(*(parts if turns is None else [turned(part, turns) for part in parts]))
+
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        return self.smooth, self.coarse, self.detail
+
+
+def turned(images: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """Images (n, …, H, W), each mirrored where its turn is odd, and then turned by turn // 2 quarters of a circle."""
+    lying = images.copy()
+    for turn in set(turns.tolist()) - {0}:
+        chosen = turns == turn
+        some = images[chosen]
+        lying[chosen] = np.rot90(some[..., ::-1] if turn % 2 else some, turn // 2, axes=(-2, -1))
+    return lying
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """How far the images of each pair agree.
+
+    level: uint8 (n,), 0, PARTLY, LIKELY or SURE.   similarity: float32 (n,), 0..1.
+    motion: how one lies over the other.
+    """
+
+    level: np.ndarray
+    similarity: np.ndarray
+    motion: Motion
+
+
+def agreement(one: Looks, two: Looks) -> Agreement:
+    """The images of each pair are compared as they lie, and as they lie over one another best."""
+    count = len(one.smooth)
+    level, similarity = _as_they_lie(one, two)
+    motion = Motion.none(count)
+    unsure = np.flatnonzero(level < SURE)
+    coarse = one.coarse[unsure], two.coarse[unsure]
+    moved = align(*coarse, motion.of(unsure), steps=4, margin=COARSE_MARGIN)
+    seen, _ = warped(coarse[1], moved, grid(SIDE // 2, COARSE_MARGIN))
+    form = _correlation(_inner(coarse[0]), seen)
+    resembling = np.flatnonzero(form >= RESEMBLING)
+    closer = unsure[resembling]
+    smooth = one.smooth[closer], two.smooth[closer]
+    moved = align(*smooth, moved.of(resembling), steps=2, margin=MARGIN)
+    level_moved, similarity_moved = _as_they_were_moved(*smooth, moved, form[resembling])
+    better = level_moved >= np.maximum(level[closer], PARTLY)
+    places = closer[better]
+    level[places], similarity[places] = level_moved[better], similarity_moved[better]
+    motion.a[places], motion.t[places] = moved.a[better], moved.t[better]
+    return Agreement(level, similarity, motion)
+
+
+def _as_they_lie(one: Looks, two: Looks) -> tuple[np.ndarray, np.ndarray]:
+    """The level of agreement and the similarity: (n,) each."""
+    parts = np.einsum("nyaxb,nyaxb->nyx", _cut(one.detail), _cut(two.detail)).reshape(-1, PARTS**2)
+    equal, alike, is_framed = _agreeing(parts)
+    margins = (COARSE_MARGIN, 2 * COARSE_MARGIN)  # within a frame, too
+    forms = [_correlation(_inner(one.coarse, margin), _inner(two.coarse, margin)) for margin in margins]
+    form = np.minimum(*forms)
+    rules = [
+        ((equal >= 6) | (alike >= 9)) & ~is_framed | (form >= SAME_FORM),
+        ((equal >= 5) | (alike >= 7)) & ~is_framed,
+        alike >= 5,
+    ]
+    similarity = np.maximum(alike / PARTS**2, np.where(form >= SAME_FORM, form, 0)).astype(np.float32)
+    return np.select(rules, [SURE, LIKELY, PARTLY], 0).astype(np.uint8), similarity
+
+
+def _as_they_were_moved(
+    one: np.ndarray, two: np.ndarray, motion: Motion, form: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The level of agreement and the similarity: (n,) each. More has to agree where there was more to choose from."""
+    points = grid(SIDE, MARGIN)
+    whole, (detail, first, second) = _whole(one, two, motion, points), _parts(one, two, motion, points)
+    num_detailed = (np.maximum(first, second) >= FAINT).sum(1)
+    equal, alike, is_framed = _agreeing(np.where(np.minimum(first, second) >= FAINT, detail, 0))
+    is_moved = np.maximum(np.abs(motion.a - 1), np.abs(motion.t)) >= MOVED
+    enough = (whole >= np.where(is_moved, 0.96, 0.94)) & (alike >= 7) & (equal >= 4) & ~is_framed
+    all_there_is = (whole >= 0.975) & (equal >= 0.9 * num_detailed) & (num_detailed >= 3)
+    rules = [
+        (enough | all_there_is | (form >= SAME_FORM_MOVED)) & (np.abs(motion.t) < FAR),
+        (equal >= 5) | (alike >= 7) | ((whole >= 0.92) & (alike >= 5)),
+        alike >= 5,
+    ]
+    level = np.select(rules, [SURE, LIKELY, PARTLY], 0).astype(np.uint8)
+    return level, ((np.clip(whole, 0, 1) + alike / PARTS**2) / 2).astype(np.float32)
+
+
+def _agreeing(parts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How many parts are equal, how many alike; and whether only those around the middle are, as in one frame: (n,).
+
+    parts: correlations, (n, 16).
+    """
+    equal, alike = parts >= EQUAL, parts >= ALIKE
+    middle = alike.reshape(-1, PARTS, PARTS)[:, 1:-1, 1:-1]
+    return equal.sum(1), alike.sum(1), middle.sum((1, 2)) < 2
+
+
+def _whole(one: np.ndarray, two: np.ndarray, motion: Motion, points: np.ndarray) -> np.ndarray:
+    """The correlation within parts, all but the worst of them together: (n,); 0 where contrasts are too different."""
+    inner = one[:, MARGIN:-MARGIN, MARGIN:-MARGIN].reshape(len(one), len(points))
+    seen, is_seen = warped(two, motion, points)
+    first, second, common = _energies(inner, seen, is_seen)
+    contrast = np.sqrt(np.maximum(first.sum(1), 1e-3) / np.maximum(second.sum(1), 1e-3))[:, None]
+    energy = (first / contrast + second * contrast) / 2
+    differing = energy - common
+    worst = differing.argmax(1)[:, None]
+    energy, differing = (
+        part.sum(1) - np.take_along_axis(part, worst, 1)[:, 0] for part in (energy, differing)
+    )
+    allowed = np.maximum(contrast, 1 / contrast)[:, 0] <= MOST_CONTRAST
+    agreed: np.ndarray = np.where(allowed, 1 - differing / np.maximum(energy, 1e-3), 0)
     return agreed
+
+
+def _parts(one: np.ndarray, two: np.ndarray, motion: Motion, points: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of each part the correlation of detail, and its deviation in both images: (n, 16) each."""
+    inner = _detail(one)[:, MARGIN:-MARGIN, MARGIN:-MARGIN].reshape(len(one), len(points))
+    seen, is_seen = warped(_detail(two), motion, points)
+    first, second, common = _energies(inner, seen, is_seen)
+    correlation = common / np.sqrt(np.maximum(first * second, 1e-3))
+    return correlation, np.sqrt(first), np.sqrt(second)
+
+
+def _energies(one: np.ndarray, two: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of each part both variances and the covariance, of the pixels that both images have: (n, 16) each."""
+    one, two, weights = (_cut(values) for values in (one, two, weights.astype(np.float32)))
+    sizes = weights.sum((2, 4), keepdims=True)
+    enough = sizes[:, :, 0, :, 0] >= 0.6 * weights.shape[2] * weights.shape[4]
+    sizes = np.maximum(sizes, 1)
+    one, two = (
+        (values - (values * weights).sum((2, 4), keepdims=True) / sizes) * weights for values in (one, two)
+    )
+    products = (np.einsum("nyaxb,nyaxb->nyx", *pair) for pair in ((one, one), (two, two), (one, two)))
+    return tuple(
+        np.where(enough, product / sizes[:, :, 0, :, 0], 0).reshape(len(one), PARTS**2)
+        for product in products
+    )
+
+
+def _cut(values: np.ndarray) -> np.ndarray:
+    """(n, …) without edges as parts (n, PARTS, y, PARTS, x)."""
+    parts: np.ndarray = values.reshape(-1, PARTS, INNER // PARTS, PARTS, INNER // PARTS)
+    return parts
+
+
+def _inner(coarse: np.ndarray, margin: int = COARSE_MARGIN) -> np.ndarray:
+    """(n, 16, 16) without edges, as (n, P)."""
+    inside = slice(margin, -margin)
+    inner: np.ndarray = coarse[:, inside, inside].reshape(-1, (SIDE // 2 - 2 * margin) ** 2)
+    return inner
+
+
+def _correlation(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """(n, P) each to (n,)."""
+    one, two = (values - values.mean(1, keepdims=True) for values in (one, two))
+    energies = np.einsum("np,np->n", one, one) * np.einsum("np,np->n", two, two)
+    correlation: np.ndarray = np.einsum("np,np->n", one, two) / np.sqrt(np.maximum(energies, 1e-3))
+    return correlation
+
+
+def _detail(images: np.ndarray) -> np.ndarray:
+    detail: np.ndarray = images - _blurred(_blurred(images))
+    return detail
+
+
+def _blurred(images: np.ndarray) -> np.ndarray:
+    """By the binomial filter of five pixels, along both axes of (n, H, W)."""
+    for axis in (1, 2):
+        padded = np.pad(images, [(0, 0) if place != axis else (2, 2) for place in range(3)], mode="edge")
+        shifts = [np.take(padded, np.arange(images.shape[axis]) + shift, axis) for shift in range(5)]
+        images = (shifts[0] + shifts[4] + 4 * (shifts[1] + shifts[3]) + 6 * shifts[2]) / np.float32(16)
+    return images
+
+
+def resized(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (n, C, H, W) as float32 (n, C, 32, 32): averaged where they are larger, interpolated where smaller."""
+    down, right = (_resampling(size) for size in pixels.shape[2:])
+    scaled: np.ndarray = down @ pixels.astype(np.float32) @ right.T
+    return scaled
+
+
+def _resampling(size: int) -> np.ndarray:
+    """(32, size): the weights of a triangle filter, as Pillow's bilinear one has them."""
+    width = max(size / SIDE, 1)
+    centres = (np.arange(SIDE)[:, None] + 0.5) * size / SIDE
+    weights = np.maximum(1 - np.abs(np.arange(size) + 0.5 - centres) / width, 0)
+    scaled: np.ndarray = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return scaled
 
 
 def luminance(pixels: np.ndarray) -> np.ndarray:
@@ -48,62 +260,30 @@ def luminance(pixels: np.ndarray) -> np.ndarray:
     return grey
 
 
-def _reduced(pixels: np.ndarray) -> np.ndarray:
-    """Averaged over squares so that they are compared at about `COMPARED` pixels: float32."""
-    count, channels, height, width = pixels.shape
-    side = max(1, min(height, width) // COMPARED)
-    cut = pixels[:, :, : height // side * side, : width // side * side]
-    squares = cut.reshape(count, channels, height // side, side, width // side, side)
-    reduced: np.ndarray = squares.mean((3, 5), dtype=np.float32)
-    return reduced
+def same_colours(one: np.ndarray, two: np.ndarray, motion: Motion) -> np.ndarray:
+    """Whether nearly all pixels have the colour of the other image's: bool (n,).   one, two: float32 (n, 3, 32, 32)."""
+    points = grid(SIDE, MARGIN)
+    distance = np.zeros((len(one), len(points)), np.float32)
+    for channel in (0, 2):
+        chroma = [_blurred(image[:, channel] - luminance(image)) for image in (one, two)]
+        seen, is_seen = warped(chroma[1], motion, points)
+        inner = chroma[0][:, MARGIN:-MARGIN, MARGIN:-MARGIN].reshape(seen.shape)
+        distance += np.square(inner - seen) * is_seen
+    same: np.ndarray = (distance > OTHER_COLOUR**2).mean(1) <= RECOLOURED
+    return same
 
 
-def _correlation(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """The lesser of two: of all values, and of all values about the means of their channels. (n, C, H, W) to (n,)."""
-    found = []
-    for axes in ((1, 2, 3), (2, 3)):
-        left, right = (image - image.mean(axes, keepdims=True) for image in (one, two))
-        lengths = np.sqrt(np.square(left).sum((1, 2, 3)) * np.square(right).sum((1, 2, 3)))
-        found.append(np.einsum("nchw,nchw->n", left, right) / np.maximum(lengths, 1e-6))
-    lesser: np.ndarray = np.minimum(*found)
-    return lesser
-
-
-def _grey_correlation(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """(n, H, W) to (n,)."""
-    size = one[0].size if len(one) else 1
-    sums = [image.sum((1, 2)) for image in (one, two)]
-    squares = [np.einsum("nhw,nhw->n", image, image) for image in (one, two)]
-    common = np.einsum("nhw,nhw->n", one, two) - sums[0] * sums[1] / size
-    energies = [np.maximum(square - total**2 / size, 0) for square, total in zip(squares, sums, strict=True)]
-    correlation: np.ndarray = common / np.maximum(np.sqrt(energies[0] * energies[1]), 1e-6)
-    return correlation
-
-
-def _tile_correlation(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """The lesser of two: the correlation within all parts of two luminances (n, H, W), and in the worst but one: (n,).
-
-    So neither an equal sky nor an equal frame is enough. Where both are smooth, what differs is noise; where contrast
-    is strong, it must still not differ by more than JPEG makes it.
-    """
-    down, right = (size // GRID for size in one.shape[1:])
-    cut = [image[:, : GRID * down, : GRID * right] for image in _equalised(one, two)]
-    tiles = [image.reshape(-1, GRID, down, GRID, right) for image in cut]
-    one, two = (tile - tile.mean((2, 4), keepdims=True) for tile in tiles)
-    energy = np.mean([np.square(one), np.square(two)], axis=0).mean((2, 4)).reshape(-1, GRID**2)
-    difference = np.square(one - two).mean((2, 4)).reshape(-1, GRID**2) / 2
-    together = 1 - difference.sum(1) / np.maximum(energy.sum(1), 1e-6)
-    parts = 1 - difference / (np.minimum(energy, CONTRAST**2) + NOISE**2)
-    lesser: np.ndarray = np.minimum(together, np.sort(parts, axis=1)[:, 1])
-    return lesser
-
-
-def _equalised(one: np.ndarray, two: np.ndarray) -> list[np.ndarray]:
-    """Both images of each pair (n, …), brought to mean 0 and to one contrast between theirs."""
-    axes = tuple(range(1, one.ndim))
-    deviations = [image.std(axes, keepdims=True) for image in (one, two)]
+def equal_but_for_rounding(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Whether small images are the same but for brightness, contrast and rounding: bool (n,).   uint8 (n, C, H, W)."""
+    axes = (1, 2, 3)
+    images = [image.astype(np.float32) for image in (one, two)]
+    deviations = [image.std(axes, keepdims=True) for image in images]
+    low, high = np.sort([deviation[:, 0, 0, 0] for deviation in deviations], axis=0)
     contrast = np.sqrt(deviations[0] * deviations[1])
-    return [
+    left, right = (
         (image - image.mean(axes, keepdims=True)) * (contrast / np.maximum(deviation, 1e-3))
-        for image, deviation in zip((one, two), deviations, strict=True)
-    ]
+        for image, deviation in zip(images, deviations, strict=True)
+    )
+    equal: np.ndarray = np.sqrt(np.square(left - right).mean(axes)) <= ROUNDING
+    both: np.ndarray = equal & (high <= 1.5 * low)
+    return both

@@ -189,16 +189,16 @@ def together(images: Images, kind: Literal["near", "exact", "ignore"], home: Pat
         case "ignore":
             joined = own
         case "exact":
-            joined = _joined(own, duplicates_of(images, home).only_exact())
+            joined = _joined(own, duplicates_of(images, home).only_exact(), images.labels)
         case "near":
-            joined = _joined(own, duplicates_of(images, home))
+            joined = _joined(own, duplicates_of(images, home), images.labels)
         case _:
             assert_never(kind)
     return by_appearance(joined).astype(np.int64)
 
 
-def _joined(groups: np.ndarray, duplicates: Duplicates) -> np.ndarray:
-    return np.asarray(merged(groups.tolist(), duplicates.groups(len(groups)).tolist()))
+def _joined(groups: np.ndarray, duplicates: Duplicates, labels: np.ndarray) -> np.ndarray:
+    return np.asarray(merged(groups.tolist(), duplicates.groups(len(groups), labels).tolist()))
 
 
 def duplicates_of(images: Images, home: Path) -> Duplicates:

@@ -165,7 +165,8 @@ def test_a_metric_without_a_value_for_what_is_left_costs_no_look(
     tuned: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = LoadedStudy.open(tuned, "small").record
-    test = Images(np.arange(4 * 64, dtype=np.uint8).reshape(4, 1, 8, 8), np.array([0, 1, 0, 1]), ("a", "b"))
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), dtype=np.uint8)
+    test = Images(pixels, np.array([0, 1, 0, 1]), ("a", "b"))
     monkeypatch.setattr(finishing, "load_training", lambda _: test.take(np.array([1, 3])))
 
     def only_of_two_classes(labels: np.ndarray, _: np.ndarray) -> float:

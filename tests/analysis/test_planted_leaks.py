@@ -128,7 +128,8 @@ def test_duplicates_across_folds(
 
 def test_duplicates_in_a_study_that_ignores_them() -> None:
     images = smooth_images(100)
-    found = near_duplicates.find(np.concatenate([images.pixels, images.pixels[:30, :, :, ::-1]]))
+    pixels = np.concatenate([images.pixels, images.pixels[:30, :, :, ::-1]])
+    found = near_duplicates.find(pixels).joined(130, np.concatenate([images.labels, images.labels[:30]]))
     fold_of = np.arange(130) % 5
     crossing = duplicate_leakage._crossing(found, fold_of)
     pairs = DuplicatePairs(
@@ -144,8 +145,9 @@ def test_duplicates_in_a_study_that_ignores_them() -> None:
 def test_test_images_merged_into_training() -> None:
     training, test = smooth_images(100), smooth_images(40, seed=1)
     merged = np.concatenate([training.pixels, test.pixels])
-    assert len(near_duplicates.find(training.pixels, test.pixels).pairs) == 0
-    found = near_duplicates.find(merged, test.pixels)
+    labels = np.concatenate([training.labels, test.labels])
+    assert len(near_duplicates.copies(training.pixels, training.labels, test.pixels).pairs) == 0
+    found = near_duplicates.copies(merged, labels, test.pixels)
     border = findings.TestBorder(images=len(np.unique(found.pairs[:, 1])), of=40)
     (finding,) = duplicate_leakage._border(border)
     assert border.images == 40 and finding.verdict == "failed" and "mixed into" in finding.sentence

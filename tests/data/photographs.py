@@ -1,6 +1,7 @@
 """Real photographs to test with, offline: views cut from the two that come with scikit-learn, and what befalls them."""
 
 import io
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 SIDE, STEP = 128, 32
+PIECE = 64
 LEAST_CONTRAST = 15  # grey levels: views of a cloudless sky have too little to tell them by
 
 
@@ -19,13 +21,22 @@ def views(count: int, size: int = 32) -> np.ndarray:
     return np.stack([np.asarray(view).transpose(2, 0, 1) for view in scaled])
 
 
+def pieces(count: int, size: int = 32) -> np.ndarray:
+    """The sharpest of the views that do not overlap: there are some 80."""
+    cut = _every_view(PIECE, PIECE)
+    sharpest = np.argsort([-np.abs(np.diff(view.mean(2))).mean() for view in cut], kind="stable")[:count]
+    chosen = [cut[place] for place in np.sort(sharpest)]
+    scaled = [Image.fromarray(view).resize((size, size), Image.Resampling.BILINEAR) for view in chosen]
+    return np.stack([np.asarray(view).transpose(2, 0, 1) for view in scaled])
+
+
 @cache
-def _every_view() -> list[np.ndarray]:
+def _every_view(side: int = SIDE, step: int = STEP) -> list[np.ndarray]:
     cut = [
-        photo[y : y + SIDE, x : x + SIDE]
+        photo[y : y + side, x : x + side]
         for photo in load_sample_images().images
-        for y in range(0, photo.shape[0] - SIDE + 1, STEP)
-        for x in range(0, photo.shape[1] - SIDE + 1, STEP)
+        for y in range(0, photo.shape[0] - side + 1, step)
+        for x in range(0, photo.shape[1] - side + 1, step)
     ]
     return [view for view in cut if view.mean(2).std() >= LEAST_CONTRAST]
 
@@ -53,3 +64,82 @@ def flipped(image: np.ndarray) -> np.ndarray:
 def shifted(image: np.ndarray) -> np.ndarray:
     """By one pixel; the edge is repeated."""
     return np.concatenate([image[..., :1], image[..., :-1]], axis=-1)
+
+
+def rotated(image: np.ndarray, degrees: float) -> np.ndarray:
+    """About the middle; what comes in at the corners is black, as most programs leave it."""
+    return _changed(image, lambda photo: photo.rotate(degrees, resample=Image.Resampling.BICUBIC))
+
+
+def moved(image: np.ndarray, right: int, down: int = 0) -> np.ndarray:
+    """By some pixels; the edge is repeated."""
+    around = np.pad(image, ((0, 0), (8, 8), (8, 8)), mode="edge")
+    height, width = image.shape[1:]
+    return around[:, 8 - down : 8 - down + height, 8 - right : 8 - right + width]
+
+
+def zoomed(image: np.ndarray, pixels: int) -> np.ndarray:
+    """Without so many pixels at each edge, and at the old size."""
+    size = image.shape[1]
+    inside = (pixels, pixels, size - pixels, size - pixels)
+    return _changed(image, lambda photo: photo.crop(inside).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def scaled_down_and_up(image: np.ndarray, size: int = 16) -> np.ndarray:
+    return _changed(
+        image, lambda photo: photo.resize((size, size), Image.Resampling.BILINEAR).resize(photo.size)
+    )
+
+
+def watermarked(image: np.ndarray) -> np.ndarray:
+    """A pale band with a line across the lower half."""
+    marked = image.astype(float)
+    size = image.shape[1]
+    across = slice(size // 8, size * 7 // 8)
+    band = marked[:, size * 5 // 8 : size * 7 // 8, across]
+    band += (255 - band) * 0.43
+    marked[:, size * 3 // 4 : size * 3 // 4 + 2, across] *= 0.37
+    return marked.astype(np.uint8)
+
+
+def framed(image: np.ndarray, width: int = 3, level: int = 0) -> np.ndarray:
+    """The edge is hidden by a frame."""
+    inside = np.s_[:, width : image.shape[1] - width, width : image.shape[2] - width]
+    inner = np.full_like(image, level)
+    inner[inside] = image[inside]
+    return inner
+
+
+def set_into_frame(image: np.ndarray, width: int = 3, level: int = 255) -> np.ndarray:
+    """All of it is there, a little smaller, within a frame."""
+    size = image.shape[1] - 2 * width
+    small = _changed(image, lambda photo: photo.resize((size, size), Image.Resampling.BICUBIC))
+    return np.pad(small, ((0, 0), (width, width), (width, width)), constant_values=level)
+
+
+def turned(image: np.ndarray, quarters: int) -> np.ndarray:
+    return np.rot90(image, quarters, axes=(1, 2))
+
+
+def _changed(image: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    return np.asarray(change(Image.fromarray(image.transpose(1, 2, 0)))).transpose(2, 0, 1)
+
+
+COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "rotated by 5°": lambda image: rotated(image, 5),
+    "rotated by -6°": lambda image: rotated(image, -6),
+    "moved by 2 px": lambda image: moved(image, 2),
+    "zoomed by 2 px": lambda image: zoomed(image, 2),
+    "scaled to 16 px and back": scaled_down_and_up,
+    "watermarked": watermarked,
+    "framed": framed,
+    "set into a frame": set_into_frame,
+    "JPEG 10": lambda image: jpeg(image, 10),
+    "JPEG 60": lambda image: jpeg(image, 60),
+    "turned by 90°": lambda image: turned(image, 1),
+    "turned by 180°": lambda image: turned(image, 2),
+    "mirrored": flipped,
+    "mirrored, rotated by 5°, JPEG 40": lambda image: jpeg(rotated(flipped(image), 5), 40),
+    "brighter by 1.2": lambda image: brighter(image, 1.2),
+    "less contrast by 0.75": lambda image: more_contrast(image, 0.75),
+}

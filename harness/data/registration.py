@@ -1,0 +1,89 @@
+"""Lays one image over another: by which rotation, zoom and shift they agree best.
+
+Gauss-Newton steps of an inverse compositional search (Baker and Matthews 2004, Lucas-Kanade 20 years on), over many
+pairs at once. A point of an image is a complex number, x + iy, from the middle and in half sides; a motion takes the
+point z of the first image to a·z + t of the second one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MOST_ZOOM = 1.33
+MOST_TURN = 0.25  # radians, about
+MOST_SHIFT = 0.3  # half sides
+MOST_STEP = 0.15  # of one step, in each of the four
+LEAST_GAIN = 0.3  # contrast of the second image by that of the first
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """How the second image of each pair lies over the first.   a, t: complex64 (n,), as above."""
+
+    a: np.ndarray
+    t: np.ndarray
+
+    @classmethod
+    def none(cls, count: int) -> "Motion":
+        return cls(np.ones(count, np.complex64), np.zeros(count, np.complex64))
+
+    def of(self, chosen: np.ndarray) -> "Motion":
+        return Motion(self.a[chosen], self.t[chosen])
+
+
+def align(one: np.ndarray, two: np.ndarray, start: Motion, *, steps: int, margin: int) -> Motion:
+    """The motions by which the second image of each pair agrees best with the first, brightness and contrast aside.
+
+    one, two: float32 (n, side, side).   start: where to begin.   margin: pixels at the edges that are not looked at.
+    """
+    count, side, _ = one.shape
+    inside = np.s_[:, margin : side - margin, margin : side - margin]
+    points = grid(side, margin)
+    scale = 2 / side
+    slope = np.gradient(one, axis=2)[inside] + 1j * np.gradient(one, axis=1)[inside]
+    slope = slope.reshape(count, len(points)) / scale
+    turning = np.conj(points) * slope
+    columns = [slope.real, slope.imag, turning.real, turning.imag]
+    basis = np.empty((count, 6, len(points)), np.float32)
+    for place, column in enumerate([*columns, one[inside].reshape(count, len(points)), np.float32(1)]):
+        basis[:, place] = column
+    normal = basis @ basis.transpose(0, 2, 1)
+    ridge = 1e-4 * np.einsum("nkk->nk", normal) + 1e-2
+    solver = np.linalg.inv(normal + np.eye(6, dtype=np.float32) * ridge[:, None]) @ basis
+    a, t = start.a, start.t
+    for _ in range(steps):
+        seen, _ = warped(two, Motion(a, t), points)
+        solved = (solver @ seen[..., None])[..., 0]
+        gain = np.where(solved[:, 4] < 0, -1, 1) * np.maximum(np.abs(solved[:, 4]), LEAST_GAIN)
+        step = np.clip(solved[:, :4] / gain[:, None], -MOST_STEP, MOST_STEP)
+        a = a / (1 + step[:, 2] + 1j * step[:, 3])
+        a = np.clip(a.real, 1 / MOST_ZOOM, MOST_ZOOM) + 1j * np.clip(a.imag, -MOST_TURN, MOST_TURN)
+        t = t - a * (step[:, 0] + 1j * step[:, 1])
+        t = np.clip(t.real, -MOST_SHIFT, MOST_SHIFT) + 1j * np.clip(t.imag, -MOST_SHIFT, MOST_SHIFT)
+        a, t = a.astype(np.complex64), t.astype(np.complex64)
+    return Motion(a, t)
+
+
+def grid(side: int, margin: int) -> np.ndarray:
+    """The points of an image without its edges, row by row: complex64 (P,)."""
+    places = (np.arange(margin, side - margin) - (side - 1) / 2) * (2 / side)
+    return (places[None] + 1j * places[:, None]).ravel().astype(np.complex64)
+
+
+def warped(images: np.ndarray, motion: Motion, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images at the points that motions take these points to: float32 (n, P); and which are inside: bool (n, P).
+
+    images: (n, side, side).   points: complex64 (P,).
+    """
+    count, side, _ = images.shape
+    moved = (motion.a[:, None] * points + motion.t[:, None]) * np.float32(side / 2)
+    middle = np.float32((side - 1) / 2)
+    x, y = moved.real + middle, moved.imag + middle
+    inside = (x >= -0.5) & (x <= side - 0.5) & (y >= -0.5) & (y <= side - 0.5)
+    x, y = np.clip(x, 0, side - 1.001), np.clip(y, 0, side - 1.001)
+    left, top = x.astype(np.int32), y.astype(np.int32)
+    x, y = x - left, y - top
+    places = np.arange(count, dtype=np.int32)[:, None] * side**2 + top * side + left
+    flat = images.ravel()
+    upper, lower = (flat.take(places + row) * (1 - x) + flat.take(places + row + 1) * x for row in (0, side))
+    return upper * (1 - y) + lower * y, inside
