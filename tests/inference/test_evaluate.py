@@ -1,5 +1,6 @@
 """evaluate: a model's scores on labelled folders, and what it says of images that it has seen, or must not see."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,8 +13,8 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from harness.cli import run
 from harness.data.digits import load
-from harness.data.folder import Folder
 from harness.data.images import Images
+from harness.data.snapshot import Snapshot
 from harness.inference.find_model import find_model
 from harness.scoring.intervals import grouped_share_interval, share_interval
 from harness.store.store import Store
@@ -221,7 +222,8 @@ def test_sealed_images_are_left_out_and_the_studys_groups_count(
     def opened(*_: object) -> None:
         raise AssertionError("the test images are opened")
 
-    monkeypatch.setattr(test_set, "load_part", opened)
+    monkeypatch.setattr(test_set, "load_test", opened)
+    monkeypatch.setattr(test_set, "test_pixels", opened)
     command = ["evaluate", "mine", str(root), "--json", "--home", str(store.home)]
     assert run(command) == 0
     out, err = capsys.readouterr()
@@ -229,8 +231,14 @@ def test_sealed_images_are_left_out_and_the_studys_groups_count(
     assert found["known"]["sealed"] == 20 and found["known"]["equal"] == found["num_images"] == 60
     assert found["groups"] == {"regex": "p[0-9]+"} and found["num_groups"] == 12
     assert "20 images are of the sealed test part of study mine, which only harness final opens" in err
-    options = (str(root), 16, 1, "refuse", 0.3, {"regex": "p[0-9]+"})
-    snapshot = Folder(tmp_path / "data", *options).snapshot()  # type: ignore[arg-type]
+    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
+    snapshot = Snapshot(
+        classes=("0", "1"),
+        names=tuple(names),
+        parts=tuple("test" if name in sealed else "train" for name in names),
+        labels=tuple(int(name[0]) for name in names),
+        hashes=tuple(hashlib.sha256((root / name).read_bytes()).hexdigest() for name in names),
+    )
     snapshot.save(store.study_folder("mine") / "snapshot.json.gz")
     assert run(command) == 0
     assert json.loads(capsys.readouterr().out) == found
