@@ -18,7 +18,7 @@ from rich.text import Text
 
 from harness.cli.tables import console
 from harness.data.image_files import printable
-from harness.errors import DataError, Interrupted, Terminated
+from harness.errors import DataError, HarnessError, Interrupted, Terminated
 from harness.files import telling_disk_trouble
 from harness.inference.predict import Predicted
 from harness.inference.rows import Columns, Row
@@ -34,8 +34,8 @@ def run(
 ) -> None:
     """Write all of the stream. With a sorter stdout says where files go, and only `output` has the rows.
 
-    Raises DataError if nothing could be read, Interrupted if that ends it; every row is then whole, and what `Sorter`
-    raises.
+    Raises DataError if nothing could be read, HarnessError if a file could not be put into its place, what `Sorter`
+    raises, and Interrupted if that ends it; every row is then whole.
     """
     with ExitStack() as stack:
         if sorter is not None:
@@ -54,6 +54,8 @@ def run(
     if not work.good:
         why = "none of the files is a whole image" if work.bad else "no file is named like an image"
         raise DataError(f"{work.said()}; {why}")
+    if work.misplaced:
+        raise HarnessError(f"{work.said()}; put that right, and the same command does the rest")
     print(work.said(), file=sys.stderr)
     if sorter is not None and sorter.dry_run:
         print(f"nothing was changed; --yes does this {sorter.how}", file=sys.stderr)
@@ -61,7 +63,10 @@ def run(
 
 @dataclass
 class _Work:
-    """What is done with each file, and how many are done.   last: the path of the last one."""
+    """What is done with each file, and how many are done.   misplaced: predicted, and yet not moved, say.
+
+    last: the path of the last one.
+    """
 
     columns: Columns
     sorter: Sorter | None
@@ -69,6 +74,7 @@ class _Work:
     tell: "_Progress"
     good: int = 0
     bad: int = 0
+    misplaced: int = 0
     last: str = ""
 
     def take(self, found: Predicted) -> None:
@@ -78,6 +84,7 @@ class _Work:
                 target = self.sorter.put(found.path, row["label"])
             except OSError as error:
                 problem = f"cannot {self.sorter.how} it: {error.strerror or error}"
+                self.misplaced += 1
             else:
                 print(f"{printable(found.path)} -> {printable(str(target))}")
         if problem:
@@ -90,7 +97,11 @@ class _Work:
         self.tell.count(self.good, self.bad)
 
     def said(self) -> str:
-        return f"{self.good:,} predicted, {self.bad:,} unreadable"
+        misplaced = ""
+        if self.sorter is not None and self.misplaced:
+            verb = {"move": "moved", "copy": "copied", "link": "linked"}[self.sorter.how]
+            misplaced = f", {self.misplaced:,} could not be {verb}"
+        return f"{self.good:,} predicted, {self.bad:,} unreadable{misplaced}"
 
 
 def _advice(work: _Work, output: Path | None) -> str:

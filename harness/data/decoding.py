@@ -2,15 +2,17 @@
 
 What is done, in this order: the first frame; turned upright as its EXIF says; the square in the middle, or all of it;
 transparency laid on white; grey or RGB of 8 bits; resized bilinearly with antialiasing, unless it has the size already.
-`policy.py` has what a study may choose of it.
+`policy.py` has what a study may choose of it. What may take long or much memory is done by `limited.py`.
 """
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.data import limited
 from harness.data.file_facts import SIDEWAYS, Facts, jpeg_quality, num_frames, orientation, stored_mode
 from harness.data.policy import DEFAULT, Depth, Policy
 
@@ -22,13 +24,18 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"
 ))  # fmt: skip
-MAX_PIXELS = 2**26  # of one image, before it is made smaller: 67 megapixels, 0.2 GB as RGB
+MAX_BYTES = 2**30  # of one image as RGB, after JPEG's shrinking: 268 megapixels
+BYTES_HERE = 2**27  # of one that is decoded in this process, as several are at once
 STRIP_HEIGHT = 64
 PERCENTILES = (0.5, 99.5)
 
 
 class UnreadableError(Exception):
     """Why these bytes are no image, in a few words."""
+
+
+class _TooLargeError(UnreadableError):
+    """More bytes than are allowed."""
 
 
 def decode(content: bytes, *, image_size: int, channels: int, policy: Policy = DEFAULT) -> np.ndarray:
@@ -48,12 +55,32 @@ def decode_with_facts(
     sizes: (image_size, channels) of each array; each is what `decode` makes of the file.
     Raises UnreadableError, and nothing else, for whatever is no whole image of a known format.
     """
-    from PIL import UnidentifiedImageError
+    if limited.is_quick(content):
+        with suppress(_TooLargeError):
+            return decode_here(content, sizes, policy, most=BYTES_HERE)
+    try:
+        return limited.decode(content, sizes=sizes, policy=policy)
+    except limited.Stopped as error:
+        raise UnreadableError(str(error)) from None
+
+
+def decode_here(
+    content: bytes, sizes: Sequence[tuple[int, int]], policy: Policy, *, most: int
+) -> tuple[list[np.ndarray], Facts]:
+    """As `decode_with_facts`, in this process and however long it takes.
+
+    most: bytes of the decoded image. Raises UnreadableError also for more of them.
+    """
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        return _decoded(content, sizes, policy)
+        return _decoded(content, sizes, policy, most)
     except UnreadableError:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _TooLargeError(str(error)) from None
+    except MemoryError:
+        raise UnreadableError("takes more memory to decode than there is for it") from None
     except UnidentifiedImageError:
         raise UnreadableError("not an image of a known format" if content else "empty") from None
     except Exception as error:  # hostile files make Pillow raise a dozen types, and there is no common one
@@ -61,7 +88,7 @@ def decode_with_facts(
 
 
 def _decoded(
-    content: bytes, sizes: Sequence[tuple[int, int]], policy: Policy
+    content: bytes, sizes: Sequence[tuple[int, int]], policy: Policy, most: int
 ) -> tuple[list[np.ndarray], Facts]:
     first = _opened(content)
     width, height = first.size
@@ -72,6 +99,7 @@ def _decoded(
     for image_size, channels in sizes:
         image = _opened(content) if used and first.format in ("JPEG", "MPO") else first
         image.draft(None, (2 * image_size, 2 * image_size))  # JPEG decoders halve cheaply
+        _require_memory(image, most)
         key = image.size
         if key not in used:
             image.load()
@@ -91,10 +119,19 @@ def _decoded(
 def _opened(content: bytes) -> "Image.Image":
     from PIL import Image
 
-    image = Image.open(io.BytesIO(content), formats=FORMATS)
-    if image.width * image.height > MAX_PIXELS:
-        raise UnreadableError(f"{image.width}×{image.height} pixels are more than {MAX_PIXELS:,}")
-    return image
+    return Image.open(io.BytesIO(content), formats=FORMATS)
+
+
+def _require_memory(image: "Image.Image", most: int) -> None:
+    """Raises UnreadableError for an image, not loaded yet, that is too large: for this process, or for any."""
+    width, height = image.size
+    size = 4 * width * height  # as Pillow has RGB, which most images are made into
+    if size > MAX_BYTES:
+        raise UnreadableError(
+            f"{width}×{height} pixels take {size:,} bytes when decoded; {MAX_BYTES:,} are allowed"
+        )
+    if size > most:
+        raise _TooLargeError
 
 
 def _resized(image: "Image.Image", image_size: int, channels: int) -> np.ndarray:
@@ -160,8 +197,8 @@ def _as_bytes(values: np.ndarray, depth: Depth) -> np.ndarray:
             raise UnreadableError(
                 f"pixel values {low}..{high} are not 16-bit grey; data.depth: [low, high] says their range"
             )
-        return ((values.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
-    if depth == "percentile":
+        low, high = 0, 65_535
+    elif depth == "percentile":
         ends = np.percentile(numbers, PERCENTILES) if numbers.size else (0, 0)
         low, high = ends if ends[0] < ends[1] else (low, high)  # of a few bright pixels on black, say
     else:

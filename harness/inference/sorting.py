@@ -115,7 +115,10 @@ class Sorter:
         moved = {"path": os.path.abspath(path), "folder": target.parent.name, "name": target.name}  # noqa: PTH100
         with journal.open("wb") as file:
             file.write(json.dumps(moved).encode("ascii"))
-            sync(file)
+            if (
+                os.lstat(path).st_dev != target.parent.stat().st_dev
+            ):  # else a power cut leaves two names of one file
+                sync(file)
         try:
             _move(path, target)
         except OSError:  # all is as before

@@ -199,8 +199,8 @@ def png_bomb(width: int, height: int) -> bytes:
         (encoded(pixels_of((64, 64, 3)), "PNG")[:9000], "truncated"),
         (encoded(pixels_of(), "GIF")[:40], "."),
         (encoded(pixels_of(), "ICO"), "not an image of a known format"),
-        (png_bomb(9_000, 9_000), "81,?000,?000|9000×9000"),
-        (png_bomb(60_000, 60_000), "decompression bomb"),
+        (png_bomb(9_000, 9_000), "truncated|broken"),
+        (png_bomb(60_000, 60_000), "60000×60000 pixels"),
     ],
     ids=["zero bytes", "text", "marker", "cut JPEG", "cut PNG", "cut GIF", "ICO", "large", "bomb"],
 )

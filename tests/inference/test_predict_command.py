@@ -1,11 +1,13 @@
 """predict and export from the command line: what they print, what they write, and how a mistake is told."""
 
 import csv
+import errno
 import io
 import json
 import math
 import signal
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -200,6 +202,34 @@ def test_lists_that_name_nothing_are_told(
     on_stdin(monkeypatch, content)
     assert run(["predict", "small", "-", *options, "--home", str(kept.home)]) == code
     assert expected in capsys.readouterr().err
+
+
+def test_files_that_could_not_be_copied_are_told_and_counted(
+    kept: Store,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["predict", "small", str(photos), "--copy", str(tmp_path / "to"), "--yes"]
+    arguments += ["--home", str(kept.home)]
+    copied = []
+
+    def full(source: BinaryIO, file: BinaryIO, length: int) -> None:
+        file.write(source.read())
+        copied.append(file)
+        if len(copied) > 9:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfileobj", full)
+        assert run(arguments) == 1
+    err = capsys.readouterr().err.splitlines()
+    assert err[-1].startswith("harness: 12 predicted, 0 unreadable, 3 could not be copied; put that right")
+    assert sum(line.endswith("cannot copy it: No space left on device") for line in err) == 3
+    assert len([path for path in (tmp_path / "to").rglob("*") if path.is_file()]) == 9
+    assert run(arguments) == 0
+    assert len([path for path in (tmp_path / "to").rglob("*") if path.is_file()]) == 12
 
 
 def test_a_copy_that_is_done_again_changes_nothing(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.data.decoding import MAX_PIXELS
+from harness.data.decoding import MAX_BYTES
 from harness.errors import DataError, StoreError
 from harness.inference.web.server import Server
 from harness.inference.web.service import Service
@@ -131,7 +131,7 @@ def test_malformed_requests_are_refused_as_json(running: Running, request_: byte
 
 def test_hostile_files_are_refused_and_do_no_harm(running: Running) -> None:
     good = png(noise(1)[0])
-    side = int(MAX_PIXELS**0.5) + 1
+    side = int((MAX_BYTES / 4) ** 0.5) + 1
     bomb = io.BytesIO()
     Image.new("1", (side, side)).save(bomb, "PNG")
     script = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
