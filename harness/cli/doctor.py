@@ -19,7 +19,7 @@ from harness.tuning import Settings
 from harness.version import __version__
 
 PACKAGES = ("torch", "torchvision", "mlflow", "optuna", "scikit-learn", "numpy", "safetensors")
-EXTRAS = {"timm": "timm", "open_clip_torch": "clip"}
+EXTRAS = {"timm": "timm", "open_clip_torch": "clip", "pillow-heif": "heif"}
 
 
 @dataclass(frozen=True)

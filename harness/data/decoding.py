@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.data import limited
+from harness.data import formats, limited
 from harness.data.file_facts import SIDEWAYS, Facts, jpeg_quality, num_frames, orientation, stored_mode
 from harness.data.policy import DEFAULT, Depth, Policy
 
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 DECODER = 1  # raised when the same bytes would become other pixels: decoded copies are then made anew
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-SUFFIXES = frozenset((
-    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"
-))  # fmt: skip
 MAX_BYTES = 2**30  # of one image as RGB, after JPEG's shrinking: 268 megapixels
 BYTES_HERE = 2**27  # of one that is decoded in this process, as several are at once
 STRIP_HEIGHT = 64
@@ -55,6 +51,8 @@ def decode_with_facts(
     sizes: (image_size, channels) of each array; each is what `decode` makes of the file.
     Raises UnreadableError, and nothing else, for whatever is no whole image of a known format.
     """
+    if formats.is_heic(content) and not formats.reads_heic():
+        raise UnreadableError(formats.NEEDS_EXTRA)
     if limited.is_quick(content):
         with suppress(_TooLargeError):
             return decode_here(content, sizes, policy, most=BYTES_HERE)
@@ -119,7 +117,7 @@ def _decoded(
 def _opened(content: bytes) -> "Image.Image":
     from PIL import Image
 
-    return Image.open(io.BytesIO(content), formats=FORMATS)
+    return Image.open(io.BytesIO(content), formats=formats.formats())
 
 
 def _require_memory(image: "Image.Image", most: int) -> None:

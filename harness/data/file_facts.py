@@ -19,7 +19,7 @@ class Facts(NamedTuple):
     mode: as Pillow names it, like L, RGB, P, CMYK, I;16; of 16 bits a channel in colour, of which Pillow reads the
     upper 8, with ";16" behind it.
     has_alpha: whether the file has transparency, of whatever pixels.
-    frames: 1, or 2 where there are more than one: they are not counted. Further pictures of a JPEG are none.
+    frames: 1, or 2 where there are more than one: they are not counted. Further pictures of a JPEG or HEIC are none.
     quality: about the 1..100 that a JPEG was saved with, by its table for brightness; None for other formats.
     low, high: least and greatest value of an image of one channel of more than 8 bits, in what is used of it.
     """
@@ -56,7 +56,7 @@ def num_frames(image: "Image.Image", content: bytes) -> int:
     from PIL import Image
 
     if image.format != "GIF":
-        return 1 + (image.format != "MPO" and bool(getattr(image, "is_animated", False)))
+        return 1 + (image.format not in ("MPO", "HEIF") and bool(getattr(image, "is_animated", False)))
     try:
         with Image.open(
             io.BytesIO(content), formats=("GIF",)

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from harness.config.signatures import Between, OrPair, Younger
-from harness.data import grouping, near_duplicates
+from harness.data import file_notes, grouping, near_duplicates
 from harness.data.cache import cached, opened
 from harness.data.decoded_files import DecodedFiles, decoded, hash_file
 from harness.data.decoding import DECODER
@@ -64,6 +64,7 @@ def load(
     depth: which values of grey of 16 bits, signed, or floating-point, are black and white: full for 0 and 65,535,
     [low, high] for these, percentile for the 0.5th and 99.5th of each image, whose brightness is lost.
     fit: crop uses the square in the middle, pad all of the image, with black on two sides.
+    Of a file with several frames or pages, the first is used.
     unreadable: what becomes of files that are no whole image.
     test_fraction: share of the images that is sealed as the test part, where there is no test folder.
     groups: how images of one object are known (see grouping.py), which are then never split between the test
@@ -222,7 +223,7 @@ class Folder:
             channels=self.channels,
             policy=self.policy,
         ) as files:
-            notes = list(self._judged(files.problems))
+            notes = [*self._judged(files.problems), *file_notes.notes(files.facts, self.policy)]
             groups = self._merged_groups()
             notes += _merger_notes(self._named_groups, groups)
             parts = self._parts(files, groups)
@@ -243,9 +244,10 @@ class Folder:
         named = "; ".join(unreadable[:NUM_NAMED]) + more
         what = f"{len(unreadable)} of {len(self._files)} images are unreadable"
         if self.unreadable != "skip":
-            raise DataError(
-                f"{self.root}: {what}: {named}; repair or remove them, or set data.unreadable: skip"
-            )
+            advice = "repair or remove them, or set data.unreadable: skip"
+            if all("data.depth" in problem for problem in problems.values()):  # they are whole
+                advice = "data.depth: [low, high] says which values are black and white in all of them"
+            raise DataError(f"{self.root}: {what}: {named}; {advice}")
         yield f"{what} and left out: {named}"
 
     @property

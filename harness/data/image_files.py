@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from harness.data.decoding import SUFFIXES, UnreadableError
+from harness.data.decoding import UnreadableError
+from harness.data.formats import NEEDS_EXTRA, is_image_name, needs_extra
 from harness.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -175,12 +176,21 @@ def _files(classes: dict[str, Path], *, part: str) -> Iterator[ImageFile]:
             found = sorted(_walk(folder, name, label, frozenset(), ignored, Counter()))
         if not found and part == "train":
             other = f" ({len(ignored)} other files, e.g. {ignored[0]})" if ignored else ""
+            other += f"; {NEEDS_EXTRA}" if _needing_extra(ignored) else ""
             raise DataError(f"{folder}: no image in this class folder{other}")
         yield from found
         all_ignored += ignored
+    if heic := _needing_extra(all_ignored):
+        named = ", ".join(heic[:3])
+        logger.warning("%d photographs are passed over: %s (%s)", len(heic), named, NEEDS_EXTRA)
+        all_ignored = [name for name in all_ignored if not needs_extra(Path(name).suffix.lower())]
     if all_ignored:
         named = ", ".join(all_ignored[:3])
         logger.warning("%d files are not named like images and ignored: %s", len(all_ignored), named)
+
+
+def _needing_extra(names: Sequence[str]) -> list[str]:
+    return sorted(name for name in names if needs_extra(os.path.splitext(name)[1].lower()))  # noqa: PTH122  as below
 
 
 def _walk(
@@ -214,7 +224,7 @@ def _walk(
                 continue
             if _is_folder(entry):
                 yield from _walk(Path(entry.path), inner, label, ancestors | {here}, ignored, visits)
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122  a Path costs 5 times as much
+            elif is_image_name(os.path.splitext(entry.name)[1].lower()):  # noqa: PTH122  a Path costs 5 times as much
                 yield _image_file(entry, inner, label)
             else:
                 ignored.append(inner)
@@ -301,5 +311,7 @@ def _below(folder: str, ancestors: frozenset[tuple[int, int]], skipped: str | No
         path = os.path.join(folder, name)  # noqa: PTH118
         if is_folder:
             yield from _below(path, ancestors | {here}, skipped)
-        elif os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122  a Path costs 5 times as much
+        elif is_image_name(suffix := os.path.splitext(name)[1].lower()):  # noqa: PTH122  a Path costs 5 times as much
             yield Candidate(path)
+        elif needs_extra(suffix):
+            yield Candidate(path, NEEDS_EXTRA)

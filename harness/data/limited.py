@@ -47,6 +47,8 @@ def is_quick(content: bytes) -> bool:
         return _is_quick_jpeg(content)
     if content[:2] in (b"P1", b"P2", b"P3"):
         return len(content) <= PLAIN_BYTES
+    if content[4:8] == b"ftyp":
+        return False  # HEIC and AVIF, whose decoders are large and young
     return len(content) <= SMALL_BYTES or (content[:4] == b"\x89PNG" and _has_few_chunks(content))
 
 

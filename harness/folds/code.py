@@ -61,6 +61,8 @@ IRRELEVANT = {
     "data/decoding.py": "makes images",
     "data/file_facts.py": "makes images",
     "data/group_table.py": "makes groups, which are in the split",
+    "data/file_notes.py": "words",
+    "data/formats.py": "makes images",
     "data/holdout.py": "makes the test part",
     "data/image_files.py": "makes images",
     "data/image_similarity.py": "makes the split, which is in the task by its hash",
