@@ -29,7 +29,16 @@ from harness.data.images import Images
 from harness.data.snapshot import TRAIN, Snapshot
 from harness.data.split import Manifest, make_split
 from harness.data.split_makers import remarks
-from harness.errors import CheckFailed, DataError, HarnessError, Problem, RecordError, StoreError, StudyError
+from harness.errors import (
+    CheckFailed,
+    DataError,
+    HarnessError,
+    Problem,
+    RecordError,
+    StoreError,
+    StudyError,
+    UsageError,
+)
 from harness.folds.executor import num_processors
 from harness.folds.executor_options import ExecutorOptions
 from harness.scoring.find_metric import find_metric
@@ -177,16 +186,22 @@ def _too_small(study: Study, images: Images) -> Iterator[Problem]:
 def _require_inner(study: Study, images: Images, split: Manifest, fold: int) -> bool:
     """Raises DataError where early stopping cannot set images of each class aside, as a training of the fold would."""
     largest = max(float(value or 0) for value in ends(study.train["inner_fraction"]))
-    inner_split(
-        images.labels, split.train_indices(fold), fraction=largest,
-        seed=seed_for(seed_for(study.search.seed, fold, "fit"), "inner"), groups=split.groups,
-        classes=images.classes,
-    )  # fmt: skip
+    try:
+        inner_split(
+            images.labels, split.train_indices(fold), fraction=largest,
+            seed=seed_for(seed_for(study.search.seed, fold, "fit"), "inner"), groups=split.groups,
+            classes=images.classes,
+        )  # fmt: skip
+    except DataError as error:
+        raise DataError(f"{error}; add images to it, or set train.patience: null") from None
     return True
 
 
 def _require_device(study: Study) -> None:
-    training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
+    try:
+        training.resolve(training.ComputeOptions(**study.compute))  # type: ignore[arg-type]
+    except HarnessError as error:
+        raise UsageError(f"{error}; auto takes what there is, and --executor trains elsewhere") from None
 
 
 def _try_code(

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,7 @@ def room(disk: int, all_memory: int) -> Patch:
 
 
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    import_module("torchvision")  # which looks at what is patched, when it is first imported
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 

@@ -4,7 +4,6 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,7 +98,11 @@ def test_it_is_measured_once_recorded_and_kept(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(autotune, "_measure", measure)
     study = load_study_file("quickstart", CHANGES)
-    begin = partial(prepare, study, Store(tmp_path))
+
+    def begin(name: str) -> None:
+        record, _ = prepare(study, Store(tmp_path), name)
+        Store(tmp_path).write_study(record)
+
     begin("first")
     begin("second")
     shutil.rmtree(tmp_path / "probes")

@@ -90,6 +90,25 @@ def test_there_are_sixty_of_them() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("a class smaller than the folds", "cv.folds=2"),
+        ("an empty file", "data.unreadable=skip"),
+        ("early stopping with one image", "train.patience=null"),
+        ("too few trials to race", "search.racing=none"),
+        ("what nothing reads", "train.brightness=0.1"),
+        ("no GPU", "compute.device=auto"),
+        pytest.param("an input size that cannot be", "model.input_size=null", marks=pytest.mark.slow),
+        ("weights of a head that cannot be fetched", "model.weights=null"),
+    ],
+)
+def test_advice_that_is_followed_helps(name: str, advice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ALL[name].prepare(monkeypatch)
+    words = ["check", "broken.yaml", "--set", advice]
+    assert run(words[:2]) == 2 and run(words) == 0
+
+
+@pytest.mark.parametrize(
     "name", ["no images, no GPU, no such architecture", "a loss without a gradient", "one class"]
 )
 def test_python_refuses_the_same_in_the_same_words(
@@ -123,7 +142,12 @@ def test_a_document_says_all_of_it_too(
 WARNED = Broken(
     (),
     make=lambda: (images({"Cat": 100, "cat": 4}), images({"owl": 40}, size=30)),
-    model="{name: torchvision_net, architecture: [squeezenet1_1, resnet1000], input_size: 32, tune: head}",
+    model="{name: mine, width: [4, 9]}",
+    files={
+        "models/mine.py": "from torch import nn\ndef build(in_channels, image_size, num_classes, width: int = 4):\n"
+        "    if width == 9:\n        raise ValueError('too wide')\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * image_size**2, num_classes))"
+    },
     search="trials: 2, racing: none",
 )
 SAID = (
@@ -132,7 +156,7 @@ SAID = (
     "classes Cat, cat are told apart by how their names are written alone",
     "100% of class owl and 0% of all others have a width above 8",
     "100% of class owl and 0% of all others have a height above 8",
-    "model.architecture = resnet1000 may fail its trials, for torchvision_net cannot be made with it",
+    "model.width = 9 may fail its trials, for mine cannot be made with it and the other values of trial 0: too wide",
 )
 
 
