@@ -264,6 +264,7 @@ def tune(
     address: str = "",
     slurm: Sequence[str] = (),
     timeout_minutes: float | None = None,
+    extends: str | None = None,
     offline: bool = False,
     progress: Progress | bool = True,
 ) -> StartedStudy:
@@ -281,14 +282,15 @@ def tune(
     sealed as the test part, and both parts are kept in the store.
     trials: a total that replaces the study's.   workers: processes, or None for as many as help.
     executor, gpus, address, slurm: who trains, as the options of `harness tune`.   timeout_minutes: begin no trial
-    after it.   offline: use the stores in `home`, whatever the environment names.
+    after it.   extends: a study on less data, whose images keep their fold and part in this new one.
+    offline: use the stores in `home`, whatever the environment names.
     progress: True for a line per trial on stderr, False for none, or a function that is given every event.
     Raises StudyError for a study that cannot be run, with all its problems, and UsageError for a model, a metric or
     data that cannot be used.
     """
     settings = tuning.Settings(
         _home(home), workers=workers, num_trials=trials, name=name, executor=executor, gpus=gpus, address=address,
-        slurm=slurm, timeout_minutes=timeout_minutes, offline=offline,
+        slurm=slurm, timeout_minutes=timeout_minutes, offline=offline, extends=extends,
     )  # fmt: skip
     given = {"model": model, "data": data, "metric": metric}
     given = {argument: value for argument, value in given.items() if value is not None}

@@ -55,6 +55,32 @@ def write_folder(path: Path, files: dict[str, bytes]) -> None:
         sync_folder(path.parent)
 
 
+def link_folder(source: Path, target: Path) -> None:
+    """Give a folder of files another place, in one step: as links to the same files, or copies on another file system.
+
+    What is at `target` already stays.
+    """
+    files = [path for path in source.iterdir() if path.is_file()]
+    with telling_disk_trouble(target, sum(path.stat().st_size for path in files)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name[:16]}.{uuid4().hex[:12]}.tmp")
+        try:
+            temporary.mkdir()
+            for path in files:
+                try:
+                    (temporary / path.name).hardlink_to(path)
+                except OSError:
+                    shutil.copyfile(path, temporary / path.name)
+                    with (temporary / path.name).open("rb+") as file:
+                        sync(file)
+            sync_folder(temporary)
+            if not target.exists():
+                temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        sync_folder(target.parent)
+
+
 def write_json(path: Path, document: dict[str, Any]) -> None:
     write_file(path, sealed_json(document))
 

@@ -10,7 +10,8 @@ from typing import Any
 from harness import provenance, training
 from harness.config import plugins, search_space
 from harness.config.study_file import Study
-from harness.data import load_training
+from harness.data import FOLDER, data_set
+from harness.data.data_set import DataSet
 from harness.data.images import Images
 from harness.data.split import Manifest, make_split
 from harness.errors import DataError, UsageError
@@ -18,9 +19,11 @@ from harness.folds import option_files, project
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.tasks import advice_on, code_now, edits_of, fold_tasks
+from harness.folds.train_folds import training_images
 from harness.folds.worker import Workplace
 from harness.records import StudyRecord
 from harness.search.autotune import Choice, choose
+from harness.search.growth import Parent, parent_of
 from harness.search.preflight import preflight
 from harness.search.racing import require_enough_trials
 from harness.store.store import Store
@@ -30,12 +33,18 @@ logger = logging.getLogger(__name__)
 
 
 def prepare(
-    study: Study, store: Store, name: str, cluster: Cluster = THIS_PROCESS, num_trials: int | None = None
+    study: Study,
+    store: Store,
+    name: str,
+    cluster: Cluster = THIS_PROCESS,
+    num_trials: int | None = None,
+    extends: str | None = None,
 ) -> tuple[StudyRecord, Workplace]:
     """The study's record, new or checked against what the study was when it began, and its workplace.
 
     A new one's record is written by whoever trains its first fold: until then there is no such study.
-    num_trials: a total that replaces the study's.
+    num_trials: a total that replaces the study's.   extends: the study whose parts and folds a new one goes on from.
+    One that has trained goes on with the images that it began with, whatever became of them elsewhere.
     Raises StudyError with all that keeps a new study from being trained; UsageError for one that has changed since it
     trained its first fold, or that has more trials than are asked for; CheckFailed that names the image where another
     image is all that has changed; DataError for a damaged split.
@@ -43,19 +52,25 @@ def prepare(
     known = store.read_study(name)
     project.beware_of(store.study_folder(name))
     if known is None or not _has_trained(store, known):
-        return _begin(study, store, name, known, cluster, num_trials)
+        parent = None if extends is None else parent_of(study, store, extends)
+        return _begin(study, store, name, known, cluster, num_trials, parent)
+    if extends not in (None, known.data.get("extends")):
+        raise UsageError(
+            f"study {name} has begun, and does not extend {extends}: choose another name with --as NAME"
+        )
     require_enough_trials(study)  # of the file: with --trials a study may be ended early
     for line in search_space.read_in_some(study):
         logger.warning(line)
     study = with_trials(study, num_trials)
-    images = load_training(study.data)
+    images = training_images(store, known)
     split_path = store.study_folder(name) / "split.npz"
     if changes := _changes(known, study, images, store):
-        if not list(differences(known.definition, study.definition())):
+        if not list(differences(known.definition, study.definition())) and store.read_snapshot(name) is None:
             Manifest.load(split_path).verify_images(images)  # names the image
         advice = "put it back to go on, or run it as a new study with --as NAME"
         advice += advice_on(edits_of(store, known))
         raise UsageError(f"study {name} has changed since it began:\n" + "\n".join(changes) + f"\n{advice}")
+    _tell_what_became_of(known, store)
     return _go_on(study, store, known, images, cluster)
 
 
@@ -73,13 +88,15 @@ def _begin(
     known: StudyRecord | None,
     cluster: Cluster,
     num_trials: int | None,
+    parent: Parent | None,
 ) -> tuple[StudyRecord, Workplace]:
     """A study that has trained nothing, once nothing keeps it from being trained.
 
     known: its record, where its trials have all failed; it goes on, or where it was changed it begins again.
     """
-    found = preflight(study, store.home, executor=cluster.options)
-    images, split = found.require(study)
+    found = preflight(study, store.home, parent=parent, executor=cluster.options)
+    data, split = found.require(study)
+    images = data.train
     study = with_trials(study, num_trials)
     if known is not None:
         changes = _changes(known, study, images, store)
@@ -90,10 +107,13 @@ def _begin(
         )
     store.start_over(name)  # what a study was that had trained nothing
     folder = store.study_folder(name)
-    kept = store.keep_images(images)
+    kept = store.keep_data(data)
     split.save(folder / "split.npz")
+    store.write_snapshot(name, data.snapshot)
     choice = choose(study, images, kept, store.home, cluster)
-    record = _new_record(study, name, images, split, choice)
+    record = _new_record(study, name, data, split, choice)
+    if parent is not None:
+        record = replace(record, data={**record.data, "extends": parent.name})
     project.keep_sources(folder, project.names_in(record.definition))
     cluster.options.require_used(record.compute)
     return record, Workplace(kept, folder / "split.npz", store.home)
@@ -117,7 +137,26 @@ def _go_on(
     return record, Workplace(store.keep_images(images), split_path, store.home)
 
 
-def _new_record(study: Study, name: str, images: Images, split: Manifest, choice: Choice) -> StudyRecord:
+def _tell_what_became_of(known: StudyRecord, store: Store) -> None:
+    """Of the data that the study began with, where they may have changed since."""
+    snapshot = store.read_snapshot(known.name)
+    settings = known.data["settings"]
+    if snapshot is None or not data_set.may_change(settings):
+        return
+    where = settings.get("root", settings["name"])
+    try:
+        if since := data_set.changes(settings, snapshot):
+            logger.warning(
+                "%s: %s since the study began, which goes on with what it began with; harness data diff %s names "
+                "them, and tune --extend %s --as NAME begins a study on what there is now",
+                where, since, known.name, known.name,
+            )  # fmt: skip
+    except DataError as error:
+        logger.warning("%s; the study goes on with its own copy of the images", error)
+
+
+def _new_record(study: Study, name: str, data: DataSet, split: Manifest, choice: Choice) -> StudyRecord:
+    images = data.train
     return StudyRecord(
         name=name,
         question=study.question,
@@ -135,6 +174,8 @@ def _new_record(study: Study, name: str, images: Images, split: Manifest, choice
             "classes": list(images.classes),
             "num_images": len(images.labels),
             "image_shape": list(images.pixels.shape[1:]),
+            "test": {"hash": data.test.hash, "num_images": data.test.num_images},
+            "snapshot": data.snapshot.hash,
         },
         split_hash=split.hash,
         compute=training.recorded(choice.compute),
@@ -157,12 +198,20 @@ def _changes(known: StudyRecord, study: Study, images: Images, store: Store) -> 
         for path, old, new in differences(known.definition, study.definition())
     ]
     if known.data["hash"] != images.content_hash:
-        changes.append(f"  images   {known.data['hash'][:12]} -> {images.content_hash[:12]}")
+        changes.append(f"  images   {_change_of_images(known, images, store)}")
     changes += [
         f"  {change}" for change in option_files.changes(option_files.known_to(known.provenance), study)
     ]
     edits = edits_of(store, known) or _edits_of_split(known, study, images, store)
     return changes + [f"  {change}" for change in edits]
+
+
+def _change_of_images(known: StudyRecord, images: Images, store: Store) -> str:
+    """By the names of files, where those that the study began with are known."""
+    snapshot = store.read_snapshot(known.name)
+    if snapshot is not None and known.data["settings"]["name"] == FOLDER:
+        return str(data_set.changes(known.data["settings"], snapshot))
+    return f"{known.data['hash'][:12]} -> {images.content_hash[:12]}"
 
 
 def _edits_of_split(known: StudyRecord, study: Study, images: Images, store: Store) -> list[str]:

@@ -60,6 +60,7 @@ class Settings(ExecutorOptions):
     timeout_minutes: begin no trial after it.   offline: use the stores in `home`, whatever the environment names.
     num_trials: a total that replaces the study file's.   name: another name than the study file's.
     profile: time where the time goes.   retry_failed: try failed trials again.
+    extends: the study whose images keep their part and fold in this one, which is on data that have grown since.
     """
 
     home: Path
@@ -69,6 +70,7 @@ class Settings(ExecutorOptions):
     offline: bool = False
     profile: bool = False
     retry_failed: bool = False
+    extends: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,7 +108,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         if settings.executor == "process" and settings.workers != 1 and num_processors() > 1:
             begin_imports()
         profiling = Profiling(store.study_folder(name)) if settings.profile else None
-        record, workplace = prepare(study, store, name, cluster, settings.num_trials)
+        record, workplace = prepare(study, store, name, cluster, settings.num_trials, settings.extends)
         study = with_trials(study, settings.num_trials)
         train_again(store, record, workplace, cluster)
         if settings.retry_failed:

@@ -78,7 +78,7 @@ def _test_border(subject: AuditedTrial, within: Duplicates) -> TestBorder | None
     from harness.data import test_set  # loaded by who opens them: `guards` looks whether a process has it
 
     try:
-        test = test_set.test_pixels(subject.study.record.data["settings"])
+        test = test_set.test_pixels(subject.study.record.data["settings"], subject.study.sealed)
     except DataError:
         return None
     if test.shape[1:] != subject.images.pixels.shape[1:]:

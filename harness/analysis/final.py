@@ -15,14 +15,15 @@ from harness import models, scoring, training
 from harness.analysis.audit import audit
 from harness.analysis.confirm import confirm
 from harness.analysis.test_set_ledger import Ledger, Look, Result
-from harness.data import load_training, near_duplicates
+from harness.data import near_duplicates
 from harness.data.images import Images
+from harness.data.snapshot import TEST, rows_before
 from harness.errors import CheckFailed, DataError, HarnessError, RecordError, UsageError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.fold import NO_FOLD, FoldTask
 from harness.folds.tasks import fold_tasks
-from harness.folds.train_folds import train_tasks, workplace_of
+from harness.folds.train_folds import images_of, train_tasks, workplace_of
 from harness.inference.model import load_fold_model
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
 from harness.scoring.find_metric import find_metric
@@ -98,6 +99,7 @@ def final(study: LoadedStudy, request: Request) -> Iterator[str | FinalTest]:
         confirm=confirmation,
         audit=AuditVerdict(audit.verdict, audit.sentence),
         checked=request.checked,
+        seen_before=_seen_before(study, ledger),
     )
     store.write_finding(study.name, found)
     yield found
@@ -185,7 +187,8 @@ def _look(
     """Open the test images and score them once: the ledger's line before and after, and its looks at these images."""
     from harness.data import test_set  # loaded by who opens them: `guards` looks whether a process has it
 
-    test = _of_its_classes(test_set.load_test(study.record.data["settings"]), study.record)
+    test = test_set.load_test(study.record.data["settings"], study.sealed)
+    test = _of_its_classes(test, study.record)
     look = _opened(ledger, study.record, trial, refit, test, again)
     result = ledger.result_of(look)
     if result is None:
@@ -282,22 +285,40 @@ def _scored(study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, test: Ima
         intervals={metric: score_interval(metric, test.labels, probabilities) for metric in named},
         num_images=len(test),
         confusion=tuple(map(tuple, confusion)),
-        duplicates=_without_duplicates(record, test, probabilities),
+        duplicates=_without_duplicates(study, test, probabilities),
     )
 
 
-def _without_duplicates(record: StudyRecord, test: Images, probabilities: np.ndarray) -> TestDuplicates:
+def _without_duplicates(study: LoadedStudy, test: Images, probabilities: np.ndarray) -> TestDuplicates:
     """How many test images have a near duplicate among the training images, and the score without them.
 
     That is None where no image is left, or too few for a metric of the user's own: the look has been taken by then.
     """
-    training = load_training(record.data["settings"])
+    training = images_of(study.store, study.record)
     found = near_duplicates.copies(training.pixels, training.labels, test.pixels)
     kept = np.setdiff1d(np.arange(len(test)), found.pairs[:, 1])
     score = None
     with suppress(HarnessError):
-        score = find_metric(record.objective)(test.labels[kept], probabilities[kept]) if len(kept) else None
+        score = (
+            find_metric(study.record.objective)(test.labels[kept], probabilities[kept]) if len(kept) else None
+        )
     return TestDuplicates(len(test) - len(kept), score)
+
+
+def _seen_before(study: LoadedStudy, ledger: Ledger) -> int:
+    """How many test images a study that this one extends, or one that that extends, has looked at."""
+    if study.snapshot is None:
+        return 0
+    own = study.snapshot.rows(TEST)
+    names, hashes = (
+        np.array(column)[own].tolist() for column in (study.snapshot.names, study.snapshot.hashes)
+    )
+    seen, older = np.zeros(len(own), dtype=bool), study
+    while (name := older.record.data.get("extends")) and (parent := LoadedStudy.find(study.store, name)):
+        older = parent
+        if parent.snapshot is not None and parent.sealed and ledger.looks(parent.sealed.hash):
+            seen |= np.isin(rows_before(parent.snapshot, names, hashes), parent.snapshot.rows(TEST))
+    return int(seen.sum())
 
 
 def _now() -> str:

@@ -83,7 +83,12 @@ def model_card(
                 record.question.splitlines()[0] if record.question else "",
                 f"## Evaluation\n\n{_table((metric, 'value'), scores)}",
                 f"Looks at these test images so far, by any study: **{final.looks}**."
-                + (f" Reason for this one: {final.reason}." if final.reason else ""),
+                + (f" Reason for this one: {final.reason}." if final.reason else "")
+                + (
+                    f" Seen before by a study that it extends: {seen:,}."
+                    if (seen := final.seen_before)
+                    else ""
+                ),
                 f"Audit {final.audit.verdict}: {final.audit.sentence}{checked}",
                 f"## Training data\n\n{_data(record)}",
                 f"## Training\n\n{_training(record, trial)}",

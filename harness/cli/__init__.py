@@ -16,7 +16,17 @@ from typing import NoReturn
 
 import typer
 
-from harness.cli import comparing, evaluating, finishing, inspecting, keeping, predicting, starting, studying
+from harness.cli import (
+    comparing,
+    data_sets,
+    evaluating,
+    finishing,
+    inspecting,
+    keeping,
+    predicting,
+    starting,
+    studying,
+)
 from harness.environment import MLFLOW, environment, unless_set
 from harness.errors import INTERRUPTED, TERMINATED, HarnessError, Terminated
 from harness.messages import RECORDER, redact_tracebacks
@@ -50,6 +60,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of --help
     predicting.export,
     predicting.similar,
     predicting.serve,
+    data_sets.data,
     inspecting.check,
     inspecting.list_,
     inspecting.doctor,

@@ -50,6 +50,8 @@ def final(found: FinalTest) -> None:
     print(f"{'tuned':<17} {trial.tuned:.4f} ± {trial.tuned_standard_error:.4f}")
     times = "once" if found.looks == 1 else f"{found.looks} times"
     print(f"these test images have been looked at {times} so far (ledger.jsonl)")
+    if found.seen_before:
+        print(f"{found.seen_before:,} of them were looked at before, by a study that this one extends")
 
 
 def comparison(found: Comparison) -> None:

@@ -27,7 +27,15 @@ from harness.config import catalog
 from harness.config.settings import Choice, Range, parse_setting
 from harness.config.yaml import parse_value
 from harness.documents import plain_json, to_json
-from harness.errors import CheckFailed, HarnessError, Problem, StoreError, StudyError, did_you_mean
+from harness.errors import (
+    CheckFailed,
+    HarnessError,
+    Problem,
+    StoreError,
+    StudyError,
+    UsageError,
+    did_you_mean,
+)
 from harness.messages import to_stderr
 from harness.records import sign_of
 
@@ -61,6 +69,15 @@ def tune(
     as_name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="Run it as a new study of that name.")
     ] = None,
+    extends: Annotated[
+        str | None,
+        typer.Option(
+            "--extend",
+            metavar="STUDY",
+            help="Begin a new study, --as NAME, on what the data are now: images of STUDY keep their fold and part.",
+            autocompletion=started_studies,
+        ),
+    ] = None,
     fail_below: Annotated[
         float | None,
         typer.Option(metavar="VALUE", help="Exit with 3 if the best mean is worse: a gate for a CI."),
@@ -85,8 +102,11 @@ def tune(
     from harness.config.study_file import load_study_file
     from harness.store.store import Store
 
+    if extends is not None and as_name in (None, extends):
+        raise UsageError(f"--extend {extends} begins another study: name it with --as NAME")
     settings = tuning.Settings(
         home=home,
+        extends=extends,
         num_trials=trials,
         timeout_minutes=timeout,
         name=as_name,

@@ -4,7 +4,7 @@ Only training images come from here; `test_set.py` alone gives out the test part
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -16,12 +16,13 @@ from harness.config import catalog, plugins
 from harness.config.plugins import Plugin
 from harness.config.settings import expanded
 from harness.data.conversion import as_images
-from harness.data.holdout import hold_out
+from harness.data.holdout import Growth, parts_of
 from harness.data.images import Images
 from harness.errors import DataError, HarnessError, did_you_mean
 from harness.records import Map, Scalar
 
-__all__ = ["Images", "data_home", "is_here", "load_part", "load_training"]
+__all__ = ["Images", "data_home", "is_here", "load_part", "load_parts", "load_training"]
+FOLDER = "folder"  # the data set whose files a snapshot knows
 Part = Literal["train", "test"]
 TEST_FRACTION = 0.2  # of a data set whose code knows no parts
 
@@ -55,33 +56,70 @@ def load_part(home: Path, settings: Mapping[str, Scalar | Map], part: Part) -> I
 
     home: where data sets lie that have no `root` of their own, and decoded copies of all.
     """
+    return load_parts(home, settings, [part])[part]
+
+
+def load_parts(
+    home: Path, settings: Mapping[str, Scalar | Map], parts: Sequence[Part], growth: Growth | None = None
+) -> dict[Part, Images]:
+    """As `load_part`, several at once.
+
+    growth: which part each image was in before, for data whose test part harness holds out.
+    """
     options = dict(settings)
     name = str(options.pop("name", ""))
     entry = catalog.entry("data", name)
     if entry is None:
         raise DataError(f"unknown data set {name!r}{did_you_mean(name, list(catalog.known('data')))}")
     plugin = plugins.find("data", name)
-    if plugin is None:
-        images: Images = import_module(f"harness.data.{name}").load(home, part, **options)
+    if plugin is not None:
+        found = _of_plugin(plugin, home, parts, options, growth)
+    elif growth is not None and name == FOLDER:
+        folder = import_module(f"harness.data.{FOLDER}").of_folder(home, options, growth)
+        found = {part: folder.images(part) for part in parts}
     else:
-        images = _of_plugin(plugin, home, part, options)
-    _check(images, name, part)
-    return images
+        load = import_module(f"harness.data.{name}").load
+        found = {part: load(home, part, **options) for part in parts}
+    for part, images in found.items():
+        _check(images, name, part)
+    return found
 
 
-def _of_plugin(plugin: Plugin, home: Path, part: Part, options: Mapping[str, Scalar | Map]) -> Images:
+def _of_plugin(
+    plugin: Plugin,
+    home: Path,
+    parts: Sequence[Part],
+    options: Mapping[str, Scalar | Map],
+    growth: Growth | None,
+) -> dict[Part, Images]:
     """What somebody's code gives; where it knows no parts, a fifth of it is held out as the test part."""
     function = plugins.load(plugin)
+    if "part" in signature(function).parameters:
+        return {part: _called(plugin, function, home, part, options) for part in parts}
+    images = _called(plugin, function, home, "train", options)
+    divided = parts_of(images, fraction=TEST_FRACTION, growth=growth)
+    return {part: images.take(np.flatnonzero(divided == part)) for part in parts}
+
+
+def _called(
+    plugin: Plugin,
+    function: Callable[..., object],
+    home: Path,
+    part: Part,
+    options: Mapping[str, Scalar | Map],
+) -> Images:
+    what, advice = plugin.name, ""
+    if part == "test":
+        what += ", test part"
+        advice = (
+            "; where there is none, leave out the argument `part`: a fifth of the images is held out then"
+        )
     try:
-        found = plugins.call(function, {"home": home, "part": part}, options)
-        images = as_images(found, plugin.name)
+        return as_images(plugins.call(function, {"home": home, "part": part}, options), what)
     except HarnessError:
         raise
     except (Exception, SystemExit) as error:  # whatever it may raise
-        raise DataError(f"data set {plugin.name}: {plugins.where(error, plugin.root)}") from error
-    if "part" in signature(function).parameters:
-        return images
-    return hold_out(images, part, fraction=TEST_FRACTION)
+        raise DataError(f"data set {what}: {plugins.where(error, plugin.root)}{advice}") from error
 
 
 def _check(images: Images, name: str, part: Part) -> None:

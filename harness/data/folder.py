@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from harness.data.decoding import DECODER
 from harness.data.holdout import Growth, group_keys, grown_test_part, test_part
 from harness.data.image_files import ImageFile, Listing, list_images
 from harness.data.images import CHUNK_BYTES, Chunk, Images, read_notes, write
-from harness.data.policy import DEFAULT, Policy, of_changes
+from harness.data.policy import Policy, of_changes
 from harness.data.snapshot import (
     LEFT_OUT,
     TEST,
@@ -34,8 +35,8 @@ from harness.data.snapshot import (
     compare,
     facts_columns,
 )  # fmt: skip
-from harness.errors import DataError, StoreError
-from harness.files import write_file
+from harness.errors import DataError, RecordError, StoreError
+from harness.files import read_json, write_file
 
 logger = logging.getLogger(__name__)
 
@@ -73,13 +74,31 @@ def load(
     All files of both parts are decoded in one pass. The decoded copy is kept below `home`, named by the content of all
     files; their names, sizes and times tell whether they are still the same. Raises DataError for an unusable folder.
     """
-    policy = of_changes({"depth": depth, "fit": fit})
-    folder = Folder(home, root, image_size, channels, unreadable, test_fraction, groups, policy)
+    folder = Folder(
+        home, root, image_size, channels, depth, fit, unreadable, test_fraction, groups
+    )  # fmt: skip
     images = folder.images(part)
     assert images.path is not None
     for note in read_notes(images.path):
         logger.warning("%s: %s", root, note)
     return images
+
+
+def decoded_copy(home: Path, content_hash: str) -> Images | None:
+    """Training images of that hash which were decoded once, though their folder may be another by now."""
+    for meta in sorted((home / "cache").glob("folder-*/**/meta.json")):
+        with suppress(RecordError, OSError, KeyError):
+            if read_json(meta)["content_hash"] == content_hash and (images := opened(meta.parent)):
+                return images
+    return None
+
+
+def of_folder(home: Path, options: Mapping[str, Any], growth: Growth | None = None) -> "Folder":
+    """The folder that `load` would be called for with these options."""
+    bound = signature(load).bind(home, "train", **options)
+    bound.apply_defaults()
+    given = {name: value for name, value in bound.arguments.items() if name != "part"}
+    return Folder(**given, growth=growth)
 
 
 @dataclass(frozen=True)
@@ -93,10 +112,11 @@ class Folder:
     root: str
     image_size: int
     channels: int
+    depth: object
+    fit: str
     unreadable: str
     test_fraction: float
     groups: grouping.Groups | None
-    policy: Policy = DEFAULT
     growth: Growth | None = None
 
     def images(self, part: Literal["train", "test"]) -> Images:
@@ -139,6 +159,11 @@ class Folder:
             state, content = known.get(name, ("", ""))
             hashes.append(content if state and state == file.state else hash_file(file).hex())
         return compare(since, self._names, hashes)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """How its files become images."""
+        return of_changes({"depth": self.depth, "fit": self.fit})
 
     @cached_property
     def _listings(self) -> dict[Literal["train", "test"], Listing]:

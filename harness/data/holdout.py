@@ -38,10 +38,13 @@ class Growth:
         return [new if row < 0 else self.before.parts[row] for row in rows]
 
 
-def hold_out(
-    images: Images, part: Literal["train", "test"], *, fraction: float, growth: Growth | None = None
-) -> Images:
-    """One part of images that have no official split; duplicates and groups stay together.
+def hold_out(images: Images, part: Literal["train", "test"], *, fraction: float) -> Images:
+    """One part of images that have no official split; duplicates and groups stay together."""
+    return images.take(np.flatnonzero(parts_of(images, fraction=fraction) == part))
+
+
+def parts_of(images: Images, *, fraction: float, growth: Growth | None = None) -> np.ndarray:
+    """The part of each image, where there is no official split: (N,) of TRAIN, TEST and LEFT_OUT.
 
     growth: which part each image was in before, where that is known.
     """
@@ -51,11 +54,10 @@ def hold_out(
     alike = near_duplicates.find(images.pixels).groups(len(images), images.labels)
     if growth is None:
         held_out = test_part(images.labels, keys, alike, fraction=fraction, classes=images.classes)
-        return images.take(np.flatnonzero(held_out == (part == TEST)))
+        return np.where(held_out, TEST, TRAIN)
     names = images.names or [""] * len(images)
     before = growth.parts(names, [one.tobytes().hex() for one in images.image_hashes])
-    parts = grown_test_part(images.labels, keys, alike, before, fraction=fraction)
-    return images.take(np.flatnonzero(np.array(parts) == part))
+    return np.array(grown_test_part(images.labels, keys, alike, before, fraction=fraction))
 
 
 def group_keys(groups: Sequence[str]) -> list[bytes]:

@@ -7,7 +7,8 @@ found by comparing. A study that is extended takes over from it where each image
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -99,15 +100,22 @@ class Snapshot:
 
     @classmethod
     def of_images(cls, train: Images, test: Images) -> "Snapshot":
-        """Of images that come from code: their names are numbers where they have none."""
+        """Of images that come from code: those without names are named by their hash."""
         both = ((TRAIN, train), (TEST, test))
+        hashes = tuple(one.tobytes().hex() for _, images in both for one in images.image_hashes)
+        names = [f"{part}/{name}" for part, images in both for name in images.names]
+        if len(set(names)) < len(hashes):
+            times = Counter[str]()
+            names = []
+            for content in hashes:
+                times[content] += 1
+                names.append(content[:12] + (f" ({times[content]})" if times[content] > 1 else ""))
         return cls(
             classes=train.classes,
-            names=tuple(name for part, images in both for name in _names(images, part)),
+            names=tuple(names),
             parts=tuple(part for part, images in both for _ in range(len(images))),
             labels=tuple(label for _, images in both for label in images.labels.tolist()),
-            hashes=tuple(one.tobytes().hex() for _, images in both for one in images.image_hashes),
-            groups=(),
+            hashes=hashes,
         )
 
 
@@ -189,10 +197,6 @@ def without(snapshot: Snapshot, rows: Sequence[int]) -> Snapshot:
     for row in rows:
         parts[row] = LEFT_OUT
     return replace(snapshot, parts=tuple(parts))
-
-
-def _names(images: Images, part: str) -> Iterator[str]:
-    return iter(images.names) if images.names else (f"{part} {number}" for number in range(len(images)))
 
 
 def _named(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from harness.data import load_training
+from harness.data.data_set import load_again
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import DataError, HarnessError, RecordError, UsageError
@@ -85,7 +85,7 @@ def images_of(store: Store, record: StudyRecord, *, split: Manifest | None = Non
     split: the study's, where it has been read.
     Raises DataError or CheckFailed for other images, RecordError for another split.
     """
-    images = _images(store, record)
+    images = training_images(store, record)
     path = _split_path(store, record)
     split = split or Manifest.load(path)
     if split.hash != record.split_hash:
@@ -110,15 +110,12 @@ def _split_path(store: Store, record: StudyRecord) -> Path:
     return store.study_folder(record.name) / "split.npz"
 
 
-def _images(store: Store, record: StudyRecord) -> Images:
-    """The study's training images, from where they were; if they are not there, those that the store keeps."""
-    try:
-        return load_training(record.data["settings"])
-    except HarnessError:
-        kept = store.read_images(record.data["hash"])
-        if kept is None:
-            raise
+def training_images(store: Store, record: StudyRecord) -> Images:
+    """The study's training images: those that the store keeps, or else from where they were."""
+    kept = store.read_images(record.data["hash"])
+    if kept is not None:
         return kept
+    return load_again(record.data["settings"], record.data["hash"], store.read_snapshot(record.name))
 
 
 def train_tasks(

@@ -77,6 +77,9 @@ def warnings(study: StudyReport) -> list[Notice]:
     if final and final.looks > 1:
         reason = f" (reason: {final.reason})" if final.reason else ""
         notes.append(f"These test images have been looked at {final.looks} times{reason}.")
+    if final and final.seen_before:
+        seen = f"{final.seen_before:,} of {final.num_images:,}"
+        notes.append(f"{seen} test images were looked at before, by a study that this one extends.")
     return [*(Notice("failed", text) for text in failed), *(Notice("note", text) for text in notes)]
 
 

@@ -67,9 +67,9 @@ def answer(request: SizesRequest) -> Checked:
 
 
 def _sizes(study: Study, found: Preflight, request: SizesRequest) -> Sizes | None:
-    images = found.images
-    if images is None:
+    if found.data is None:
         return None
+    images = found.data.train
     sizes = tuple(_model_sizes_for(study, images))
     speeds = tuple[float, ...]()
     if not found.problems:

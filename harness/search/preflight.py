@@ -5,7 +5,7 @@ What cannot be looked at, for the images are not there, is left out; a study tha
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,13 +20,13 @@ from harness.config.kinds import NO_NETWORK, STRATIFIED
 from harness.config.own_code import HARNESS
 from harness.config.settings import Choice, ends
 from harness.config.study_file import Study
-from harness.data import load_training
+from harness.data.data_set import DataSet, load_data
 from harness.data.data_warnings import warnings_of
-from harness.data.folder import SNAPSHOT
 from harness.data.folds import inner_split
 from harness.data.group_guess import suggest
+from harness.data.holdout import Growth
 from harness.data.images import Images
-from harness.data.snapshot import TRAIN, Snapshot
+from harness.data.snapshot import TRAIN
 from harness.data.split import Manifest, make_split
 from harness.data.split_makers import remarks
 from harness.errors import (
@@ -45,6 +45,7 @@ from harness.scoring.find_metric import find_metric
 from harness.scoring.metrics import METRICS
 from harness.search.constraints import network_size
 from harness.search.contract import require_metric, require_network
+from harness.search.growth import Parent, grown_split
 from harness.search.own_contract import require_own_code
 from harness.search.racing import require_enough_trials
 from harness.search.room import problems_of_room, room_here
@@ -61,30 +62,36 @@ class Preflight:
     """What was found.
 
     problems: for which the study is refused.   warnings: each was logged, too.
-    images, split: None where they cannot be had.
+    data, split: None where they cannot be had.
     """
 
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
-    images: Images | None
+    data: DataSet | None
     split: Manifest | None
 
-    def require(self, study: Study) -> tuple[Images, Manifest]:
-        """The images and their split. Raises StudyError with all problems."""
+    def require(self, study: Study) -> tuple[DataSet, Manifest]:
+        """The data and their split. Raises StudyError with all problems."""
         if self.problems:
             raise StudyError(study.source, self.problems)
-        assert self.images is not None and self.split is not None
-        return self.images, self.split
+        assert self.data is not None and self.split is not None
+        return self.data, self.split
 
 
 def preflight(
-    study: Study, home: Path, *, executor: ExecutorOptions = INLINE, disk: Path | None = None
+    study: Study,
+    home: Path,
+    *,
+    parent: Parent | None = None,
+    executor: ExecutorOptions = INLINE,
+    disk: Path | None = None,
 ) -> Preflight:
     """Look at all that a study needs to be trained.
 
-    home: the store; duplicates that were found are kept there.   executor: who trains; what is another machine's is not
-    looked at.   disk: where the store is to lie, if elsewhere.
-    Raises StoreError where the disk does not take what has to be written.
+     home: the store; duplicates that were found are kept there.   parent: the study that this one is to go on from.
+    executor: who trains; what is another machine's is not
+     looked at.   disk: where the store is to lie, if elsewhere.
+     Raises StoreError where the disk does not take what has to be written.
     """
     found = _Found()
     with _heard() as warnings:
@@ -92,15 +99,19 @@ def preflight(
         found.attempt("search", search_space.require_read, study)
         for line in search_space.read_in_some(study):
             logger.warning("%s", line)
-        images = found.attempt("data", load_training, study.data)
-        split = None
-        if images is not None:
-            _warn_of_images(study, images)
-            split = _split(study, images, home, found)
+        growth = None if parent is None else Growth(parent.snapshot, takes_new=True)
+        data, split = found.attempt("data", load_data, study.data, growth), None
+        if data is not None and parent is not None:
+            data, split = found.attempt("data", grown_split, study, data, parent, home) or (None, None)
+        images = None if data is None else data.train
+        if data is not None and images is not None:
+            _warn_of_images(study, data)
+            if parent is None:
+                split = _split(study, images, home, found)
         if executor.executor == "process":
             found.attempt("compute.device", _require_device, study)
         _try_code(study, images, disk or home, found, executor)
-    return Preflight(tuple(dict.fromkeys(found.problems)), tuple(dict.fromkeys(warnings)), images, split)
+    return Preflight(tuple(dict.fromkeys(found.problems)), tuple(dict.fromkeys(warnings)), data, split)
 
 
 @dataclass
@@ -133,28 +144,19 @@ def without_effect(study: Study, images: Images) -> list[str]:
     return [f"train.{name}" for name in ("saturation", "hue") if study.train.get(name, 0) != 0]
 
 
-def _warn_of_images(study: Study, images: Images) -> None:
+def _warn_of_images(study: Study, data: DataSet) -> None:
+    images = data.train
     if ignored := without_effect(study, images):
         logger.warning("without effect, for it takes images of three channels: %s", ", ".join(ignored))
     for line in warnings_of(
         images.labels, images.classes, names=images.names, hashes=images.image_hashes, groups=images.groups,
-        facts=_facts(study, images), objective=study.objective,
+        facts=data.snapshot.columns(TRAIN), objective=study.objective,
     ):  # fmt: skip
         logger.warning("%s", line)
     if images.groups is None and images.names:
         suggestion = suggest(images.names, images.labels.tolist(), folds=study.cv.folds)
         if suggestion is not None:
             logger.warning("%s", suggestion.in_words())
-
-
-def _facts(study: Study, images: Images) -> Mapping[str, np.ndarray]:
-    """What is known of the images' files: of those of a folder alone."""
-    if study.data["name"] != "folder" or images.path is None:
-        return {}
-    try:
-        return Snapshot.load(images.path.parent / SNAPSHOT).columns(TRAIN)
-    except DataError:  # damaged: it is made anew by who needs it
-        return {}
 
 
 def _split(study: Study, images: Images, home: Path, found: _Found) -> Manifest | None:

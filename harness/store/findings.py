@@ -206,6 +206,7 @@ class FinalTest:
 
     refit: key of that training.   look, looks: its number, and how many there are of these images.
     intervals: 95 %, by metric.   reason, checked: why it was opened once more, and despite a failed audit.
+    seen_before: how many of these images a study that this one extends has looked at.
     """
 
     kind: ClassVar[Kind] = "final"
@@ -226,6 +227,7 @@ class FinalTest:
     confirm: Confirmation
     audit: AuditVerdict
     checked: str = ""
+    seen_before: int = field(default=0, metadata=WHERE_SET)
 
 
 Finding = CorrectedScore | Audit | Confirmation | FinalTest

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.config.sections import COSTS
+from harness.data.data_set import Sealed
+from harness.data.snapshot import Snapshot
 from harness.data.split import Manifest
 from harness.documents import from_json
 from harness.errors import RecordError, UsageError, did_you_mean
@@ -198,6 +200,20 @@ class LoadedStudy:
     def split(self) -> Manifest:
         """Raises DataError for one that is gone or damaged."""
         return Manifest.load(self.store.study_folder(self.name) / "split.npz")
+
+    @cached_property
+    def snapshot(self) -> Snapshot | None:
+        """The files that the study began with; None of a study of an earlier release. Raises DataError if damaged."""
+        return self.store.read_snapshot(self.name)
+
+    @property
+    def sealed(self) -> Sealed | None:
+        """Its test images; None of a study of an earlier release, which has those that there are now."""
+        test = self.record.data.get("test")
+        if test is None:
+            return None
+        folder = self.store.test_folder(self.record.data["hash"], test["hash"])
+        return Sealed(test["hash"], folder, self.snapshot)
 
 
 def started_study(store: Store, name: str) -> StudyRecord:

@@ -4,9 +4,10 @@
     HOME/folds/<key>.checkpoint                                    an unfinished one
     HOME/folds/<key>.substitute                                    the key of the one that memory sufficed for
     HOME/studies/<name>/study.json, split.npz, trials/00003.json   a study and its trials
+    HOME/studies/<name>/snapshot.json.gz                           the files that it began with
     HOME/studies/<name>/audit.json, confirm.json, …                what was found out about it
     HOME/data/<hash>/                                              images as workers map them into memory
-    HOME/data/<hash>.<key>/                                        test images of those, where they came from Python
+    HOME/data/<hash>.<key>/                                        test images of those, where they may change elsewhere
     HOME/objects/<hash>/main/<name>.py                             code of a notebook, as processes import it
 
 Finished records are never changed; whoever finds one damaged treats it as missing and makes it again.
@@ -16,15 +17,17 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.config.settings import expanded
 from harness.data import stored
 from harness.data.images import Images
+from harness.data.snapshot import Snapshot
 from harness.documents import from_json
 from harness.documents import to_json as document_json
 from harness.errors import DataError, NewerRecord, RecordError, StoreError
@@ -32,6 +35,7 @@ from harness.files import (
     digest,
     digest_of,
     entries,
+    link_folder,
     read_json,
     sealed_json,
     write_file,
@@ -52,7 +56,11 @@ from harness.store import study_lock
 from harness.store.findings import AnyFinding, Finding
 from harness.store.predictions import PREDICTIONS, packed, scored
 
+if TYPE_CHECKING:
+    from harness.data.data_set import DataSet, SealedPart
+
 logger = logging.getLogger(__name__)
+SNAPSHOT = "snapshot.json.gz"  # of a study's data
 WEIGHTS = "weights.safetensors"
 KEY = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 PLACE_ATTEMPTS = 5
@@ -66,6 +74,14 @@ class Store:
 
     def study_folder(self, name: str) -> Path:
         return self.home / "studies" / name
+
+    def read_snapshot(self, name: str) -> Snapshot | None:
+        """The files that a study began with; None of one of an earlier release. Raises DataError if damaged."""
+        path = self.study_folder(name) / SNAPSHOT
+        return Snapshot.load(path) if path.exists() else None
+
+    def write_snapshot(self, name: str, snapshot: Snapshot) -> None:
+        snapshot.save(self.study_folder(name) / SNAPSHOT)
 
     def studies(self) -> list[str]:
         """The names of all studies here that have trained something. Raises StoreError where that may not be read."""
@@ -210,6 +226,34 @@ class Store:
         if not folder.exists():
             images.save(folder)
         return folder
+
+    def keep_data(self, data: "DataSet") -> Path:
+        """Keep what a study begins with, so that it goes on whatever becomes of it elsewhere; as `keep_images`.
+
+        Images that are on disk are linked, or copied where that cannot be.
+        """
+        if not data.may_change:
+            return self.keep_images(data.train)
+        train = self.home / "data" / data.train.content_hash
+        self._keep(data.train, train)
+        self._keep(data.test, self.test_folder(data.train.content_hash, data.test.hash))
+        return train
+
+    def test_folder(self, train: str, test: str) -> Path:
+        """Where the test images are kept, by the hashes of both parts."""
+        return self.home / "data" / f"{train}.{test}"
+
+    def _keep(self, images: "Images | SealedPart", folder: Path) -> None:
+        if images.path == folder:
+            return
+        with suppress(DataError, FileNotFoundError):
+            Images.open(folder).verified()
+            return
+        shutil.rmtree(folder, ignore_errors=True)  # damaged
+        if images.path is None:
+            images.save(folder)
+        else:
+            link_folder(images.path, folder)
 
     def keep_parts(self, key: str, train: Images, test: Images) -> None:
         """Keep both parts of a data set that is nowhere else, for `data/stored.py`."""

@@ -64,7 +64,7 @@ def test_asking_again_shows_what_is_recorded_and_opens_nothing(
     audited: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = last(audited)
-    monkeypatch.setattr(test_set, "load_test", lambda _: pytest.fail("the test images were opened"))
+    monkeypatch.setattr(test_set, "load_test", lambda *_: pytest.fail("the test images were opened"))
     assert last(audited) == found
     assert kinds(audited) == ["opened", "result"]
 
@@ -128,7 +128,7 @@ def test_a_look_that_was_taken_out_of_the_ledger_is_noticed(audited: Store) -> N
 
 
 def test_a_data_set_without_test_images_is_said_so(audited: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(_: object) -> None:
+    def none(*_: object) -> None:
         raise DataError("digits: there are no test images")
 
     monkeypatch.setattr(test_set, "load_test", none)
@@ -164,10 +164,10 @@ def test_early_stopping_trains_for_the_mean_of_the_chosen_epochs(
 def test_a_metric_without_a_value_for_what_is_left_costs_no_look(
     tuned: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = LoadedStudy.open(tuned, "small").record
+    study = LoadedStudy.open(tuned, "small")
     pixels = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), dtype=np.uint8)
     test = Images(pixels, np.array([0, 1, 0, 1]), ("a", "b"))
-    monkeypatch.setattr(finishing, "load_training", lambda _: test.take(np.array([1, 3])))
+    monkeypatch.setattr(finishing, "images_of", lambda *_: test.take(np.array([1, 3])))
 
     def only_of_two_classes(labels: np.ndarray, _: np.ndarray) -> float:
         if len(set(labels.tolist())) < 2:
@@ -175,7 +175,7 @@ def test_a_metric_without_a_value_for_what_is_left_costs_no_look(
         return 0.5
 
     monkeypatch.setattr(finishing, "find_metric", lambda _: only_of_two_classes)
-    found = finishing._without_duplicates(record, test, np.eye(2)[test.labels])
+    found = finishing._without_duplicates(study, test, np.eye(2)[test.labels])
     assert (found.num_images, found.score_without) == (2, None)
 
 

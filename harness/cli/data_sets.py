@@ -1,0 +1,100 @@
+"""data: the command that shows what images a study has, and what has become of them."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, opened, print_json, started_studies
+from harness.errors import UsageError
+from harness.messages import to_stderr
+
+if TYPE_CHECKING:
+    from harness.analysis.study_data import DataDiff, StudyData
+
+MOST_CLASSES = 30
+MOST_NAMED = 20
+DIFF = "diff"
+
+
+def data(
+    studies: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[diff] STUDY [STUDY]",
+            help="A study that has been started; after diff, what has changed since, or in another study.",
+            autocompletion=started_studies,
+        ),
+    ],
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show the data of a study, and what has changed since it began.
+
+    The images of each class, fold and part; files that were added, removed, changed or moved since. A study goes on
+    with the images that it began with: `harness tune --extend` begins another on what there is now. `data diff STUDY`
+    names every file.
+    """
+    to_stderr()
+    from harness.analysis.study_data import data_diff, study_data
+
+    is_diff = studies[0] == DIFF and len(studies) > 1
+    named = [opened(home, name) for name in studies[is_diff:]]
+    if len(named) > 1 + is_diff:
+        raise UsageError(
+            f"{len(named)} studies: `harness data STUDY` shows one, `harness data diff A B` compares two"
+        )
+    if is_diff:
+        changes = data_diff(*named)
+        print_json(changes) if as_json else _print_diff(changes)
+    else:
+        found = study_data(named[0])
+        print_json(found) if as_json else _print_data(found)
+
+
+def _print_data(found: "StudyData") -> None:
+    from harness.cli import tables
+
+    train, test = (sum(getattr(row, part) for row in found.classes) for part in ("train", "test"))
+    left_out = sum(row.left_out for row in found.classes)
+    print(f"{found.study}: {found.source}" + (f", extends {found.extends}" if found.extends else ""))
+    print(
+        f"{train + test:,} images: {train:,} to train on, {test:,} sealed"
+        + (f"; {left_out:,} left out" if left_out else "")
+    )
+    if found.groups < train:
+        print(f"{found.groups:,} groups that are held out together")
+    rows = [
+        (row.name, f"{row.train:,}", _range(row.folds), f"{row.test:,}", f"{row.left_out:,}")
+        for row in found.classes[:MOST_CLASSES]
+    ]
+    tables.plain(("class", "train", "per fold", "test", "left out"), rows)
+    if len(found.classes) > MOST_CLASSES:
+        print(f"… and {len(found.classes) - MOST_CLASSES} more classes (--json has all)")
+    for line in found.unreadable[:MOST_NAMED]:
+        print(f"left out: {line}")
+    if found.since is None:
+        print(f"now: {found.now}; the study goes on with its own copy of the images")
+    elif found.since:
+        print(f"now: {found.since}; the study goes on with the images that it began with")
+        print(f"harness tune --extend {found.study} --as NAME begins a study on what there is now")
+    else:
+        print("now: as the study began")
+
+
+def _print_diff(found: "DataDiff") -> None:
+    print(found.changes)
+    changes = found.changes
+    lines = [f"+ {name}" for name in changes.added] + [f"- {name}" for name in changes.removed]
+    lines += [f"~ {name}" for name in changes.changed] + [f"> {one} to {two}" for one, two in changes.moved]
+    for line in lines[:MOST_NAMED]:
+        print(line)
+    if len(lines) > MOST_NAMED:
+        print(f"… and {len(lines) - MOST_NAMED} more (--json has all)")
+    if found.second:
+        parts, folds = f"{found.moved_parts:,} are in another part", f"{found.moved_folds:,} in another fold"
+        print(f"of the images of both, {parts} and {folds}")
+
+
+def _range(folds: tuple[int, ...]) -> str:
+    low, high = min(folds), max(folds)
+    return f"{low:,}" if low == high else f"{low:,} … {high:,}"
