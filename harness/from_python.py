@@ -12,15 +12,18 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, get_args
+
+import numpy as np
 
 from harness.config import plugins
 from harness.config.kinds import KINDS
 from harness.config.main_source import source_of
 from harness.data import TEST_FRACTION, data_home
 from harness.data.conversion import FORMS, as_images
-from harness.data.holdout import hold_out
+from harness.data.holdout import parts_of
 from harness.data.images import Images
+from harness.data.near_duplicates import Kind
 from harness.errors import DataError, HarnessError, UsageError
 from harness.files import digest, write_file
 from harness.store.store import Store
@@ -182,14 +185,27 @@ def _data(data: Any, options: dict[str, Any], store: Store) -> dict[str, Any]:
         if "<" not in data.__qualname__ and "." not in data.__qualname__ and _is_in_a_file(data):
             return {"name": f"{data.__module__}:{data.__name__}", **options}
         key = _keep_what_is_loaded(data, options, store)
-    else:
-        if options:
-            raise UsageError(
-                f"data.{next(iter(options))}: options are for a folder or a function; images that are given have none"
-            )
-        _require_images(data)
-        key = _keep(_images(data, "data"), store)
-    return {"name": "stored", "root": str(store.home / "data"), "images": key}
+        return _stored(key, store)
+    duplicates = _kind_of_duplicates(options)
+    if set(options) > {"duplicates"} or (options and "duplicates" not in options):
+        first = next(name for name in options if name != "duplicates")
+        raise UsageError(
+            f"data.{first}: options are for a folder or a function; images that are given have duplicates only"
+        )
+    _require_images(data)
+    return _stored(_keep(_images(data, "data"), store, duplicates), store, duplicates)
+
+
+def _stored(key: str, store: Store, duplicates: Kind = "near") -> dict[str, Any]:
+    kept = {"name": "stored", "root": str(store.home / "data"), "images": key}
+    return kept if duplicates == "near" else {**kept, "duplicates": duplicates}
+
+
+def _kind_of_duplicates(options: Mapping[str, Any]) -> Kind:
+    kind: Kind = options.get("duplicates", "near")
+    if kind not in get_args(Kind):
+        raise UsageError(f"data.duplicates: must be one of {', '.join(get_args(Kind))} (got {kind!r})")
+    return kind
 
 
 def _keep_what_is_loaded(function: Any, options: Mapping[str, Any], store: Store) -> str:
@@ -215,11 +231,14 @@ def _keep_what_is_loaded(function: Any, options: Mapping[str, Any], store: Store
     return key
 
 
-def _keep(images: Images, store: Store) -> str:
+def _keep(images: Images, store: Store, duplicates: Kind = "near") -> str:
     """Keep images in the store with a fifth of them held out; their key there."""
     key = images.content_hash
+    if duplicates != "near":
+        key = hashlib.sha256(f"{key} {duplicates}".encode()).hexdigest()
     if not store.has_parts(key):
-        train, test = (hold_out(images, part, fraction=TEST_FRACTION) for part in ("train", "test"))
+        divided = parts_of(images, fraction=TEST_FRACTION, duplicates=duplicates)
+        train, test = (images.take(np.flatnonzero(divided == part)) for part in ("train", "test"))
         store.keep_parts(key, train, test)
     return key
 

@@ -223,6 +223,7 @@ def _entry_of(plugin: Plugin) -> Entry:
         module = signatures.parse(plugin.file)
         node = next((node for node in module.body if getattr(node, "name", None) == plugin.attribute), None)
         options, takes = signatures.parameters(node, plugins.given(plugin.kind))
+        options = _with_duplicates(plugin, options, takes)
         described = module if plugin.attribute == KINDS[plugin.kind].function else node
         assert isinstance(described, ast.Module | ast.ClassDef | ast.FunctionDef)
         return replace(_entry(plugin.name, described, options), place=plugin.place, takes=takes)
@@ -231,7 +232,17 @@ def _entry_of(plugin: Plugin) -> Entry:
         raise UsageError(f"{word} {plugin.name}: {plugin.label}:{error.lineno or 0}: {error.msg}") from None
     except (SourceProblem, OSError, ValueError, RecursionError):
         summary, options, takes = running.options_of(plugin)
+        options = _with_duplicates(plugin, options, takes)
         return Entry(plugin.name, summary, "", "", options, place=plugin.place, takes=takes)
+
+
+def _with_duplicates(
+    plugin: Plugin, options: tuple[Option, ...], takes: tuple[str, ...]
+) -> tuple[Option, ...]:
+    """The option of folders that a data set has, too, whose test part harness holds out."""
+    if plugin.kind != "data" or "part" in takes or any(option.name == "duplicates" for option in options):
+        return options
+    return (*options, next(one for one in datasets()["folder"].options if one.name == "duplicates"))
 
 
 def _entry(

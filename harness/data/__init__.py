@@ -24,6 +24,7 @@ from harness.records import Map, Scalar
 __all__ = ["Images", "data_home", "is_here", "load_part", "load_parts", "load_training"]
 FOLDER = "folder"  # the data set whose files a snapshot knows
 Part = Literal["train", "test"]
+DUPLICATES = "duplicates"  # an option of folders, and of data whose code knows no parts
 TEST_FRACTION = 0.2  # of a data set whose code knows no parts
 
 
@@ -96,8 +97,10 @@ def _of_plugin(
     function = plugins.load(plugin)
     if "part" in signature(function).parameters:
         return {part: _called(plugin, function, home, part, options) for part in parts}
+    options = dict(options)
+    duplicates = "near" if DUPLICATES in signature(function).parameters else options.pop(DUPLICATES, "near")
     images = _called(plugin, function, home, "train", options)
-    divided = parts_of(images, fraction=TEST_FRACTION, growth=growth)
+    divided = parts_of(images, fraction=TEST_FRACTION, duplicates=duplicates, growth=growth)  # type: ignore[arg-type]
     return {part: images.take(np.flatnonzero(divided == part)) for part in parts}
 
 

@@ -22,9 +22,10 @@ from harness.data import file_notes, grouping, near_duplicates
 from harness.data.cache import cached, opened
 from harness.data.decoded_files import DecodedFiles, decoded, hash_file
 from harness.data.decoding import DECODER
-from harness.data.holdout import Growth, group_keys, grown_test_part, test_part
+from harness.data.holdout import Growth, group_keys, grown_test_part, numbered, test_part
 from harness.data.image_files import ImageFile, Listing, list_images
 from harness.data.images import CHUNK_BYTES, Chunk, Images, read_notes, write
+from harness.data.near_duplicates import Kind
 from harness.data.policy import Policy, of_changes
 from harness.data.snapshot import (
     LEFT_OUT,
@@ -57,6 +58,7 @@ def load(
     unreadable: Literal["refuse", "skip"] = "refuse",
     test_fraction: Annotated[float, Between(above=0.0, high=0.9)] = 0.2,
     groups: grouping.Groups | None = None,
+    duplicates: Annotated[Literal["near", "exact", "ignore"], Younger()] = "near",
 ) -> Images:
     """The images of `root`, made square and resized; decoded once, then mapped from disk.
 
@@ -70,12 +72,13 @@ def load(
     test_fraction: share of the images that is sealed as the test part, where there is no test folder.
     groups: how images of one object are known (see grouping.py), which are then never split between the test
     part and the training part, or between folds. Groups that have an equal file are one.
-    Duplicates are never split between the test part and the training part either (see near_duplicates.py).
+    duplicates: which are held out together, in folds and in the test part: near ones too (see near_duplicates.py),
+    exact ones only, or none: ignore.
     All files of both parts are decoded in one pass. The decoded copy is kept below `home`, named by the content of all
     files; their names, sizes and times tell whether they are still the same. Raises DataError for an unusable folder.
     """
     folder = Folder(
-        home, root, image_size, channels, depth, fit, unreadable, test_fraction, groups
+        home, root, image_size, channels, depth, fit, unreadable, test_fraction, groups, duplicates
     )  # fmt: skip
     images = folder.images(part)
     assert images.path is not None
@@ -117,6 +120,7 @@ class Folder:
     unreadable: str
     test_fraction: float
     groups: grouping.Groups | None
+    duplicates: Kind = "near"
     growth: Growth | None = None
 
     def images(self, part: Literal["train", "test"]) -> Images:
@@ -218,7 +222,7 @@ class Folder:
     @property
     def _recipe(self) -> str:
         """All that decides, beside the files, what is made of them."""
-        held_out = None if self._official else [self.test_fraction, near_duplicates.VERSION]
+        held_out = None if self._official else [self.test_fraction, near_duplicates.VERSION, self.duplicates]
         growth = None if self.growth is None else [self.growth.before.hash, self.growth.takes_new]
         options = [self.image_size, self.channels, self.unreadable, *self._ways]
         return json.dumps([LAYOUT, DECODER, version("pillow"), *options, held_out, growth])
@@ -278,7 +282,8 @@ class Folder:
     @property
     def _contents(self) -> list[bytes]:
         """Of each file what equal ones have in common; an unreadable one is like none."""
-        return [digest or name.encode() for digest, name in zip(self._digests, self._names, strict=True)]
+        contents = [digest or name.encode() for digest, name in zip(self._digests, self._names, strict=True)]
+        return numbered(contents) if self.duplicates == "ignore" else contents
 
     def _merged_groups(self) -> list[str]:
         """The groups, of which those with an equal file in one part are one."""
@@ -295,7 +300,9 @@ class Folder:
         else:
             keys = group_keys(groups) or self._contents
             labels = np.array([file.label for file in self._files], dtype=np.int64)
-            alike = self._duplicates(files.thumbnails).groups(len(labels), labels)
+            alike = near_duplicates.alike(
+                self.duplicates, lambda: self._duplicates(files.thumbnails), len(labels), labels
+            )
             classes = self._listings["train"].classes
             if self.growth is None:
                 in_test = test_part(labels, keys, alike, fraction=self.test_fraction, classes=classes)

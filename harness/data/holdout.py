@@ -6,6 +6,7 @@ or not; which ones there are changes nothing for all other images.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,10 +16,14 @@ import numpy as np
 from harness.data import near_duplicates
 from harness.data.grouping import merged, whole_groups
 from harness.data.images import Images
+from harness.data.near_duplicates import Kind
 from harness.data.snapshot import LEFT_OUT, TEST, TRAIN, Snapshot, rows_before
 from harness.errors import DataError
 
 NUM_NAMED = 5  # classes that a message names
+
+
+GROUP = b"group "
 
 
 @dataclass(frozen=True)
@@ -38,20 +43,28 @@ class Growth:
         return [new if row < 0 else self.before.parts[row] for row in rows]
 
 
-def hold_out(images: Images, part: Literal["train", "test"], *, fraction: float) -> Images:
-    """One part of images that have no official split; duplicates and groups stay together."""
-    return images.take(np.flatnonzero(parts_of(images, fraction=fraction) == part))
+def hold_out(
+    images: Images, part: Literal["train", "test"], *, fraction: float, duplicates: Kind = "near"
+) -> Images:
+    """One part of images that have no official split; groups stay together, and duplicates of this kind."""
+    return images.take(np.flatnonzero(parts_of(images, fraction=fraction, duplicates=duplicates) == part))
 
 
-def parts_of(images: Images, *, fraction: float, growth: Growth | None = None) -> np.ndarray:
+def parts_of(
+    images: Images, *, fraction: float, duplicates: Kind = "near", growth: Growth | None = None
+) -> np.ndarray:
     """The part of each image, where there is no official split: (N,) of TRAIN, TEST and LEFT_OUT.
 
-    growth: which part each image was in before, where that is known.
+    duplicates: which stay together.   growth: which part each image was in before, where that is known.
     """
     keys = [hashlib.sha256(np.ascontiguousarray(pixels).data).digest() for pixels in images.pixels]
+    if duplicates == "ignore":
+        keys = numbered(keys)
     if images.groups is not None:
         keys = group_keys(merged([str(group) for group in images.groups], keys))
-    alike = near_duplicates.find(images.pixels).groups(len(images), images.labels)
+    alike = near_duplicates.alike(
+        duplicates, lambda: near_duplicates.find(images.pixels), len(images), images.labels
+    )
     if growth is None:
         held_out = test_part(images.labels, keys, alike, fraction=fraction, classes=images.classes)
         return np.where(held_out, TEST, TRAIN)
@@ -60,9 +73,19 @@ def parts_of(images: Images, *, fraction: float, growth: Growth | None = None) -
     return np.array(grown_test_part(images.labels, keys, alike, before, fraction=fraction))
 
 
+def numbered(keys: Sequence[bytes]) -> list[bytes]:
+    """The keys, of which no two are equal any more: of those that were, all but the first have a number, too."""
+    seen: Counter[bytes] = Counter()
+    found = []
+    for key in keys:
+        found.append(key + b" %d" % seen[key] if seen[key] else key)
+        seen[key] += 1
+    return found
+
+
 def group_keys(groups: Sequence[str]) -> list[bytes]:
     """Keys that keep images of one group together."""
-    return [f"group {group}".encode() for group in groups]
+    return [GROUP + group.encode() for group in groups]
 
 
 def test_part(
@@ -89,7 +112,7 @@ def test_part(
     mask = whole_groups(labels, groups, order=ranking, room=room)
     if alike is not None:
         mask = _reunited(mask, labels, groups, alike, ranking, room)
-    _check_both_parts(labels, mask, classes)
+    _check_both_parts(labels, mask, keys, alike, classes)
     return mask
 
 
@@ -174,13 +197,33 @@ def _reunited(
     return whole_groups(labels, joined, order=order, room=all_room)  # some class needs more than its share
 
 
-def _check_both_parts(labels: np.ndarray, mask: np.ndarray, classes: Sequence[str]) -> None:
+def _check_both_parts(
+    labels: np.ndarray,
+    mask: np.ndarray,
+    keys: Sequence[bytes],
+    alike: np.ndarray | None,
+    classes: Sequence[str],
+) -> None:
     counts, in_test = (np.bincount(some, minlength=len(classes)) for some in (labels, labels[mask]))
     whole = np.flatnonzero((in_test == 0) | (in_test == counts)).tolist()
     if whole:
         more = f" and {len(whole) - NUM_NAMED} more" if len(whole) > NUM_NAMED else ""
         named = ", ".join(f"{classes[label]} ({counts[label]} images)" for label in whole[:NUM_NAMED]) + more
+        helps = "; ".join(dict.fromkeys(_what_helps(labels == label, keys, alike) for label in whole))
         raise DataError(
             f"{'class' if len(whole) == 1 else 'classes'} {named} cannot be in both the training and the test part, as "
-            "duplicates and groups stay together; add images, or give a test folder"
+            f"duplicates and groups stay together; {helps}"
         )
+
+
+def _what_helps(of_class: np.ndarray, keys: Sequence[bytes], alike: np.ndarray | None) -> str:
+    """What lets a class be divided.   of_class: bool (N,), its images."""
+    units = np.array(merged([*range(len(keys))], list(keys)))
+    joined = units if alike is None else np.array(merged(units.tolist(), alike.tolist()))
+    if len(set(joined[of_class])) > 1 or of_class.sum() < 2:
+        return "add images, or give a test folder"
+    if len(set(units[of_class])) > 1:
+        return "its images are copies of one picture, which data.duplicates: exact lets be divided"
+    if keys[int(of_class.argmax())].startswith(GROUP):
+        return "its images are one group: add images of another one"
+    return "its images are all equal, which data.duplicates: ignore lets be divided"

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, assert_never
 
 import numpy as np
 
@@ -34,6 +34,9 @@ CHUNK_BYTES = 2**21
 BATCH = 512  # pairs that are compared together
 TELL_FROM = 20_000  # images: fewer take no time worth a message
 ROUNDS = 3  # of looking for pairs between groups
+
+
+Kind = Literal["near", "exact", "ignore"]  # which duplicates are held out together
 
 
 class Pixels(Protocol):
@@ -86,6 +89,19 @@ class Duplicates:
     def groups(self, num_images: int, labels: np.ndarray | None = None) -> np.ndarray:
         """The group of each image that is held out as one: int64 (N,), numbered by first appearance."""
         return components(self.joined(num_images, labels).pairs, num_images)
+
+
+def alike(kind: Kind, search: Callable[[], Duplicates], num_images: int, labels: np.ndarray) -> np.ndarray:
+    """The group of each image of which all are held out together, as duplicates of this kind: int64 (N,)."""
+    match kind:
+        case "ignore":
+            return np.arange(num_images)
+        case "exact":
+            return search().only_exact().groups(num_images)
+        case "near":
+            return search().groups(num_images, labels)
+        case _:
+            assert_never(kind)
 
 
 def find(pixels: Pixels, other: Pixels | None = None) -> Duplicates:

@@ -5,7 +5,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, assert_never
+from typing import Protocol, get_args
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from harness.config.study_file import Study
 from harness.data import near_duplicates
 from harness.data.grouping import by_appearance, merged
 from harness.data.images import Images
-from harness.data.near_duplicates import Duplicates
+from harness.data.near_duplicates import Duplicates, Kind
 from harness.data.split_makers import deal
 from harness.errors import CheckFailed, DataError, Problem, StudyError, UsageError
 from harness.files import write_file
@@ -170,7 +170,7 @@ def make_split(study: Study, images: Images, home: Path) -> Manifest:
     Raises DataError if there are too few images or groups, StudyError for a split maker of the user's own that does not
     give a split of these images.
     """
-    groups = together(images, study.cv.duplicates, home)
+    groups = together(images, kind_of_duplicates(study), home)
     seed = seed_for(study.search.seed, "split")
     try:
         fold_of = deal(study.definition()["cv"], images, groups, seed=seed)
@@ -179,26 +179,20 @@ def make_split(study: Study, images: Images, home: Path) -> Manifest:
     return Manifest.make(images, fold_of, groups, num_folds=study.cv.folds, seed=study.search.seed)
 
 
-def together(images: Images, kind: Literal["near", "exact", "ignore"], home: Path) -> np.ndarray:
+def kind_of_duplicates(study: Study) -> Kind:
+    """Which duplicates are in one fold: those that `data.duplicates` says, unless `cv.duplicates` says of fewer."""
+    of_data: Kind = study.data.get("duplicates", "near")  # of the user's own data set it may be anything
+    return study.cv.duplicates if study.cv.duplicates != "near" or of_data not in get_args(Kind) else of_data
+
+
+def together(images: Images, kind: Kind, home: Path) -> np.ndarray:
     """The images that are held out together: int64 (N,), groups numbered by first appearance.
 
     kind: near, exact or ignore: which duplicates are joined with the groups that the images have.
     """
     own = np.arange(len(images)) if images.groups is None else images.groups
-    match kind:
-        case "ignore":
-            joined = own
-        case "exact":
-            joined = _joined(own, duplicates_of(images, home).only_exact(), images.labels)
-        case "near":
-            joined = _joined(own, duplicates_of(images, home), images.labels)
-        case _:
-            assert_never(kind)
-    return by_appearance(joined).astype(np.int64)
-
-
-def _joined(groups: np.ndarray, duplicates: Duplicates, labels: np.ndarray) -> np.ndarray:
-    return np.asarray(merged(groups.tolist(), duplicates.groups(len(groups), labels).tolist()))
+    alike = near_duplicates.alike(kind, lambda: duplicates_of(images, home), len(images), images.labels)
+    return by_appearance(np.asarray(merged(own.tolist(), alike.tolist()))).astype(np.int64)
 
 
 def duplicates_of(images: Images, home: Path) -> Duplicates:

@@ -5,16 +5,25 @@ Source: yours
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from harness.config.signatures import Younger
 from harness.data.images import Images
 from harness.errors import DataError
 
 
-def load(home: Path, part: Literal["train", "test"], *, root: str, images: str) -> Images:
+def load(
+    home: Path,
+    part: Literal["train", "test"],
+    *,
+    root: str,
+    images: str,
+    duplicates: Annotated[Literal["near", "exact", "ignore"], Younger()] = "near",
+) -> Images:
     """The images that `harness.tune(data=…)` has kept: one part of them, as it was divided then.
 
     root: the folder `data` of the store.   images: the hash that they were kept under.
+    duplicates: which are held out together, in folds and in the test part, which was divided when they were kept.
     Raises DataError where they are gone, or are not what was kept.
     """
     found = folder(Path(root), images, part)

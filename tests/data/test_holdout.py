@@ -155,3 +155,50 @@ def test_a_class_of_large_groups_gives_its_smallest_one() -> None:
 def test_a_class_that_cannot_be_on_both_sides_is_named(counts: tuple[int, ...], keys: list[bytes]) -> None:
     with pytest.raises(DataError, match=r"class(es)? [ab] \(.* cannot be in both"):
         held_out_part(np.repeat([0, 1, 2], counts), keys, fraction=0.2, classes=CLASSES)
+
+
+def copied(count: int, change: Callable[[np.ndarray], np.ndarray] = lambda image: image) -> Images:
+    """A class that is one picture over and over, and one of different pictures."""
+    picture, *others = pieces(41)
+    pixels = np.stack([picture, *[change(picture) for _ in range(count - 1)], *others])
+    return Images(pixels, np.repeat([0, 1], [count, 40]), ("one", "many"))
+
+
+def test_the_advice_for_a_class_that_is_one_picture_works() -> None:
+    images = copied(30)
+    for kind in ("near", "exact"):
+        with pytest.raises(
+            DataError, match=r"one \(30 images\) .* all equal, which data.duplicates: ignore lets be divided"
+        ):
+            hold_out(images, "train", fraction=0.2, duplicates=kind)  # type: ignore[arg-type]
+    parts = [hold_out(images, part, fraction=0.2, duplicates="ignore") for part in ("train", "test")]  # type: ignore[arg-type]
+    assert [np.bincount(part.labels).tolist() for part in parts] == [[24, 32], [6, 8]]
+
+
+def test_the_advice_for_two_copies_of_a_picture_works() -> None:
+    images = copied(2, flipped)
+    with pytest.raises(
+        DataError, match=r"one \(2 images\) .* copies of one picture, which data.duplicates: exact"
+    ):
+        hold_out(images, "train", fraction=0.2)
+    parts = [hold_out(images, part, fraction=0.2, duplicates="exact") for part in ("train", "test")]  # type: ignore[arg-type]
+    assert [np.bincount(part.labels).tolist() for part in parts] == [[1, 32], [1, 8]]
+
+
+def test_the_advice_for_a_class_of_one_group_and_of_one_image() -> None:
+    images = copied(4, flipped)
+    grouped = Images(images.pixels, images.labels, images.classes, groups=np.r_[np.zeros(4, int), 1:41])
+    with pytest.raises(DataError, match=r"one \(4 images\) .* one group: add images of another one"):
+        hold_out(grouped, "train", fraction=0.2, duplicates="ignore")
+    with pytest.raises(DataError, match=r"one \(1 images\) .* add images, or give a test folder"):
+        hold_out(copied(1), "train", fraction=0.2)
+
+
+def test_duplicates_that_are_ignored_do_not_keep_the_others_from_their_place() -> None:
+    originals = pieces(40)
+    images = Images(originals, np.arange(40) % 2, ("a", "b"))
+    near, ignored = (
+        hold_out(images, "test", fraction=0.2, duplicates=kind)  # type: ignore[arg-type]
+        for kind in ("near", "ignore")
+    )
+    assert near.content_hash == ignored.content_hash

@@ -9,7 +9,7 @@ from harness.config.study_file import load_study_file
 from harness.data import near_duplicates
 from harness.data.folds import make_folds
 from harness.data.images import Images
-from harness.data.split import Manifest, make_split
+from harness.data.split import Manifest, kind_of_duplicates, make_split
 from harness.seeds import seed_for
 from tests.data.photographs import brighter, flipped, jpeg, pieces
 
@@ -33,6 +33,23 @@ def images() -> Images:
 
 def split_of(images: Images, study_file: Path, home: Path, duplicates: str = "near") -> Manifest:
     return make_split(load_study_file(str(study_file), [f"cv.duplicates={duplicates}"]), images, home)
+
+
+@pytest.mark.parametrize(
+    ("of_data", "of_cv", "expected"),
+    [
+        ("near", "near", "near"), ("exact", "near", "exact"), ("ignore", "near", "ignore"),
+        ("near", "ignore", "ignore"), ("ignore", "exact", "exact"),
+    ],
+)  # fmt: skip
+def test_the_folds_follow_the_switch_of_the_data_unless_cv_says_otherwise(
+    images: Images, tmp_path: Path, of_data: str, of_cv: str, expected: str
+) -> None:
+    text = f"data: {{name: folder, root: x, duplicates: {of_data}}}\ncv: {{folds: 3, duplicates: {of_cv}}}\n"
+    (tmp_path / "study.yaml").write_text(text + "model: {name: simple_cnn}\n")
+    study = load_study_file(str(tmp_path / "study.yaml"))
+    assert kind_of_duplicates(study) == expected
+    assert ("duplicates" in study.definition()["data"]) == (of_data != "near")
 
 
 def divided(split: Manifest) -> list[int]:
