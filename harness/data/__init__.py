@@ -75,9 +75,10 @@ def load_parts(
     plugin = plugins.find("data", name)
     if plugin is not None:
         found = _of_plugin(plugin, home, parts, options, growth)
-    elif growth is not None and name == FOLDER:
+    elif name == FOLDER:
         folder = import_module(f"harness.data.{FOLDER}").of_folder(home, options, growth)
         found = {part: folder.images(part) for part in parts}
+        folder.tell(found[parts[0]])
     else:
         load = import_module(f"harness.data.{name}").load
         found = {part: load(home, part, **options) for part in parts}

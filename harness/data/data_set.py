@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.config import plugins
 from harness.data import FOLDER, data_home, load_parts
-from harness.data.folder import decoded_copy, of_folder
+from harness.data.folder import decoded_copy, of_folder, snapshot_of
 from harness.data.holdout import Growth
 from harness.data.images import Images
 from harness.data.snapshot import Changes, Snapshot, compare
@@ -71,7 +71,10 @@ def load_data(settings: Mapping[str, Scalar | Map], growth: Growth | None = None
         shapes = f"{test.pixels.shape[1:]}, and the training images {train.pixels.shape[1:]}"
         raise DataError(f"{name}: the test images have the shape {shapes}")
     if name == FOLDER:
-        snapshot = of_folder(data_home(), _options(settings), growth).snapshot()
+        try:
+            snapshot = snapshot_of(train)
+        except DataError:
+            snapshot = of_folder(data_home(), _options(settings), growth).snapshot()
     else:
         snapshot = Snapshot.of_images(train, test)
     return DataSet(

@@ -81,9 +81,7 @@ def load(
         home, root, image_size, channels, depth, fit, unreadable, test_fraction, groups, duplicates
     )  # fmt: skip
     images = folder.images(part)
-    assert images.path is not None
-    for note in read_notes(images.path):
-        logger.warning("%s: %s", root, note)
+    folder.tell(images)
     return images
 
 
@@ -94,6 +92,12 @@ def decoded_copy(home: Path, content_hash: str) -> Images | None:
             if read_json(meta)["content_hash"] == content_hash and (images := opened(meta.parent)):
                 return images
     return None
+
+
+def snapshot_of(images: Images) -> Snapshot:
+    """All files of the folder that these images were decoded from, as they were then. Raises DataError if damaged."""
+    assert images.path is not None
+    return Snapshot.load(images.path.parent / SNAPSHOT)
 
 
 def of_folder(home: Path, options: Mapping[str, Any], growth: Growth | None = None) -> "Folder":
@@ -137,17 +141,22 @@ class Folder:
                     write_file(seen, name.encode("ascii"))
         return images
 
+    def tell(self, images: Images) -> None:
+        """What should be known of the files that they were made of."""
+        assert images.path is not None
+        for note in read_notes(images.path):
+            logger.warning("%s: %s", self.root, note)
+
     def snapshot(self) -> Snapshot:
         """Of all files of both parts, as they were decoded. Raises DataError for an unusable folder."""
         images = self.images("train")
-        assert images.path is not None
-        path = images.path.parent / SNAPSHOT
         try:
-            return Snapshot.load(path)
+            return snapshot_of(images)
         except DataError as error:
             logger.warning("%s; it is made anew", error)
+            assert images.path is not None
             self._make(images.path)
-            return Snapshot.load(path)
+            return snapshot_of(images)
 
     def changes(self, since: Snapshot) -> Changes:
         """What became of the files since a snapshot; only those are read whose size or time is another.
