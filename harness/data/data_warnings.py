@@ -47,6 +47,26 @@ def warnings_of(
     return [*found, *_telling_facts(labels, classes, facts or {}, alone)]
 
 
+def joined(together: np.ndarray, groups: np.ndarray | None, names: Sequence[str]) -> str:
+    """That images were taken for duplicates, in one line, or "".
+
+    together: int (N,), equal for images that are held out together.   groups: int (N,), those that the images have, or
+    None.   names: (N,), or empty.
+    """
+    own = np.arange(len(together)) if groups is None else groups
+    pairs = np.unique(np.column_stack([together, own]), axis=0)
+    merged = np.flatnonzero(np.bincount(pairs[:, 0]) > 1)  # of several groups, or of several images alone
+    if not len(merged):
+        return ""
+    images = [np.flatnonzero(own == one)[0] for one in pairs[pairs[:, 0] == merged[0], 1][:2]]
+    first = " and ".join(names[image] if names else f"image {image}" for image in images)
+    count = int(np.isin(together, merged).sum())
+    return (
+        f"{count:,} images show {len(merged):,} picture{'s' * (len(merged) > 1)} more than once, and are held out "
+        f"together: {first}, say (cv.duplicates)"
+    )
+
+
 def _imbalance(labels: np.ndarray, classes: Sequence[str], objective: str) -> Iterator[str]:
     """Accuracy can be high where a rare class is never recognised."""
     counts = np.bincount(labels, minlength=len(classes))

@@ -21,7 +21,7 @@ from harness.config.own_code import HARNESS
 from harness.config.settings import Choice, ends
 from harness.config.study_file import Study
 from harness.data.data_set import DataSet, load_data
-from harness.data.data_warnings import warnings_of
+from harness.data.data_warnings import joined, warnings_of
 from harness.data.folds import inner_split
 from harness.data.group_guess import suggest
 from harness.data.holdout import Growth
@@ -88,10 +88,9 @@ def preflight(
 ) -> Preflight:
     """Look at all that a study needs to be trained.
 
-     home: the store; duplicates that were found are kept there.   parent: the study that this one is to go on from.
-    executor: who trains; what is another machine's is not
-     looked at.   disk: where the store is to lie, if elsewhere.
-     Raises StoreError where the disk does not take what has to be written.
+    home: the store; duplicates that were found are kept there.   parent: the study that this one is to go on from.
+    executor: who trains; what is another machine's is not looked at.   disk: where the store is to lie, if elsewhere.
+    Raises StoreError where the disk does not take what has to be written.
     """
     found = _Found()
     with _heard() as warnings:
@@ -111,7 +110,7 @@ def preflight(
         if executor.executor == "process":
             found.attempt("compute.device", _require_device, study)
         _try_code(study, images, disk or home, found, executor)
-    return Preflight(tuple(dict.fromkeys(found.problems)), tuple(dict.fromkeys(warnings)), data, split)
+    return Preflight(tuple(dict.fromkeys(found.problems)), tuple(warnings), data, split)
 
 
 @dataclass
@@ -165,6 +164,8 @@ def _split(study: Study, images: Images, home: Path, found: _Found) -> Manifest 
     found.problems += small
     split = None if small else found.attempt("cv.folds", make_split, study, images, home)
     if split is not None:
+        if said := joined(split.groups, images.groups, images.names):
+            logger.warning("%s", said)
         for remark in remarks(split.fold_of, images) if study.cv.split != STRATIFIED else ():
             logger.warning("cv.split: %s", remark)
         if HARNESS in own_code.loops(study.train) and any(ends(study.train["patience"])):
@@ -282,22 +283,28 @@ def _noise(study: Study) -> Images:
 
 
 class _Keeper(logging.Handler):
-    """Keeps what is logged as a warning."""
+    """Keeps what is logged as a warning, and hands everything on, each warning once."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
+        if record.levelno >= logging.WARNING:
+            if (line := record.getMessage()) in self.lines:
+                return
+            self.lines.append(line)
+        logging.getLogger().handle(record)
 
 
 @contextmanager
 def _heard() -> Iterator[list[str]]:
-    """The warnings that harness logs inside, as text; they go where they would, too."""
-    keeper, root = _Keeper(), logging.getLogger("harness")
-    root.addHandler(keeper)
+    """The warnings that harness logs inside, as text; they go where they would, too, but once."""
+    keeper, ours = _Keeper(), logging.getLogger("harness")
+    propagated, ours.propagate = ours.propagate, False
+    ours.addHandler(keeper)
     try:
         yield keeper.lines
     finally:
-        root.removeHandler(keeper)
+        ours.removeHandler(keeper)
+        ours.propagate = propagated

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.data.data_warnings import warnings_of
+from harness.data.data_warnings import joined, warnings_of
 
 RANDOM = np.random.default_rng(0)
 HALVES = np.arange(100) % 2
@@ -124,3 +124,18 @@ def test_facts_that_say_nothing_are_hardly_ever_told() -> None:
         }
         alarms += bool(told(labels, tuple("abcdef"[:num_classes]), facts=facts, objective="log_loss"))
     assert alarms <= 2
+
+
+def test_duplicates_that_are_held_out_together_are_counted_and_named() -> None:
+    names = [f"{number}.png" for number in range(6)]
+    assert joined(np.arange(6), None, names) == ""
+    said = joined(np.array([0, 1, 0, 3, 3, 3]), None, names)
+    assert said == (
+        "5 images show 2 pictures more than once, and are held out together: 0.png and 2.png, say (cv.duplicates)"
+    )
+    groups = np.array([0, 0, 0, 1, 1, 2])
+    assert joined(groups, groups, names) == "", "these belong together whatever they show"
+    assert joined(np.array([0, 0, 0, 1, 1, 1]), groups, ()).startswith(
+        "3 images show 1 picture more than once"
+    )
+    assert "image 3 and image 5, say" in joined(np.array([0, 0, 0, 1, 1, 1]), groups, ())
