@@ -10,14 +10,12 @@ import numpy as np
 from harness.data import near_duplicates
 from harness.data.image_files import read
 from harness.data.images import Images, hash_images
-from harness.data.snapshot import TEST, Snapshot
+from harness.data.snapshot import TEST
 from harness.errors import HarnessError
 from harness.folds.train_folds import images_of
 from harness.inference.find_model import Found
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
-
-SNAPSHOT = "snapshot.json.gz"  # of a study's data, in its folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +68,7 @@ def _sealed(
     Of a study of an earlier release, which has none: what lies in its folder and is no training image that is known.
     """
     of_pixels = [one.tobytes() for one in hash_images(pixels)]
-    path = study.store.study_folder(study.name) / SNAPSHOT
-    if path.exists():
-        snapshot = Snapshot.load(path)
+    if (snapshot := study.snapshot) is not None:
         hashes = {snapshot.hashes[row] for row in snapshot.rows(TEST).tolist()}
         of_files = (hashlib.sha256(read(place)).hexdigest() for place in paths)
         return np.array(
