@@ -10,7 +10,7 @@ from harness.config.study_file import Study
 from harness.data.data_set import DataSet
 from harness.data.grown_split import grown_folds
 from harness.data.snapshot import TRAIN, Snapshot, rows_before, without
-from harness.data.split import Manifest, together
+from harness.data.split import Manifest, kind_of_duplicates, together
 from harness.errors import DataError, Problem, StudyError, UsageError
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
@@ -69,7 +69,7 @@ def grown_split(study: Study, data: DataSet, parent: Parent, home: Path) -> tupl
     is_new = places < 0
     found = grown_folds(
         data.train.labels,
-        together(data.train, study.cv.duplicates, home),
+        together(data.train, kind_of_duplicates(study), home),
         np.where(is_new, -1, parent.split.fold_of[places]),
         np.where(is_new, -1, parent.split.groups[places]),
         num_folds=study.cv.folds,
