@@ -95,7 +95,8 @@ def _folds(pairs: DuplicatePairs, num_images: int) -> Check:
     if not crossing:
         sentence = f"{what}; no pair is in two folds ({plain:,} would be in plain ones)."
         return Check("duplicates across folds", "passed", 0.0, FEW, sentence)
-    sentence = f"{what}, and {crossing:,} pairs are in two folds: leave data.duplicates and cv.duplicates at near, and run the study anew."
+    advice = "leave data.duplicates and cv.duplicates at near, and run the study anew"
+    sentence = f"{what}, and {crossing:,} pairs are in two folds: {advice}."
     return Check("duplicates across folds", "failed" if share > FEW else "noted", share, FEW, sentence)
 
 
