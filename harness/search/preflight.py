@@ -20,6 +20,7 @@ from harness.config.kinds import NO_NETWORK, STRATIFIED
 from harness.config.own_code import HARNESS
 from harness.config.settings import Choice, ends
 from harness.config.study_file import Study
+from harness.data import duplicate_warnings
 from harness.data.data_set import DataSet, load_data
 from harness.data.data_warnings import joined, warnings_of
 from harness.data.folds import inner_split
@@ -27,7 +28,7 @@ from harness.data.group_guess import suggest
 from harness.data.holdout import Growth
 from harness.data.images import Images
 from harness.data.snapshot import TRAIN
-from harness.data.split import Manifest, make_split
+from harness.data.split import Manifest, duplicates_of, kind_of_duplicates, make_split
 from harness.data.split_makers import remarks
 from harness.errors import (
     CheckFailed,
@@ -166,6 +167,12 @@ def _split(study: Study, images: Images, home: Path, found: _Found) -> Manifest 
     if split is not None:
         if said := joined(split.groups, images.groups, images.names):
             logger.warning("%s", said)
+        if kind_of_duplicates(study) == "near":
+            found_alike = duplicates_of(images, home)
+            for line in duplicate_warnings.warnings_of(
+                found_alike, images.labels, images.classes, images.names
+            ):
+                logger.warning("%s", line)
         for remark in remarks(split.fold_of, images) if study.cv.split != STRATIFIED else ():
             logger.warning("cv.split: %s", remark)
         if HARNESS in own_code.loops(study.train) and any(ends(study.train["patience"])):
