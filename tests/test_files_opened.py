@@ -68,7 +68,7 @@ def test_every_record_is_opened_at_most_once(
     records = {
         path: times for path, times in counted.items() if not path.startswith("data/")
     }  # images are none
-    assert {path: times for path, times in records.items() if times > 1} == {}
+    assert {path: times for path, times in no_images.items() if times > 1} == {}
     assert records(counted, "study.json") == studies
     assert sum("/trials/" in path for path in counted) == studies * TRIALS
     assert records(counted, "oof.npz") == studies * TRIALS * FOLDS  # to correct the best score
