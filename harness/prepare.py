@@ -148,7 +148,7 @@ def _tell_what_became_of(known: StudyRecord, store: Store) -> None:
         if since := data_set.changes(settings, snapshot):
             logger.warning(
                 "%s: %s since the study began, which goes on with what it began with; harness data diff %s names "
-                "them, and tune --extend %s --as NAME begins a study on what there is now",
+                "them, and tune --study FILE --extend %s --as NAME begins a study on what there is now",
                 where, since, known.name, known.name,
             )  # fmt: skip
     except DataError as error:

@@ -32,7 +32,7 @@ def data(
 
     The images of each class, fold and part; files that were added, removed, changed or moved since. A study goes on
     with the images that it began with: `harness tune --extend` begins another on what there is now. `data diff STUDY`
-    names every file.
+    names the files, with --json all of them.
     """
     to_stderr()
     from harness.analysis.study_data import data_diff, study_data
@@ -76,7 +76,9 @@ def _print_data(found: "StudyData") -> None:
         print(f"now: {found.now}; the study goes on with its own copy of the images")
     elif found.since:
         print(f"now: {found.since}; the study goes on with the images that it began with")
-        print(f"harness tune --extend {found.study} --as NAME begins a study on what there is now")
+        print(
+            f"harness tune --study FILE --extend {found.study} --as NAME begins a study on what there is now"
+        )
     else:
         print("now: as the study began")
 

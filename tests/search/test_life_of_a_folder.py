@@ -83,7 +83,7 @@ def test_a_study_goes_on_with_what_it_began_with_and_says_what_is_new(
     caplog.clear()
     assert tune(trials=2) == 2  # only those of the new trial
     said = "8 added (cat/100.png, cat/102.png, cat/104.png, …), 2 removed (cat/00.png, dog/03.png), 1 changed"
-    assert said in caplog.text and "tune --extend pets --as NAME" in caplog.text
+    assert said in caplog.text and "tune --study FILE --extend pets --as NAME" in caplog.text
     after = opened("pets")
     assert after.record.data == before.record.data and after.split.hash == before.split.hash
     assert len(after.trials) == 2 and after.trials[0] == before.trials[0]
