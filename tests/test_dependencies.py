@@ -16,6 +16,7 @@ LOCK = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))
 COMES_WITH = {
     "sqlalchemy": {"mlflow", "optuna"},
     "huggingface-hub": {"timm", "open-clip-torch"},
+    "threadpoolctl": {"scikit-learn"},
 }  # imported, too
 LOADED_BY_OTHERS = {
     "psycopg2-binary": "SQLAlchemy's driver for PostgreSQL",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.data.registration import Motion, align, grid, warped
+from harness.data.registration import Motion, align, correlation, grid, inner, warped
 
 SMALLEST = 16  # pixels: in smaller images different pictures agree too well
 ROUNDING = 0.75  # grey levels by which smaller images may differ
@@ -23,7 +23,8 @@ ALIKE, EQUAL = 0.8, 0.9  # correlation of detail from which on a part is alike, 
 MOVED, FAR = 0.05, 0.25  # of a motion, in half sides: more than what is still, and more than copies are moved
 SAME_FORM, SAME_FORM_MOVED = 0.985, 0.997  # correlation at half the size that needs no detail
 COARSE_MARGIN = 2
-RESEMBLING = 0.85  # correlation at half the size from which on a closer look is worth it
+RESEMBLING = 0.9  # correlation at half the size from which on a closer look is worth it
+HOPEFUL = (-1, 0.65, 0.8, 0.8)  # and those that it takes before each step towards it
 OTHER_COLOUR = 48.0  # grey levels of chroma by which colours are others
 RECOLOURED = 0.15  # of the pixels may have another colour
 PARTLY, LIKELY, SURE = 1, 2, 3  # how much of two images agrees: some parts, most, or enough to be the same
@@ -59,11 +60,6 @@ class Looks:
             *(np.concatenate(parts) for parts in zip(*(one._arrays() for one in several), strict=True))
         )
 
-    def of(self, chosen: np.ndarray, turns: np.ndarray | None = None) -> "Looks":
-        """Some of the images, each turned as `turns` says, int (n,)."""
-        parts = [part[chosen].astype(np.float32) for part in self._arrays()]
-        return Looks(*(parts if turns is None else [turned(part, turns) for part in parts]))
-
     def _arrays(self) -> tuple[np.ndarray, ...]:
         return self.smooth, self.coarse, self.detail
 
@@ -91,20 +87,24 @@ class Agreement:
     motion: Motion
 
 
-def agreement(one: Looks, two: Looks) -> Agreement:
-    """The images of each pair are compared as they lie, and as they lie over one another best."""
-    count = len(one.smooth)
-    level, similarity = _as_they_lie(one, two)
-    motion = Motion.none(count)
+def agreement(ours: Looks, theirs: Looks, pairs: np.ndarray, turns: np.ndarray) -> Agreement:
+    """The images of each pair are compared as they lie, and as they lie over one another best.
+
+    pairs: int (n, 2), indices here and there.   turns: int (n,), how the second ones are turned.
+    """
+    level, similarity = _as_they_lie(
+        *_laid(ours.detail, theirs.detail, pairs, turns), *_laid(ours.coarse, theirs.coarse, pairs, turns)
+    )
+    motion = Motion.none(len(pairs))
     unsure = np.flatnonzero(level < SURE)
-    coarse = one.coarse[unsure], two.coarse[unsure]
-    moved = align(*coarse, motion.of(unsure), steps=4, margin=COARSE_MARGIN)
+    coarse = _laid(ours.coarse, theirs.coarse, pairs[unsure], turns[unsure])
+    moved = align(*coarse, motion.of(unsure), least=HOPEFUL, margin=COARSE_MARGIN)
     seen, _ = warped(coarse[1], moved, grid(SIDE // 2, COARSE_MARGIN))
-    form = _correlation(_inner(coarse[0]), seen)
+    form = correlation(inner(coarse[0], COARSE_MARGIN), seen)
     resembling = np.flatnonzero(form >= RESEMBLING)
     closer = unsure[resembling]
-    smooth = one.smooth[closer], two.smooth[closer]
-    moved = align(*smooth, moved.of(resembling), steps=2, margin=MARGIN)
+    smooth = _laid(ours.smooth, theirs.smooth, pairs[closer], turns[closer])
+    moved = align(*smooth, moved.of(resembling), least=(-1, -1), margin=MARGIN)
     level_moved, similarity_moved = _as_they_were_moved(*smooth, moved, form[resembling])
     better = level_moved >= np.maximum(level[closer], PARTLY)
     places = closer[better]
@@ -113,12 +113,22 @@ def agreement(one: Looks, two: Looks) -> Agreement:
     return Agreement(level, similarity, motion)
 
 
-def _as_they_lie(one: Looks, two: Looks) -> tuple[np.ndarray, np.ndarray]:
+def _laid(
+    ours: np.ndarray, theirs: np.ndarray, pairs: np.ndarray, turns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is looked at of the images of each pair, the second ones turned: float32 (n, side, side) each."""
+    one, two = ours[pairs[:, 0]], turned(theirs[pairs[:, 1]], turns)
+    return one.astype(np.float32), two.astype(np.float32)
+
+
+def _as_they_lie(
+    detail: np.ndarray, other_detail: np.ndarray, coarse: np.ndarray, other_coarse: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The level of agreement and the similarity: (n,) each."""
-    parts = np.einsum("nyaxb,nyaxb->nyx", _cut(one.detail), _cut(two.detail)).reshape(-1, PARTS**2)
+    parts = np.einsum("nyaxb,nyaxb->nyx", _cut(detail), _cut(other_detail)).reshape(-1, PARTS**2)
     equal, alike, is_framed = _agreeing(parts)
     margins = (COARSE_MARGIN, 2 * COARSE_MARGIN)  # within a frame, too
-    forms = [_correlation(_inner(one.coarse, margin), _inner(two.coarse, margin)) for margin in margins]
+    forms = [correlation(inner(coarse, margin), inner(other_coarse, margin)) for margin in margins]
     form = np.minimum(*forms)
     rules = [
         ((equal >= 6) | (alike >= 9)) & ~is_framed | (form >= SAME_FORM),
@@ -161,9 +171,8 @@ def _agreeing(parts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _whole(one: np.ndarray, two: np.ndarray, motion: Motion, points: np.ndarray) -> np.ndarray:
     """The correlation within parts, all but the worst of them together: (n,); 0 where contrasts are too different."""
-    inner = one[:, MARGIN:-MARGIN, MARGIN:-MARGIN].reshape(len(one), len(points))
     seen, is_seen = warped(two, motion, points)
-    first, second, common = _energies(inner, seen, is_seen)
+    first, second, common = _energies(inner(one, MARGIN), seen, is_seen)
     contrast = np.sqrt(np.maximum(first.sum(1), 1e-3) / np.maximum(second.sum(1), 1e-3))[:, None]
     energy = (first / contrast + second * contrast) / 2
     differing = energy - common
@@ -178,11 +187,10 @@ def _whole(one: np.ndarray, two: np.ndarray, motion: Motion, points: np.ndarray)
 
 def _parts(one: np.ndarray, two: np.ndarray, motion: Motion, points: np.ndarray) -> tuple[np.ndarray, ...]:
     """Of each part the correlation of detail, and its deviation in both images: (n, 16) each."""
-    inner = _detail(one)[:, MARGIN:-MARGIN, MARGIN:-MARGIN].reshape(len(one), len(points))
     seen, is_seen = warped(_detail(two), motion, points)
-    first, second, common = _energies(inner, seen, is_seen)
-    correlation = common / np.sqrt(np.maximum(first * second, 1e-3))
-    return correlation, np.sqrt(first), np.sqrt(second)
+    first, second, common = _energies(inner(_detail(one), MARGIN), seen, is_seen)
+    correlated = common / np.sqrt(np.maximum(first * second, 1e-3))
+    return correlated, np.sqrt(first), np.sqrt(second)
 
 
 def _energies(one: np.ndarray, two: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -207,21 +215,6 @@ def _cut(values: np.ndarray) -> np.ndarray:
     return parts
 
 
-def _inner(coarse: np.ndarray, margin: int = COARSE_MARGIN) -> np.ndarray:
-    """(n, 16, 16) without edges, as (n, P)."""
-    inside = slice(margin, -margin)
-    inner: np.ndarray = coarse[:, inside, inside].reshape(-1, (SIDE // 2 - 2 * margin) ** 2)
-    return inner
-
-
-def _correlation(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """(n, P) each to (n,)."""
-    one, two = (values - values.mean(1, keepdims=True) for values in (one, two))
-    energies = np.einsum("np,np->n", one, one) * np.einsum("np,np->n", two, two)
-    correlation: np.ndarray = np.einsum("np,np->n", one, two) / np.sqrt(np.maximum(energies, 1e-3))
-    return correlation
-
-
 def _detail(images: np.ndarray) -> np.ndarray:
     detail: np.ndarray = images - _blurred(_blurred(images))
     return detail
@@ -229,11 +222,16 @@ def _detail(images: np.ndarray) -> np.ndarray:
 
 def _blurred(images: np.ndarray) -> np.ndarray:
     """By the binomial filter of five pixels, along both axes of (n, H, W)."""
-    for axis in (1, 2):
-        padded = np.pad(images, [(0, 0) if place != axis else (2, 2) for place in range(3)], mode="edge")
-        shifts = [np.take(padded, np.arange(images.shape[axis]) + shift, axis) for shift in range(5)]
-        images = (shifts[0] + shifts[4] + 4 * (shifts[1] + shifts[3]) + 6 * shifts[2]) / np.float32(16)
-    return images
+    height, width = images.shape[1:]
+    padded = np.pad(images, ((0, 0), (2, 2), (0, 0)), mode="edge")
+    images = _binomial([padded[:, shift : shift + height] for shift in range(5)])
+    padded = np.pad(images, ((0, 0), (0, 0), (2, 2)), mode="edge")
+    return _binomial([padded[..., shift : shift + width] for shift in range(5)])
+
+
+def _binomial(shifts: Sequence[np.ndarray]) -> np.ndarray:
+    mean: np.ndarray = (shifts[0] + shifts[4] + 4 * (shifts[1] + shifts[3]) + 6 * shifts[2]) / np.float32(16)
+    return mean
 
 
 def resized(pixels: np.ndarray) -> np.ndarray:
@@ -267,8 +265,7 @@ def same_colours(one: np.ndarray, two: np.ndarray, motion: Motion) -> np.ndarray
     for channel in (0, 2):
         chroma = [_blurred(image[:, channel] - luminance(image)) for image in (one, two)]
         seen, is_seen = warped(chroma[1], motion, points)
-        inner = chroma[0][:, MARGIN:-MARGIN, MARGIN:-MARGIN].reshape(seen.shape)
-        distance += np.square(inner - seen) * is_seen
+        distance += np.square(inner(chroma[0], MARGIN) - seen) * is_seen
     same: np.ndarray = (distance > OTHER_COLOUR**2).mean(1) <= RECOLOURED
     return same
 

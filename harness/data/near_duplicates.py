@@ -8,28 +8,27 @@ only equal ones count, mirrored or brightened.
 
 import io
 import logging
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Protocol, assert_never
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from harness.data import image_similarity as similar
 from harness.data.grouping import components
 from harness.data.image_similarity import PARTLY, SMALLEST, SURE, Looks, turned
 from harness.data.images import hash_images
-from harness.data.neighbours import MAX_THREADS, TURNS, described, nearest
+from harness.data.neighbours import TURNS, described, in_threads, nearest
 from harness.data.scenes import frames, joined
 from harness.errors import StoreError
 from harness.files import write_file
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2  # raised when other pairs are found
+VERSION = 3  # raised when other pairs are found
 CHUNK_BYTES = 2**21
 BATCH = 512  # pairs that are compared together
 TELL_FROM = 20_000  # images: fewer take no time worth a message
@@ -111,6 +110,11 @@ def find(pixels: Pixels, other: Pixels | None = None) -> Duplicates:
     """
     if pixels.shape[0] >= TELL_FROM:
         logger.info("looking for duplicates of %s images", f"{pixels.shape[0]:,}")
+    with threadpool_limits(1, user_api="blas"):  # whose own threads would wait for one another
+        return _find(pixels, other)
+
+
+def _find(pixels: Pixels, other: Pixels | None) -> Duplicates:
     ours = _Described.of(pixels)
     theirs = None if other is None else _Described.of(other)
     found = _search(ours, theirs, ours.firsts, None if theirs is None else theirs.firsts)
@@ -172,31 +176,28 @@ class _Described:
 
     @classmethod
     def of(cls, pixels: Pixels) -> "_Described":
-        hashes: list[bytes] = []
-        empty = np.empty((0, pixels.shape[1], similar.SIDE, similar.SIDE), np.float32)
-        looks, descriptions = [Looks.at(empty)], [described(empty)]
-        for chunk in _chunks(pixels):
-            hashes += map(bytes, hash_images(chunk))
+        num_images, channels = pixels.shape[:2]
+        step = max(1, CHUNK_BYTES // int(np.prod(pixels.shape[1:])))
+
+        def look(start: int) -> tuple[list[bytes], Looks, np.ndarray]:
+            chunk = pixels[start : start + step]
             scaled = similar.resized(chunk)
-            descriptions.append(described(scaled))
-            if _is_large(pixels):
-                looks.append(Looks.at(scaled))
+            looks = Looks.at(scaled if _is_large(pixels) else scaled[:0])
+            return list(map(bytes, hash_images(chunk))), looks, described(scaled)
+
+        empty = np.empty((0, channels, similar.SIDE, similar.SIDE), np.float32)
+        parts = [([], Looks.at(empty), described(empty)), *in_threads(look, range(0, num_images, step))]
+        hashes = [key for part, _, _ in parts for key in part]
         equals: dict[bytes, list[int]] = {}
         for index, key in enumerate(hashes):
             equals.setdefault(key, []).append(index)
         firsts = np.array([same[0] for same in equals.values()], np.int64)
-        return cls(pixels, hashes, equals, firsts, Looks.together(looks), np.concatenate(descriptions))
+        looks = Looks.together([part for _, part, _ in parts])
+        return cls(pixels, hashes, equals, firsts, looks, np.concatenate([part for _, _, part in parts]))
 
 
 def _is_large(pixels: Pixels) -> bool:
     return min(pixels.shape[2:]) >= SMALLEST
-
-
-def _chunks(pixels: Pixels) -> Iterator[np.ndarray]:
-    num_images, *shape = pixels.shape
-    step = max(1, CHUNK_BYTES // int(np.prod(shape)))
-    for start in range(0, num_images, step):
-        yield pixels[start : start + step]
 
 
 Pair = tuple[int, int]
@@ -221,10 +222,9 @@ def _search(ours: _Described, theirs: _Described | None, here: np.ndarray, there
         return judge(ours, others, pairs[part], turns[part])
 
     found: Found = {}
-    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
-        for some in pool.map(look, range(0, len(pairs), BATCH)):
-            for pair, how in some:  # one may be alike in two ways, mirrored and not
-                found[pair] = max(how, found.get(pair, how), key=_sureness)
+    for some in in_threads(look, range(0, len(pairs), BATCH)):
+        for pair, how in some:  # one may be alike in two ways, mirrored and not
+            found[pair] = max(how, found.get(pair, how), key=_sureness)
     return found
 
 
@@ -235,7 +235,7 @@ def _sureness(how: How) -> tuple[int, float]:
 def _judge(
     ours: _Described, theirs: _Described, pairs: np.ndarray, turns: np.ndarray
 ) -> list[tuple[Pair, How]]:
-    agreed = similar.agreement(ours.looks.of(pairs[:, 0]), theirs.looks.of(pairs[:, 1], turns))
+    agreed = similar.agreement(ours.looks, theirs.looks, pairs, turns)
     kept = np.flatnonzero(agreed.level)
     level, motion = agreed.level[kept], agreed.motion.of(kept)
     if ours.pixels.shape[1] == 3 and len(kept):

@@ -4,14 +4,15 @@ All images are compared with all others, also mirrored and turned by 90°, in bl
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
 from harness.data.image_similarity import SIDE, luminance
 
-FREQUENCIES, CHROMA_FREQUENCIES = 6, 3  # of each axis
+FREQUENCIES, CHROMA_FREQUENCIES = 6, 4  # of each axis
 EDGE = 3  # pixels of 32 that are not described: there may be a frame
 HIGHEST = 3.5  # frequency: from about here on, a small shift changes more than it tells
 COLOURS = 2.0  # weight of chroma
@@ -19,16 +20,19 @@ PLAIN = 2.0  # grey levels: an image that deviates less from its mean has nothin
 CLOSEST = 8  # neighbours of each image that are looked at
 LIKELY = 0.6  # likeness, -1..1, from which on they are
 TURNS = 8  # in how many ways a picture can lie: mirrored or not, turned by 0, 90, 180 or 270 degrees
-MOST_ROWS = 512
-BLOCK_CELLS = 2**24  # of a matrix product that are in memory at once
-FOLDED = 64  # columns of which at first only the largest value is looked at
+SCALE = 2048  # of descriptions, in whole numbers: float32 has sums of their products exactly, in any order
+ROWS, COLUMNS = 256, 1024  # of a matrix product: a mebibyte, which stays in a processor's cache
 MAX_THREADS = 4
+NONE = np.empty(0, np.int64)
+
+Result = TypeVar("Result")
 
 
 def described(scaled: np.ndarray) -> np.ndarray:
-    """The low frequencies of images: float32 (n, D), of length 1, or 0 for an image of one colour.
+    """The low frequencies of images: whole numbers, float32 (n, D), of length SCALE, or 0 for an image of one colour.
 
     scaled: float32 (n, C, 32, 32). Brightness and contrast change nothing; small rotations, shifts and zooms little.
+    Rounded from float64, so that another processor's last bits give the same numbers.
     """
     inner = scaled[:, :, EDGE : SIDE - EDGE, EDGE : SIDE - EDGE]
     grey = luminance(inner)
@@ -42,69 +46,88 @@ def described(scaled: np.ndarray) -> np.ndarray:
         weights = weight * frequency * np.exp(-np.square(frequency / HIGHEST))
         if plane is not grey:
             weights[0, 0] = weights[0, 1] / 2
-        parts.append((rows @ plane @ rows.T * weights).reshape(len(plane), count**2))
-    found = np.concatenate(parts, axis=1).astype(np.float32)
+        parts.append((rows @ plane.astype(np.float64) @ rows.T * weights).reshape(len(plane), count**2))
+    found = np.concatenate(parts, axis=1)
     length = np.linalg.norm(found, axis=1, keepdims=True)
-    plain = scaled.std((2, 3)).max(1, keepdims=True) < PLAIN
-    return np.where(plain, 0, found / np.maximum(length, 1e-6))
+    plain = scaled.std((2, 3), dtype=np.float64).max(1, keepdims=True) < PLAIN
+    whole: np.ndarray = np.rint(np.where(plain, 0, found * (SCALE / np.maximum(length, 1e-6)))).astype(
+        np.float32
+    )
+    return whole
 
 
-def nearest(ours: np.ndarray, theirs: np.ndarray | None, turns: int = TURNS) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of images worth a closer look: int64 (P, 2), and by which turn of the second one: int64 (P,).
+def nearest(
+    ours: np.ndarray, theirs: np.ndarray | None, *, turns: int = TURNS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each image the most similar others: int64 pairs (P, 2), and how the second has to be turned, int64 (P,).
 
     ours, theirs: what `described` makes of two sets; or None: pairs within one set are wanted, first index < second.
     """
     there = ours if theirs is None else theirs
-    best = np.full((len(ours), CLOSEST), LIKELY, np.float32)
-    index = np.full((len(ours), CLOSEST), -1, np.int64)
-    turn_of = np.zeros((len(ours), CLOSEST), np.int64)
-    step = max(1, min(MOST_ROWS, BLOCK_CELLS // max(len(there), 1)))
-    workers = min(MAX_THREADS, os.cpu_count() or 1)
+    backs = [turn if turn % 2 else -turn % TURNS for turn in range(turns)]
 
-    def look(worker: int) -> None:
-        buffer = np.empty(step * len(there), np.float32)  # memory that is new each time took half of the time
-        for start in range(worker * step, len(ours), workers * step):
-            rows = slice(start, start + step)
-            first = start if theirs is None else 0
-            shape = len(ours[rows]), len(there) - first
-            likeness = buffer[: shape[0] * shape[1]].reshape(shape)
-            np.matmul(ours[rows], turned_there[first:].T, out=likeness)
-            if theirs is None:
-                np.copyto(likeness[:, : shape[0]], -1, where=np.tri(shape[0], dtype=bool))
-            values, columns = _largest(likeness)
-            values = np.concatenate([best[rows], values], axis=1)
-            columns = np.concatenate([index[rows], columns + first], axis=1)
-            turns_there = np.concatenate([turn_of[rows], np.full((shape[0], CLOSEST), turn)], axis=1)
-            order = np.argsort(-values, axis=1, kind="stable")[:, :CLOSEST]
-            best[rows], index[rows], turn_of[rows] = (
-                np.take_along_axis(table, order, 1) for table in (values, columns, turns_there)
-            )
+    def look(start: int) -> tuple[np.ndarray, ...]:
+        rows = ours[start : start + ROWS]
+        lying = [
+            _turned_descriptions(rows, back) for back in backs
+        ]  # instead of the others, each the other way
+        kept, cells = _Closest(len(rows)), np.empty((len(rows), COLUMNS), np.float32)
+        for first in range(start if theirs is None else 0, len(there), COLUMNS):
+            tile = there[first : first + COLUMNS].T
+            likeness = cells[:, : tile.shape[1]]
+            for turn, some in enumerate(lying):
+                np.matmul(some, tile, out=likeness)
+                if theirs is None and first < start + ROWS:
+                    likeness[
+                        np.arange(first, first + tile.shape[1]) <= start + np.arange(len(rows))[:, None]
+                    ] = -1
+                kept.add(likeness, first, turn)
+            kept.settle(at_least=len(rows))
+        row, _, column, turn_of = kept.settle(at_least=0)
+        return row + start, column, turn_of
 
-    with ThreadPoolExecutor(workers) as pool:
-        for turn in range(turns if len(there) else 0):
-            turned_there = _turned_descriptions(there, turn)
-            list(pool.map(look, range(workers)))
-    one, place = np.nonzero(index >= 0)
-    return np.column_stack([one, index[one, place]]), turn_of[one, place]
+    parts = in_threads(look, range(0, len(ours), ROWS))
+    one, two, turn_of = (np.concatenate(part) for part in zip(*parts, strict=True)) if parts else [NONE] * 3
+    return np.column_stack([one, two]), turn_of
 
 
-def _largest(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest few of each row and their columns, (n, CLOSEST) each; the value is -1 where there are no more."""
-    count, width = values.shape
-    folded = width // FOLDED
-    columns = np.broadcast_to(np.arange(width), values.shape)
-    if folded > CLOSEST:  # those in the columns with the largest of FOLDED values, which is one pass over all
-        highest = values[:, : folded * FOLDED].reshape(count, FOLDED, folded).max(1)
-        leading = np.argpartition(-highest, CLOSEST - 1, axis=1)[:, :CLOSEST]
-        places = leading[:, None] + folded * np.arange(FOLDED)[:, None]
-        columns = np.concatenate([places.reshape(count, -1), columns[:, folded * FOLDED :]], axis=1)
-    inside = np.take_along_axis(values, columns, 1)
-    few = min(CLOSEST, inside.shape[1])
-    places = np.argpartition(-inside, few - 1, axis=1)[:, :few]
-    found, where = np.full((count, CLOSEST), -1, np.float32), np.full((count, CLOSEST), -1)
-    found[:, :few] = np.take_along_axis(inside, places, 1)
-    where[:, :few] = np.take_along_axis(columns, places, 1)
-    return found, where
+def in_threads(call: Callable[[int], Result], starts: Iterable[int]) -> list[Result]:
+    """What the calls return, in the order of starts."""
+    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
+        return list(pool.map(call, starts))
+
+
+class _Closest:
+    """The largest CLOSEST likenesses of each row, of all tiles that have been added.
+
+    Those that may be among them are gathered, and sorted when there are many.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.least = np.full(count, LIKELY * SCALE**2, np.float32)  # that has to be surpassed, of each row
+        self.found = [(NONE, np.empty(0, np.float32), NONE, NONE)]  # row, likeness, column, turn
+
+    def add(self, likeness: np.ndarray, first: int, turn: int) -> None:
+        """likeness: (count, columns), of columns from `first` on."""
+        rows = np.flatnonzero(likeness.max(1) > self.least)
+        if len(rows):
+            some = likeness[rows]
+            row, column = np.nonzero(some > self.least[rows, None])
+            self.found.append((rows[row], some[row, column], column + first, np.full(len(row), turn)))
+
+    def settle(self, at_least: int) -> tuple[np.ndarray, ...]:
+        """Leaves the closest, row by row and the closest first, if so many were added since."""
+        if sum(len(part[0]) for part in self.found[1:]) < at_least or len(self.found) == 1:
+            return self.found[0]
+        row, likeness, column, turn = (np.concatenate(part) for part in zip(*self.found, strict=True))
+        order = np.lexsort((turn, column, -likeness, row))
+        starts = np.searchsorted(row[order], np.arange(len(self.least)))
+        place = np.arange(len(order)) - starts[row[order]]
+        last = order[place == CLOSEST - 1]
+        self.least[row[last]] = likeness[last]
+        order = order[place < CLOSEST]
+        self.found = [(row[order], likeness[order], column[order], turn[order])]
+        return self.found[0]
 
 
 def _turned_descriptions(descriptions: np.ndarray, turn: int) -> np.ndarray:
@@ -133,5 +156,7 @@ def _mirroring(count: int) -> np.ndarray:
 def _cosines(size: int, count: int) -> np.ndarray:
     """The lowest rows of the cosine transform's matrix: (count, size)."""
     frequency, place = np.arange(count)[:, None], np.arange(size)
-    waves = np.cos(np.pi / size * frequency * (place + 0.5)) * np.sqrt(np.where(frequency, 2, 1) / size)
-    return waves.astype(np.float32)
+    waves: np.ndarray = np.cos(np.pi / size * frequency * (place + 0.5)) * np.sqrt(
+        np.where(frequency, 2, 1) / size
+    )
+    return waves

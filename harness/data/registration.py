@@ -5,6 +5,7 @@ pairs at once. A point of an image is a complex number, x + iy, from the middle 
 point z of the first image to a·z + t of the second one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,11 +32,39 @@ class Motion:
         return Motion(self.a[chosen], self.t[chosen])
 
 
-def align(one: np.ndarray, two: np.ndarray, start: Motion, *, steps: int, margin: int) -> Motion:
+def align(one: np.ndarray, two: np.ndarray, start: Motion, *, least: Sequence[float], margin: int) -> Motion:
     """The motions by which the second image of each pair agrees best with the first, brightness and contrast aside.
 
     one, two: float32 (n, side, side).   start: where to begin.   margin: pixels at the edges that are not looked at.
+    least: for each step the correlation, -1..1, that the motion so far must have reached: others are left as they are.
     """
+    solver = _solver(one, margin)
+    points = grid(one.shape[1], margin)
+    template = inner(one, margin)
+    a, t = start.a.copy(), start.t.copy()
+    going = np.arange(len(one))
+    for enough in least:
+        seen, _ = warped(two, Motion(a[going], t[going]), points)
+        if enough > -1:
+            good = correlation(template, seen) >= enough
+            going, seen, template, two, solver = (
+                values[good] for values in (going, seen, template, two, solver)
+            )
+        solved = (solver @ seen[..., None])[..., 0]
+        gain = np.where(solved[:, 4] < 0, -1, 1) * np.maximum(np.abs(solved[:, 4]), LEAST_GAIN)
+        step = np.clip(solved[:, :4] / gain[:, None], -MOST_STEP, MOST_STEP)
+        turn = a[going] / (1 + step[:, 2] + 1j * step[:, 3])
+        turn = np.clip(turn.real, 1 / MOST_ZOOM, MOST_ZOOM) + 1j * np.clip(turn.imag, -MOST_TURN, MOST_TURN)
+        shift = t[going] - turn * (step[:, 0] + 1j * step[:, 1])
+        a[going] = turn
+        t[going] = np.clip(shift.real, -MOST_SHIFT, MOST_SHIFT) + 1j * np.clip(
+            shift.imag, -MOST_SHIFT, MOST_SHIFT
+        )
+    return Motion(a, t)
+
+
+def _solver(one: np.ndarray, margin: int) -> np.ndarray:
+    """What takes the pixels of the second image to the four parts of a step, a gain, an offset: float32 (n, 6, P)."""
     count, side, _ = one.shape
     inside = np.s_[:, margin : side - margin, margin : side - margin]
     points = grid(side, margin)
@@ -45,23 +74,12 @@ def align(one: np.ndarray, two: np.ndarray, start: Motion, *, steps: int, margin
     turning = np.conj(points) * slope
     columns = [slope.real, slope.imag, turning.real, turning.imag]
     basis = np.empty((count, 6, len(points)), np.float32)
-    for place, column in enumerate([*columns, one[inside].reshape(count, len(points)), np.float32(1)]):
+    for place, column in enumerate([*columns, inner(one, margin), np.float32(1)]):
         basis[:, place] = column
     normal = basis @ basis.transpose(0, 2, 1)
     ridge = 1e-4 * np.einsum("nkk->nk", normal) + 1e-2
-    solver = np.linalg.inv(normal + np.eye(6, dtype=np.float32) * ridge[:, None]) @ basis
-    a, t = start.a, start.t
-    for _ in range(steps):
-        seen, _ = warped(two, Motion(a, t), points)
-        solved = (solver @ seen[..., None])[..., 0]
-        gain = np.where(solved[:, 4] < 0, -1, 1) * np.maximum(np.abs(solved[:, 4]), LEAST_GAIN)
-        step = np.clip(solved[:, :4] / gain[:, None], -MOST_STEP, MOST_STEP)
-        a = a / (1 + step[:, 2] + 1j * step[:, 3])
-        a = np.clip(a.real, 1 / MOST_ZOOM, MOST_ZOOM) + 1j * np.clip(a.imag, -MOST_TURN, MOST_TURN)
-        t = t - a * (step[:, 0] + 1j * step[:, 1])
-        t = np.clip(t.real, -MOST_SHIFT, MOST_SHIFT) + 1j * np.clip(t.imag, -MOST_SHIFT, MOST_SHIFT)
-        a, t = a.astype(np.complex64), t.astype(np.complex64)
-    return Motion(a, t)
+    solver: np.ndarray = np.linalg.inv(normal + np.eye(6, dtype=np.float32) * ridge[:, None]) @ basis
+    return solver
 
 
 def grid(side: int, margin: int) -> np.ndarray:
@@ -87,3 +105,18 @@ def warped(images: np.ndarray, motion: Motion, points: np.ndarray) -> tuple[np.n
     flat = images.ravel()
     upper, lower = (flat.take(places + row) * (1 - x) + flat.take(places + row + 1) * x for row in (0, side))
     return upper * (1 - y) + lower * y, inside
+
+
+def inner(images: np.ndarray, margin: int) -> np.ndarray:
+    """Images (n, side, side) without edges, row by row: (n, P)."""
+    side = images.shape[1]
+    inside: np.ndarray = images[:, margin : side - margin, margin : side - margin]
+    return inside.reshape(-1, (side - 2 * margin) ** 2)
+
+
+def correlation(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """(n, P) each to (n,)."""
+    one, two = (values - values.mean(1, keepdims=True) for values in (one, two))
+    energies = np.einsum("np,np->n", one, one) * np.einsum("np,np->n", two, two)
+    correlated: np.ndarray = np.einsum("np,np->n", one, two) / np.sqrt(np.maximum(energies, 1e-3))
+    return correlated

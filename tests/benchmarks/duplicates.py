@@ -1,90 +1,136 @@
-"""The search for duplicates: images/s, and of planted copies how many are found, by what was done to them.
+"""The search for duplicates: what it finds of planted copies, by kind, what it joins wrongly, and how long it takes.
 
-A sixth of the images are copies of others. Real images from --root, else smooth random ones; the last contender has
-as many images that all look alike, which is the worst case. One thread does all the work.
+Copies of some images are planted among all that --first and --every choose of the sorted files of --root, so that what
+was tuned on some of them can be checked on others; without --root, among smooth random images. Wrong are sure pairs of
+different pictures: an image and a copy of another, where no sure pairs connect their originals. Sure pairs of originals
+are counted, and --sheet shows them: whether they are right, only eyes can tell. Images of fixed cameras, of several
+numbers, standing still and shaking: every image that is joined with another is wrongly joined.
 """
 
 import argparse
 import time
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from harness.data.near_duplicates import find
-from tests.benchmarks.interleave import Contenders, Run
-from tests.data.photographs import brighter, flipped, jpeg, more_contrast, shifted
+from harness.data.grouping import components
+from harness.data.near_duplicates import Duplicates, find
+from tests.data.fixed_cameras import SCENES, seen
+from tests.data.photographs import COPIES, moved
 
-CHANGES = {
-    "flipped": flipped,
-    "brightness 0.9": lambda image: brighter(image, 0.9),
-    "brightness 1.1": lambda image: brighter(image, 1.1),
-    "contrast 0.8": lambda image: more_contrast(image, 0.8),
-    "contrast 1.2": lambda image: more_contrast(image, 1.2),
-    "JPEG 50": lambda image: jpeg(image, 50),
-    "JPEG 60": lambda image: jpeg(image, 60),
-    "JPEG 75": lambda image: jpeg(image, 75),
-    "JPEG 95": lambda image: jpeg(image, 95),
-    "flipped, 1.1, JPEG 60": lambda image: jpeg(brighter(flipped(image), 1.1), 60),
-    "a pixel beside": shifted,
-    "a pixel beside, JPEG 75": lambda image: jpeg(shifted(image), 75),
-}
+SMALL = ("--images", "2000", "--copies", "50", "--timed", "5000", "--frames", "10", "60")
+KINDS = COPIES | {"moved by 2 px both ways": lambda image: moved(image, 2, 2)}
+SHAKES = (0, 2)  # pixels
+Row = dict[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, help="folder of class folders of 32×32 images; else random ones")
-    parser.add_argument("--images", type=int, default=60_000, help="copies included")
-
-
-def contenders(options: argparse.Namespace) -> Contenders:
-    return {
-        "different images": partial(search_among_copies, options.root, options.images),
-        "images that look alike": partial(search_among_lookalikes, options.images),
-    }
-
-
-def search_among_copies(root: Path | None, num_images: int) -> Run:
-    random = np.random.default_rng(0)
-    num_copies = num_images // 6
-    originals = (
-        smooth_images(num_images - num_copies, random)
-        if root is None
-        else read(root, num_images - num_copies)
+    parser.add_argument("--images", type=int, default=10_000, help="originals")
+    parser.add_argument(
+        "--every", type=int, default=5, help="of the sorted files every so manieth is an original"
     )
-    copied = random.choice(len(originals), num_copies, replace=False)
-    changes = list(CHANGES.values())
-    copies = np.stack([changes[place % len(changes)](originals[index]) for place, index in enumerate(copied)])
-    run, groups = timed(np.concatenate([originals, copies]))
-    hits = groups[copied] == groups[len(originals) :]
-    recalls = [f"{name} {hits[place :: len(changes)].mean():.4f}" for place, name in enumerate(CHANGES)]
-    sizes = np.bincount(groups[: len(originals)])
-    found = f"{(sizes > 1).sum()} groups of {sizes[sizes > 1].sum()} originals, the largest of {sizes.max()}"
-    return Run(run.rate, run.unit, f"{run.note}; {found}; found: {', '.join(recalls)}")
+    parser.add_argument("--first", type=int, default=0, help="and this is the first")
+    parser.add_argument(
+        "--copies", type=int, default=500, help="of each kind, each of another original if there are enough"
+    )
+    parser.add_argument(
+        "--frames", type=int, nargs="*", default=[10, 60, 300], help="images of a fixed camera"
+    )
+    parser.add_argument("--timed", type=int, default=50_000, help="images to measure the time with; 0: none")
+    parser.add_argument(
+        "--sheet", type=Path, help="a PNG file for the sure pairs of originals, the least sure first"
+    )
 
 
-def search_among_lookalikes(num_images: int) -> Run:
-    """One picture under so much noise that no two images are duplicates, though all are candidates."""
+def report(options: argparse.Namespace) -> list[Row]:
+    images = read(options.root, options.images, options.first, options.every)
+    rows = list(planted(images, options.copies, options.sheet))
+    for count in options.frames:
+        rows += [fixed_camera(scene, count, shake) for scene in SCENES for shake in SHAKES]
+    if options.timed:
+        rows.append(timed("different images", read(options.root, options.timed, 0, 1)))
+        rows.append(timed("images that look alike", lookalikes(options.timed // 5)))
+    return rows
+
+
+def planted(originals: np.ndarray, copies: int, sheet: Path | None) -> Iterator[Row]:
+    """A row for each kind of copy, and one for the originals."""
     random = np.random.default_rng(0)
-    picture = smooth_images(1, random)[0]
-    noise = random.normal(0, 40, (num_images, 3, 32, 32)).astype(np.float32)
-    run, groups = timed(np.clip(picture + noise, 0, 255).astype(np.uint8))
-    return Run(run.rate, run.unit, f"{run.note}; largest group {np.bincount(groups).max()}")
+    order = np.resize(random.permutation(len(originals)), len(KINDS) * copies).reshape(len(KINDS), copies)
+    changed = [
+        change(originals[index]) for change, of in zip(KINDS.values(), order, strict=True) for index in of
+    ]
+    pixels = np.concatenate([originals, np.stack(changed)])
+    found = find(pixels)
+    original = np.concatenate([np.arange(len(originals)), order.ravel()])  # that each image shows
+    sure = found.pairs[found.sure]
+    among = sure[(sure < len(originals)).all(1)]
+    picture = components(among, len(originals))[original]
+    wrong = picture[sure[:, 0]] != picture[sure[:, 1]]
+    right = set(map(tuple, np.sort(sure[~wrong], axis=1).tolist()))
+    joined = components(sure, len(pixels))
+    kind_of = (np.arange(len(pixels)) - len(originals)) // copies
+    for place, (name, of) in enumerate(zip(KINDS, order, strict=True)):
+        here = len(originals) + place * copies + np.arange(copies)
+        yield {
+            "of": "copies", "name": name, "images": copies,
+            "found": float(np.mean([pair in right for pair in zip(of.tolist(), here.tolist(), strict=True)])),
+            "joined": float((joined[here] == joined[of]).mean()),
+            "wrong": int((wrong & (kind_of[sure] == place).any(1)).sum()),
+        }  # fmt: skip
+    if sheet is not None:
+        draw(sheet, originals, found.of(found.sure & (found.pairs < len(originals)).all(1)))
+    yield {"of": "originals", "name": "sure pairs", "images": len(originals), "found": len(among)}
 
 
-def timed(images: np.ndarray) -> tuple[Run, np.ndarray]:
+def draw(sheet: Path, originals: np.ndarray, found: Duplicates, columns: int = 12, scale: int = 3) -> None:
+    """Pairs side by side, each image so many times as large, row by row, the least similar first."""
+    order = np.argsort(found.similarity, kind="stable")
+    tiles = []
+    for one, two in found.pairs[order]:
+        pair = np.concatenate([originals[one], originals[two]], axis=2).repeat(scale, 1).repeat(scale, 2)
+        tiles.append(np.pad(pair, ((0, 0), (4, 4), (4, 4)), constant_values=255))
+    blank = np.full_like(tiles[0], 255) if tiles else np.full((3, 8, 8), 255, np.uint8)
+    tiles += [blank] * (-len(tiles) % columns or columns * (not tiles))
+    rows = [np.concatenate(tiles[start : start + columns], axis=2) for start in range(0, len(tiles), columns)]
+    Image.fromarray(np.concatenate(rows, axis=1).transpose(1, 2, 0)).save(sheet)
+
+
+def fixed_camera(scene: str, count: int, shake: int) -> Row:
+    """How many of a camera's images are joined with others."""
+    pixels, labels = seen(scene, count, shake=shake)
+    sizes = np.bincount(find(pixels).groups(count, labels))
+    name = f"{scene}, {'shaking' if shake else 'still'}"
+    return {"of": "fixed camera", "name": name, "images": count, "wrong": int(sizes[sizes > 1].sum())}
+
+
+def timed(name: str, images: np.ndarray) -> Row:
     started, used = time.perf_counter(), time.process_time()
-    groups = find(images).groups(len(images))
+    found = find(images)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - used
-    note = f"{len(images):,} images in {seconds:.1f} s, {cpu_seconds:.1f} s of them on the CPU"
-    return Run(len(images) / seconds, "images/s", note), groups
+    return {
+        "of": "time", "name": name, "images": len(images), "seconds": seconds, "cpu_seconds": cpu_seconds,
+        "found": int(found.sure.sum()),
+    }  # fmt: skip
 
 
-def read(root: Path, count: int) -> np.ndarray:
-    from harness.data import load_training
+def lookalikes(count: int) -> np.ndarray:
+    """One picture under so much noise that no two images are duplicates, though all are candidates: the worst case."""
+    random = np.random.default_rng(0)
+    noise = random.normal(0, 40, (count, 3, 32, 32)).astype(np.float32)
+    return np.clip(smooth_images(1, random)[0] + noise, 0, 255).astype(np.uint8)
 
-    settings = {"name": "folder", "root": str(root), "test_fraction": 0.001}
-    images = load_training(settings)
-    return np.asarray(images.pixels[np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)])
+
+def read(root: Path | None, count: int, first: int, every: int) -> np.ndarray:
+    """Every so manieth of the sorted files of a folder of class folders, RGB; or random images if it is None."""
+    if root is None:
+        return smooth_images(count, np.random.default_rng(first))
+    files = sorted(path for path in root.glob("*/*") if path.is_file())[first::every][:count]
+    return np.stack([np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1) for path in files])
 
 
 def smooth_images(count: int, random: np.random.Generator) -> np.ndarray:
@@ -98,3 +144,18 @@ def smooth_images(count: int, random: np.random.Generator) -> np.ndarray:
         field = np.fft.irfft2(spectrum, s=(32, 32))
         parts.append(np.clip(127 + 50 * field / field.std((1, 2, 3), keepdims=True), 0, 255).astype(np.uint8))
     return np.concatenate(parts)
+
+
+def table(rows: Sequence[Row]) -> str:
+    lines = ["| images | n | found | wrongly joined | wall, CPU seconds |", "|---|---|---|---|---|"]
+    for row in rows:
+        found = row.get("found", "–")
+        if row["of"] == "copies":
+            found = f"{found:.1%}" + (
+                f" ({row['joined']:.1%} by way of others)" if row["joined"] > found else ""
+            )
+        seconds = f"{row['seconds']:.0f}, {row['cpu_seconds']:.0f}" if "seconds" in row else "–"
+        lines.append(
+            f"| {row['of']}: {row['name']} | {row['images']:,} | {found} | {row.get('wrong', '–')} | {seconds} |"
+        )
+    return "\n".join(lines)

@@ -17,7 +17,15 @@ from harness.data import near_duplicates
 from harness.data.grouping import components
 from harness.data.image_similarity import SURE, resized, turned
 from harness.data.near_duplicates import Duplicates, copies, find, remembered
-from harness.data.neighbours import CLOSEST, TURNS, described, nearest
+from harness.data.neighbours import (
+    CHROMA_FREQUENCIES,
+    CLOSEST,
+    FREQUENCIES,
+    SCALE,
+    TURNS,
+    described,
+    nearest,
+)
 from tests.data.fixed_cameras import seen
 from tests.data.photographs import COPIES, brighter, flipped, jpeg, more_contrast, pieces, shifted, views
 
@@ -175,9 +183,10 @@ def test_images_that_all_look_alike_are_compared_a_few_times_each() -> None:
 def test_descriptions_ignore_brightness_and_contrast_and_know_turns(photographs: np.ndarray) -> None:
     scaled = resized(photographs)
     descriptions = described(scaled)
-    np.testing.assert_allclose(np.linalg.norm(descriptions, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(descriptions, axis=1), SCALE, rtol=1e-3)
+    assert (descriptions == np.rint(descriptions)).all()
     darker = described(resized(np.stack([brighter(image, 0.5) for image in photographs])))
-    assert np.einsum("ij,ij->i", descriptions, darker).min() > 0.99
+    assert np.einsum("ij,ij->i", descriptions, darker).min() > 0.99 * SCALE**2
     for turn in range(TURNS):
         lying = described(turned(scaled, np.full(len(scaled), turn)))
         pairs, turns = nearest(descriptions, lying)
@@ -187,19 +196,26 @@ def test_descriptions_ignore_brightness_and_contrast_and_know_turns(photographs:
     assert not described(np.full((1, 3, 32, 32), 7, np.float32)).any()
 
 
-@pytest.mark.parametrize("count", [1, 7, 8, 63, 700])
+@pytest.mark.parametrize("count", [1, 7, 8, 63, 1100])
 def test_the_nearest_are_those_of_all_likenesses(count: int) -> None:
     random = np.random.default_rng(count)
-    described_ = random.normal(size=(count, 54)).astype(np.float32) + 1
-    described_ /= np.linalg.norm(described_, axis=1, keepdims=True)
+    width = FREQUENCIES**2 + 2 * CHROMA_FREQUENCIES**2
+    described_ = random.normal(size=(count, width)) + 1
+    described_ *= SCALE / np.linalg.norm(described_, axis=1, keepdims=True)
+    described_ = np.rint(described_).astype(np.float32)
     pairs, turns = nearest(described_, described_, turns=1)
-    likeness = described_ @ described_.T
+    likeness = described_.astype(np.int64) @ described_.T.astype(np.int64)
     for one in range(count):
-        expected = sorted((value for value in likeness[one] if value > 0.6), reverse=True)[:CLOSEST]
-        found = sorted(likeness[one, pairs[pairs[:, 0] == one, 1]], reverse=True)
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+        expected = sorted((value for value in likeness[one] if value > 0.6 * SCALE**2), reverse=True)[
+            :CLOSEST
+        ]
+        assert likeness[one, pairs[pairs[:, 0] == one, 1]].tolist() == expected
     within, _ = nearest(described_, None, turns=1)
     assert (within[:, 0] < within[:, 1]).all() and len(np.unique(within, axis=0)) == len(within)
+    later = np.triu(likeness, 1)
+    for one in range(0, count, 50):
+        expected = sorted((value for value in later[one] if value > 0.6 * SCALE**2), reverse=True)[:CLOSEST]
+        assert later[one, within[within[:, 0] == one, 1]].tolist() == expected
     assert not turns.any()
 
 
