@@ -21,7 +21,7 @@ from harness.data.near_duplicates import Duplicates, find
 from tests.data.fixed_cameras import SCENES, seen
 from tests.data.photographs import COPIES, moved
 
-SMALL = ("--images", "2000", "--copies", "50", "--timed", "5000", "--frames", "10", "60")
+SMALL = ("--images", "2000", "--copies", "50", "--timed", "5000", "--frames", "20")
 KINDS = COPIES | {"moved by 2 px both ways": lambda image: moved(image, 2, 2)}
 SHAKES = (0, 2)  # pixels
 Row = dict[str, Any]
