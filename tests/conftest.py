@@ -11,11 +11,12 @@ from hypothesis import settings
 
 from harness.environment import MLFLOW
 from tests import no_network
+from tests.check_here import check_here
 from tests.mlflow_database import empty_database, home, new_home
 from tests.own_models import own_model
 from tests.tuned_study import _tuned, tuned, tuning_of
 
-__all__ = ["_tuned", "empty_database", "home", "new_home", "own_model", "tuned", "tuning_of"]
+__all__ = ["_tuned", "check_here", "empty_database", "home", "new_home", "own_model", "tuned", "tuning_of"]
 
 SETTINGS = ("HARNESS_HOME", "HARNESS_STORAGE", "MLFLOW_TRACKING_URI")
 

@@ -46,9 +46,9 @@ def test_every_command_of_the_list_runs(
     store: Store = tuned_without_mlflow(study, tmp_path / "mlruns", "train.keep_models=all", *LEARNS)
     (tmp_path / "photos").mkdir()
     Image.new("L", (8, 8)).save(tmp_path / "photos" / "one.png")
-    for label in ("a", "b"):
-        (tmp_path / "own" / label).mkdir(parents=True)
-        Image.new("L", (8, 8)).save(tmp_path / "own" / label / "one.png")
+    for folder in ("own/a", "own/b", "labelled/0", "labelled/1"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / folder / "one.png")
     ran = 0
     for line in LISTED:
         words = shlex.split(line)

@@ -4,6 +4,7 @@ Source: Alpaydin and Kaynak 1998, https://archive.ics.uci.edu/dataset/80 (its te
 """
 
 import gzip
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from harness.config.signatures import Between
-from harness.data.holdout import hold_out
+from harness.data.holdout import parts_of
 from harness.data.images import Images
 from harness.errors import DataError
 
@@ -26,10 +27,17 @@ def load(
 
     test_fraction: share of the images that is sealed as the test part.
     """
+    images, parts = _divided(test_fraction)
+    return images.take(np.flatnonzero(parts == part))
+
+
+@lru_cache(1)
+def _divided(test_fraction: float) -> tuple[Images, np.ndarray]:
+    """All images, and the part of each."""
     table = _read_table()
     pixels = np.rint(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     images = Images(pixels, table[:, 64].astype(np.int64), tuple("0123456789"))
-    return hold_out(images, part, fraction=test_fraction)
+    return images, parts_of(images, fraction=test_fraction)
 
 
 def _read_table() -> np.ndarray:

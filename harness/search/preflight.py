@@ -49,7 +49,7 @@ from harness.search.contract import require_metric, require_network
 from harness.search.growth import Parent, grown_split
 from harness.search.own_contract import require_own_code
 from harness.search.racing import require_enough_trials
-from harness.search.room import problems_of_room, room_here
+from harness.search.room import HOME, problems_of_room, room_here
 from harness.seeds import seed_for
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,10 @@ def preflight(
         if executor.executor == "process":
             found.attempt("compute.device", _require_device, study)
         _try_code(study, images, disk or home, found, executor)
-    return Preflight(tuple(dict.fromkeys(found.problems)), tuple(warnings), data, split)
+    problems = tuple(dict.fromkeys(found.problems))
+    if [problem.path for problem in problems] == [HOME]:  # nothing is wrong with the study
+        raise StoreError(f"{disk or home}: {problems[0].message}")
+    return Preflight(problems, tuple(warnings), data, split)
 
 
 @dataclass

@@ -18,6 +18,7 @@ STATES = 4  # of a network while it is trained: weights, gradients, momentum, th
 CHECKPOINT_STATES = 3  # of those, on disk: all but the gradients
 KEPT_TRIALS = 2  # whose weights lie on disk with keep_models best: the leader's and the running one's
 BYTES = 4  # of a weight
+HOME = "--home"  # where a problem of the store's disk lies
 
 
 @dataclass(frozen=True)
@@ -54,29 +55,29 @@ def problems_of_room(
     if room.disk is not None and room.disk < first:
         problems.append(
             Problem(
-                "--home",
-                f"the first trial alone needs {_gib(first)} on the disk of the store, which has {_gib(room.disk)} free:"
-                " make room, or choose another --home",
+                HOME,
+                f"the first trial alone needs {_size(first)} on the disk of the store, which has {_size(room.disk)} "
+                "free: make room, or choose another --home",
             )
         )
     elif room.disk is not None and room.disk < whole:
         warnings.append(
-            f"the study may need {_gib(whole)} on the disk of the store, which has {_gib(room.disk)} free: make room, "
-            "choose another --home, or keep fewer models (train.keep_models)"
+            f"the study may need {_size(whole)} on the disk of the store, which has {_size(room.disk)} free: make "
+            "room, choose another --home, or keep fewer models (train.keep_models)"
         )
     one = STATES * BYTES * size.parameters
     if room.all_memory is not None and room.all_memory < one:
         problems.append(
             Problem(
                 "model.name",
-                f"{next(iter(study.models))}: {size.parameters:,} parameters need {_gib(one)} of memory to be trained, "
-                f"and this machine has {_gib(room.all_memory)}; make it smaller",
+                f"{next(iter(study.models))}: {size.parameters:,} parameters need {_size(one)} of memory to be "
+                f"trained, and this machine has {_size(room.all_memory)}; make it smaller",
             )
         )
     elif room.memory is not None and room.memory < workers * one:
         warnings.append(
             f"{workers} worker{'s' * (workers > 1)} with trial 0's network of {size.parameters:,} parameters need at "
-            f"least {_gib(workers * one)} of memory, and {_gib(room.memory)} are free: use fewer (--workers), or a "
+            f"least {_size(workers * one)} of memory, and {_size(room.memory)} are free: use fewer (--workers), or a "
             "smaller model"
         )
     return problems, warnings
@@ -107,5 +108,5 @@ def _memory() -> tuple[int | None, int | None]:
     return None, None
 
 
-def _gib(num_bytes: int) -> str:
-    return f"{num_bytes / 2**30:,.1f} GiB"
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:,.1f} GiB" if num_bytes > 2**30 / 10 else f"{num_bytes:,} bytes"

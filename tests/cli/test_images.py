@@ -9,9 +9,8 @@ from PIL import Image
 from harness.cli import run
 
 
-@pytest.mark.slow
 def test_a_picture_is_drawn_beside_the_sizes(
-    study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], check_here: None
 ) -> None:
     path = tmp_path / "seen.png"
     assert run(["check", str(study_file), "--images", str(path), "--json"]) == 0
@@ -35,9 +34,8 @@ def test_a_path_that_cannot_be_written_is_told_before_anything_is_drawn(
     assert len(said.err.strip().splitlines()) == 1
 
 
-@pytest.mark.slow
 def test_no_picture_is_drawn_without_images(
-    study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    study_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], check_here: None
 ) -> None:
     path = tmp_path / "seen.png"
     missing = ["--set", "data.name=folder", "--set", f"data.root={tmp_path / 'nothing'}"]

@@ -97,7 +97,7 @@ def test_every_kind_of_thing_can_be_listed(kind: str, capsys: pytest.CaptureFixt
     assert all(next(iter(row.values())) in capsys.readouterr().out for row in rows[:1])
 
 
-def test_the_models_of_a_study_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_models_of_a_study_are_counted(capsys: pytest.CaptureFixture[str], check_here: None) -> None:
     arguments = ["check", "smoke", "--json", "--set", "model.width=[4, 8]", "--set", "model.dropout=0.0"]
     assert run(arguments) == 0
     document = json.loads(capsys.readouterr().out)

@@ -52,7 +52,7 @@ def test_bytes_that_are_no_text_break_only_their_own_file(own_model: OwnModel) -
 
 
 def test_the_list_of_models_shows_a_broken_one(
-    own_model: OwnModel, capsys: pytest.CaptureFixture[str]
+    own_model: OwnModel, capsys: pytest.CaptureFixture[str], check_here: None
 ) -> None:
     path = own_model("mine", "def build(\n")
     assert run(["list", "models", "--json"]) == 0

@@ -352,7 +352,6 @@ STUDY = {
     "no GPU of Apple's": Broken(
         ("compute.device   device mps is not available",), compute="device: mps", patch=no_gpu
     ),
-    "a full disk": Broken(("--home   the first trial alone needs",), patch=room(100, 2**40)),
     "too little memory": Broken(("model.name   resnet: ",), patch=room(2**40, 100)),
 }
 MODELS = {

@@ -1,7 +1,6 @@
 """What a study's network must do before trial 0, and what is said of one that does not."""
 
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from harness.config import catalog, plugins
 from harness.config.study_file import load_study_file
 from harness.data.images import Images
 from harness.errors import UsageError
-from harness.search import checking
 from harness.search.contract import require_network
 from harness.store.store import Store
 from tests.models.test_models import OPTION_CHOICES, SMALL
@@ -237,16 +235,10 @@ def test_a_network_that_cannot_be_trained_is_refused_before_trial_0(
     assert (torch.get_num_threads(), torch.get_default_dtype()) == (threads, kind)
 
 
-def in_this_process(*_: object, **given: Any) -> "subprocess.CompletedProcess[str]":
-    """The answer of `search/checking.py` where a test's own models are."""
-    return subprocess.CompletedProcess([], 0, stdout=checking.answered(given["input"]) + "\n", stderr="")
-
-
 def test_check_refuses_what_tune_would_refuse(
-    own_model: OwnModel, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    own_model: OwnModel, tmp_path: Path, capsys: pytest.CaptureFixture[str], check_here: None
 ) -> None:
     wrong = WRONG["too many outputs"]
-    monkeypatch.setattr("harness.cli.check.subprocess.run", in_this_process)
     own_model("mine", HEAD + SIGNATURE + wrong.body)
     study = str(study_of(tmp_path))
     for more in ([], ["--json"]):
@@ -276,10 +268,9 @@ def test_what_may_be_meant_is_warned_of(
     own_model: OwnModel,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    check_here: None,
     body: str,
 ) -> None:
-    monkeypatch.setattr("harness.cli.check.subprocess.run", in_this_process)
     own_model("mine", HEAD + SIGNATURE + body)
     study = study_of(tmp_path, "train: {epochs: 1}\n")
     assert run(["check", str(study)]) == 0

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,38 +17,29 @@ from harness.config.study_file import load_study_file
 from harness.errors import StudyError
 from harness.folds import code
 from harness.prepare import prepare
-from harness.search import checking
 from harness.search.driver import FoldBegan, FoldEnded
 from harness.search.preflight import preflight
 from harness.store.store import Store
 from tests.config.test_plugins import project
-from tests.search.broken_setups import ALL, FOLDER, Broken, grouped, images
+from tests.search.broken_setups import ALL, FOLDER, Broken, grouped, images, room
 from tests.search.test_own_images import NoRecorder
 
 __all__ = ["project"]  # the fixture
 
-REAL_RUN = subprocess.run
-
 QUICK = (
     "no folder", "two classes smaller than the folds", "an empty file", "too few trials to race", "no GPU",
-    "a full disk", "a file of weights that is not there", "a loss without a gradient",
+    "a file of weights that is not there", "a loss without a gradient",
     "no images, no GPU, no such architecture",
 )  # fmt: skip
 CASES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ALL]
 
 
 @pytest.fixture(autouse=True)
-def _alone(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _alone(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check_here: None
+) -> Iterator[None]:
     """A project of its own, in which check asks this process."""
-
-    def answer(*words: Any, **given: Any) -> "subprocess.CompletedProcess[str]":
-        if "input" not in given:  # not check's question, but git's
-            found: subprocess.CompletedProcess[str] = REAL_RUN(*words, **given)
-            return found
-        return subprocess.CompletedProcess([], 0, stdout=checking.answered(given["input"]) + "\n")
-
     monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr("harness.cli.check.subprocess.run", answer)
     code.use_current_folder()
     yield
     plugins.forget()
@@ -81,6 +71,19 @@ def test_check_and_tune_refuse_the_same_in_the_same_words(
     assert run(["tune", "--study", "broken.yaml", "--workers", "1"]) == 2
     assert problems(capsys.readouterr().err) == checked
     assert Store(Path("mlruns")).studies() == [] and not Path("mlruns/mlflow.db").exists()
+
+
+def test_a_full_disk_is_told_by_both_and_is_no_mistake_of_the_study(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Broken((), patch=room(100, 2**40)).prepare(monkeypatch)
+    said = f"harness: {Path('mlruns').absolute()}: the first trial alone needs 2,560 bytes on the disk of the store, "
+    for command in (["check", "broken.yaml"], ["tune", "--study", "broken.yaml", "--workers", "1"]):
+        assert run(command) == 4
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            said + "which has 100 bytes free: make room, or choose another --home"
+        )
+    assert Store(Path("mlruns")).studies() == []
 
 
 def test_there_are_sixty_of_them() -> None:
@@ -260,7 +263,7 @@ def test_processes_refuse_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -
     told = []
     for words in (["check", "broken.yaml"], ["tune", "--study", "broken.yaml", "--workers", "1"]):
         command = [sys.executable, "-m", "harness", *words]
-        done = REAL_RUN(command, capture_output=True, text=True, timeout=200, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
         assert ("cat/notes.txt" in done.stderr) == Path("images/cat/notes.txt").exists()

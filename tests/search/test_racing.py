@@ -201,7 +201,12 @@ def test_least_trials_is_where_a_rule_can_first_act(rule: str, folds: int) -> No
     ],
 )
 def test_racing_that_can_never_act_is_refused(
-    study_file: Path, tmp_path: Path, overrides: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    study_file: Path,
+    tmp_path: Path,
+    overrides: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    check_here: None,
 ) -> None:
     with pytest.raises(StudyError, match=said) as refused:
         require_enough_trials(load_study_file(str(study_file), overrides))
