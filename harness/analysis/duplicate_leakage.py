@@ -110,7 +110,10 @@ def _border(border: TestBorder | None) -> list[Check]:
     if share <= 0.1:
         sentence = f"{what}; final tells the score without them, too."
         return [Check("duplicates in the test images", "noted", share, FEW, sentence)]
-    sentence = f"{what}: the test images have been mixed into the training images."
+    sentence = (
+        f"{what}: the test images have been mixed into the training images, or data.duplicates has left copies of them "
+        "there."
+    )
     return [Check("duplicates in the test images", "failed", share, FEW, sentence)]
 
 

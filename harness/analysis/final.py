@@ -131,7 +131,10 @@ def _require_finished(study: LoadedStudy) -> None:
 
 
 def _audited(study: LoadedStudy, request: Request) -> Generator[str, None, Audit]:
-    """The audit of the study's best trial, made now if there is none. Raises CheckFailed if it failed."""
+    """The audit of the study's best trial, made now if there is none, and what it has found, before anything is opened.
+
+    Raises CheckFailed if it failed.
+    """
     best = study.best
     if best is None:
         raise UsageError(f"study {study.name} has no complete trial: there is nothing to test")
@@ -143,6 +146,9 @@ def _audited(study: LoadedStudy, request: Request) -> Generator[str, None, Audit
             else:
                 yield step
     assert found is not None
+    for check in found.findings:
+        if check.verdict != "passed":
+            yield f"audit {check.verdict}: {check.probe}: {check.sentence}"
     if found.verdict == "failed" and not request.checked:
         raise CheckFailed(
             f"{found.sentence} The test images stay sealed; if you have made sure that the score is honest, "

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from harness.config import plugins
-from harness.data import FOLDER, data_home, load_parts
+from harness.data import FOLDER, data_home, load_parts, near_duplicates
 from harness.data.folder import decoded_copy, of_folder, snapshot_of
 from harness.data.holdout import Growth
 from harness.data.images import Images
+from harness.data.near_duplicates import Duplicates
 from harness.data.snapshot import Changes, Snapshot, compare
 from harness.errors import DataError
 from harness.records import Map, Scalar
@@ -32,6 +35,14 @@ class SealedPart:
 
     def save(self, folder: Path) -> None:
         self._images.save(folder)
+
+    def num_copies(self, train: Images, within: Duplicates) -> int:
+        """How many of its images show a picture that is in training, too: of their pixels alone, and no more is told.
+
+        within: what is known of duplicates among the training images.
+        """
+        found = near_duplicates.copies(train.pixels, train.labels, self._images.pixels, within)
+        return len(np.unique(found.pairs[:, 1]))
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,12 @@ class Snapshot:
     def row_of(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.names)}
 
+    @property
+    def has_test_folder(self) -> bool:
+        """Whether the parts are folders of their own, rather than held out by harness."""
+        sides = zip(self.names, self.parts, strict=True)
+        return all(name.startswith(f"{part}/") for name, part in sides if part)
+
     def rows(self, part: str) -> np.ndarray:
         """The rows of one part: int64 (n,)."""
         return np.flatnonzero(np.array(self.parts) == part)

@@ -26,7 +26,8 @@ from harness.messages import to_stderr
 from harness.records import Values
 from harness.search import preview
 from harness.search.constraints import network_size
-from harness.search.preflight import Preflight, preflight, without_effect
+from harness.search.image_warnings import without_effect
+from harness.search.preflight import Preflight, preflight
 from harness.search.sizes import Checked, Sizes, SizesRequest
 from harness.search.speed import images_per_second
 

@@ -20,15 +20,13 @@ from harness.config.kinds import NO_NETWORK, STRATIFIED
 from harness.config.own_code import HARNESS
 from harness.config.settings import Choice, ends
 from harness.config.study_file import Study
-from harness.data import duplicate_warnings
 from harness.data.data_set import DataSet, load_data
-from harness.data.data_warnings import joined, warnings_of
+from harness.data.data_warnings import joined
 from harness.data.folds import inner_split
-from harness.data.group_guess import suggest
 from harness.data.holdout import Growth
 from harness.data.images import Images
-from harness.data.snapshot import TRAIN
-from harness.data.split import Manifest, duplicates_of, kind_of_duplicates, make_split
+from harness.data.near_duplicates import Duplicates
+from harness.data.split import Manifest, make_split
 from harness.data.split_makers import remarks
 from harness.errors import (
     CheckFailed,
@@ -47,6 +45,7 @@ from harness.scoring.metrics import METRICS
 from harness.search.constraints import network_size
 from harness.search.contract import require_metric, require_network
 from harness.search.growth import Parent, grown_split
+from harness.search.image_warnings import warn_of_duplicates, warn_of_images
 from harness.search.own_contract import require_own_code
 from harness.search.racing import require_enough_trials
 from harness.search.room import HOME, problems_of_room, room_here
@@ -63,13 +62,15 @@ class Preflight:
     """What was found.
 
     problems: for which the study is refused.   warnings: each was logged, too.
-    data, split: None where they cannot be had.
+    data, split: None where they cannot be had.   alike: pairs to look at, the most suspicious first (see
+    duplicate_warnings.to_look_at), or None.
     """
 
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
     data: DataSet | None
     split: Manifest | None
+    alike: Duplicates | None
 
     def require(self, study: Study) -> tuple[DataSet, Manifest]:
         """The data and their split. Raises StudyError with all problems."""
@@ -100,21 +101,22 @@ def preflight(
         for line in search_space.read_in_some(study):
             logger.warning("%s", line)
         growth = None if parent is None else Growth(parent.snapshot, takes_new=True)
-        data, split = found.attempt("data", load_data, study.data, growth), None
+        data, split, alike = found.attempt("data", load_data, study.data, growth), None, None
         if data is not None and parent is not None:
             data, split = found.attempt("data", grown_split, study, data, parent, home) or (None, None)
         images = None if data is None else data.train
         if data is not None and images is not None:
-            _warn_of_images(study, data)
+            warn_of_images(study, data)
             if parent is None:
                 split = _split(study, images, home, found)
+            alike = None if split is None else warn_of_duplicates(study, data, split, home)
         if executor.executor == "process":
             found.attempt("compute.device", _require_device, study)
         _try_code(study, images, disk or home, found, executor)
     problems = tuple(dict.fromkeys(found.problems))
     if [problem.path for problem in problems] == [HOME]:  # nothing is wrong with the study
         raise StoreError(f"{disk or home}: {problems[0].message}")
-    return Preflight(problems, tuple(warnings), data, split)
+    return Preflight(problems, tuple(warnings), data, split, alike)
 
 
 @dataclass
@@ -139,29 +141,6 @@ class _Found:
         return None
 
 
-def without_effect(study: Study, images: Images) -> list[str]:
-    """The options that the study sets or searches, and that change nothing of images without three channels."""
-    augment = study.train["augment"]
-    if images.pixels.shape[1] == 3 or (isinstance(augment, str) and augment != "standard"):
-        return []
-    return [f"train.{name}" for name in ("saturation", "hue") if study.train.get(name, 0) != 0]
-
-
-def _warn_of_images(study: Study, data: DataSet) -> None:
-    images = data.train
-    if ignored := without_effect(study, images):
-        logger.warning("without effect, for it takes images of three channels: %s", ", ".join(ignored))
-    for line in warnings_of(
-        images.labels, images.classes, names=images.names, hashes=images.image_hashes, groups=images.groups,
-        facts=data.snapshot.columns(TRAIN), objective=study.objective,
-    ):  # fmt: skip
-        logger.warning("%s", line)
-    if images.groups is None and images.names:
-        suggestion = suggest(images.names, images.labels.tolist(), folds=study.cv.folds)
-        if suggestion is not None:
-            logger.warning("%s", suggestion.in_words())
-
-
 def _split(study: Study, images: Images, home: Path, found: _Found) -> Manifest | None:
     """The folds that the study would have, and for early stopping the parts of each."""
     small = list(_too_small(study, images)) if study.cv.split == STRATIFIED else []
@@ -170,12 +149,6 @@ def _split(study: Study, images: Images, home: Path, found: _Found) -> Manifest 
     if split is not None:
         if said := joined(split.groups, images.groups, images.names):
             logger.warning("%s", said)
-        if kind_of_duplicates(study) == "near":
-            found_alike = duplicates_of(images, home)
-            for line in duplicate_warnings.warnings_of(
-                found_alike, images.labels, images.classes, images.names
-            ):
-                logger.warning("%s", line)
         for remark in remarks(split.fold_of, images) if study.cv.split != STRATIFIED else ():
             logger.warning("cv.split: %s", remark)
         if HARNESS in own_code.loops(study.train) and any(ends(study.train["patience"])):

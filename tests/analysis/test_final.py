@@ -17,7 +17,7 @@ from harness.data import test_set
 from harness.data.images import Images
 from harness.errors import CheckFailed, DataError, HarnessError, RecordError, UsageError
 from harness.records import StudyRecord, TrialRecord
-from harness.store.findings import FinalTest
+from harness.store.findings import Check, FinalTest
 from harness.store.loaded_study import LoadedStudy, started_study
 from harness.store.store import Store
 from tests import made_up_findings
@@ -95,6 +95,21 @@ def test_a_failed_audit_keeps_the_seal_unless_somebody_answers_for_it(audited: S
         last(audited)
     assert kinds(audited) == []
     assert last(audited, checked="I looked at every image").checked == "I looked at every image"
+
+
+def test_what_the_audit_has_found_is_told_before_the_seal_is_opened(audited: Store) -> None:
+    best = max(audited.read_trials("small"), key=lambda trial: trial.mean or 0.0).number
+    checks = (
+        Check("folds", "passed", None, None, "All is well."),
+        Check("duplicates across folds", "noted", 0.002, 0.01, "3 pairs are in two folds."),
+        Check("duplicates in the test images", "failed", 0.2, 0.01, "72 of 359 are copies."),
+    )
+    known = made_up_findings.audit(verdict="failed", trial=best, findings=checks)
+    audited.write_finding("small", known)
+    steps = final(LoadedStudy.open(audited, "small"), Request(checked="I have looked at them"))
+    lines = [step for step in steps if isinstance(step, str)]
+    expected = [f"audit {check.verdict}: {check.probe}: {check.sentence}" for check in checks[1:]]
+    assert lines[:2] == expected and lines.index("opening the test images") > 1
 
 
 def test_an_unfinished_study_is_not_tested(audited: Store) -> None:
