@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -111,7 +111,7 @@ def _begin(
     split.save(folder / "split.npz")
     store.write_snapshot(name, data.snapshot)
     choice = choose(study, images, kept, store.home, cluster)
-    record = _new_record(study, name, data, split, choice)
+    record = _new_record(study, name, data, split, choice, found.warnings)
     if parent is not None:
         record = replace(record, data={**record.data, "extends": parent.name})
     project.keep_sources(folder, project.names_in(record.definition))
@@ -155,7 +155,9 @@ def _tell_what_became_of(known: StudyRecord, store: Store) -> None:
         logger.warning("%s; the study goes on with its own copy of the images", error)
 
 
-def _new_record(study: Study, name: str, data: DataSet, split: Manifest, choice: Choice) -> StudyRecord:
+def _new_record(
+    study: Study, name: str, data: DataSet, split: Manifest, choice: Choice, warnings: Sequence[str]
+) -> StudyRecord:
     images = data.train
     return StudyRecord(
         name=name,
@@ -183,6 +185,7 @@ def _new_record(study: Study, name: str, data: DataSet, split: Manifest, choice:
             **provenance.collect(), "harness": __version__, "overrides": list(study.overrides),
             "definition_hash": study.definition_hash(),
             "code": code_now(study),
+            **({"warnings": list(warnings)} if warnings else {}),
             **({"project": own} if (own := project.described(project.names_in(study.definition()))) else {}),
             **({"files": option_files.named_by(study)} if study.places else {}),
             **({"compute_measured": choice.measured} if choice.measured else {}),

@@ -56,8 +56,11 @@ class DataDiff:
     moved_folds: int = 0
 
 
-def study_data(study: LoadedStudy) -> StudyData:
-    """What the study began with, and what has become of it. Raises UsageError for a study without a snapshot."""
+def study_data(study: LoadedStudy, *, look: bool = True) -> StudyData:
+    """What the study began with, and what has become of it. Raises UsageError for a study without a snapshot.
+
+    look: whether the data are looked at, which for other ones than a folder means to read them all.
+    """
     snapshot, settings = snapshot_of(study), study.record.data["settings"]
     labels, parts = np.array(snapshot.labels), np.array(snapshot.parts)
     split = study.split
@@ -66,10 +69,11 @@ def study_data(study: LoadedStudy) -> StudyData:
         count = {part: int(((parts == part) & (labels == label)).sum()) for part in (TRAIN, TEST, LEFT_OUT)}
         folds = np.bincount(split.fold_of[split.labels == label], minlength=split.num_folds)
         classes.append(ClassData(name, count[TRAIN], tuple(folds.tolist()), count[TEST], count[LEFT_OUT]))
+    since, now = None, ""
     try:
-        since, now = data_set.changes(settings, snapshot), ""
+        since = data_set.changes(settings, snapshot) if look else None
     except HarnessError as error:
-        since, now = None, str(error)
+        now = str(error)
     return StudyData(
         study=study.name,
         source=str(settings.get("root") or settings["name"]),

@@ -72,7 +72,7 @@ def warnings_of(
     if likely.any():
         lines.append(
             f"{_pairs(likely)} of images are likely to show the same picture, {example(found.of(likely))}, say; "
-            "they are not held out together, and data.groups can do that"
+            "they are not held out together, and data.groups can do that; check --images draws them"
         )
     if is_frame.any():
         label = classes[int(np.bincount(labels[is_frame]).argmax())]

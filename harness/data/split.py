@@ -197,5 +197,10 @@ def together(images: Images, kind: Kind, home: Path) -> np.ndarray:
 
 def duplicates_of(images: Images, home: Path) -> Duplicates:
     """The pairs of images that show the same picture: searched once per data set, kept in the store."""
-    path = home / "duplicates" / f"{images.content_hash}.npz"
+    path = where_duplicates_are(images.content_hash, home)
     return near_duplicates.remembered(path, lambda: near_duplicates.find(images.pixels))
+
+
+def where_duplicates_are(data_hash: str, home: Path) -> Path:
+    """The file that `duplicates_of` keeps them in.   data_hash: of the images' content."""
+    return home / "duplicates" / f"{data_hash}.npz"

@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import takewhile
 
@@ -14,6 +15,8 @@ from harness.config.study_file import parse_study_file
 from harness.errors import HarnessError
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far, mixed_words
 from harness.report import answer
+from harness.report.alike import alike_in
+from harness.report.begun_with import begun_with
 from harness.report.document import (
     BestSoFar,
     Calibration,
@@ -55,7 +58,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "optuna", "scikit-learn", "mlflow")
 def collect(opened: Sequence[LoadedStudy], *, images: int = 4) -> Report:
     """Everything that is recorded of some studies.
 
-    images: misclassified and suspicious ones of each class and kind; with 0 the data set is not looked at.
+    images: misclassified and suspicious ones of each class and kind; with 0 no image is looked at.
     What cannot be told, because predictions or images are gone say, is missing; `absent` then says why.
     """
     pixels: dict[str, Mapping[int, np.ndarray]] = {}
@@ -64,6 +67,11 @@ def collect(opened: Sequence[LoadedStudy], *, images: int = 4) -> Report:
         study = _study(loaded)
         if images and study.best is not None:
             study, pixels[loaded.name] = _with_gallery(loaded, study, images)
+        if images:
+            with suppress(HarnessError):  # the images are gone, which the gallery says
+                if found := alike_in(loaded):
+                    study = replace(study, alike=found[0])
+                    pixels[loaded.name] = {**pixels.get(loaded.name, {}), **found[1]}
         studies.append(study)
     comparison = _comparison(opened, studies) if len(opened) > 1 else None
     return Report(without_nan(comparison), tuple(map(without_nan, studies)), pixels, images)
@@ -161,7 +169,7 @@ def _study(loaded: LoadedStudy) -> StudyReport:
         final=loaded.finding(FinalTest),
         absent=absent,
     ))  # fmt: skip
-    study = replace(study, defaults=_against_defaults(loaded))
+    study = replace(study, defaults=_against_defaults(loaded), begun_with=begun_with(loaded))
     return replace(study, answer=tuple(answer.sentences(study)), warnings=tuple(answer.warnings(study)))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from harness.analysis import compare
 from harness.analysis.leaderboard import BestTrial, ComparedStudy, ParetoFront, TrialStatus
 from harness.documents import INLINE, WHERE_SET, WHOLE, to_json
+from harness.report.data_document import Alike, BegunWith
 from harness.scoring.per_class import ClassScores
 from harness.store.findings import Audit, Confirmation, CorrectedScore, FalseStops, FinalTest, Verdict
 
@@ -247,6 +248,8 @@ class StudyReport:
     answer: tuple[str, ...] = ()
     warnings: tuple[Notice, ...] = ()
     pareto: ParetoFront | None = field(default=None, metadata=WHERE_SET)
+    begun_with: BegunWith | None = field(default=None, metadata=WHERE_SET)
+    alike: Alike | None = field(default=None, metadata=WHERE_SET)
 
     @property
     def num_ended(self) -> int:

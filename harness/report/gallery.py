@@ -1,4 +1,4 @@
-"""Images that deserve a look: wrong with confidence, or with a label that is likely wrong. A page of them.
+"""Images that deserve a look: wrong with confidence, with a label that is likely wrong, or alike. A page of them.
 
 Everything is from out-of-fold predictions: no network had seen the image it speaks of. Test images are never shown.
 """
@@ -15,6 +15,7 @@ from harness.files import write_file
 from harness.folds.train_folds import images_of
 from harness.inference.pictures import as_picture, data_url
 from harness.records import StudyRecord, TrialRecord
+from harness.report.alike import alike_in, page_part
 from harness.report.document import ByClass, ImageToLookAt
 from harness.scoring.label_errors import label_issues
 from harness.store.loaded_study import LoadedStudy
@@ -27,6 +28,9 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .2rem; }
 h3 { font-size: .95rem; margin: 1rem 0 .3rem; }
 p { margin: .2rem 0 .6rem; max-width: 70ch; } .row { display: flex; flex-wrap: wrap; gap: 12px; }
 figure { margin: 0; width: 120px; font-size: 12px; } figcaption { overflow-wrap: anywhere; }
+.images { display: flex; flex-wrap: wrap; gap: 12px; }
+figure.pair { width: 196px; } .pair img + img { margin-left: 4px; }
+h4 { font-size: .95rem; margin: 1rem 0 .3rem; }
 img { width: 96px; height: 96px; image-rendering: pixelated; border: 1px solid var(--edge); border-radius: 4px; }
 small { opacity: .65; }
 """
@@ -88,9 +92,9 @@ def gallery(study: LoadedStudy, *, top: int = 3, most: int = 24, output: Path | 
 
     top, most, errors: as in `choose`.
     """
-    chosen = choose(study, top=top, most=most)
+    chosen, alike = choose(study, top=top, most=most), alike_in(study)
     path = output or study.store.study_folder(study.name) / "gallery.html"
-    write_file(path, _page(chosen).encode())
+    write_file(path, _page(chosen, page_part(*alike) if alike else "").encode())
     numbers = tuple(trial.number for trial in chosen.trials)
     found = {kind: len(indices) for kind, indices in chosen.found.items()}
     return GalleryPage(study.name, numbers, str(path), found, chosen.shown)
@@ -118,7 +122,8 @@ def _by_class(
     return {name: tuple(row) for name, row in found.items() if row}
 
 
-def _page(chosen: Chosen) -> str:
+def _page(chosen: Chosen, alike: str) -> str:
+    """alike: of images that are alike, as HTML, or empty."""
     record, images = chosen.record, chosen.images
     names = ", ".join(str(trial.number) for trial in chosen.trials)
     title = f"{html.escape(record.name)}: images to look at"
@@ -132,6 +137,8 @@ def _page(chosen: Chosen) -> str:
         for label, rows in classes.items():
             figures = "".join(_figure(row, images.pixels[row.index]) for row in rows)
             parts.append(f"<h3>{html.escape(label)}</h3><div class=row>{figures}</div>")
+    if alike:
+        parts.append(f"<h2>Alike</h2>{alike}")
     head = f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     return head + "\n".join(parts) + "\n"
 

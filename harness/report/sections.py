@@ -7,6 +7,8 @@ import numpy as np
 
 from harness.inference.pictures import as_picture, data_url
 from harness.report import answer, charts, explore, front
+from harness.report.alike import page_part
+from harness.report.begun_with import data_table
 from harness.report.document import ImageToLookAt, StudyReport
 from harness.report.format import duration, percent, score, shortened, times, with_error
 from harness.report.gallery import WORDS
@@ -44,6 +46,8 @@ def sections(study: StudyReport, pixels: Mapping[int, np.ndarray], *, prefix: st
         ("calibration", "Calibration", _calibration(study)),
         ("racing", "Racing", _racing(study)),
         ("gallery", "Images to look at", _gallery(study, pixels)),
+        ("alike", "Images that are alike", page_part(study.alike, pixels) if study.alike else ""),
+        ("data", "Data", data_table(study.begun_with) if study.begun_with else ""),
         ("cost", "Cost", _cost(study)),
         ("provenance", "Provenance", _provenance(study)),
     ]

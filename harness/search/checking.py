@@ -75,7 +75,7 @@ def _sizes(study: Study, found: Preflight, request: SizesRequest) -> Sizes | Non
     speeds = tuple[float, ...]()
     if not found.problems:
         if request.images:
-            preview.draw_pictures(study, images, request.images)
+            preview.draw_pictures(study, images, request.images, found.alike)
         if request.measure and set(own_code.loops(study.train)) == {HARNESS}:
             speeds = _speeds(study, images, sizes)
     return Sizes(

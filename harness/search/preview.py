@@ -10,15 +10,21 @@ from harness import models, training
 from harness.config import own_code, search_space
 from harness.config.study_file import Study
 from harness.data.images import Images
+from harness.data.near_duplicates import Duplicates
 from harness.errors import UsageError
 
 NUM_IMAGES = 10
 NUM_EPOCHS = 4
 MEASURED_IMAGES = 1000
+MOST_PAIRS = 24
+MOST_LETTERS = 36  # of a name, from its end
 
 
-def draw_pictures(study: Study, images: Images, path: Path) -> None:
-    """Write the picture as a PNG file. Raises UsageError where it cannot be written."""
+def draw_pictures(study: Study, images: Images, path: Path, alike: Duplicates | None = None) -> None:
+    """Write the picture as a PNG file. Raises UsageError where it cannot be written.
+
+    alike: pairs of images to look at, the most suspicious first, or None.
+    """
     from harness import plots  # loads matplotlib
     from harness.training import own  # loads torch
 
@@ -40,12 +46,32 @@ def draw_pictures(study: Study, images: Images, path: Path) -> None:
         [
             (f"trial 0: {_in_words(settings, *images.pixels.shape[2:])}", of_study),
             ("each kind of augmentation by itself, at a moderate strength", others),
+            *(_pairs(images, alike) if alike is not None and len(alike.pairs) else ()),
         ],
     )
     try:
         plots.save(figure, path)
     except OSError as error:
         raise UsageError(f"--images {path}: {error.strerror}") from None
+
+
+def _pairs(images: Images, alike: Duplicates) -> list[tuple[str, dict[str, np.ndarray]]]:
+    """The first pairs, each in a row that says which they are."""
+    rows = {}
+    for place, pair in enumerate(alike.pairs[:MOST_PAIRS].tolist()):
+        words = "equal" if alike.exact[place] else "same" if alike.sure[place] else "likely"
+        said = [
+            images.names[index] if images.names else f"image {index} ({images.classes[images.labels[index]]})"
+            for index in pair
+        ]
+        rows[f"{words}: {', '.join(name[-MOST_LETTERS:] for name in said)}"] = _coloured(
+            images.pixels[pair] / 255
+        )
+    few = (
+        f"{len(rows)} of {len(alike.pairs):,} pairs" if len(rows) < len(alike.pairs) else f"{len(rows)} pairs"
+    )
+    why = "that are alike and held out apart, or have two labels, the most suspicious first"
+    return [(f"{few} {why}; data.duplicates and data.groups hold images out together", rows)]
 
 
 class _Seen:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from harness.store.trial_scores import pooled
 from harness.tracking.study_findings import StudyFindings
 
 Writer = Callable[[Path], None]  # fills a folder
+SIGNS = re.compile(r"([\\`*_\[\]<>#|~&$])")  # that Markdown would take for more than text
 
 
 def note(study: LoadedStudy, findings: StudyFindings) -> str:
@@ -34,6 +36,9 @@ def note(study: LoadedStudy, findings: StudyFindings) -> str:
     parts += words
     if mixed := mixed_words(study.mixed_fingerprints):
         parts.append(f"**Computed differently.** {mixed[0].upper()}{mixed[1:]}.")
+    if told := record.provenance.get("warnings"):
+        lines = [SIGNS.sub(r"\\\1", line) for line in told]
+        parts.append("**Told before it began.**\n\n" + "\n".join(f"- {line}" for line in lines))
     name = f'"{study.name}"' if " " in study.name else study.name
     parts.append(f"**Again.** `harness reproduce {name}`  \n{_code_and_data(record)}")
     return "\n\n".join(parts)
@@ -137,7 +142,14 @@ def _code_and_data(study: StudyRecord) -> str:
     code = f"commit `{commit[:10]}`" if commit else "no commit"
     dirty = " with uncommitted changes (`uncommitted.diff`)" if study.provenance.get("dirty") else ""
     name, num_images = study.data["settings"]["name"], study.data["num_images"]
-    return f"Code: {code}{dirty}. Data: {name}, {num_images:,} images, `{study.data['hash'][:12]}`."
+    data = f"{name}, {num_images:,} images, `{study.data['hash'][:12]}`"
+    if sealed := study.data.get("test", {}).get("num_images"):
+        data += f", and {sealed:,} sealed"
+    if snapshot := study.data.get("snapshot"):
+        data += f"; snapshot `{snapshot[:12]}`"
+    if parent := study.data.get("extends"):
+        data += f", which extends that of study {parent}"
+    return f"Code: {code}{dirty}. Data: {data}."
 
 
 def _cell(value: object) -> str:

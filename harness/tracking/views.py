@@ -19,7 +19,7 @@ from harness.store.trial_scores import summary
 from harness.tracking.study_findings import StudyFindings
 from harness.tracking.value_limits import cut, flattened, params
 
-VERSION = "2"  # of the views; raised when they change, so that older runs are brought up to date
+VERSION = "3"  # of the views; raised when they change, so that older runs are brought up to date
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 Place = tuple[int | None, int | None]  # (trial, fold) of a run; (None, None) is the study's own
 STUDY: Place = (None, None)
@@ -119,6 +119,7 @@ def study_view(
         status=status.get(state, "RUNNING"),
         tags=_tags(record, STUDY) | odd | findings.tags() | {
             "harness.state": state,
+            **{f"harness.{key}": record.data[key] for key in ("snapshot", "extends") if record.data.get(key)},
             **({"harness.best_trial": str(numbers[-1])} if numbers else {}),
             "mlflow.note.content": cut(note),
         },

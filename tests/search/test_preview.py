@@ -1,5 +1,6 @@
 """The picture of what training sees shows the study's own augmentation, and each kind, for any images."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 
 from harness import plots
 from harness.config.study_file import load_study_file
+from harness.data.image_similarity import LIKELY, SURE
 from harness.data.images import Images
+from harness.data.near_duplicates import Duplicates
 from harness.errors import UsageError
 from harness.search import preview
 
@@ -79,3 +82,24 @@ def test_a_single_image_can_be_pictured(study_file: Path, drawn: list[Any]) -> N
 def test_a_file_that_cannot_be_written_is_told_in_one_line(study_file: Path) -> None:
     with pytest.raises(UsageError, match=r"^--images .*: Not a directory$"):
         preview.draw_pictures(load_study_file(str(study_file)), make_images(), study_file / "seen.png")
+
+
+def test_pairs_that_are_alike_stand_below_each_named_and_so_many_of_them(
+    study_file: Path, drawn: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preview, "MOST_PAIRS", 2)
+    images = replace(make_images(), names=tuple(f"{'x' * 50}/{number}.png" for number in range(40)))
+    found = Duplicates(
+        np.array([[3, 7], [1, 2], [5, 9]]), np.array([True, False, False]), np.ones(3, np.float32),
+        np.array([SURE, LIKELY, LIKELY], np.uint8), np.zeros(3, np.uint8), np.ones((3, 2), np.complex64),
+    )  # fmt: skip
+    path = study_file.with_suffix(".png")
+    preview.draw_pictures(load_study_file(str(study_file)), images, path, found)
+    _, _, (words, rows) = drawn[-1]
+    assert words.startswith("2 of 3 pairs") and "data.groups" in words
+    first, second = rows
+    assert first.startswith("equal: ") and second.startswith("likely: ")
+    assert all(name in first for name in ("x/3.png", "x/7.png")) and len(first) < 90
+    np.testing.assert_allclose(rows[first][:, :, :, 0] * 255, images.pixels[[3, 7], 0])
+    preview.draw_pictures(load_study_file(str(study_file)), images, path, found.of(np.array([], np.int64)))
+    assert len(drawn[-1]) == 2

@@ -197,6 +197,25 @@ def test_the_study_shows_the_best_so_far_and_its_files(delivered):
     assert "Does depth help" in note and "Trial 3" in note and "harness reproduce" in note
 
 
+def test_the_study_says_its_snapshot_what_it_extends_and_what_was_told_before_it_began(home):
+    study = fake_study(home)
+    told = ["7 pairs, a_1.png and b_2.png, say", "<b>cat</b> has 990 images"]
+    data = {
+        **study.record.data,
+        "snapshot": "5" * 64,
+        "extends": "older",
+        "test": {"hash": "e", "num_images": 1234},
+    }
+    study.record = replace(study.record, data=data, provenance={**study.record.provenance, "warnings": told})
+    tracker = open_tracker(home)
+    deliver(tracker, study)
+    tags = tracker._client.get_run(tracker.run_ids()[0]).data.tags
+    assert (tags["harness.snapshot"], tags["harness.extends"]) == ("5" * 64, "older")
+    note = tags["mlflow.note.content"]
+    assert "and 1,234 sealed; snapshot `555555555555`, which extends that of study older" in note
+    assert "**Told before it began.**" in note and "- 7 pairs, a\\_1.png" in note and "<b>" not in note
+
+
 def test_values_that_mlflow_cannot_hold_are_named_in_tags(home):
     study, tracker = FakeStudy(home), open_tracker(home)
     study.add_trial(**{"model.path": "x" * 9000, "model.odd(name)": math.inf})

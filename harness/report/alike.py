@@ -1,0 +1,121 @@
+"""Pairs of training images that are alike and held out apart, or have two labels: chosen, and as parts of a page.
+
+Test images are never shown.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from harness.data.duplicate_warnings import to_look_at
+from harness.data.images import Images
+from harness.data.near_duplicates import Duplicates
+from harness.data.split import duplicates_of, where_duplicates_are
+from harness.folds.train_folds import images_of
+from harness.inference.pictures import as_picture, data_url
+from harness.report.data_document import Alike, AlikeImage, AlikePair, Suspicion
+from harness.report.format import percent, shortened
+from harness.report.markup import escaped, paragraph
+from harness.store.loaded_study import LoadedStudy
+
+MOST_PAIRS = 24
+EXACT = 48  # pixels; up to there an image is shown bit for bit
+SIDE = 128  # larger ones are made so small
+TITLES: Mapping[Suspicion, str] = {
+    "two classes": "One picture, two classes",
+    "apart": "Copies that are held out apart",
+    "likely": "Likely copies",
+}
+ADVICE = (
+    "A picture with two labels has a wrong one. Copies that are held out apart make a score too good: data.duplicates: "
+    "near holds sure ones out together, exact equal ones alone, ignore none; what only you can know, data.groups says."
+)
+
+
+def alike_in(study: LoadedStudy) -> tuple[Alike, dict[int, np.ndarray]] | None:
+    """The pairs, and the pixels of those shown: uint8 (C, H, W) by index.
+
+    None without such pairs, or where nobody has looked for duplicates. Raises HarnessError where the images are gone.
+    """
+    if not where_duplicates_are(study.record.data["hash"], study.store.home).exists():
+        return None
+    images = images_of(study.store, study.record, split=study.split)
+    found = to_look_at(duplicates_of(images, study.store.home), images.labels, study.split.groups)
+    if not len(found.pairs):
+        return None
+    chosen = chosen_of(found, images)
+    indices = {image.index for pair in chosen.pairs for image in pair.images}
+    return chosen, {index: np.array(images.pixels[index]) for index in sorted(indices)}
+
+
+def chosen_of(found: Duplicates, images: Images, most: int = MOST_PAIRS) -> Alike:
+    """Some of the pairs, with names: the first of each kind, more of one where others are few.
+
+    found: as `to_look_at` has sorted them.
+    """
+    labels = images.labels[found.pairs]
+    of_kind: dict[Suspicion, list[int]] = {kind: [] for kind in TITLES}
+    for place, (sure, one, two) in enumerate(zip(found.sure, *labels.T, strict=True)):
+        of_kind["likely" if not sure else "apart" if one == two else "two classes"].append(place)
+    shares, left = dict.fromkeys(TITLES, 0), most
+    while left and any(shares[kind] < len(of_kind[kind]) for kind in TITLES):
+        for kind in TITLES:
+            if left and shares[kind] < len(of_kind[kind]):
+                shares[kind] += 1
+                left -= 1
+    pairs = []
+    for kind, places in of_kind.items():
+        for place in places[: shares[kind]]:
+            one, two = (_image(images, index) for index in found.pairs[place].tolist())
+            pairs.append(
+                AlikePair(kind, (one, two), float(found.similarity[place]), bool(found.exact[place]))
+            )
+    return Alike({kind: len(places) for kind, places in of_kind.items() if places}, tuple(pairs))
+
+
+def _image(images: Images, index: int) -> AlikeImage:
+    return AlikeImage(
+        index, images.names[index] if images.names else None, images.classes[images.labels[index]]
+    )
+
+
+def page_part(alike: Alike, pixels: Mapping[int, np.ndarray]) -> str:
+    """HTML: advice, and the pairs by kind, with how many more there are."""
+    parts = [paragraph(ADVICE, "hint")]
+    for kind, title in TITLES.items():
+        count = alike.found.get(kind, 0)
+        pairs = [pair for pair in alike.pairs if pair.kind == kind]
+        if pairs:
+            more = f", of which {len(pairs)} are shown" if len(pairs) < count else ""
+            parts.append(f"<h4>{title} ({count:,}{more})</h4>")
+            parts.append(f'<div class="images">{"".join(_figures(pairs, pixels))}</div>')
+    return "".join(parts)
+
+
+def _figures(pairs: Iterable[AlikePair], pixels: Mapping[int, np.ndarray]) -> Iterable[str]:
+    for pair in pairs:
+        names = [image.name or f"image {image.index}" for image in pair.images]
+        labels = list(dict.fromkeys(image.label for image in pair.images))
+        said = "equal" if pair.equal else f"alike {percent(pair.similarity)}".replace(" %", "\u00a0%")
+        drawn = "".join(
+            _picture(pixels[image.index], f"{name}, label {image.label}")
+            for image, name in zip(pair.images, names, strict=True)
+        )
+        words = "<br>".join(escaped(shortened(name, 40)) for name in names)
+        classes = " · ".join(escaped(shortened(label, 30)) for label in labels)
+        tip = escaped(
+            "\n".join(f"{name}: {image.label}" for name, image in zip(names, pair.images, strict=True))
+        )
+        yield (
+            f'<figure class="pair" data-tip="{tip}">{drawn}<figcaption>{classes}, {said}<br><small>{words}</small>'
+            "</figcaption></figure>"
+        )
+
+
+def _picture(pixels: np.ndarray, words: str) -> str:
+    picture = as_picture(pixels)
+    is_tiny = max(picture.size) <= EXACT
+    if not is_tiny:
+        picture.thumbnail((SIDE, SIDE))
+    source = data_url(picture, "PNG" if is_tiny else "JPEG")
+    return f'<img{" class=tiny" if is_tiny else ""} src="{source}" alt="{escaped(words)}">'
