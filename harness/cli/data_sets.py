@@ -62,7 +62,7 @@ def _print_data(found: "StudyData") -> None:
         + (f"; {left_out:,} left out" if left_out else "")
     )
     if found.groups < train:
-        print(f"{found.groups:,} groups that are held out together")
+        print(f"those to train on are in {found.groups:,} groups, each held out as one")
     rows = [
         (row.name, f"{row.train:,}", _range(row.folds), f"{row.test:,}", f"{row.left_out:,}")
         for row in found.classes[:MOST_CLASSES]
@@ -86,8 +86,8 @@ def _print_data(found: "StudyData") -> None:
 def _print_diff(found: "DataDiff") -> None:
     print(found.changes)
     changes = found.changes
-    lines = [f"+ {name}" for name in changes.added] + [f"- {name}" for name in changes.removed]
-    lines += [f"~ {name}" for name in changes.changed] + [f"> {one} to {two}" for one, two in changes.moved]
+    lines = [f"- {name}" for name in changes.removed] + [f"~ {name}" for name in changes.changed]
+    lines += [f"> {one} to {two}" for one, two in changes.moved] + [f"+ {name}" for name in changes.added]
     for line in lines[:MOST_NAMED]:
         print(line)
     if len(lines) > MOST_NAMED:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STATE_STYLES = {"complete": "green", "stopped": "yellow", "running": "cyan", "failed": "red"}
 MOST_ROWS = 15
+ROOM_FOR_BARS = 110  # columns of a terminal: with less, values would be a column of single words
 WIDTH = 80  # of what is said of a trial; a traceback and a path may be longer
 
 
@@ -44,7 +45,8 @@ def leaderboard(status: Status) -> None:
         return
     table = _leaderboard_table(status, rows[:MOST_ROWS], one_column=False)
     if out.measure(table, options=out.options.update(width=1000)).maximum > out.width:
-        table = _leaderboard_table(status, rows[:MOST_ROWS], one_column=True)
+        has_room = out.width >= ROOM_FOR_BARS
+        table = _leaderboard_table(status, rows[:MOST_ROWS], one_column=True, bars=has_room)
     out.print(table)
     if len(rows) > MOST_ROWS:
         out.print(f"… and {len(rows) - MOST_ROWS} more (--json has all)")
@@ -85,13 +87,15 @@ def _worth(status: Status) -> list[Text]:
     return lines
 
 
-def _leaderboard_table(status: Status, rows: Sequence[TrialStatus], *, one_column: bool) -> Table:
-    """With a column for every searched name, or all of them in one that wraps."""
+def _leaderboard_table(
+    status: Status, rows: Sequence[TrialStatus], *, one_column: bool, bars: bool = True
+) -> Table:
+    """With a column for every searched name, or all of them in one that wraps.   bars: whether these are drawn."""
     names = list(dict.fromkeys(name for row in rows for name in row.params))
     short = [name.partition(".")[2] for name in names]
-    table = new_table("trial", status.objective, "± se", "", "folds", "time", "state")
+    table = new_table("trial", status.objective, "± se", *([""] if bars else []), "folds", "time", "state")
     for column in ["values"] if one_column else short:
-        table.add_column(column, no_wrap=not one_column)
+        table.add_column(column, no_wrap=not one_column, overflow="fold")
     scale, best = _scale(rows), status.best.number if status.best else None
     for row in rows:
         values = [number(row.params.get(name)) for name in names]
@@ -101,7 +105,7 @@ def _leaderboard_table(status: Status, rows: Sequence[TrialStatus], *, one_colum
             f"{row.number}{' *' if row.number == best else ''}",
             _four_digits(row.mean),
             _four_digits(row.standard_error),
-            _bar(row, scale),
+            *([_bar(row, scale)] if bars else []),
             str(len(row.folds)),
             duration(row.seconds),
             Text(row.state, style=STATE_STYLES[row.state]),

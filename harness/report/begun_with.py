@@ -4,7 +4,6 @@ from harness.analysis.study_data import study_data
 from harness.data import FOLDER
 from harness.errors import HarnessError
 from harness.report.data_document import BegunWith
-from harness.report.format import times
 from harness.report.markup import Markup, escaped, paragraph, table
 from harness.store.loaded_study import LoadedStudy
 
@@ -46,11 +45,11 @@ def data_table(data: BegunWith) -> str:
         ("images", images + (f", {data.left_out:,} left out" if data.left_out else "")),
     ]
     if data.groups < data.train:
-        rows.append(("held out together", f"{times(data.groups, 'group')} of training images"))
+        rows.append(("groups", f"{data.groups:,} of training images, each held out as one"))
     rows.append(("snapshot", Markup(f"<code>{escaped(data.snapshot)}</code>")))
     if data.extends:
         rows.append(("extends", f"{data.extends}, whose images keep their part and their fold"))
     if data.since:
-        rows.append(("now", data.since))
+        rows.append(("since", data.since))
     said = "<h4>Told before the study began</h4>" if data.warnings else ""
     return table(("what", "value"), rows, wrap=1) + said + "".join(map(paragraph, data.warnings))

@@ -120,6 +120,9 @@ def _commands(record: StudyRecord, best: TrialRecord | None) -> tuple[Command, .
         f"--trials {record.num_trials}",
     ]
     what = f"the whole study anywhere, with the study file below as {record.name}.yaml"
+    if parent := record.data.get("extends"):
+        tune.append(f"--extend {shlex.quote(parent)} --as {name}")
+        what = f"the whole study, beside study {parent}, with the study file below as {record.name}.yaml"
     return (*found, Command(what, " ".join(tune)))
 
 

@@ -20,6 +20,7 @@ from harness.report.document import ByClass, ImageToLookAt
 from harness.scoring.label_errors import label_issues
 from harness.store.loaded_study import LoadedStudy
 
+VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 SIDE = 96  # pixels of the page for an image
 STYLE = """
 :root { color-scheme: light dark; --edge: #8886; }
@@ -29,7 +30,7 @@ h3 { font-size: .95rem; margin: 1rem 0 .3rem; }
 p { margin: .2rem 0 .6rem; max-width: 70ch; } .row { display: flex; flex-wrap: wrap; gap: 12px; }
 figure { margin: 0; width: 120px; font-size: 12px; } figcaption { overflow-wrap: anywhere; }
 .images { display: flex; flex-wrap: wrap; gap: 12px; }
-figure.pair { width: 196px; } .pair img + img { margin-left: 4px; }
+figure.pair { width: 200px; } .pair img + img { margin-left: 4px; }
 h4 { font-size: .95rem; margin: 1rem 0 .3rem; }
 img { width: 96px; height: 96px; image-rendering: pixelated; border: 1px solid var(--edge); border-radius: 4px; }
 small { opacity: .65; }
@@ -139,7 +140,7 @@ def _page(chosen: Chosen, alike: str) -> str:
             parts.append(f"<h3>{html.escape(label)}</h3><div class=row>{figures}</div>")
     if alike:
         parts.append(f"<h2>Alike</h2>{alike}")
-    head = f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+    head = f'<!doctype html><meta charset="utf-8">{VIEWPORT}<title>{title}</title><style>{STYLE}</style>'
     return head + "\n".join(parts) + "\n"
 
 

@@ -24,6 +24,7 @@ def test_snapshot_parts_and_warnings_are_on_the_page(tuned: Store) -> None:
     content = page(report)
     assert record.data["snapshot"] in content and "1,438 to train on, 359 sealed" in content
     assert "&lt;b&gt;7 pairs" in content and "cat has 990 images" in content
+    assert "--extend older --as small" in content
     assert "older, whose images keep their part and their fold" in content
     assert report.document["studies"][0]["begun_with"]["snapshot"] == record.data["snapshot"]
 
