@@ -6,7 +6,7 @@ A network's size is known before it is trained, from a network whose tensors hav
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,7 +127,7 @@ def outline(options: Values, shape: Sequence[int], classes: Sequence[str]) -> An
         warnings.simplefilter("ignore")  # of ready-made weights, which find no memory to go to
 
         def made(device: str) -> Any:
-            with torch.device(device):
+            with torch.device(device), _undrawn():
                 return models.build(name, shape[0], shape[1], classes, rest)
 
         try:
@@ -137,3 +137,21 @@ def outline(options: Values, shape: Sequence[int], classes: Sequence[str]) -> An
         except Exception as error:  # some look at their weights while they are made
             del error
             return made("cpu")
+
+
+def _undrawn() -> Any:
+    """That random values are not drawn for tensors without memory: torch would import its compiler for that, seconds."""
+    from torch import Tensor
+    from torch.overrides import TorchFunctionMode
+
+    drawing = (Tensor.normal_, Tensor.uniform_)
+
+    class Undrawn(TorchFunctionMode):
+        def __torch_function__(
+            self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        ) -> Any:
+            if function in drawing and args and args[0].is_meta:
+                return args[0]
+            return function(*args, **(kwargs or {}))
+
+    return Undrawn()
