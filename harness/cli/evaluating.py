@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 MOST_NAMED = 3  # unreadable files
+MOST_FOLDERS = 10  # that are left out
 MOST_CONFUSIONS = 10  # pairs of classes, where the matrix is too wide
 
 
@@ -45,6 +46,9 @@ def evaluate(
     raw: Annotated[
         bool, typer.Option("--raw", help="The network's own probabilities, without calibration.")
     ] = False,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out folders that are no class of the model.")
+    ] = False,
     ensemble: Ensemble = False,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
@@ -63,7 +67,7 @@ def evaluate(
     from harness.store.store import Store
 
     found = found_model(home, model, ensemble=ensemble)
-    document = evaluating(Store(home), found, folder, groups=groups, raw=raw)
+    document = evaluating(Store(home), found, folder, groups=groups, raw=raw, skip_unknown=skip_unknown)
     for line in _warnings(document):
         print(line, file=sys.stderr)
     if images is not None:
@@ -109,6 +113,14 @@ def _warnings(found: "Evaluation") -> list[str]:
         lines.append(
             f"{known.sealed:,} images are of the sealed test part of study {found.study}, which only harness final "
             "opens; they are left out"
+        )
+    if found.left_out:
+        counts = [f"{name} ({count:,})" for name, count in found.left_out.items()]
+        more = f" and {len(counts) - MOST_FOLDERS:,} more" if len(counts) > MOST_FOLDERS else ""
+        total = sum(found.left_out.values())
+        lines.append(
+            f"{total:,} images of classes that the model does not know are left out, so the score says nothing of "
+            f"them: {', '.join(counts[:MOST_FOLDERS])}{more}"
         )
     if found.missing:
         lines.append(f"no image of {len(found.missing)} classes: {', '.join(found.missing)}")

@@ -17,6 +17,7 @@ LARGEST_SIDE = 64  # of images, to begin with: the time of a training grows with
 UNEVEN = 3.0  # times as many images of the largest class as of the smallest
 MOST_FOLDS, NUM_TRIALS = 5, 20
 COLUMN = 46  # where comments begin
+NUM_NAMED = 3  # classes that a line names
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Seen:
     smallest, largest: a class and its number of images.   sizes: in pixels, in words.
     is_split: whether these are the training images alone; else a part of them is to be sealed.
     unreadable: files of those opened that are no whole image.   suggested: groups by the names of files, or None.
+    too_small: classes, and their numbers of images, that no study can be of.
     """
 
     data: Mapping[str, Any]
@@ -40,6 +42,7 @@ class Seen:
     is_split: bool = True
     unreadable: tuple[str, ...] = ()
     suggested: Suggestion | None = None
+    too_small: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_uneven(self) -> bool:
@@ -107,6 +110,11 @@ def look_at_folder(root: Path) -> Seen:
         listing.official,
         tuple(unreadable),
         suggest([file.name for file in listing.files], [file.label for file in listing.files]),
+        tuple(
+            (name, count)
+            for name, count in zip(listing.classes, counts.tolist(), strict=True)
+            if count < _least(is_split=listing.official)
+        ),
     )
 
 
@@ -232,14 +240,28 @@ def study_text(name: str, seen: Seen, *, with_groups: bool = False) -> str:
 
 
 def few_images(seen: Seen) -> str:
-    """A warning of a class that cannot be in every fold and in the test part, or ""."""
-    least = 2 if seen.is_split else 4
-    if not seen.num_images or seen.smallest[1] >= least:
+    """A warning of classes that cannot be in two folds and in the test part, or ""."""
+    if not seen.too_small:
         return ""
-    return (
-        f"class {_plain(seen.smallest[0])} has {seen.smallest[1]} images, too few to train on, to score and to "
-        f"seal: harness tune will ask for at least {least}"
+    least = _least(is_split=seen.is_split)
+    named = [
+        f"{_plain(name)} has {count} image{'s' * (count > 1)}" for name, count in seen.too_small[:NUM_NAMED]
+    ]
+    more = (
+        f" and {len(seen.too_small) - NUM_NAMED:,} more have too few"
+        if len(seen.too_small) > NUM_NAMED
+        else ""
     )
+    what = "to train on and to score" if seen.is_split else "to train on, to score and to seal"
+    return (
+        f"class {', '.join(named)}{more}, too few {what}: harness check and harness tune refuse the study until there "
+        f"are {least} of each class, or the folder is moved away"
+    )
+
+
+def _least(*, is_split: bool) -> int:
+    """Images of a class: one for each of two folds, and one to be sealed."""
+    return 2 if is_split else 3
 
 
 def _line(text: str, comment: str) -> str:

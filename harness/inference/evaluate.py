@@ -7,7 +7,7 @@ test part of its study are left out: only `harness final` opens it.
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,11 +16,12 @@ import numpy as np
 
 from harness import scoring
 from harness.data.grouping import Groups, by_appearance, group_names
-from harness.data.image_files import Candidate, class_folders, image_files, printable
-from harness.documents import INLINE
-from harness.errors import DataError, did_you_mean
+from harness.data.image_files import Candidate, image_files, printable
+from harness.documents import INLINE, WHERE_SET
+from harness.errors import DataError
 from harness.inference.find_model import Found
 from harness.inference.known_images import known_images, study_of
+from harness.inference.labelled_folders import folders_of_classes, labelled_files, unknown_classes
 from harness.inference.predict import decoded_batches
 from harness.scoring.calibration import brier_score, calibration_curve
 from harness.scoring.intervals import score_interval
@@ -30,8 +31,6 @@ from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 
 logger = logging.getLogger(__name__)
-
-PARTS = ("train", "test", "val", "valid", "validation", "dev")
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,7 @@ class Evaluation:
     groups: how images belong together, which are then the units of the intervals, or None.   num_groups: 0 without.
     scores: every metric, and the Brier score.   intervals: 95 %, by metric.   confusion: rows are true classes.
     calibrated: whether probabilities are.   calibration: bins of confidence that have images.
+    left_out: how many files folders have that are no classes of the model, by name.
     """
 
     model: str
@@ -95,6 +95,7 @@ class Evaluation:
     calibrated: bool
     calibration: tuple[Bin, ...]
     known: Known
+    left_out: Mapping[str, int] = field(default_factory=dict, metadata=WHERE_SET)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,15 +115,27 @@ class _Scored:
 
 
 def evaluate(
-    store: Store, found: Found, folder: Path, *, groups: Groups | Literal["study"] | None, raw: bool = False
+    store: Store,
+    found: Found,
+    folder: Path,
+    *,
+    groups: Groups | Literal["study"] | None,
+    raw: bool = False,
+    skip_unknown: bool = False,
 ) -> Evaluation:
     """Score a model on a folder that has a folder of images for each class, by the model's names of classes.
 
     groups: images that belong together, as `data.groups` has them; study: as its study has it, if that fits here.
-    raw: without the temperature.
+    raw: without the temperature.   skip_unknown: whether folders that are no class of the model are left out.
     Raises DataError for another folder, for classes that the model does not know, and where no image can be scored.
     """
-    files = list(_labelled(folder, found.model.classes))
+    folders = folders_of_classes(folder, found.model.classes)
+    left_out = {name: place for name, place in folders.items() if name not in found.model.classes}
+    if left_out and not skip_unknown:
+        raise unknown_classes(folder, left_out, len(folders), found.model.classes)
+    files = list(
+        labelled_files({name: folders[name] for name in folders if name not in left_out}, found.model.classes)
+    )
     if not files:
         raise DataError(f"{folder}: no file in its class folders is named like an image")
     study = study_of(store, found)
@@ -142,7 +155,9 @@ def evaluate(
     known = Known(unchecked, int(equal.sum()), int(alike.sum()), int(seen.sealed.sum()))
     if known.equal or known.alike:
         known = _without(known, scored, ~(equal | alike), of_group)
-    return _evaluation(found, folder, scored, unreadable, groups, of_group, known, _objective(study), raw)
+    document = _evaluation(found, folder, scored, unreadable, groups, of_group, known, _objective(study), raw)
+    counts = {name: len(list(image_files([str(place)]))) for name, place in left_out.items()}
+    return replace(document, left_out=counts)
 
 
 def _without(known: Known, scored: _Scored, others: np.ndarray, of_group: np.ndarray | None) -> Known:
@@ -223,30 +238,6 @@ def _evaluation(
         ),
         known=known,
     )
-
-
-def _labelled(folder: Path, classes: Sequence[str]) -> Iterator[tuple[Candidate, int]]:
-    """The image files of the class folders, each with the label of its class."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder")
-    try:
-        folders = class_folders(folder)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be listed: {error.strerror}") from None
-    unknown = [name for name in folders if name not in classes]
-    parts = [name for name in unknown if name.casefold() in PARTS]
-    if not folders:
-        raise DataError(f"{folder}: there must be a folder for each class in it ({', '.join(classes[:10])})")
-    if parts:
-        raise DataError(f"{folder}: has parts; say which is to be scored, {folder / parts[0]} for example")
-    if unknown:
-        raise DataError(
-            f"{folder}: {len(unknown)} of {len(folders)} folders are no classes of the model, {unknown[0]} for "
-            f"example{did_you_mean(unknown[0], list(classes))}"
-        )
-    for name, place in folders.items():
-        for candidate in image_files([str(place)]):
-            yield candidate, classes.index(name)
 
 
 def _predicted(

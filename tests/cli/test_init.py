@@ -206,6 +206,24 @@ def test_a_class_of_too_few_images_is_told(checked: Checked, capsys: pytest.Capt
     assert "class b has 1 training image, fewer than the 2 folds" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("root", ["photos", "photos/train"])
+def test_check_accepts_what_is_written_unless_it_is_told_how_many_images_are_needed(
+    root: str, count: int, capsys: pytest.CaptureFixture[str], check_here: None
+) -> None:
+    folder(root, {"a": 12, "b": count}, size=(12, 12))
+    if root != "photos":
+        folder("photos/test", {"a": 2, "b": 2}, size=(12, 12))
+    assert run(["init", "photos"]) == 0
+    told = capsys.readouterr().err
+    least = 3 if root == "photos" else 2
+    assert run(["check", "photos"]) == (0 if count >= least else 2)
+    if count < least:
+        assert f"class b has {count} image" in told and f"until there are {least} of each class" in told
+    else:
+        assert not told
+
+
 def test_a_data_set_is_looked_at_where_it_is_here(
     checked: Checked, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -146,6 +146,21 @@ def test_missing_classes_and_unreadable_files_are_told(
     assert "no image of 2 classes: 8, 9" in err and "1 files cannot be read: " in err
 
 
+def test_folders_that_are_no_class_of_the_model_are_left_out_when_asked_for(
+    new: Images, tmp_path: Path, evaluated: Callable[..., tuple[dict, str]]
+) -> None:
+    root = labelled(tmp_path / "new", new.pixels, new.labels)
+    clean, err = evaluated(root)
+    assert "left out" not in err and "left_out" not in clean
+    labelled(root, new.pixels[:7], np.full(7, 77))
+    labelled(root, new.pixels[7:9], np.full(2, 10))
+    found, err = evaluated(root, "--skip-unknown")
+    assert found.pop("left_out") == {"10": 2, "77": 7} and found == clean
+    assert (
+        "9 images of classes that the model does not know are left out" in err and ": 10 (2), 77 (7)" in err
+    )
+
+
 def test_a_model_without_its_study_says_that_nobody_looked(
     kept: Store, new: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,7 +184,11 @@ def test_a_model_without_its_study_says_that_nobody_looked(
         ([], [], 1, "there is no such folder"),
         (["."], [], 1, "there must be a folder for each class in it (0, 1, 2"),
         (["0"], [], 1, "no file in its class folders is named like an image"),
-        (["0", "O"], [], 1, "1 of 2 folders are no classes of the model, O for example; (0, 1, 2"),
+        (["0", "O"], [], 1, "1 of 2 folders are no classes of the model: O; (0, 1, 2"),
+        (["0", "O"], [], 1, "--skip-unknown leaves them out"),
+        (["0", *"abcdefg"], [], 1, "7 of 8 folders are no classes of the model: a, b, c, d, e and 2 more; (0, 1,"),
+        (["O", "I"], ["--skip-unknown"], 1, "no folder in it is a class of the model: I, O; (0, 1, 2"),
+        (["0", "O"], ["--skip-unknown"], 1, "no file in its class folders is named like an image"),
         (["train/0", "test/0"], [], 1, "has parts; say which is to be scored, "),
         (["0"], ["--groups-from", "patients"], 2, "--groups-from must be study, parent, regex:PATTERN"),
         (["0"], ["--images", "no/such.png"], 2, "--images no/such.png: there is no folder"),
