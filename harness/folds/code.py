@@ -38,6 +38,7 @@ BY_VERSION = ("torch", *COMPUTING)  # packages that a fingerprint has the versio
 Others = tuple[tuple[str, str], ...]  # (kind, name)
 _read: dict[Path, ast.Module] = {}
 _hashed: dict[Path, str] = {}
+_functions: dict[Path, dict[str, str]] = {}
 
 # Loaded by a training, and yet not part of its identity: nothing here can change what comes out.
 IRRELEVANT = {
@@ -111,6 +112,7 @@ def forget() -> None:
     for path in [path for path in _read if not path.is_relative_to(PACKAGE)]:
         del _read[path]
         _hashed.pop(path, None)
+        _functions.pop(path, None)
     hashes.cache_clear()
     sources.cache_clear()
 
@@ -212,8 +214,11 @@ def functions(model: str, others: Others = (), package: Path = PACKAGE) -> dict[
 
 def functions_in(files: Mapping[str, Path]) -> dict[str, dict[str, str]]:
     """As `functions`, of these files by name."""
-    found: dict[str, dict[str, str]] = {}
-    for name, path in files.items():
+    return {name: _function_hashes(path) for name, path in files.items()}
+
+
+def _function_hashes(path: Path) -> dict[str, str]:
+    if path not in _functions:
         rest = ast.Module([], [])
         parts: dict[str, ast.AST] = {}
         for node in parsed(path).body:
@@ -222,8 +227,8 @@ def functions_in(files: Mapping[str, Path]) -> dict[str, dict[str, str]]:
             else:
                 rest.body.append(node)
         parts["<module>"] = rest
-        found[name] = {part: _hash(node)[:12] for part, node in parts.items()}
-    return found
+        _functions[path] = {part: _hash(node)[:12] for part, node in parts.items()}
+    return _functions[path]
 
 
 def files(model: str, others: Others = (), package: Path = PACKAGE) -> dict[str, Path]:
