@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from harness.data.decoding import UnreadableError
+from harness.data.foreign_folders import stray_images, told_texts, without_texts
 from harness.data.formats import NEEDS_EXTRA, is_image_name, needs_extra
 from harness.errors import DataError
 
@@ -70,7 +71,12 @@ def list_images(root: Path, part: Literal["train", "test"]) -> Listing:
         train, test = _layout(root)
         for store in filter(_is_store, root.iterdir()):
             logger.warning("%s: passed over, for it is a store of harness", printable(str(store)))
-        classes = _folders(train)
+        classes = without_texts(_folders(train))
+        if strays := stray_images(train):
+            named = ", ".join(map(printable, strays[:3]))
+            logger.warning(
+                "%s: %d images are in no class folder and passed over: %s", train, len(strays), named
+            )
         if len(set(classes)) < 2:
             found = f"only {next(iter(classes))}" if classes else "none"
             raise DataError(f"{train}: a class is a folder of images and there must be at least 2 ({found})")
@@ -113,6 +119,7 @@ def _layout(root: Path) -> tuple[Path, Path | None]:
         if name not in with_classes and (name == "train" or name in parts):
             raise DataError(f"{root}: there must be a folder for each class, in it or in its {name}/")
     others = [name for name in inside if name not in parts]
+    others = [name for name in others if name not in told_texts({name: inside[name] for name in others})]
     if others:
         raise DataError(f"{root}: {others[0]}/ is neither a class nor a part, beside {', '.join(parts)}")
     validation = [name for name in parts if name in VALIDATION]
@@ -127,7 +134,7 @@ def _layout(root: Path) -> tuple[Path, Path | None]:
 
 
 def _test_folders(test: Path, classes: list[str]) -> dict[str, Path]:
-    folders = _folders(test)
+    folders = without_texts(_folders(test))
     unknown = [name for name in folders if name not in classes]
     if unknown:
         raise DataError(

@@ -63,6 +63,7 @@ IRRELEVANT = {
     "data/file_facts.py": "makes images",
     "data/group_table.py": "makes groups, which are in the split",
     "data/file_notes.py": "words",
+    "data/foreign_folders.py": "makes images",
     "data/formats.py": "makes images",
     "data/holdout.py": "makes the test part",
     "data/image_files.py": "makes images",

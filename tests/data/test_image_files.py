@@ -107,6 +107,10 @@ def test_files_not_named_like_images_and_an_unused_val_folder_are_told_of(
         "@eaDir",
         "#recycle",
         ".thumbnails",
+        ".git",
+        ".ipynb_checkpoints",
+        ".Trash-1000",
+        "found.000",
     ],
 )
 def test_folders_that_systems_make_are_no_classes_and_hold_no_images(tmp_path: Path, folder: str) -> None:
@@ -115,6 +119,70 @@ def test_folders_that_systems_make_are_no_classes_and_hold_no_images(tmp_path: P
     touch(tmp_path, f"{folder}/a/3.jpg", f"a/{folder}/SYNO_THUMB.jpg", f"b/{folder}/4.txt")
     assert list_images(tmp_path, "train") == before
     assert [Path(one.path).name for one in image_files([str(tmp_path)])] == ["1.jpg", "2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["README.md", "labels.csv", ".DS_Store", "Thumbs.db", "desktop.ini"], []),
+        (["notes/1.txt"], ["notes: passed over, for it holds texts and no image"]),
+        (["notes/deep/er/1.TXT", "notes/2.md", "notes/.hidden"], ["notes: passed over"]),
+        (["annotations/1.xml", "docs/paper.pdf"], ["annotations: passed over", "docs: passed over"]),
+        (["scripts/convert.py", "scripts/.ipynb_checkpoints/a.png"], ["scripts: passed over"]),
+        (["seen.png"], ["1 images are in no class folder and passed over: seen.png"]),
+        (["z.jpg", "y.PNG", "x.gif", "w.webp"], ["4 images are in no class folder and passed over: w.webp, x.gif"]),
+        ([".hidden.png", "._1.jpg"], []),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("root", [".", "train"])
+def test_what_lies_beside_the_classes_changes_nothing_and_what_may_be_meant_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, files: list[str], said: list[str], root: str
+) -> None:
+    touch(tmp_path, f"{root}/ants/1.jpg", f"{root}/bees/2.jpg")
+    before = list_images(tmp_path, "train")
+    assert not caplog.messages
+    touch(tmp_path, *(f"{root}/{name}" for name in files))
+    assert list_images(tmp_path, "train") == before
+    assert len(caplog.messages) == len(said)
+    assert all(part in line for part, line in zip(said, caplog.messages, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["notes/1.txt", "notes/2.raw"], "notes: no image in this class folder .2 other files, e.g. notes/"),
+        (["scans/1.dcm"], "scans: no image in this class folder .1 other files, e.g. scans/1.dcm"),
+        (["clips/1.mp4"], "clips: no image in this class folder .1 other files, e.g. clips/1.mp4"),
+        (["wasps/.hidden"], "wasps: no image in this class folder$"),
+    ],
+)
+def test_a_folder_that_may_be_a_class_nobody_can_read_is_no_folder_of_texts(
+    tmp_path: Path, files: list[str], message: str
+) -> None:
+    touch(tmp_path, "ants/1.jpg", "bees/2.jpg", *files)
+    with pytest.raises(DataError, match=message):
+        list_images(tmp_path, "train")
+
+
+def test_ants_and_bees_as_they_are_published(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = [
+        f"{part}/{name}/{number}.jpg"
+        for part in ("train", "val")
+        for name in ("ants", "bees")
+        for number in "12"
+    ]
+    touch(tmp_path, *files, "notes/sources.txt", "__MACOSX/train/ants/._1.jpg", "LICENSE")
+    with pytest.raises(
+        DataError, match=r"val/ is not used.*rename it to test/ to seal it for the final score"
+    ):
+        list_images(tmp_path, "train")
+    (tmp_path / "val").rename(tmp_path / "test")
+    expected = ["ants/1.jpg", "ants/2.jpg", "bees/1.jpg", "bees/2.jpg"]
+    assert names(tmp_path, "train") == names(tmp_path, "test") == expected
+    assert list_images(tmp_path, "train").official
+    assert {line.partition(": ")[2] for line in caplog.messages} == {
+        "passed over, for it holds texts and no image"
+    }
 
 
 def test_a_store_beside_the_classes_is_passed_over_and_told(
