@@ -140,7 +140,7 @@ def outline(options: Values, shape: Sequence[int], classes: Sequence[str]) -> An
 
 
 def _undrawn() -> Any:
-    """That random values are not drawn for tensors without memory: torch would import its compiler for that, seconds."""
+    """That random values are not drawn for tensors without memory: torch would import its compiler for it, seconds."""
     from torch import Tensor
     from torch.overrides import TorchFunctionMode
 
