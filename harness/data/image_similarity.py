@@ -1,25 +1,16 @@
-"""Whether two images show the same picture: laid over one another, their detail agrees part by part.
+"""Whether two images show the same picture: laid over one another, their detail agrees part by part."""
 
-Detail, what is left of an image without its coarse forms, tells pictures apart: two skies or two horses resemble one
-another in form, and not in detail. Brightness, contrast and JPEG change little of it.
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from harness.data.looks import FAINT, MARGIN, PARTS, SIDE, Looks, blurred, cut, detail_of, luminance, turned
 from harness.data.registration import Motion, align, correlation, grid, inner, warped
 
 SMALLEST = 16  # pixels: in smaller images different pictures agree too well
 ROUNDING = 0.75  # grey levels by which smaller images may differ
-SIDE = 32  # pixels: images are compared at this size
-MARGIN = 6  # pixels at the edges that are not compared: there may be a frame, or nothing to compare with
-INNER = SIDE - 2 * MARGIN
-PARTS = 4  # along each axis
 MOST_CONTRAST = 1.7  # times the other image's
-FAINT = 1.5  # grey levels: a part whose detail deviates less has none
-ALIKE, EQUAL = 0.8, 0.9  # correlation of detail from which on a part is alike, and the same
+ALIKE, EQUAL, UNCHANGED = 0.8, 0.9, 0.97  # correlation of detail from which on a part is so
 MOVED, FAR = 0.05, 0.25  # of a motion, in half sides: more than what is still, and more than copies are moved
 SAME_FORM, SAME_FORM_MOVED = 0.985, 0.997  # correlation at half the size that needs no detail
 COARSE_MARGIN = 2
@@ -27,51 +18,9 @@ RESEMBLING = 0.9  # correlation at half the size from which on a closer look is 
 HOPEFUL = (-1, 0.65, 0.8, 0.8)  # and those that it takes before each step towards it
 OTHER_COLOUR = 48.0  # grey levels of chroma by which colours are others
 RECOLOURED = 0.15  # of the pixels may have another colour
+GREY = 2.0  # grey levels: chroma that deviates less tells nothing
+SAME_HUES = 0.4  # correlation of chroma
 PARTLY, LIKELY, SURE = 1, 2, 3  # how much of two images agrees: some parts, most, or enough to be the same
-
-
-@dataclass(frozen=True, eq=False)
-class Looks:
-    """What is compared of images: their luminance, smoothed, at two sizes, and its detail.
-
-    smooth: (n, 32, 32).   coarse: (n, 16, 16).   detail: (n, 20, 20), without edges, each part of mean 0 and length 1,
-    or 0 where it has none. As kept they are float16.
-    """
-
-    smooth: np.ndarray
-    coarse: np.ndarray
-    detail: np.ndarray
-
-    @classmethod
-    def at(cls, scaled: np.ndarray) -> "Looks":
-        """Of images as `resized` makes them."""
-        smooth = _blurred(luminance(scaled))
-        parts = _cut(_detail(smooth)[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
-        parts = parts - parts.mean((2, 4), keepdims=True)
-        length = np.sqrt(np.square(parts).sum((2, 4), keepdims=True))
-        has_detail = length >= FAINT * (INNER // PARTS)
-        detail = np.where(has_detail, parts / np.maximum(length, 1e-6), 0).reshape(-1, INNER, INNER)
-        coarse = smooth.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))
-        return cls(*(part.astype(np.float16) for part in (smooth, coarse, detail)))
-
-    @classmethod
-    def together(cls, several: Sequence["Looks"]) -> "Looks":
-        return cls(
-            *(np.concatenate(parts) for parts in zip(*(one._arrays() for one in several), strict=True))
-        )
-
-    def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self.smooth, self.coarse, self.detail
-
-
-def turned(images: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """Images (n, …, H, W), each mirrored where its turn is odd, and then turned by turn // 2 quarters of a circle."""
-    lying = images.copy()
-    for turn in set(turns.tolist()) - {0}:
-        chosen = turns == turn
-        some = images[chosen]
-        lying[chosen] = np.rot90(some[..., ::-1] if turn % 2 else some, turn // 2, axes=(-2, -1))
-    return lying
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,13 +47,11 @@ def agreement(ours: Looks, theirs: Looks, pairs: np.ndarray, turns: np.ndarray) 
     motion = Motion.none(len(pairs))
     unsure = np.flatnonzero(level < SURE)
     coarse = _laid(ours.coarse, theirs.coarse, pairs[unsure], turns[unsure])
-    moved = align(*coarse, motion.of(unsure), least=HOPEFUL, margin=COARSE_MARGIN)
-    seen, _ = warped(coarse[1], moved, grid(SIDE // 2, COARSE_MARGIN))
-    form = correlation(inner(coarse[0], COARSE_MARGIN), seen)
+    moved, form = align(*coarse, least=HOPEFUL, margin=COARSE_MARGIN)
     resembling = np.flatnonzero(form >= RESEMBLING)
     closer = unsure[resembling]
     smooth = _laid(ours.smooth, theirs.smooth, pairs[closer], turns[closer])
-    moved = align(*smooth, moved.of(resembling), least=(-1, -1), margin=MARGIN)
+    moved, _ = align(*smooth, moved.of(resembling), least=(-1, -1), margin=MARGIN)
     level_moved, similarity_moved = _as_they_were_moved(*smooth, moved, form[resembling])
     better = level_moved >= np.maximum(level[closer], PARTLY)
     places = closer[better]
@@ -125,13 +72,15 @@ def _as_they_lie(
     detail: np.ndarray, other_detail: np.ndarray, coarse: np.ndarray, other_coarse: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The level of agreement and the similarity: (n,) each."""
-    parts = np.einsum("nyaxb,nyaxb->nyx", _cut(detail), _cut(other_detail)).reshape(-1, PARTS**2)
+    parts = np.einsum("nyaxb,nyaxb->nyx", cut(detail), cut(other_detail)).reshape(-1, PARTS**2)
     equal, alike, is_framed = _agreeing(parts)
     margins = (COARSE_MARGIN, 2 * COARSE_MARGIN)  # within a frame, too
     forms = [correlation(inner(coarse, margin), inner(other_coarse, margin)) for margin in margins]
-    form = np.minimum(*forms)
+    deviations = [inner(image, COARSE_MARGIN).std(1) for image in (coarse, other_coarse)]
+    comparable = np.maximum(*deviations) <= MOST_CONTRAST * np.minimum(*deviations)
+    form = np.where(comparable, np.minimum(*forms), 0)
     rules = [
-        ((equal >= 6) | (alike >= 9)) & ~is_framed | (form >= SAME_FORM),
+        ((parts >= UNCHANGED).sum(1) >= 5) & ~is_framed | (form >= SAME_FORM),
         ((equal >= 5) | (alike >= 7)) & ~is_framed,
         alike >= 5,
     ]
@@ -147,11 +96,12 @@ def _as_they_were_moved(
     whole, (detail, first, second) = _whole(one, two, motion, points), _parts(one, two, motion, points)
     num_detailed = (np.maximum(first, second) >= FAINT).sum(1)
     equal, alike, is_framed = _agreeing(np.where(np.minimum(first, second) >= FAINT, detail, 0))
-    is_moved = np.maximum(np.abs(motion.a - 1), np.abs(motion.t)) >= MOVED
-    enough = (whole >= np.where(is_moved, 0.96, 0.94)) & (alike >= 7) & (equal >= 4) & ~is_framed
-    all_there_is = (whole >= 0.975) & (equal >= 0.9 * num_detailed) & (num_detailed >= 3)
+    moved, shifted = np.maximum(np.abs(motion.a - 1), np.abs(motion.t)), np.abs(motion.t)
+    still = (moved < MOVED) & (whole >= 0.91) & (alike >= 5) & (equal >= 3) & (form >= 0.95)
+    enough = (whole >= 0.96) & (alike >= 10) & (equal >= 5) & ~is_framed & (moved < FAR)
+    all_there_is = (whole >= 0.975) & (equal >= 0.9 * num_detailed) & (num_detailed >= 3) & (moved < FAR)
     rules = [
-        (enough | all_there_is | (form >= SAME_FORM_MOVED)) & (np.abs(motion.t) < FAR),
+        still | enough | all_there_is | ((form >= SAME_FORM_MOVED) & (shifted < FAR)),
         (equal >= 5) | (alike >= 7) | ((whole >= 0.92) & (alike >= 5)),
         alike >= 5,
     ]
@@ -187,15 +137,15 @@ def _whole(one: np.ndarray, two: np.ndarray, motion: Motion, points: np.ndarray)
 
 def _parts(one: np.ndarray, two: np.ndarray, motion: Motion, points: np.ndarray) -> tuple[np.ndarray, ...]:
     """Of each part the correlation of detail, and its deviation in both images: (n, 16) each."""
-    seen, is_seen = warped(_detail(two), motion, points)
-    first, second, common = _energies(inner(_detail(one), MARGIN), seen, is_seen)
+    seen, is_seen = warped(detail_of(two), motion, points)
+    first, second, common = _energies(inner(detail_of(one), MARGIN), seen, is_seen)
     correlated = common / np.sqrt(np.maximum(first * second, 1e-3))
     return correlated, np.sqrt(first), np.sqrt(second)
 
 
 def _energies(one: np.ndarray, two: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
     """Of each part both variances and the covariance, of the pixels that both images have: (n, 16) each."""
-    one, two, weights = (_cut(values) for values in (one, two, weights.astype(np.float32)))
+    one, two, weights = (cut(values) for values in (one, two, weights.astype(np.float32)))
     sizes = weights.sum((2, 4), keepdims=True)
     enough = sizes[:, :, 0, :, 0] >= 0.6 * weights.shape[2] * weights.shape[4]
     sizes = np.maximum(sizes, 1)
@@ -209,65 +159,32 @@ def _energies(one: np.ndarray, two: np.ndarray, weights: np.ndarray) -> tuple[np
     )
 
 
-def _cut(values: np.ndarray) -> np.ndarray:
-    """(n, …) without edges as parts (n, PARTS, y, PARTS, x)."""
-    parts: np.ndarray = values.reshape(-1, PARTS, INNER // PARTS, PARTS, INNER // PARTS)
-    return parts
+def allowed_by_colours(one: np.ndarray, two: np.ndarray, motion: Motion) -> np.ndarray:
+    """How much of two images may agree at most: uint8 (n,), PARTLY, LIKELY or SURE.   one, two: float32 (n, 3, 32, 32).
 
-
-def _detail(images: np.ndarray) -> np.ndarray:
-    detail: np.ndarray = images - _blurred(_blurred(images))
-    return detail
-
-
-def _blurred(images: np.ndarray) -> np.ndarray:
-    """By the binomial filter of five pixels, along both axes of (n, H, W)."""
-    height, width = images.shape[1:]
-    padded = np.pad(images, ((0, 0), (2, 2), (0, 0)), mode="edge")
-    images = _binomial([padded[:, shift : shift + height] for shift in range(5)])
-    padded = np.pad(images, ((0, 0), (0, 0), (2, 2)), mode="edge")
-    return _binomial([padded[..., shift : shift + width] for shift in range(5)])
-
-
-def _binomial(shifts: Sequence[np.ndarray]) -> np.ndarray:
-    mean: np.ndarray = (shifts[0] + shifts[4] + 4 * (shifts[1] + shifts[3]) + 6 * shifts[2]) / np.float32(16)
-    return mean
-
-
-def resized(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (n, C, H, W) as float32 (n, C, 32, 32): averaged where they are larger, interpolated where smaller."""
-    down, right = (_resampling(size) for size in pixels.shape[2:])
-    scaled: np.ndarray = down @ pixels.astype(np.float32) @ right.T
-    return scaled
-
-
-def _resampling(size: int) -> np.ndarray:
-    """(32, size): the weights of a triangle filter, as Pillow's bilinear one has them."""
-    width = max(size / SIDE, 1)
-    centres = (np.arange(SIDE)[:, None] + 0.5) * size / SIDE
-    weights = np.maximum(1 - np.abs(np.arange(size) + 0.5 - centres) / width, 0)
-    scaled: np.ndarray = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-    return scaled
-
-
-def luminance(pixels: np.ndarray) -> np.ndarray:
-    """(n, C, H, W) as float32 (n, H, W)."""
-    channels = pixels.shape[1]
-    weights = np.array((0.299, 0.587, 0.114) if channels == 3 else (1 / channels,) * channels, np.float32)
-    grey: np.ndarray = np.einsum("nchw,c->nhw", pixels, weights, dtype=np.float32, casting="unsafe")
-    return grey
-
-
-def same_colours(one: np.ndarray, two: np.ndarray, motion: Motion) -> np.ndarray:
-    """Whether nearly all pixels have the colour of the other image's: bool (n,).   one, two: float32 (n, 3, 32, 32)."""
+    Nearly all pixels of copies have the colour of the other image's; and where one had to be moved to lie over the
+    other, which may be chance, what is more coloured in one of them is so in the other.
+    """
     points = grid(SIDE, MARGIN)
     distance = np.zeros((len(one), len(points)), np.float32)
+    energies = np.zeros((3, len(one)), np.float32)  # of the first, of the second, of both together
     for channel in (0, 2):
-        chroma = [_blurred(image[:, channel] - luminance(image)) for image in (one, two)]
-        seen, is_seen = warped(chroma[1], motion, points)
-        distance += np.square(inner(chroma[0], MARGIN) - seen) * is_seen
-    same: np.ndarray = (distance > OTHER_COLOUR**2).mean(1) <= RECOLOURED
-    return same
+        first, second = (blurred(image[:, channel] - luminance(image)) for image in (one, two))
+        second, is_seen = warped(second, motion, points)
+        first = inner(first, MARGIN)
+        distance += np.square(first - second) * is_seen
+        first, second = (values - values.mean(1, keepdims=True) for values in (first, second))
+        energies += [
+            np.einsum("np,np->n", *pair) for pair in ((first, first), (second, second), (first, second))
+        ]
+    same = (distance > OTHER_COLOUR**2).mean(1) <= RECOLOURED
+    coloured = np.maximum(energies[0], energies[1]) >= GREY**2 * 2 * len(points)
+    hues = energies[2] >= SAME_HUES * np.sqrt(energies[0] * energies[1])
+    still = np.maximum(np.abs(motion.a - 1), np.abs(motion.t)) < MOVED
+    allowed: np.ndarray = np.where(same, np.where(hues | still | ~coloured, SURE, LIKELY), PARTLY).astype(
+        np.uint8
+    )
+    return allowed
 
 
 def equal_but_for_rounding(one: np.ndarray, two: np.ndarray) -> np.ndarray:

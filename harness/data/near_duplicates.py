@@ -19,8 +19,9 @@ from threadpoolctl import threadpool_limits
 
 from harness.data import image_similarity as similar
 from harness.data.grouping import components
-from harness.data.image_similarity import PARTLY, SMALLEST, SURE, Looks, turned
+from harness.data.image_similarity import SMALLEST, SURE
 from harness.data.images import hash_images
+from harness.data.looks import SIDE, Looks, resized, turned
 from harness.data.neighbours import TURNS, described, in_threads, nearest
 from harness.data.scenes import frames, joined
 from harness.errors import StoreError
@@ -28,7 +29,7 @@ from harness.files import write_file
 
 logger = logging.getLogger(__name__)
 
-VERSION = 3  # raised when other pairs are found
+VERSION = 4  # raised when other pairs are found
 CHUNK_BYTES = 2**21
 BATCH = 512  # pairs that are compared together
 TELL_FROM = 20_000  # images: fewer take no time worth a message
@@ -181,11 +182,11 @@ class _Described:
 
         def look(start: int) -> tuple[list[bytes], Looks, np.ndarray]:
             chunk = pixels[start : start + step]
-            scaled = similar.resized(chunk)
+            scaled = resized(chunk)
             looks = Looks.at(scaled if _is_large(pixels) else scaled[:0])
             return list(map(bytes, hash_images(chunk))), looks, described(scaled)
 
-        empty = np.empty((0, channels, similar.SIDE, similar.SIDE), np.float32)
+        empty = np.empty((0, channels, SIDE, SIDE), np.float32)
         parts = [([], Looks.at(empty), described(empty)), *in_threads(look, range(0, num_images, step))]
         hashes = [key for part, _, _ in parts for key in part]
         equals: dict[bytes, list[int]] = {}
@@ -239,12 +240,9 @@ def _judge(
     kept = np.flatnonzero(agreed.level)
     level, motion = agreed.level[kept], agreed.motion.of(kept)
     if ours.pixels.shape[1] == 3 and len(kept):
-        colours = (
-            similar.resized(side.pixels[pairs[kept, place]]) for place, side in enumerate((ours, theirs))
-        )
+        colours = (resized(side.pixels[pairs[kept, place]]) for place, side in enumerate((ours, theirs)))
         first, second = colours
-        same = similar.same_colours(first, turned(second, turns[kept]), motion)
-        level = np.where(same, level, np.minimum(level, PARTLY))
+        level = np.minimum(level, similar.allowed_by_colours(first, turned(second, turns[kept]), motion))
     hows = zip(
         level.tolist(), agreed.similarity[kept].tolist(), turns[kept].tolist(), motion.a.tolist(),
         motion.t.tolist(), strict=True,

@@ -10,14 +10,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from harness.data.image_similarity import SIDE, luminance
+from harness.data.looks import SIDE, luminance
 
-FREQUENCIES, CHROMA_FREQUENCIES = 6, 4  # of each axis
+FREQUENCIES, CHROMA_FREQUENCIES = 5, 4  # of each axis
 EDGE = 3  # pixels of 32 that are not described: there may be a frame
-HIGHEST = 3.5  # frequency: from about here on, a small shift changes more than it tells
+HIGHEST = 3.0  # frequency: from about here on, a small shift changes more than it tells
 COLOURS = 2.0  # weight of chroma
 PLAIN = 2.0  # grey levels: an image that deviates less from its mean has nothing to compare
-CLOSEST = 8  # neighbours of each image that are looked at
+CLOSEST = 12  # neighbours of each image that are looked at
 LIKELY = 0.6  # likeness, -1..1, from which on they are
 TURNS = 8  # in how many ways a picture can lie: mirrored or not, turned by 0, 90, 180 or 270 degrees
 SCALE = 2048  # of descriptions, in whole numbers: float32 has sums of their products exactly, in any order

@@ -32,35 +32,37 @@ class Motion:
         return Motion(self.a[chosen], self.t[chosen])
 
 
-def align(one: np.ndarray, two: np.ndarray, start: Motion, *, least: Sequence[float], margin: int) -> Motion:
+def align(
+    one: np.ndarray, two: np.ndarray, start: Motion | None = None, *, least: Sequence[float], margin: int
+) -> tuple[Motion, np.ndarray]:
     """The motions by which the second image of each pair agrees best with the first, brightness and contrast aside.
 
-    one, two: float32 (n, side, side).   start: where to begin.   margin: pixels at the edges that are not looked at.
-    least: for each step the correlation, -1..1, that the motion so far must have reached: others are left as they are.
+    And the correlations that they reach, -1..1, (n,).
+
+    one, two: float32 (n, side, side).   start: where to begin, if not with no motion.
+    least: for each step the correlation that it needs: others are left as they are.
+    margin: pixels at the edges that are not looked at.
     """
-    solver = _solver(one, margin)
-    points = grid(one.shape[1], margin)
-    template = inner(one, margin)
-    a, t = start.a.copy(), start.t.copy()
+    solver, template, points = _solver(one, margin), inner(one, margin), grid(one.shape[1], margin)
+    motion = Motion.none(len(one)) if start is None else Motion(start.a.copy(), start.t.copy())
+    seen = inner(two, margin) if start is None else warped(two, start, points)[0]
+    reached = correlation(template, seen)
     going = np.arange(len(one))
     for enough in least:
-        seen, _ = warped(two, Motion(a[going], t[going]), points)
-        if enough > -1:
-            good = correlation(template, seen) >= enough
-            going, seen, template, two, solver = (
-                values[good] for values in (going, seen, template, two, solver)
-            )
+        good = reached[going] >= enough
+        if not good.all():
+            going, seen, template, two, solver = (part[good] for part in (going, seen, template, two, solver))
         solved = (solver @ seen[..., None])[..., 0]
         gain = np.where(solved[:, 4] < 0, -1, 1) * np.maximum(np.abs(solved[:, 4]), LEAST_GAIN)
         step = np.clip(solved[:, :4] / gain[:, None], -MOST_STEP, MOST_STEP)
-        turn = a[going] / (1 + step[:, 2] + 1j * step[:, 3])
-        turn = np.clip(turn.real, 1 / MOST_ZOOM, MOST_ZOOM) + 1j * np.clip(turn.imag, -MOST_TURN, MOST_TURN)
-        shift = t[going] - turn * (step[:, 0] + 1j * step[:, 1])
-        a[going] = turn
-        t[going] = np.clip(shift.real, -MOST_SHIFT, MOST_SHIFT) + 1j * np.clip(
-            shift.imag, -MOST_SHIFT, MOST_SHIFT
-        )
-    return Motion(a, t)
+        a = motion.a[going] / (1 + step[:, 2] + 1j * step[:, 3])
+        a = np.clip(a.real, 1 / MOST_ZOOM, MOST_ZOOM) + 1j * np.clip(a.imag, -MOST_TURN, MOST_TURN)
+        t = motion.t[going] - a * (step[:, 0] + 1j * step[:, 1])
+        t = np.clip(t.real, -MOST_SHIFT, MOST_SHIFT) + 1j * np.clip(t.imag, -MOST_SHIFT, MOST_SHIFT)
+        motion.a[going], motion.t[going] = a, t
+        seen, _ = warped(two, motion.of(going), points)
+        reached[going] = correlation(template, seen)
+    return motion, reached
 
 
 def _solver(one: np.ndarray, margin: int) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 Copies of some images are planted among all that --first and --every choose of the sorted files of --root, so that what
 was tuned on some of them can be checked on others; without --root, among smooth random images. Wrong are sure pairs of
-different pictures: an image and a copy of another, where no sure pairs connect their originals. Sure pairs of originals
-are counted, and --sheet shows them: whether they are right, only eyes can tell. Images of fixed cameras, of several
-numbers, standing still and shaking: every image that is joined with another is wrongly joined.
+different pictures: an image and a copy of another, where no pairs, sure or likely, connect their originals. Sure pairs
+of originals are counted, and --sheet shows them: whether they are right, only eyes can tell. Images of fixed cameras,
+standing still and shaking, have different labels: each that is joined with another is wrongly joined.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from harness.data.grouping import components
+from harness.data.image_similarity import LIKELY
 from harness.data.near_duplicates import Duplicates, find
 from tests.data.fixed_cameras import SCENES, seen
 from tests.data.photographs import COPIES, moved
@@ -68,8 +69,8 @@ def planted(originals: np.ndarray, copies: int, sheet: Path | None) -> Iterator[
     found = find(pixels)
     original = np.concatenate([np.arange(len(originals)), order.ravel()])  # that each image shows
     sure = found.pairs[found.sure]
-    among = sure[(sure < len(originals)).all(1)]
-    picture = components(among, len(originals))[original]
+    among = found.of((found.pairs < len(originals)).all(1) & (found.level >= LIKELY))
+    picture = components(among.pairs, len(originals))[original]
     wrong = picture[sure[:, 0]] != picture[sure[:, 1]]
     right = set(map(tuple, np.sort(sure[~wrong], axis=1).tolist()))
     joined = components(sure, len(pixels))
@@ -83,8 +84,8 @@ def planted(originals: np.ndarray, copies: int, sheet: Path | None) -> Iterator[
             "wrong": int((wrong & (kind_of[sure] == place).any(1)).sum()),
         }  # fmt: skip
     if sheet is not None:
-        draw(sheet, originals, found.of(found.sure & (found.pairs < len(originals)).all(1)))
-    yield {"of": "originals", "name": "sure pairs", "images": len(originals), "found": len(among)}
+        draw(sheet, originals, among.of(among.sure))
+    yield {"of": "originals", "name": "sure pairs", "images": len(originals), "found": int(among.sure.sum())}
 
 
 def draw(sheet: Path, originals: np.ndarray, found: Duplicates, columns: int = 12, scale: int = 3) -> None:
@@ -147,15 +148,21 @@ def smooth_images(count: int, random: np.random.Generator) -> np.ndarray:
 
 
 def table(rows: Sequence[Row]) -> str:
-    lines = ["| images | n | found | wrongly joined | wall, CPU seconds |", "|---|---|---|---|---|"]
-    for row in rows:
-        found = row.get("found", "–")
-        if row["of"] == "copies":
-            found = f"{found:.1%}" + (
-                f" ({row['joined']:.1%} by way of others)" if row["joined"] > found else ""
-            )
-        seconds = f"{row['seconds']:.0f}, {row['cpu_seconds']:.0f}" if "seconds" in row else "–"
-        lines.append(
-            f"| {row['of']}: {row['name']} | {row['images']:,} | {found} | {row.get('wrong', '–')} | {seconds} |"
-        )
+    lines = ["| copies | n | found | wrong pairs |", "|---|---|---|---|"]
+    for row in (row for row in rows if row["of"] == "copies"):
+        others = f", with others {row['joined']:.1%}" if row["joined"] > row["found"] else ""
+        lines.append(f"| {row['name']} | {row['images']} | {row['found']:.1%}{others} | {row['wrong']} |")
+    for row in (row for row in rows if row["of"] == "originals"):
+        lines += ["", f"{row['images']:,} originals: {row['found']} sure pairs."]
+    cameras = [row for row in rows if row["of"] == "fixed camera"]
+    counts = sorted({row["images"] for row in cameras})
+    heads = [f"of {count}" for count in counts]
+    lines += ["", f"| fixed camera, wrongly joined | {' | '.join(heads)} |", "|---" * (len(counts) + 1) + "|"]
+    for name in dict.fromkeys(row["name"] for row in cameras):
+        wrong = {row["images"]: str(row["wrong"]) for row in cameras if row["name"] == name}
+        lines.append(f"| {name} | {' | '.join(wrong[count] for count in counts)} |")
+    lines += ["", "| time | images | seconds | of the processor | sure pairs |", "|---|---|---|---|---|"]
+    for row in (row for row in rows if row["of"] == "time"):
+        seconds = f"{row['seconds']:.1f} | {row['cpu_seconds']:.1f}"
+        lines.append(f"| {row['name']} | {row['images']:,} | {seconds} | {row['found']:,} |")
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.data.image_similarity import resized, turned
+from harness.data.looks import resized, turned
 from harness.data.neighbours import CHROMA_FREQUENCIES, CLOSEST, FREQUENCIES, SCALE, TURNS, described, nearest
 from tests.data.photographs import brighter, pieces, views
 
