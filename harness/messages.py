@@ -3,6 +3,8 @@
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from harness.redaction import redacted
@@ -23,6 +25,18 @@ def to_stderr() -> None:
     handler.setFormatter(_Plain("harness: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("harness").setLevel(logging.INFO)
+
+
+@contextmanager
+def told_before(name: str) -> Iterator[None]:
+    """Keep what a logger and those below it warn of to themselves, where it has been told before."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def redact_tracebacks() -> None:

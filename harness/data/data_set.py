@@ -14,6 +14,7 @@ from harness.data.images import Images
 from harness.data.near_duplicates import Duplicates
 from harness.data.snapshot import Changes, Snapshot, compare
 from harness.errors import DataError
+from harness.messages import told_before
 from harness.records import Map, Scalar
 
 
@@ -117,10 +118,12 @@ def load_again(settings: Mapping[str, Scalar | Map], content_hash: str, snapshot
 def changes(settings: Mapping[str, Scalar | Map], since: Snapshot) -> Changes:
     """What became of the data set of a study's `data:` map since a snapshot.
 
-    Raises DataError where it cannot be read any more.
+    What lies beside the classes of a folder was told when the study began. Raises DataError where it cannot be read any
+    more.
     """
     if settings["name"] == FOLDER:
-        return of_folder(data_home(), _options(settings)).changes(since)
+        with told_before("harness.data"):
+            return of_folder(data_home(), _options(settings)).changes(since)
     parts = load_parts(data_home(), settings, ["train", "test"], Growth(since, takes_new=True))
     now = Snapshot.of_images(parts["train"], parts["test"])
     return compare(since, now.names, now.hashes)

@@ -47,7 +47,7 @@ def stray_images(folder: Path) -> list[str]:
 def _holds_texts(folder: Path) -> bool:
     found = False
     for _, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
         for name in files:
             if name.startswith("."):
                 continue

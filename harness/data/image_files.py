@@ -26,8 +26,8 @@ MAX_FILE_BYTES = 2**28
 OF_SYSTEMS = (
     "__macosx", "lost+found", "$recycle.bin", "recycler", "system volume information", "@eadir", "#recycle",
     "#snapshot", "@recycle", "@recently-snapshot", "found.000",
+    "mlruns", "wandb", "lightning_logs", "node_modules", "__pycache__",  # of tools, whose pictures are of no class
 )  # fmt: skip
-STORE = ("studies", "folds")  # folders of a store of harness
 VALIDATION = ("val", "valid", "validation", "dev")
 
 
@@ -163,7 +163,10 @@ def _is_passed_over(name: str) -> bool:
 
 
 def _is_store(folder: Path) -> bool:
-    return all((folder / name).is_dir() for name in STORE)
+    """Whether a folder is a store of harness, also one in which the first study is only beginning."""
+    if not (folder / "studies").is_dir():
+        return False
+    return (folder / "folds").is_dir() or any((folder / "studies").glob("*/lock"))
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -110,6 +110,9 @@ def test_files_not_named_like_images_and_an_unused_val_folder_are_told_of(
         ".git",
         ".ipynb_checkpoints",
         ".Trash-1000",
+        "mlruns",
+        "wandb",
+        "node_modules",
         "found.000",
     ],
 )
@@ -128,7 +131,7 @@ def test_folders_that_systems_make_are_no_classes_and_hold_no_images(tmp_path: P
         (["notes/1.txt"], ["notes: passed over, for it holds texts and no image"]),
         (["notes/deep/er/1.TXT", "notes/2.md", "notes/.hidden"], ["notes: passed over"]),
         (["annotations/1.xml", "docs/paper.pdf"], ["annotations: passed over", "docs: passed over"]),
-        (["scripts/convert.py", "scripts/.ipynb_checkpoints/a.png"], ["scripts: passed over"]),
+        (["scripts/a.py", "scripts/.ipynb_checkpoints/a.png", "scripts/__pycache__/a.pyc"], ["scripts: passed over"]),
         (["seen.png"], ["1 images are in no class folder and passed over: seen.png"]),
         (["z.jpg", "y.PNG", "x.gif", "w.webp"], ["4 images are in no class folder and passed over: w.webp, x.gif"]),
         ([".hidden.png", "._1.jpg"], []),
@@ -193,6 +196,23 @@ def test_a_store_beside_the_classes_is_passed_over_and_told(
     assert caplog.messages == [f"{tmp_path / 'mlruns'}: passed over, for it is a store of harness"]
     touch(tmp_path, "studies/3.jpg", "folds/4.jpg")
     assert list_images(tmp_path, "train").classes == ("a", "b", "folds", "studies")
+
+
+def test_a_store_whose_first_study_is_only_beginning_is_no_class(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(
+        tmp_path,
+        "a/1.jpg",
+        "b/2.jpg",
+        "runs/studies/x/lock",
+        "runs/studies/x/holder.json",
+        "runs/duplicates/3.npz",
+    )
+    assert names(tmp_path) == ["a/1.jpg", "b/2.jpg"]
+    assert caplog.messages == [f"{tmp_path / 'runs'}: passed over, for it is a store of harness"]
+    touch(tmp_path, "rooms/studies/desks/3.jpg")
+    assert list_images(tmp_path, "train").classes == ("a", "b", "rooms")
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

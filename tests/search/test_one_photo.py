@@ -13,6 +13,7 @@ from harness import tuning
 from harness.analysis.study_data import data_diff, study_data
 from harness.cli import run
 from harness.config.study_file import load_study_file
+from harness.data import load_training
 from harness.folds.train_folds import images_of
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
@@ -157,6 +158,19 @@ def test_the_study_goes_on_with_its_snapshot_and_the_change_is_named(
     assert str(data_diff(after).changes) == expected and str(study_data(after).since) == expected
     assert (f"pets: {expected} since the study began" in caplog.text) == (expected != NOTHING)
     assert bool(caplog.messages) == (expected != NOTHING)
+
+
+def test_what_lies_beside_the_classes_is_told_once(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(PETS / "seen.png", 99)
+    (PETS / "notes").mkdir()
+    (PETS / "notes" / "1.txt").touch()
+    caplog.clear()
+    assert run(["data", "pets"]) == 0 and tune(trials=2) == 2
+    assert not caplog.messages and not capsys.readouterr().err
+    load_training({"name": "folder", "root": "pets", "image_size": 8})
+    assert len(caplog.messages) == 3
 
 
 @pytest.mark.parametrize("gone", ["a class", "all images of a class", "the folder"])
