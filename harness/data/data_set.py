@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.config import plugins
-from harness.data import FOLDER, data_home, load_parts, near_duplicates
+from harness.data import FOLDER, data_home, load_parts, sealed_copies
 from harness.data.folder import decoded_copy, of_folder, snapshot_of
 from harness.data.holdout import Growth
 from harness.data.images import Images
@@ -37,13 +37,12 @@ class SealedPart:
     def save(self, folder: Path) -> None:
         self._images.save(folder)
 
-    def num_copies(self, train: Images, within: Duplicates) -> int:
+    def num_copies(self, train: Images, within: Duplicates, home: Path) -> int:
         """How many of its images show a picture that is in training, too: of their pixels alone, and no more is told.
 
-        within: what is known of duplicates among the training images.
+        within: what was found among the training images.   home: the store, which keeps the number.
         """
-        found = near_duplicates.copies(train.pixels, train.labels, self._images.pixels, within)
-        return len(np.unique(found.pairs[:, 1]))
+        return sealed_copies.number_of(train, self._images, within, home)
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,20 @@ class DataSet:
     """What a study begins with.
 
     may_change: whether the images come from a folder or from code of the user's own, and are to be kept therefore.
+    duplicates: what was found among all files of the snapshot when they were divided, or None.
     """
 
     train: Images
     test: SealedPart
     snapshot: Snapshot
     may_change: bool
+    duplicates: Duplicates | None = None
+
+    def num_copies(self, within: Duplicates, home: Path) -> int:
+        """How many sealed images show a picture that is in training, too. Arguments as of `SealedPart.num_copies`."""
+        if self.duplicates is not None:
+            return sealed_copies.among(self.duplicates, np.array(self.snapshot.parts), self.train.labels)
+        return self.test.num_copies(self.train, within, home)
 
 
 def load_data(settings: Mapping[str, Scalar | Map], growth: Growth | None = None) -> DataSet:
@@ -82,11 +89,14 @@ def load_data(settings: Mapping[str, Scalar | Map], growth: Growth | None = None
     if train.pixels.shape[1:] != test.pixels.shape[1:]:
         shapes = f"{test.pixels.shape[1:]}, and the training images {train.pixels.shape[1:]}"
         raise DataError(f"{name}: the test images have the shape {shapes}")
+    found = None
     if name == FOLDER:
+        folder = of_folder(data_home(), _options(settings), growth)
         try:
             snapshot = snapshot_of(train)
         except DataError:
-            snapshot = of_folder(data_home(), _options(settings), growth).snapshot()
+            snapshot = folder.snapshot()
+        found = folder.known_duplicates(snapshot.hashes)
     else:
         snapshot = Snapshot.of_images(train, test)
     return DataSet(
@@ -94,6 +104,7 @@ def load_data(settings: Mapping[str, Scalar | Map], growth: Growth | None = None
         SealedPart(test.content_hash, len(test), test),
         snapshot,
         may_change(settings),
+        found,
     )
 
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from harness.config.signatures import Between, OrPair, Younger
-from harness.data import file_notes, grouping, near_duplicates
+from harness.data import file_notes, grouping, near_duplicates, sealed_copies
 from harness.data.cache import cached, opened
 from harness.data.decoded_files import DecodedFiles, decoded, hash_file
 from harness.data.decoding import DECODER
@@ -323,10 +323,17 @@ class Folder:
 
     def _duplicates(self, thumbnails: np.ndarray) -> near_duplicates.Duplicates:
         """Those among all files, looked for once and then kept."""
-        lines = [json.dumps([DECODER, version("pillow"), *self._ways]), *map(bytes.hex, self._digests)]
-        name = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
-        path = self.home / "cache" / f"duplicates-{name}.npz"
+        path = self._where_duplicates_are([digest.hex() for digest in self._digests])
         return near_duplicates.remembered(path, lambda: near_duplicates.find(thumbnails))
+
+    def known_duplicates(self, hashes: Sequence[str]) -> near_duplicates.Duplicates | None:
+        """Those that were found among all files when they were divided, or None.   hashes: of the files, in order."""
+        return sealed_copies.known(self._where_duplicates_are(hashes))
+
+    def _where_duplicates_are(self, hashes: Sequence[str]) -> Path:
+        lines = [json.dumps([DECODER, version("pillow"), *self._ways]), *hashes]
+        name = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
+        return self.home / "cache" / f"duplicates-{name}.npz"
 
     def _snapshot(self, files: DecodedFiles, parts: np.ndarray, groups: Sequence[str]) -> Snapshot:
         return Snapshot(

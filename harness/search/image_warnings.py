@@ -52,7 +52,7 @@ def warn_of_duplicates(study: Study, data: DataSet, split: Manifest, home: Path)
     )
     if data.may_change:
         lines += duplicate_warnings.of_border(
-            data.test.num_copies(images, found), data.test.num_images,
+            data.num_copies(found, home), data.test.num_images,
             has_test_folder=data.snapshot.has_test_folder, option=option if section == "data" else "",
         )  # fmt: skip
     for line in lines:

@@ -148,10 +148,15 @@ def test_nothing_is_said_where_no_sealed_image_is_a_copy(pictures: tuple[np.ndar
     assert not said(found, "sealed") and not said(found, "same picture")
 
 
-def test_the_count_is_of_pixels_alone_whatever_the_sealed_labels(
-    pictures: tuple[np.ndarray, np.ndarray],
+def test_the_count_is_of_pixels_alone_whatever_the_sealed_labels_and_is_kept(
+    pictures: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(pictures[0], "photos/train")
     written(pictures[1][:5], "photos/test", shift=1)
     data = load_data({"name": "folder", "root": "photos", "image_size": 32})
-    assert data.test.num_copies(data.train, find(data.train.pixels)) == 5
+    within = find(data.train.pixels)
+    assert data.num_copies(within, Path("home")) == 5
+    monkeypatch.setattr("harness.data.near_duplicates.find", lambda *_: pytest.fail("searched again"))
+    assert data.num_copies(within, Path("home")) == 5
+    kept = [path.read_bytes() for path in Path("home", "duplicates").iterdir()]
+    assert len(kept) == 1 and len(kept[0]) < 200, "only the number is kept"
