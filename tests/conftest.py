@@ -20,7 +20,9 @@ __all__ = ["_tuned", "check_here", "empty_database", "home", "new_home", "own_mo
 
 SETTINGS = ("HARNESS_HOME", "HARNESS_STORAGE", "MLFLOW_TRACKING_URI")
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes of many threads each wait more than they compute
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # several processes of many threads each wait more than they compute
 no_network.forbid()
 for name in SETTINGS:  # fixtures of a module or of the session are made before those of a test
     os.environ.pop(name, None)

@@ -73,10 +73,9 @@ def list_images(root: Path, part: Literal["train", "test"]) -> Listing:
             logger.warning("%s: passed over, for it is a store of harness", printable(str(store)))
         classes = without_texts(_folders(train))
         if strays := stray_images(train):
-            named = ", ".join(map(printable, strays[:3]))
-            logger.warning(
-                "%s: %d images are in no class folder and passed over: %s", train, len(strays), named
-            )
+            named, count = ", ".join(map(printable, strays[:3])), len(strays)
+            many = "1 image is" if count == 1 else f"{count} images are"
+            logger.warning("%s: %s in no class folder and passed over: %s", train, many, named)
         if len(set(classes)) < 2:
             found = f"only {next(iter(classes))}" if classes else "none"
             raise DataError(f"{train}: a class is a folder of images and there must be at least 2 ({found})")

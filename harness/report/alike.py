@@ -27,8 +27,9 @@ TITLES: Mapping[Suspicion, str] = {
     "likely": "Likely copies",
 }
 ADVICE = (
-    "A picture with two labels has a wrong one. Copies that are held out apart make a score too good: data.duplicates: "
-    "near holds sure ones out together, exact equal ones alone, ignore none; what only you can know, data.groups says."
+    "Of a picture with two labels one is wrong. Copies that are held out apart make a score too good. data.duplicates "
+    "says which copies are held out together: near (all that are sure), exact (equal ones) or ignore (none); "
+    "data.groups does it for images of which only you know that they belong together."
 )
 
 

@@ -132,7 +132,7 @@ def test_folders_that_systems_make_are_no_classes_and_hold_no_images(tmp_path: P
         (["notes/deep/er/1.TXT", "notes/2.md", "notes/.hidden"], ["notes: passed over"]),
         (["annotations/1.xml", "docs/paper.pdf"], ["annotations: passed over", "docs: passed over"]),
         (["scripts/a.py", "scripts/.ipynb_checkpoints/a.png", "scripts/__pycache__/a.pyc"], ["scripts: passed over"]),
-        (["seen.png"], ["1 images are in no class folder and passed over: seen.png"]),
+        (["seen.png"], ["1 image is in no class folder and passed over: seen.png"]),
         (["z.jpg", "y.PNG", "x.gif", "w.webp"], ["4 images are in no class folder and passed over: w.webp, x.gif"]),
         ([".hidden.png", "._1.jpg"], []),
     ],

@@ -99,7 +99,7 @@ CASES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
             made("cat"), made("dog"), noise().save("photos/seen.png"), Path("photos/notes").mkdir(),
             Path("photos/notes/1.txt").touch(),
         ),
-        ("notes: passed over, for it holds texts and no image", "1 images are in no class folder and passed over"),
+        ("notes: passed over, for it holds texts and no image", "1 image is in no class folder and passed over"),
     ),
 }  # fmt: skip
 
