@@ -14,7 +14,8 @@ from harness.data.split import duplicates_of, where_duplicates_are
 from harness.folds.train_folds import images_of
 from harness.inference.pictures import as_picture, data_url
 from harness.report.data_document import Alike, AlikeImage, AlikePair, Suspicion
-from harness.report.format import percent, shortened
+from harness.report.document import Notice
+from harness.report.format import percent, shortened, times
 from harness.report.markup import escaped, paragraph
 from harness.store.loaded_study import LoadedStudy
 
@@ -78,6 +79,16 @@ def _image(images: Images, index: int) -> AlikeImage:
     return AlikeImage(
         index, images.names[index] if images.names else None, images.classes[images.labels[index]]
     )
+
+
+def notices(alike: Alike) -> list[Notice]:
+    """That copies are held out apart, where they are."""
+    count = alike.found.get("apart", 0)
+    if not count:
+        return []
+    are = "is" if count == 1 else "are"
+    said = f"{times(count, 'pair')} of copies {are} held out apart, which makes scores too good: see the images below."
+    return [Notice("note", said)]
 
 
 def page_part(alike: Alike, pixels: Mapping[int, np.ndarray]) -> str:

@@ -15,7 +15,7 @@ from harness.config.study_file import parse_study_file
 from harness.errors import HarnessError
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far, mixed_words
 from harness.report import answer
-from harness.report.alike import alike_in
+from harness.report.alike import alike_in, notices
 from harness.report.begun_with import begun_with
 from harness.report.document import (
     BestSoFar,
@@ -70,7 +70,7 @@ def collect(opened: Sequence[LoadedStudy], *, images: int = 4) -> Report:
         if images:
             with suppress(HarnessError):  # the images are gone, which the gallery says
                 if found := alike_in(loaded):
-                    study = replace(study, alike=found[0])
+                    study = replace(study, alike=found[0], warnings=(*study.warnings, *notices(found[0])))
                     pixels[loaded.name] = {**pixels.get(loaded.name, {}), **found[1]}
         studies.append(study)
     comparison = _comparison(opened, studies) if len(opened) > 1 else None

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import harness
 from harness.analysis import leaderboard
 from harness.analysis.leaderboard import ComparedStudies
-from harness.cli import run
+from harness.cli import run, tables
 from harness.documents import to_json
 from harness.errors import UsageError
 from harness.files import read_json, write_json
@@ -214,3 +215,23 @@ def test_a_study_that_cannot_be_shown_hides_no_other(
     )
     found = {study["study"]: study["state"] for study in document["studies"]}
     assert found == {"damaged": "unreadable", "small": "finished", "wide": "finished"}
+
+
+@pytest.mark.parametrize(("width", "has_bars"), [(80, False), (109, False), (110, True), (300, True)])
+def test_values_are_whole_words_however_narrow_the_terminal(
+    width: int,
+    has_bars: bool,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = leaderboard.status(LoadedStudy.open(store, "plain"))
+    options = {f"model.a_long_name_{number}": 0.12345 for number in range(8)}
+    trials = tuple(replace(one, params=options) for one in found.trials)
+    monkeypatch.setattr(tables, "console", lambda **_: Console(width=width))
+    tables.leaderboard(replace(found, trials=trials))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width and not any("…" in line for line in lines)
+    assert any("─" in line for line in lines) == has_bars
+    words = " ".join(lines).split()
+    assert all(words.count(f"a_long_name_{number}") == (1 if width == 300 else 2) for number in range(8))

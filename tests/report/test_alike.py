@@ -12,7 +12,7 @@ from harness.data.images import Images
 from harness.data.near_duplicates import VERSION, Duplicates
 from harness.data.split import where_duplicates_are
 from harness.folds.train_folds import images_of
-from harness.report.alike import ADVICE, alike_in, chosen_of, page_part
+from harness.report.alike import ADVICE, alike_in, chosen_of, notices, page_part
 from harness.report.collect import collect
 from harness.report.gallery import gallery
 from harness.report.html import page
@@ -89,6 +89,15 @@ def test_no_name_or_class_can_break_the_page() -> None:
     alike = chosen_of(to_look_at(FOUND, some.labels, np.arange(len(LABELS))), some)
     content = page_part(alike, dict(enumerate(some.pixels)))
     assert "<script" not in content and "' onerror" not in content
+
+
+def test_a_reader_is_told_first_of_copies_that_are_held_out_apart_and_of_no_others() -> None:
+    some, alone = images(LABELS), np.arange(len(LABELS))
+    alike = chosen_of(to_look_at(FOUND, some.labels, alone), some)
+    (notice,) = notices(alike)
+    assert notice.level == "note" and notice.text.startswith("1 pair of copies is held out apart")
+    alone[3] = 2
+    assert notices(chosen_of(to_look_at(FOUND, some.labels, alone), some)) == []
 
 
 def known(study: LoadedStudy) -> tuple[int, int]:
