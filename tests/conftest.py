@@ -33,7 +33,7 @@ settings.load_profile("repeatable")
 
 STUDY = """\
 # Does it work?
-data: {name: digits}
+data: {name: digits, test_fraction: 0.8}
 model: {name: resnet, depth: 1, width: 4, dropout: {low: 0.0, high: 0.5}}
 train: {epochs: 1, batch_size: [256, 512], lr: {low: 0.01, high: 0.5, log: true}, augment: none}
 cv: {folds: 3}

@@ -21,7 +21,7 @@ from tests import read_only, tuned_study
 
 SMALL = """\
 # Does it work?
-data: {name: digits}
+data: {name: digits, test_fraction: 0.8}
 model: {name: resnet, depth: 1, width: 4}
 train: {epochs: 1, batch_size: 128, lr: [0.1, 0.2], augment: none}
 cv: {folds: 2}

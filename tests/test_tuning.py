@@ -78,7 +78,7 @@ def test_a_study_that_has_trained_no_fold_is_corrected(
     own_model("mine", FAILING)
     path = tmp_path / "bad.yaml"
     text = (
-        "data: {name: digits}\nmodel: {name: mine, width: [4, 5]}\ncv: {folds: 2}\n"
+        "data: {name: digits, test_fraction: 0.8}\nmodel: {name: mine, width: [4, 5]}\ncv: {folds: 2}\n"
         "train: {epochs: 1, augment: none}\nsearch: {trials: 2, racing: none}\n"
     )
     path.write_text(text, encoding="utf-8")
@@ -118,7 +118,7 @@ def test_the_copy_in_optunas_store_follows_a_correction(tmp_path: Path, small: P
 def test_the_models_of_the_front_are_kept(tmp_path: Path, home: Path) -> None:
     path = tmp_path / "front.yaml"
     path.write_text(
-        "data: {name: digits}\nmodel: {name: resnet, depth: 1, width: [2, 8]}\ncv: {folds: 2}\n"
+        "data: {name: digits, test_fraction: 0.8}\nmodel: {name: resnet, depth: 1, width: [2, 8]}\ncv: {folds: 2}\n"
         "train: {epochs: 5, batch_size: 64, lr: [0.1, 0.0001], schedule: one_cycle, augment: none}\n"
         "search: {sampler: grid, racing: none}\nobjective: [accuracy, parameters]\n",
         encoding="utf-8",

@@ -11,7 +11,7 @@ from harness.store.store import Store
 
 STUDY = """\
 # Does it work?
-data: {name: digits}
+data: {name: digits, test_fraction: 0.8}
 model: {name: resnet, depth: 1, width: 4, dropout: [0.0, 0.3]}
 train: {epochs: 1, batch_size: 128, lr: 0.1, augment: none, keep_models: none}
 cv: {folds: 2}

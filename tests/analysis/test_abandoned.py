@@ -6,12 +6,20 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from harness import plots
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 from harness.tracking import deliver
 from harness.tracking.mlflow_tracker import MlflowTracker
 from tests.campaigns.victim import shown
 from tests.tuned_study import STUDY
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "save", lambda figure, path: path.write_bytes(b"a picture"))
 
 
 def abandoned(store: Store, empty_database: Path) -> str:

@@ -51,10 +51,10 @@ def kinds(store: Store) -> list[str]:
 def test_the_winner_is_trained_on_all_images_and_scored_once(audited: Store) -> None:
     found = last(audited)
     assert kinds(audited) == ["opened", "result"]
-    assert found.looks == 1 and found.num_images == 359
+    assert found.looks == 1 and found.num_images == 1438
     low, high = found.intervals["accuracy"]
     assert low < found.scores["accuracy"] < high
-    assert np.sum(found.confusion) == 359
+    assert np.sum(found.confusion) == 1438
     refit = audited.read_fold(found.refit)
     assert refit is not None and refit.confusion == ((0,) * 10,) * 10 and refit.metrics == {}
     assert refit.task["fold"] == finishing.NO_FOLD and len(refit.epochs) == 1

@@ -73,7 +73,7 @@ def test_a_failing_trial_keeps_its_traceback_without_secrets(
     model = own_model("mine", FAILING)
     path = tmp_path / "bad.yaml"
     path.write_text(
-        "data: {name: digits}\nmodel: {name: mine, width: [4, 5]}\ncv: {folds: 2}\n"
+        "data: {name: digits, test_fraction: 0.8}\nmodel: {name: mine, width: [4, 5]}\ncv: {folds: 2}\n"
         "train: {epochs: 1, augment: none}\nsearch: {trials: 2, racing: none}\n",
         encoding="utf-8",
     )

@@ -91,7 +91,7 @@ def test_all_problems_of_a_file_are_told_together(study_file: Path) -> None:
         ("high: 0.5}}\n", "high: 0.5, log: true}}\n", "must be > 0 because log is true (got 0.0)"),
         ("log: true", "log: yes", "must be true or false"),
         ("log: true", "log: true, step: 0.1", "cannot be combined with log"),
-        ("name: digits", "name: digits, test_fraction: [0.1, 0.2]", "must be one value: all trials"),
+        ("test_fraction: 0.8", "test_fraction: [0.1, 0.2]", "must be one value: all trials"),
         ("trials: 4", "trials: many", "search.trials"),
         ("trials: 4", "trials: 4, sampler: tpee", "unknown value 'tpee'; did you mean 'tpe'?"),
         ("trials: 4", "trials: 4, racing: 1", f"unknown value '1'; ({', '.join(sorted(RULES))})"),

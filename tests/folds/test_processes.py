@@ -277,7 +277,7 @@ def test_a_process_that_starts_does_not_run_the_script_again() -> None:
 @pytest.mark.slow
 def test_a_script_without_a_main_guard_may_have_workers(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(
-        "# Does it run?\ndata: {name: digits}\nmodel: {name: resnet, depth: 1, width: 4}\n"
+        "# Does it run?\ndata: {name: digits, test_fraction: 0.8}\nmodel: {name: resnet, depth: 1, width: 4}\n"
         "train: {epochs: 1, augment: none}\ncv: {folds: 2}\nsearch: {trials: 1, racing: none}\n"
     )
     script = tmp_path / "script.py"

@@ -97,7 +97,7 @@ def test_what_people_read_fits_eighty_columns(
 def test_training_images_are_told_with_the_score_without_them(
     new: Images, tmp_path: Path, evaluated: Callable[..., tuple[dict, str]]
 ) -> None:
-    training = load(Path(), "train").take(np.arange(40))
+    training = load(Path(), "train", test_fraction=0.8).take(np.arange(40))
     root = labelled(tmp_path / "mixed", new.pixels, new.labels)
     clean, _ = evaluated(root)
     labelled(root, training.pixels, training.labels, "seen{}.png")

@@ -19,10 +19,10 @@ def test_snapshot_parts_and_warnings_are_on_the_page(tuned: Store) -> None:
     report = collect([study], images=0)
     found = report.studies[0].begun_with
     assert found is not None and found.warnings == tuple(told) and found.extends == "older"
-    assert (found.train, found.test, found.left_out) == (1438, 359, 0)
+    assert (found.train, found.test, found.left_out) == (359, 1438, 0)
     assert found.since == ""  # what comes from code would have to be read as a whole
     content = page(report)
-    assert record.data["snapshot"] in content and "1,438 to train on, 359 sealed" in content
+    assert record.data["snapshot"] in content and "359 to train on, 1,438 sealed" in content
     assert "&lt;b&gt;7 pairs" in content and "cat has 990 images" in content
     assert "--extend older --as small" in content
     assert "older, whose images keep their part and their fold" in content

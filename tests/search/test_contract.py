@@ -214,7 +214,8 @@ WRONG = {
 
 def study_of(folder: Path, more: str = "") -> Path:
     path = folder / "mine.yaml"
-    text = "data: {name: digits}\nmodel: {name: mine}\nsearch: {trials: 1}\ncompute: {precision: fp32}\n"
+    text = "data: {name: digits, test_fraction: 0.8}\nmodel: {name: mine}\n"
+    text += "search: {trials: 1}\ncompute: {precision: fp32}\n"
     path.write_text(text + more, encoding="utf-8")
     return path
 
@@ -385,7 +386,8 @@ def test_weights_that_do_not_fit_are_refused_before_trial_0(
     monkeypatch.chdir(tmp_path)
     torch.save({"a.weight": torch.ones(2)}, "other.pt")
     Path("small.yaml").write_text(
-        f"data: {{name: digits}}\nmodel: {{name: torchvision_net, weights: {written}, tune: head, input_size: 32, "
+        f"data: {{name: digits, test_fraction: 0.8}}\n"
+        f"model: {{name: torchvision_net, weights: {written}, tune: head, input_size: 32, "
         "architecture: [squeezenet1_1, resnet18]}\nsearch: {trials: 4}\ncompute: {precision: fp32}\n"
     )
     assert run(["tune", "--study", "small.yaml", "--home", "home", "--workers", "1"]) == 2

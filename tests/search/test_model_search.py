@@ -18,7 +18,7 @@ from harness.tuning import Settings, tune
 MODELS = "[{name: resnet, depth: [1, 2], width: 4}, {name: simple_cnn, depth: 1, width: [4, 8], dense: 16}]"
 STUDY = """\
 # Which network, and by which optimiser?
-data: {name: digits}
+data: {name: digits, test_fraction: 0.8}
 model: MODELS
 train:
   epochs: 1
