@@ -10,9 +10,13 @@ from harness.data.registration import Motion, align, correlation, grid, inner, w
 SMALLEST = 16  # pixels: in smaller images different pictures agree too well
 ROUNDING = 0.75  # grey levels by which smaller images may differ
 MOST_CONTRAST = 1.7  # times the other image's
-ALIKE, EQUAL, UNCHANGED = 0.8, 0.9, 0.97  # correlation of detail from which on a part is so
+ALIKE, EQUAL, UNCHANGED = 0.8, 0.9, 0.99  # correlation of detail from which on a part is so
 MOVED, FAR = 0.05, 0.25  # of a motion, in half sides: more than what is still, and more than copies are moved
-SAME_FORM, SAME_FORM_MOVED = 0.985, 0.997  # correlation at half the size that needs no detail
+SAME_FORM, SAME_FORM_MOVED, SAME_FLAT = (
+    0.985,
+    0.997,
+    0.993,
+)  # correlation at half the size that needs no detail
 COARSE_MARGIN = 2
 RESEMBLING = 0.9  # correlation at half the size from which on a closer look is worth it
 HOPEFUL = (-1, 0.65, 0.8, 0.8)  # and those that it takes before each step towards it
@@ -39,20 +43,25 @@ class Agreement:
 def agreement(ours: Looks, theirs: Looks, pairs: np.ndarray, turns: np.ndarray) -> Agreement:
     """The images of each pair are compared as they lie, and as they lie over one another best.
 
+    Flat pictures, such as digits on black, have too little in them for that: only as they lie, and in form.
+
     pairs: int (n, 2), indices here and there.   turns: int (n,), how the second ones are turned.
     """
+    flat = ours.flat[pairs[:, 0]] & theirs.flat[pairs[:, 1]]
     level, similarity = _as_they_lie(
         *_laid(ours.detail, theirs.detail, pairs, turns), *_laid(ours.coarse, theirs.coarse, pairs, turns)
     )
     motion = Motion.none(len(pairs))
-    unsure = np.flatnonzero(level < SURE)
-    coarse = _laid(ours.coarse, theirs.coarse, pairs[unsure], turns[unsure])
-    moved, form = align(*coarse, least=HOPEFUL, margin=COARSE_MARGIN)
+    level[flat & (similarity < SAME_FLAT)] = 0
+    unsure = np.flatnonzero((level < SURE) & ~flat)
+    moved, form = align(
+        *_apart(ours.coarse, theirs.coarse, pairs[unsure], turns[unsure]), least=HOPEFUL, margin=COARSE_MARGIN
+    )
     resembling = np.flatnonzero(form >= RESEMBLING)
     closer = unsure[resembling]
-    smooth = _laid(ours.smooth, theirs.smooth, pairs[closer], turns[closer])
-    moved, _ = align(*smooth, moved.of(resembling), least=(-1, -1), margin=MARGIN)
-    level_moved, similarity_moved = _as_they_were_moved(*smooth, moved, form[resembling])
+    smooth, which, other = _apart(ours.smooth, theirs.smooth, pairs[closer], turns[closer])
+    moved, _ = align(smooth, which, other, moved.of(resembling), least=(-1, -1), margin=MARGIN)
+    level_moved, similarity_moved = _as_they_were_moved(smooth[which], other, moved, form[resembling])
     better = level_moved >= np.maximum(level[closer], PARTLY)
     places = closer[better]
     level[places], similarity[places] = level_moved[better], similarity_moved[better]
@@ -66,6 +75,14 @@ def _laid(
     """What is looked at of the images of each pair, the second ones turned: float32 (n, side, side) each."""
     one, two = ours[pairs[:, 0]], turned(theirs[pairs[:, 1]], turns)
     return one.astype(np.float32), two.astype(np.float32)
+
+
+def _apart(
+    ours: np.ndarray, theirs: np.ndarray, pairs: np.ndarray, turns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As _laid, but each first image once, and which of them is of each pair."""
+    firsts, which = np.unique(pairs[:, 0], return_inverse=True)
+    return ours[firsts].astype(np.float32), which, turned(theirs[pairs[:, 1]], turns).astype(np.float32)
 
 
 def _as_they_lie(

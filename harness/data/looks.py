@@ -13,6 +13,7 @@ SIDE = 32  # pixels: images are compared at this size
 MARGIN = 6  # pixels at the edges that are not compared: there may be a frame, or nothing to compare with
 INNER = SIDE - 2 * MARGIN
 PARTS = 4  # along each axis
+LEVEL = 1 / 16  # of an image's deviation: within this is one brightness
 FAINT = 1.5  # grey levels: a part whose detail deviates less has none
 
 
@@ -21,24 +22,29 @@ class Looks:
     """What is compared of images: their luminance, smoothed, at two sizes, and its detail.
 
     smooth: (n, 32, 32).   coarse: (n, 16, 16).   detail: (n, 20, 20), without edges, each part of mean 0 and length 1,
-    or 0 where it has none. As kept they are float16.
+    or 0 where it has none. As kept they are float16.   flat: bool (n,), whether half of an image has one brightness.
     """
 
     smooth: np.ndarray
     coarse: np.ndarray
     detail: np.ndarray
+    flat: np.ndarray
 
     @classmethod
     def at(cls, scaled: np.ndarray) -> "Looks":
         """Of images as `resized` makes them."""
-        smooth = blurred(luminance(scaled))
+        grey = luminance(scaled)
+        smooth = blurred(grey)
         parts = cut(detail_of(smooth)[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
         parts = parts - parts.mean((2, 4), keepdims=True)
         length = np.sqrt(np.square(parts).sum((2, 4), keepdims=True))
         has_detail = length >= FAINT * (INNER // PARTS)
         detail = np.where(has_detail, parts / np.maximum(length, 1e-6), 0).reshape(-1, INNER, INNER)
         coarse = smooth.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))
-        return cls(*(part.astype(np.float16) for part in (smooth, coarse, detail)))
+        levels = np.sort(np.rint(grey).astype(np.uint8).reshape(len(grey), SIDE**2), axis=1)
+        half = SIDE**2 // 2
+        flat = (levels[:, half:] - levels[:, :-half]).min(1, initial=255) <= LEVEL * grey.std((1, 2))
+        return cls(smooth.astype(np.float16), coarse.astype(np.float16), detail.astype(np.float16), flat)
 
     @classmethod
     def together(cls, several: Sequence["Looks"]) -> "Looks":
@@ -47,7 +53,7 @@ class Looks:
         )
 
     def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self.smooth, self.coarse, self.detail
+        return self.smooth, self.coarse, self.detail, self.flat
 
 
 def turned(images: np.ndarray, turns: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from harness.files import write_file
 
 logger = logging.getLogger(__name__)
 
-VERSION = 4  # raised when other pairs are found
+VERSION = 5  # raised when other pairs are found
 CHUNK_BYTES = 2**21
 BATCH = 512  # pairs that are compared together
 TELL_FROM = 20_000  # images: fewer take no time worth a message

@@ -33,21 +33,29 @@ class Motion:
 
 
 def align(
-    one: np.ndarray, two: np.ndarray, start: Motion | None = None, *, least: Sequence[float], margin: int
+    ones: np.ndarray,
+    which: np.ndarray,
+    two: np.ndarray,
+    start: Motion | None = None,
+    *,
+    least: Sequence[float],
+    margin: int,
 ) -> tuple[Motion, np.ndarray]:
     """The motions by which the second image of each pair agrees best with the first, brightness and contrast aside.
 
     And the correlations that they reach, -1..1, (n,).
 
-    one, two: float32 (n, side, side).   start: where to begin, if not with no motion.
+    ones: float32 (m, side, side), each once.   which: int (n,), the first image of each pair.
+    two: float32 (n, side, side), the second ones.   start: where to begin, if not with no motion.
     least: for each step the correlation that it needs: others are left as they are.
     margin: pixels at the edges that are not looked at.
     """
-    solver, template, points = _solver(one, margin), inner(one, margin), grid(one.shape[1], margin)
-    motion = Motion.none(len(one)) if start is None else Motion(start.a.copy(), start.t.copy())
+    points = grid(ones.shape[1], margin)
+    solver, template = _solver(ones, margin)[which], inner(ones, margin)[which]
+    motion = Motion.none(len(two)) if start is None else Motion(start.a.copy(), start.t.copy())
     seen = inner(two, margin) if start is None else warped(two, start, points)[0]
     reached = correlation(template, seen)
-    going = np.arange(len(one))
+    going = np.arange(len(two))
     for enough in least:
         good = reached[going] >= enough
         if not good.all():

@@ -20,10 +20,9 @@ from harness.data.grouping import components
 from harness.data.image_similarity import LIKELY
 from harness.data.near_duplicates import Duplicates, find
 from tests.data.fixed_cameras import SCENES, seen
-from tests.data.photographs import COPIES, moved
+from tests.data.photographs import COPIES
 
 SMALL = ("--images", "2000", "--copies", "50", "--timed", "5000", "--frames", "20")
-KINDS = COPIES | {"moved by 2 px both ways": lambda image: moved(image, 2, 2)}
 SHAKES = (0, 2)  # pixels
 Row = dict[str, Any]
 
@@ -61,9 +60,9 @@ def report(options: argparse.Namespace) -> list[Row]:
 def planted(originals: np.ndarray, copies: int, sheet: Path | None) -> Iterator[Row]:
     """A row for each kind of copy, and one for the originals."""
     random = np.random.default_rng(0)
-    order = np.resize(random.permutation(len(originals)), len(KINDS) * copies).reshape(len(KINDS), copies)
+    order = np.resize(random.permutation(len(originals)), len(COPIES) * copies).reshape(len(COPIES), copies)
     changed = [
-        change(originals[index]) for change, of in zip(KINDS.values(), order, strict=True) for index in of
+        change(originals[index]) for change, of in zip(COPIES.values(), order, strict=True) for index in of
     ]
     pixels = np.concatenate([originals, np.stack(changed)])
     found = find(pixels)
@@ -75,7 +74,7 @@ def planted(originals: np.ndarray, copies: int, sheet: Path | None) -> Iterator[
     right = set(map(tuple, np.sort(sure[~wrong], axis=1).tolist()))
     joined = components(sure, len(pixels))
     kind_of = (np.arange(len(pixels)) - len(originals)) // copies
-    for place, (name, of) in enumerate(zip(KINDS, order, strict=True)):
+    for place, (name, of) in enumerate(zip(COPIES, order, strict=True)):
         here = len(originals) + place * copies + np.arange(copies)
         yield {
             "of": "copies", "name": name, "images": copies,

@@ -126,8 +126,27 @@ def webcam(random: np.random.Generator, count: int) -> Iterator[np.ndarray]:
         yield image
 
 
+def parking(random: np.random.Generator, count: int) -> Iterator[np.ndarray]:
+    """Three places with a camera each, where cars come and go: few in even images, many in odd ones."""
+    grounds = [_machine(random) * 0.4 + random.uniform(40, 90) for _ in range(3)]
+    corners = [[(row + down, column) for row in (6, 17) for column in (6, 11, 16, 21)] for down in range(3)]
+    for ground, slots in zip(grounds, corners, strict=True):
+        for row, column in slots:
+            ground[:, row : row + 8, column - 1] = 210
+    for index in range(count):
+        place = index // 2 % 3
+        image = grounds[place] * random.uniform(0.8, 1.2)
+        for slot in random.choice(
+            8, random.integers(5, 8) if index % 2 else random.integers(1, 4), replace=False
+        ):
+            row, column = corners[place][slot]
+            image[:, row : row + 7, column : column + 4] = random.uniform(20, 230, (3, 1, 1))
+        yield image
+
+
 SCENES: dict[str, Callable[[np.random.Generator, int], Iterator[np.ndarray]]] = {
-    scene.__name__: scene for scene in (lamp, signal, defect, gauge, shelf, face, microscope, belt, webcam)
+    scene.__name__: scene
+    for scene in (lamp, signal, defect, gauge, shelf, face, microscope, belt, webcam, parking)
 }
 
 

@@ -1,4 +1,4 @@
-"""Real photographs to test with, offline: views cut from the two that come with scikit-learn, and what befalls them."""
+"""Photographs to test with, offline: views of two real ones, made-up ones, and what befalls them."""
 
 import io
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_sample_images
 
 SIDE, STEP = 128, 32
@@ -28,6 +29,31 @@ def pieces(count: int, size: int = 32) -> np.ndarray:
     chosen = [cut[place] for place in np.sort(sharpest)]
     scaled = [Image.fromarray(view).resize((size, size), Image.Resampling.BILINEAR) for view in chosen]
     return np.stack([np.asarray(view).transpose(2, 0, 1) for view in scaled])
+
+
+def dead_leaves(count: int, seed: int = 0, leaves: int = 30) -> np.ndarray:
+    """Made-up photographs: things of all sizes before one another, as edges of real ones are: uint8 (count, 3, 32, 32).
+
+    Source: Lee, Mumford and Huang 2001, Occlusion models for natural images.
+    """
+    random, side = np.random.default_rng(seed), 64
+    down, right = np.mgrid[:side, :side]
+    images = []
+    for _ in range(count):
+        image, warmth = np.zeros((3, side, side)), random.normal(0, 15) * np.array([1, 0, -1])
+        for leaf in range(leaves):
+            radius = random.uniform(40**-2, 7**-2) ** -0.5 if leaf else 10 * side
+            angle, (middle, centre) = random.uniform(0, np.pi), random.uniform(0, side, 2)
+            along = (right - centre) * np.cos(angle) + (down - middle) * np.sin(angle)
+            across = (down - middle) * np.cos(angle) - (right - centre) * np.sin(angle)
+            inside = np.hypot(along, across / random.uniform(0.4, 1)) < radius
+            colour = 128 + random.normal(0, 45) + warmth + random.normal(0, 14, 3)
+            shade = random.normal(0, 25) * along + random.normal(0, 25) * across
+            image[:, inside] = colour[:, None] + shade[inside] / min(radius, side)
+        texture = gaussian_filter(random.normal(size=(side, side)), 1.4)
+        image = gaussian_filter(np.clip(image + 12 * texture / texture.std(), 0, 255), (0, 0.8, 0.8))
+        images.append(np.rint(image.reshape(3, 32, 2, 32, 2).mean((2, 4))).astype(np.uint8))
+    return np.stack(images)
 
 
 @cache
@@ -129,6 +155,7 @@ COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "rotated by 5°": lambda image: rotated(image, 5),
     "rotated by -6°": lambda image: rotated(image, -6),
     "moved by 2 px": lambda image: moved(image, 2),
+    "moved by 2 px both ways": lambda image: moved(image, 2, 2),
     "zoomed by 2 px": lambda image: zoomed(image, 2),
     "scaled to 16 px and back": scaled_down_and_up,
     "watermarked": watermarked,

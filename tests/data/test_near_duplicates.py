@@ -18,7 +18,16 @@ from harness.data.grouping import components
 from harness.data.image_similarity import SURE
 from harness.data.near_duplicates import Duplicates, copies, find, remembered
 from tests.data.fixed_cameras import seen
-from tests.data.photographs import COPIES, brighter, flipped, jpeg, more_contrast, pieces, shifted, views
+from tests.data.photographs import (
+    COPIES,
+    brighter,
+    flipped,
+    jpeg,
+    more_contrast,
+    pieces,
+    shifted,
+    views,
+)
 
 NUM_PHOTOGRAPHS = 50
 HARDER = {"watermarked": 0.55, "JPEG 10": 0.65, "set into a frame": 0.8}  # of what is a little out of focus
