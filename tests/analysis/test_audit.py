@@ -25,7 +25,7 @@ from tests.tuned_study import STUDY, tune
 
 TINY_CLIP = Path(__file__).parents[1] / "models" / "tiny_clip.json"
 CLIP = """\
-data: {{name: digits, test_fraction: 0.8}}
+data: {{name: digits}}
 model: {{name: clip_fusion, architecture: {architecture}, weights: null, text: {text}, head: fusion}}
 train: {{epochs: 5, batch_size: 64, optimizer: adam, lr: 3e-3, schedule: constant, augment: none}}
 cv: {{folds: 3}}
