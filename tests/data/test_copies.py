@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from harness.data import near_duplicates
+from harness.data.looks import resized
 from harness.data.near_duplicates import Duplicates, find
 from harness.data.scenes import frames
 from tests.data.drawn_digits import drawn_digits
@@ -47,3 +49,21 @@ def test_drawn_digits_are_no_copies_of_one_another_and_no_scene() -> None:
         copies = np.stack([COPIES[change](image.repeat(3, 0))[:1] for image in digits[:100]])
         again = pairs_of(find(digits[:100], copies))
         assert {(index, index) for index in range(100)} <= again and len(again) <= 106
+
+
+def test_the_last_bits_of_another_processor_change_no_pair(
+    leaves: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = list(COPIES.values())
+    copies = [changes[place % len(changes)](image) for place, image in enumerate(leaves)]
+    pixels, random = np.concatenate([leaves, copies]), np.random.default_rng(0)
+    found = find(pixels)
+
+    def noisy(images: np.ndarray) -> np.ndarray:
+        scaled = resized(images)
+        return scaled * (1 + 1e-6 * random.normal(size=scaled.shape)).astype(np.float32)
+
+    monkeypatch.setattr(near_duplicates, "resized", noisy)
+    again = find(pixels)
+    assert len(found.pairs) > 40
+    assert (again.pairs == found.pairs).all() and (again.level == found.level).all()

@@ -133,8 +133,11 @@ def test_scans_of_the_same_digit_are_no_duplicates_and_equal_ones_are() -> None:
     found = find(digits.pixels, np.concatenate([again, darker]))
     assert pairs_of(found) == {(index, index) for index in range(150)}
     assert found.exact.sum() == 50
-    larger = [Image.fromarray(digit[0]).resize((28, 28), Image.Resampling.BICUBIC) for digit in digits.pixels]
-    groups = find(np.stack([np.asarray(digit)[None] for digit in larger])).groups(len(larger), digits.labels)
+    half = digits.pixels[::2]
+    larger = [Image.fromarray(digit[0]).resize((28, 28), Image.Resampling.BICUBIC) for digit in half]
+    groups = find(np.stack([np.asarray(digit)[None] for digit in larger])).groups(
+        len(half), digits.labels[::2]
+    )
     assert np.bincount(groups).max() <= 3 and len(set(groups)) > 0.97 * len(groups)
 
 
