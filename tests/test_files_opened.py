@@ -57,7 +57,11 @@ def records(counted: Counter[str], kind: str) -> int:
 
 @pytest.mark.parametrize(
     ("arguments", "studies"),
-    [(["status", "one"], 1), (["report", "one", "-o"], 1), (["report", "one", "two", "-o"], 2)],
+    [
+        (["status", "one"], 1),
+        pytest.param(["report", "one", "-o"], 1, marks=pytest.mark.slow),
+        (["report", "one", "two", "-o"], 2),
+    ],
     ids=lambda value: " ".join(value[:-1]) if isinstance(value, list) else "",
 )
 def test_every_record_is_opened_at_most_once(

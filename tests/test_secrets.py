@@ -229,7 +229,7 @@ def test_an_address_that_cannot_be_used_is_told_without_its_password(
         told.append(str(refused.value))
     if not uri.startswith("http"):
         with pytest.raises(StoreError) as refused:
-            mirror(uri, "x", load_study_file(str(study_file)), [])
+            mirror(uri, "x", load_study_file(str(study_file)), [], study_id="a")
         told.append(str(refused.value))
         with driving_alone(uri, "x"):
             told.append(caplog.text)

@@ -104,10 +104,10 @@ def test_the_copy_in_optunas_store_follows_a_correction(tmp_path: Path, small: P
     url = f"sqlite:///{tmp_path / 'optuna.db'}"
     failed = TrialRecord(0, "failed", {"model.dropout": 0.3}, {})
     done = TrialRecord(0, "complete", {"model.width": 4}, {}, mean=0.5, scores=(0.5, 0.5), started=1.0)
-    mirror(url, "small", load_study_file(str(small)), [failed])
+    mirror(url, "small", load_study_file(str(small)), [failed], study_id="a")
     corrected = load_study_file(str(small), ["model.dropout=0", "model.width=[4, 8]"])
     for _ in range(2):
-        mirror(url, "small", corrected, [done])
+        mirror(url, "small", corrected, [done], study_id="a")
         storage = optuna.storages.RDBStorage(url)
         (shown,) = optuna.load_study(study_name="small", storage=storage).trials
         storage.engine.dispose()

@@ -153,7 +153,9 @@ def gc(
     from harness.analysis import garbage
     from harness.store.loaded_study import nothing_started
     from harness.store.store import Store
+    from harness.tracking import optuna_mirror
     from harness.tracking.mlflow_store import delete_study
+    from harness.tracking.views import study_id
     from harness.tuning import Settings
 
     store = Store(home)
@@ -162,9 +164,12 @@ def gc(
     removed = [opened(home, name) for name in studies or []]
     found = garbage.leftovers(store, removed)
     if yes:
-        uri = Settings(home).tracking_uri
-        for study in removed:  # out of MLflow first: what fails there is still here, and can be tried again
-            delete_study(uri, study.record)
+        settings = Settings(home)
+        for (
+            study
+        ) in removed:  # out of the views first: what fails there is still here, and can be tried again
+            delete_study(settings.tracking_uri, study.record)
+            optuna_mirror.remove(settings.storage_url, study_id(study.record))
         garbage.remove(store, found)
     total = sum(leftover.bytes for leftover in found)
     if as_json:

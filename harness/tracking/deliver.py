@@ -28,6 +28,7 @@ from harness.store.store import Store
 from harness.tracking.mlflow_tracker import MlflowTracker
 from harness.tracking.optuna_mirror import mirror
 from harness.tracking.study_findings import StudyFindings
+from harness.tracking.views import study_id
 
 logger = logging.getLogger(__name__)
 RETRY_SECONDS, RETRY_PAUSE_SECONDS = 10.0, 0.5  # at the end of a study, for a store that fails now and then
@@ -120,7 +121,7 @@ class Recorder:
         importances = replay(self._definition, study.ended).importances()
         findings = replace(findings_of(study), corrected=written_score(study))
         tracker.deliver(study, final=True, importances=importances, findings=findings)
-        mirror(self._storage_url, study.name, self._definition, study.ended)
+        mirror(self._storage_url, study.name, self._definition, study.ended, study_id=study_id(study.record))
         _write_delivery(study, tracker, delivered=self._snapshot(study))
 
     def _snapshot(self, study: LoadedStudy) -> str:

@@ -21,6 +21,7 @@ from harness.tracking import views
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 CONNECT_SECONDS = 4.0
 LOCK_SECONDS = 120.0  # to wait for another process that creates the database, which takes it 6 to 7 s
@@ -119,21 +120,46 @@ def pages(search: Callable[..., Any], experiment_ids: list[str], filter_string: 
 
 
 def delete_study(uri: str, study: StudyRecord) -> int:
-    """Delete the study's runs, as MLflow deletes (`mlflow gc` then frees the space); how many.
+    """Delete the study's runs, as MLflow deletes (`mlflow gc` then frees the space); how many. Its name is free then.
 
     Raises StoreError if MLflow cannot be reached.
     """
     with telling_store_errors(uri):
         client = connect(uri)
-        experiment = client.get_experiment_by_name(study.name)
-        if experiment is None or experiment.lifecycle_stage != "active":
-            return 0
-        mine = f"tags.`harness.study_id` = '{views.study_id(study)}'"
-        for model in list(pages(client.search_logged_models, [experiment.experiment_id], mine)):
-            client.delete_logged_model(model.model_id)
-        runs = list(pages(client.search_runs, [experiment.experiment_id], mine))
-        for run in runs:
-            client.delete_run(run.info.run_id)
-        if not list(pages(client.search_runs, [experiment.experiment_id], "")):
-            client.delete_experiment(experiment.experiment_id)
-        return len(runs)
+        deleted = 0
+        for experiment in experiments_of(client, study):
+            if experiment.lifecycle_stage != "active":
+                continue
+            place = [experiment.experiment_id]
+            for model in list(pages(client.search_logged_models, place, runs_of(study))):
+                client.delete_logged_model(model.model_id)
+            runs = list(pages(client.search_runs, place, runs_of(study)))
+            for run in runs:
+                client.delete_run(run.info.run_id)
+            if not list(pages(client.search_runs, place, "")):
+                delete_experiment(client, experiment)
+            deleted += len(runs)
+        return deleted
+
+
+def experiments_of(client: "MlflowClient", study: StudyRecord) -> list["Experiment"]:
+    """The experiment of the study's name, and the one made for it where somebody has renamed that; deleted ones too."""
+    from mlflow.entities import ViewType
+
+    named = client.get_experiment_by_name(study.name)
+    tagged = client.search_experiments(ViewType.ALL, max_results=1, filter_string=runs_of(study))
+    found = [*([] if named is None else [named]), *tagged]
+    return list({experiment.experiment_id: experiment for experiment in found}.values())
+
+
+def delete_experiment(client: "MlflowClient", experiment: "Experiment") -> None:
+    """Delete it under another name: MLflow keeps the names of deleted ones, and its name is to be free again."""
+    suffix = f" (deleted {experiment.experiment_id})"
+    if not experiment.name.endswith(suffix):
+        client.rename_experiment(experiment.experiment_id, experiment.name + suffix)
+    client.delete_experiment(experiment.experiment_id)
+
+
+def runs_of(study: StudyRecord) -> str:
+    """The filter of MLflow's that finds what is this study's."""
+    return f"tags.`harness.study_id` = '{views.study_id(study)}'"

@@ -22,7 +22,14 @@ from harness.store.loaded_study import LoadedStudy
 from harness.store.trial_scores import temperature_of
 from harness.tracking import artifacts, views
 from harness.tracking.mlflow_registry import write_mlmodel
-from harness.tracking.mlflow_store import connect, pages, telling_store_errors
+from harness.tracking.mlflow_store import (
+    connect,
+    delete_experiment,
+    experiments_of,
+    pages,
+    runs_of,
+    telling_store_errors,
+)
 from harness.tracking.study_findings import StudyFindings
 from harness.tracking.views import STUDY, Place, Point, View
 
@@ -187,32 +194,39 @@ class MlflowTracker:
         """Find the study's experiment, or create it, and the runs and models that it has."""
         self._runs, self._models = {}, {}
         self._experiment_id = self._find_experiment(study) or self._create_experiment(study)
-        mine = f"tags.`harness.study_id` = '{views.study_id(study)}'"
-        for run in pages(self._client.search_runs, [self._experiment_id], mine):
+        for run in pages(self._client.search_runs, [self._experiment_id], runs_of(study)):
             tags = run.data.tags
             trial, fold = tags.get("harness.trial"), tags.get("harness.fold")
             place = (None if trial is None else int(trial), None if fold is None else int(fold))
             self._runs[place] = _Run(run.info.run_id, tags.get(SHOWN, ""))
-        for model in pages(self._client.search_logged_models, [self._experiment_id], mine):
+        for model in pages(self._client.search_logged_models, [self._experiment_id], runs_of(study)):
             self._models[int(model.tags["harness.trial"])] = model
         self._study_id = views.study_id(study)
 
     def _find_experiment(self, study: StudyRecord) -> str | None:
-        """By name, or by the study's tag where somebody has renamed it."""
-        found = self._client.get_experiment_by_name(study.name)
-        if found is None:
-            from mlflow.entities import ViewType
+        """By name, or by the study's tag where somebody has renamed it; the name of a deleted study is freed."""
+        found = next(iter(experiments_of(self._client, study)), None)
+        if found is None or found.lifecycle_stage == "active":
+            return None if found is None else str(found.experiment_id)
+        if self._is_of_another(found, study):
+            self._client.restore_experiment(found.experiment_id)  # a deleted one cannot be renamed
+            delete_experiment(self._client, found)
+            return None
+        restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        raise StoreError(
+            f"the experiment {found.name!r} has been deleted in MLflow; restore it with `{restore}`, "
+            "or run the study by another name"
+        )
 
-            mine = f"tags.`harness.study_id` = '{views.study_id(study)}'"
-            renamed = self._client.search_experiments(ViewType.ALL, max_results=1, filter_string=mine)
-            found = renamed[0] if renamed else None
-        if found is not None and found.lifecycle_stage != "active":
-            restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-            raise StoreError(
-                f"the experiment {found.name!r} has been deleted in MLflow; restore it with `{restore}`, "
-                "or run the study by another name"
-            )
-        return None if found is None else str(found.experiment_id)
+    def _is_of_another(self, experiment: Any, study: StudyRecord) -> bool:
+        """Whether harness made a deleted experiment for another study, and none of this one's runs are in it."""
+        from mlflow.entities import ViewType
+
+        owner = experiment.tags.get("harness.study_id")
+        mine = self._client.search_runs(
+            [experiment.experiment_id], runs_of(study), run_view_type=ViewType.ALL, max_results=1
+        )
+        return owner not in (None, views.study_id(study)) and not mine
 
     def _create_experiment(self, study: StudyRecord) -> str:
         is_served = urlsplit(self._uri).scheme in ("http", "https")

@@ -1,22 +1,52 @@
-"""Shows a study's finished trials in an Optuna store, for optuna-dashboard and Optuna's own plots."""
+"""Shows a study's ended trials in an Optuna store, for optuna-dashboard and Optuna's own plots.
+
+It is a copy to look at: harness never reads it. What it calls best is what harness calls best, for a trial that was
+stopped is pruned there, with the scores it got as intermediate values.
+"""
 
 import datetime
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 from harness.config import search_space
 from harness.config.study_file import Study
 from harness.errors import StoreError
+from harness.files import digest
 from harness.records import TrialRecord
 from harness.redaction import redacted
 from harness.scoring.pareto import values_of
 
+logger = logging.getLogger(__name__)
 
-def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> None:
-    """Add the trials that the store at `url` does not have yet. Raises StoreError if it cannot be reached.
+VERSION = "2"  # of what a trial looks like; raised when that changes, so that older copies are made anew
+STUDY_ID, TRIAL, SHOWN = "harness.study_id", "harness.trial", "harness.shown"  # what harness's own carry
 
-    trials: finished ones, in the order of their numbers, from 0 on. It is a copy to look at: harness never reads it.
+
+def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord], *, study_id: str) -> None:
+    """Have the store at `url` show these trials. Raises StoreError if it cannot be reached.
+
+    name: of the study; its copy has another one where somebody else's study is called so.
+    trials: ended ones, in the order of their numbers.   study_id: tells studies of one name apart.
     """
+    with _opened(url) as storage:
+        _show(storage, _free_name(storage, name, study_id), study, trials, study_id)
+
+
+def remove(url: str, study_id: str) -> None:
+    """Delete a study's copy, so that its name is free. Raises StoreError if the store cannot be reached."""
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        return
+    with _opened(url) as storage:
+        for there in storage.get_all_studies():
+            if there.user_attrs.get(STUDY_ID) == study_id:
+                storage.delete_study(storage.get_study_id_from_name(there.study_name))
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Any]:
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,15 +56,7 @@ def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> 
         except ValueError:  # whose words may hold a part of the password
             raise StoreError("Optuna's store cannot be opened: its address cannot be read") from None
         try:
-            shown = _shown(storage, name, study)
-            if [way.name.lower() for way in shown.directions] != _directions(study) or any(
-                there.params != search_space.named_for_optuna(study, trial.params)
-                for there, trial in zip(shown.trials, trials, strict=False)
-            ):
-                optuna.delete_study(study_name=name, storage=storage)  # of before the study was corrected
-                shown = _shown(storage, name, study)
-            for trial in trials[len(shown.trials) :]:
-                shown.add_trial(_frozen(study, trial))
+            yield storage
         finally:
             storage.remove_session()
             storage.engine.dispose()
@@ -43,37 +65,99 @@ def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord]) -> 
         raise StoreError(f"Optuna's store cannot be written: {redacted(first, url)}") from None
 
 
-def _shown(storage: Any, name: str, study: Study) -> Any:
-    import optuna
+def _free_name(storage: Any, name: str, study_id: str) -> str:
+    """The name of the study's copy: that of the study, unless another study of the store has it."""
+    ids = {there.study_name: there.user_attrs.get(STUDY_ID) for there in storage.get_all_studies()}
+    with_id = f"{name} {study_id[:8]}"
+    if ids.get(name, study_id) == study_id or _is_of_earlier_release(storage, name):
+        return name
+    if with_id in ids:
+        return with_id
+    logger.warning(
+        "Optuna's store has another study called %s: the copy of this one is called %s", name, with_id
+    )
+    return with_id
 
-    return optuna.create_study(
-        storage=storage, study_name=name, directions=_directions(study), load_if_exists=True
+
+def _is_of_earlier_release(storage: Any, name: str) -> bool:
+    """Whether it is a copy without ids, which is made anew."""
+    study = storage.get_study_id_from_name(name)
+    trials = storage.get_all_trials(study, deepcopy=False)
+    return (
+        STUDY_ID not in storage.get_study_user_attrs(study) and bool(trials) and all(map(_has_no_id, trials))
     )
 
 
-def _directions(study: Study) -> list[Literal["maximize", "minimize"]]:
-    return [objective.direction for objective in study.objectives]
+def _has_no_id(trial: Any) -> bool:
+    """Of a trial that harness has shown before its trials had ids."""
+    return {*trial.user_attrs} == {"state", "reason", "standard_error"}
+
+
+def _show(storage: Any, name: str, study: Study, trials: Sequence[TrialRecord], study_id: str) -> None:
+    """Add the trials that are not there; make the copy anew where it has others than these."""
+    import optuna
+
+    wanted = {trial.number: _frozen(study, trial) for trial in trials}
+    directions: list[Literal["maximize", "minimize"]] = [one.direction for one in study.objectives]
+
+    def opened() -> Any:
+        found = optuna.create_study(
+            storage=storage, study_name=name, directions=directions, load_if_exists=True
+        )
+        found.set_user_attr(STUDY_ID, study_id)
+        return found
+
+    shown = opened()
+    ours = {trial.user_attrs[TRIAL]: trial for trial in shown.trials if TRIAL in trial.user_attrs}
+    older = any(map(_has_no_id, shown.trials))
+    foreign = [trial for trial in shown.trials if TRIAL not in trial.user_attrs and not _has_no_id(trial)]
+    if (
+        [way.name.lower() for way in shown.directions] != directions
+        or older
+        or any(
+            number not in wanted or wanted[number].user_attrs[SHOWN] != trial.user_attrs[SHOWN]
+            for number, trial in ours.items()
+        )
+    ):
+        optuna.delete_study(study_name=name, storage=storage)  # its trials cannot be changed
+        shown, ours = opened(), {}
+        for trial in foreign:
+            if trial.values is None or len(trial.values) == len(directions):
+                shown.add_trial(trial)
+    for number, trial in wanted.items():
+        if number not in ours:
+            shown.add_trial(trial)
+    if foreign:
+        logger.warning(
+            "study %s in Optuna's store has %d trial%s that harness does not know: they stay, and Optuna may call one "
+            "of them the best",
+            name, len(foreign), "s" * (len(foreign) > 1),
+        )  # fmt: skip
 
 
 def _frozen(study: Study, trial: TrialRecord) -> Any:
+    """The trial as Optuna has it. Step 0 of its intermediate values is the short training, k the fold k - 1."""
     from optuna.trial import TrialState, create_trial
 
-    values = values_of(trial, study.objectives[1:])
-    failed = values is None or trial.state == "failed"
-    state = TrialState.FAIL if failed else TrialState.COMPLETE
-    if study.others and trial.state == "stopped" and not failed:
-        state = TrialState.PRUNED  # or Optuna would draw its front through what was not trained to its end
-    params, distributions = (
-        search_space.named_for_optuna(study, trial.params),
-        search_space.distributions(study),
-    )
+    params = search_space.named_for_optuna(study, trial.params)
+    distributions = search_space.distributions(study)
+    values = values_of(trial, study.objectives[1:]) if trial.state == "complete" else None
+    state = TrialState.PRUNED if trial.state == "stopped" else TrialState.FAIL
+    steps = {} if trial.rung_score is None else {0: trial.rung_score}
+    attributes = {
+        "state": trial.state,
+        "reason": trial.reason,
+        "standard_error": trial.standard_error,
+        TRIAL: trial.number,
+        SHOWN: digest(repr((VERSION, trial, study.objectives)).encode()),
+    }
     frozen = create_trial(
-        state=state,
+        state=state if values is None else TrialState.COMPLETE,
         params=params,
         distributions={name: distributions[name] for name in params},
-        values=None if failed else values,
-        user_attrs={"state": trial.state, "reason": trial.reason, "standard_error": trial.standard_error},
-        intermediate_values=dict(enumerate(trial.scores)),
+        values=values,
+        user_attrs=attributes,
+        intermediate_values=steps | dict(enumerate(trial.scores, 1)),
     )
     frozen.datetime_start = datetime.datetime.fromtimestamp(trial.started)
     frozen.datetime_complete = datetime.datetime.fromtimestamp(trial.started + trial.seconds)

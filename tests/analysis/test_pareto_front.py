@@ -166,9 +166,11 @@ def test_optunas_store_has_the_directions_and_stopped_trials_as_pruned(
 ) -> None:
     url = f"sqlite:///{tmp_path / 'optuna.db'}"
     one = definition.model_copy(update={"others": ()})
-    mirror(url, "several", one, study.trials)
+    mirror(url, "several", one, study.trials, study_id="a")
     stopped = replace(study.trials[3], state="stopped")
-    mirror(url, "several", definition, [*study.trials[:3], stopped])  # the study has begun again
+    mirror(
+        url, "several", definition, [*study.trials[:3], stopped], study_id="a"
+    )  # the study has begun again
     storage = optuna.storages.RDBStorage(url)
     shown = optuna.load_study(study_name="several", storage=storage)
     assert [way.name for way in shown.directions] == ["MAXIMIZE", "MINIMIZE", "MAXIMIZE"]

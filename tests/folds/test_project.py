@@ -363,6 +363,7 @@ def test_a_model_folder_of_somebody_else_chooses_no_code(
     assert (own / "ran").exists(), "the test would see it run"
 
 
+@pytest.mark.slow
 def test_a_model_folder_brings_its_code_and_runs_it_only_where_it_is_trusted(
     own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

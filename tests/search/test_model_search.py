@@ -63,7 +63,9 @@ def test_a_study_over_two_models_is_tuned_shown_and_reproduced(
     assert searched == {"model.name", "model.depth", "model.width", "train.optimizer", "train.momentum"}
     assert not report.absent and set(report.importances) == {"model.name", "train.optimizer"}
     assert "params.`model.depth`" in experiment_tags(study.record)[f"mlflow.sharedViewState.{TABLE}"]
-    mirror(f"sqlite:///{tmp_path / 'optuna.db'}", "both", load_study_file(str(path)), study.ended)
+    mirror(
+        f"sqlite:///{tmp_path / 'optuna.db'}", "both", load_study_file(str(path)), study.ended, study_id="a"
+    )
     assert len(status(study).trials) == 9
     for command in (
         ["status", "both"],

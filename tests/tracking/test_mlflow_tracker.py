@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.entities import ViewType
 
 from harness import plots
 from harness.errors import StoreError
-from harness.tracking.mlflow_store import telling_store_errors
+from harness.tracking.mlflow_store import delete_study, telling_store_errors
 from harness.tracking.mlflow_tracker import NOTHING, MlflowTracker
 from harness.tracking.study_findings import StudyFindings
 from harness.tracking.ui import serve
@@ -118,7 +119,8 @@ def test_delivering_again_changes_nothing(delivered):
     assert shown(study.folder) == before
 
 
-def test_delivering_after_every_fold_ends_like_delivering_once(new_home):
+def test_delivering_after_every_fold_ends_like_delivering_once(new_home, monkeypatch):
+    monkeypatch.setattr(plots, "save", lambda figure, path: path.write_bytes(b"a picture"))
     once, often = new_home("once"), new_home("often")
     findings = StudyFindings(corrected=CORRECTED)  # such as a damaged store may have from an earlier run
     deliver(open_tracker(once), fake_study(once), findings=findings)
@@ -247,6 +249,36 @@ def test_a_deleted_experiment_is_told_in_one_line(home):
     tracker._client.delete_experiment(tracker._experiment_id)
     with pytest.raises(StoreError, match="has been deleted in MLflow; restore it with"):
         deliver(open_tracker(home), study)
+
+
+@pytest.mark.parametrize("by", ["harness", "a user"])
+def test_the_name_of_a_deleted_study_is_free_again(home, by):
+    first, second = FakeStudy(home / "first"), FakeStudy(home / "second")
+    second.record = replace(second.record, created=second.record.created + 1)
+    deliver(tracker := open_tracker(home), first)
+    if by == "harness":
+        for _ in range(2):  # also where it was killed on the way
+            delete_study(f"sqlite:///{home / 'mlflow.db'}", first.record)
+    else:
+        tracker._client.delete_experiment(tracker._experiment_id)
+    for study in (second, second):
+        deliver(open_tracker(home), study)
+    assert sorted(row[-1] for row in shown(home)["runs"]) == ["active", "deleted"]
+    kept = tracker._client.search_experiments(ViewType.DELETED_ONLY)
+    assert [experiment.name for experiment in kept] == [
+        f"{first.record.name} (deleted {kept[0].experiment_id})"
+    ]
+
+
+def test_a_deletion_that_was_killed_after_the_renaming_goes_on(home):
+    study = FakeStudy(home)
+    deliver(tracker := open_tracker(home), study)
+    tracker._client.rename_experiment(
+        tracker._experiment_id, f"{study.record.name} (deleted {tracker._experiment_id})"
+    )
+    delete_study(f"sqlite:///{home / 'mlflow.db'}", study.record)
+    (kept,) = tracker._client.search_experiments(ViewType.DELETED_ONLY)
+    assert kept.name.count("deleted") == 1
 
 
 def test_a_renamed_experiment_is_found_again(home):
