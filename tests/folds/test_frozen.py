@@ -15,14 +15,14 @@ from harness.tuning import Settings, StudyEnded, tune
 
 TINY = Path(__file__).parents[1] / "models" / "tiny_clip.json"
 CLIP = """\
-data: {name: digits, test_fraction: 0.8}
+data: {name: digits}
 model: {name: clip_fusion, architecture: ARCHITECTURE, text: TEXT, head: HEAD}
 train: {epochs: 5, batch_size: 32, optimizer: adam, lr: 1e-3, augment: none}
 cv: {folds: 2}
 search: {trials: 1}
 """
 HEADS = """\
-data: {name: digits, test_fraction: 0.8}
+data: {name: digits}
 model: {name: torchvision_net, architecture: squeezenet1_1, tune: head, input_size: 32}
 train: {epochs: 2, batch_size: 256, lr: [0.01, 0.1], augment: none}
 cv: {folds: 2}
@@ -30,7 +30,7 @@ search: {trials: 2, sampler: grid, racing: none}
 """
 
 FROM_FILE = """\
-data: {name: digits, test_fraction: 0.8}
+data: {name: digits}
 model: {name: timm_net, architecture: tinynet_e, pretrained: FILE, tune: head, input_size: 32}
 train: {epochs: 1, batch_size: 256, lr: 0.1, augment: none}
 cv: {folds: 2}
