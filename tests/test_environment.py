@@ -25,8 +25,9 @@ def test_variables_are_put_back_also_after_an_exception(monkeypatch: pytest.Monk
     assert dict(os.environ) == before
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("breaks", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("breaks", [False, True])
 def test_tune_leaves_the_environment_of_its_caller_as_it_was(tmp_path: Path, breaks: bool) -> None:
     """In a process of its own, where nothing has been set before; MLflow and worker processes take part."""
     (tmp_path / "small.yaml").write_text(STUDY, encoding="utf-8")
@@ -68,6 +69,7 @@ def harness(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]"
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_check_imports_nothing_from_the_current_folder(planted: Path) -> None:
     done = harness(planted, "check", "small.yaml")

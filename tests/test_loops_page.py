@@ -44,7 +44,7 @@ def test_the_page_has_loops_and_studies() -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "least"),
     [
-        ("hog_svm", FEW, 0.8),
+        pytest.param("hog_svm", FEW, 0.8, marks=pytest.mark.slow),
         pytest.param("plain", [*FEW, *SMALL], 0.2, marks=pytest.mark.slow),
         pytest.param("forest", [*FEW, "train.trees=[5, 20]"], 0.7, marks=pytest.mark.slow),
         pytest.param("by_skorch", [*FEW, *SMALL], 0.2, marks=pytest.mark.slow),
