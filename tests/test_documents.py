@@ -226,3 +226,12 @@ def test_ci_runs_on_every_python_that_the_package_names() -> None:
 
 def test_the_package_says_that_it_has_types() -> None:
     assert files("harness").joinpath("py.typed").is_file()
+
+
+def test_nobody_is_told_to_install_the_project_of_another() -> None:
+    """The distribution `harness` of the package index is somebody else's."""
+    texts = [path.read_text(encoding="utf-8") for path in [*DOCUMENTS, *(ROOT / "harness").rglob("*.py")]]
+    told = [
+        name for text in texts for name in re.findall(r"pip install (?:-\S+ )*'?(harness[\w-]*)\b(?!/)", text)
+    ]
+    assert told and set(told) == {"harness-cv"}

@@ -53,7 +53,7 @@ def _versions() -> Iterator[Line]:
         try:
             yield Line(package, version(package), "")
         except PackageNotFoundError:
-            yield Line(package, "not installed", f"pip install 'harness[{extra}]'")
+            yield Line(package, "not installed", f"pip install 'harness-cv[{extra}]'")
 
 
 def _machine() -> Iterator[Line]:

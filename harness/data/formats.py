@@ -10,7 +10,7 @@ SUFFIXES = frozenset((
 ))  # fmt: skip
 HEIC_SUFFIXES = frozenset((".heic", ".heif", ".hif"))
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
-NEEDS_EXTRA = "HEIC needs the extra: pip install 'harness[heif]'"
+NEEDS_EXTRA = "HEIC needs the extra: pip install 'harness-cv[heif]'"
 
 
 @cache

@@ -53,4 +53,4 @@ def require_installed(executor: ExecutorKind) -> None:
     """Raise UsageError where an executor needs an extra that is not installed."""
     needed = {"process": None, "ray": "ray", "slurm": "submitit"}[executor]
     if needed and find_spec(needed) is None:
-        raise UsageError(f"--executor {executor} needs the extra: pip install 'harness[{executor}]'")
+        raise UsageError(f"--executor {executor} needs the extra: pip install 'harness-cv[{executor}]'")

@@ -29,7 +29,7 @@ def require() -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise UsageError(
-            f"export to onnx needs {', '.join(missing)}; install with: pip install 'harness[export]'"
+            f"export to onnx needs {', '.join(missing)}; install with: pip install 'harness-cv[export]'"
         )
 
 

@@ -191,7 +191,7 @@ def _is_path(name: str) -> bool:
 def _config_path(architecture: str) -> Path:
     package = find_spec("open_clip")
     if package is None or package.origin is None:
-        raise UsageError("model clip_fusion needs open_clip; install it with: pip install 'harness[clip]'")
+        raise UsageError("model clip_fusion needs open_clip; install it with: pip install 'harness-cv[clip]'")
     if _is_path(architecture):
         return expanded(Path(architecture))
     folder = Path(package.origin).parent / "model_configs"

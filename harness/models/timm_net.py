@@ -109,7 +109,9 @@ def _published(architecture: str, *, has_weights: bool) -> Any:
     try:
         import timm
     except ModuleNotFoundError:
-        raise UsageError("model timm_net needs timm; install it with: pip install 'harness[timm]'") from None
+        raise UsageError(
+            "model timm_net needs timm; install it with: pip install 'harness-cv[timm]'"
+        ) from None
     known = timm.list_pretrained() if "." in architecture else timm.list_models()
     if architecture not in known:
         raise transfer.unknown("architecture of timm", architecture, known)

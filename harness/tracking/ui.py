@@ -86,7 +86,7 @@ def serve_optuna(storage_url: str, *, port: int = 8080, open_browser: bool = Fal
     Raises UsageError without the extra, StoreError if the port is taken or the server does not start.
     """
     if find_spec("optuna_dashboard") is None:
-        raise UsageError("Optuna's dashboard needs the extra: pip install 'harness[dashboard]'")
+        raise UsageError("Optuna's dashboard needs the extra: pip install 'harness-cv[dashboard]'")
     port = _free_port("127.0.0.1", port)
     # The address may hold a password, so it goes by the environment: command lines can be seen by everybody.
     code = (

@@ -61,7 +61,7 @@ def test_damaged_files_of_telephones_are_unreadable(kind: str) -> None:
 def test_heic_without_the_extra_says_what_installs_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(UnreadableError, match=r"pip install 'harness\[heif\]'"):
+    with pytest.raises(UnreadableError, match=r"pip install 'harness-cv\[heif\]'"):
         decode(HEIC_HEAD, image_size=8, channels=3)
     for name in ("a/1.png", "b/1.png", "b/2.HEIC", "b/3.heif", "b/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -69,7 +69,7 @@ def test_heic_without_the_extra_says_what_installs_it(
     assert [file.name for file in list_images(tmp_path, "train").files] == ["a/1.png", "b/1.png"]
     told = [record.getMessage() for record in caplog.records]
     assert told == [
-        "2 photographs are passed over: b/2.HEIC, b/3.heif (HEIC needs the extra: pip install 'harness[heif]')",
+        "2 photographs are passed over: b/2.HEIC, b/3.heif (HEIC needs the extra: pip install 'harness-cv[heif]')",
         "1 files are not named like images and ignored: b/notes.txt",
     ]
     assert list(image_files([str(tmp_path / "b")])) == [
@@ -78,7 +78,7 @@ def test_heic_without_the_extra_says_what_installs_it(
         Candidate(str(tmp_path / "b" / "3.heif"), formats.NEEDS_EXTRA),
     ]
     (tmp_path / "b" / "1.png").unlink()
-    with pytest.raises(DataError, match=r"no image in this class folder .*pip install 'harness\[heif\]'"):
+    with pytest.raises(DataError, match=r"no image in this class folder .*pip install 'harness-cv\[heif\]'"):
         list_images(tmp_path, "train")
 
 

@@ -115,7 +115,7 @@ def test_numbers_that_are_none_do_not_agree() -> None:
 
 def test_packages_that_are_missing_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_onnx, "find_spec", lambda name: None if name == "onnxscript" else object())
-    with pytest.raises(UsageError, match=r"needs onnxscript; .*'harness\[export\]'"):
+    with pytest.raises(UsageError, match=r"needs onnxscript; .*'harness-cv\[export\]'"):
         export(made("resnet"), tmp_path / "x.onnx", "onnx", study="x", trial=0)
 
 

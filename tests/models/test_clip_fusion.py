@@ -284,7 +284,7 @@ def test_a_file_of_other_weights_is_told_in_one_line(tmp_path: Path) -> None:
 
 def test_without_open_clip_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "open_clip", None)
-    with pytest.raises(UsageError, match=r"pip install 'harness\[clip\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'harness-cv\[clip\]'"):
         built()
 
 

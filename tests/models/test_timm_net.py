@@ -160,5 +160,5 @@ def test_an_architecture_without_weights_says_so() -> None:
 
 def test_without_timm_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(UsageError, match=r"needs timm; install it with: pip install 'harness\[timm\]'"):
+    with pytest.raises(UsageError, match=r"needs timm; install it with: pip install 'harness-cv\[timm\]'"):
         built()

@@ -366,10 +366,10 @@ MODELS = {
         model="{name: clip_fusion, architecture: ViT-B-99}",
     ),
     "timm is missing": Broken(
-        ("pip install 'harness[timm]'",), model="{name: timm_net}", patch=without("timm")
+        ("pip install 'harness-cv[timm]'",), model="{name: timm_net}", patch=without("timm")
     ),
     "open_clip is missing": Broken(
-        ("pip install 'harness[clip]'",), model="{name: clip_fusion}", patch=without("open_clip")
+        ("pip install 'harness-cv[clip]'",), model="{name: clip_fusion}", patch=without("open_clip")
     ),
     "weights of another name": Broken(
         ("unknown weights 'IMAGENET1K_V9' of squeezenet1_1",), model=f"{{{TORCHVISION}, weights: IMAGENET1K_V9}}"
