@@ -8,13 +8,13 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from harness.redaction import redacted_source
 
-PACKAGE = Path(__file__).parent
 # Packages that compute, by the name that they are imported under; a fold's fingerprint has those that its code imports.
 COMPUTING = {
     "numpy": "numpy", "scipy": "scipy", "sklearn": "scikit-learn",
@@ -27,7 +27,7 @@ GIT_SECONDS = 10
 def collect(folder: Path | None = None) -> dict[str, Any]:
     """What identifies a run, as JSON: commit, dirty, diff, untracked, python, packages, hardware, user.
 
-    folder: whose repository is asked, by default the current one; outside of any, that of harness's code.
+    folder: whose repository is asked, by default the current one.
     """
     try:
         user = getpass.getuser()
@@ -44,29 +44,64 @@ def collect(folder: Path | None = None) -> dict[str, Any]:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """commit, dirty, diff and untracked of the repository around `folder`; commit is "" without one."""
-    root = _git(folder, "rev-parse", "--show-toplevel") or _git(PACKAGE, "rev-parse", "--show-toplevel")
-    if not root:
-        return {"commit": "", "dirty": False, "diff": "", "untracked": []}
-    top = Path(root.strip())
-    diff = _git(top, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD")
-    untracked = _git(top, "ls-files", "--others", "--exclude-standard", "-z").split("\0")[:-1]
+    """commit, dirty, diff and untracked of the repository around `folder`; commit is "" without one.
+
+    Where git cannot tell, `dirty` is None, and `git_error` says why. No other repository is asked.
+    """
+    state: dict[str, Any] = {"commit": "", "dirty": False, "diff": "", "untracked": []}
+    try:
+        try:
+            top = Path(_git(folder, "rev-parse", "--show-toplevel").strip())
+        except _GitError as error:
+            if "not a git repository" in str(error):
+                return state
+            raise
+        state["commit"] = _git(top, "rev-parse", "--verify", "--quiet", "HEAD", code=1).strip()
+        known = (
+            "ls-files --others --exclude-standard -z" if state["commit"] else "ls-files --others --cached -z"
+        )
+        untracked = _git(top, *known.split()).split("\0")[:-1]
+        diff = ""
+        if state["commit"]:
+            diff = _git(top, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD")
+    except _GitError as error:
+        return {**state, "dirty": None, "git_error": str(error)}
     kept = redacted_source(diff[:MOST_CHARACTERS])
     if len(diff) > MOST_CHARACTERS:  # half a line might hold half a secret
         kept = f"{kept.rpartition(chr(10))[0]}\n[cut: {len(diff):,} characters in all]\n"
-    commit = _git(top, "rev-parse", "--verify", "HEAD").strip()
-    return {"commit": commit, "dirty": bool(diff or untracked), "diff": kept, "untracked": untracked[:1000]}
+    return {**state, "dirty": bool(diff or untracked), "diff": kept, "untracked": untracked[:1000]}
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    """The output of a git command, or "" where it fails."""
+class _GitError(Exception):
+    """Why git has not answered, in one line."""
+
+
+def _git(folder: Path, *arguments: str, code: int = 0) -> str:
+    """The output of a git command.   code: that it may end with beside 0."""
     command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    # What a hook of git's has set, like GIT_DIR, is about the repository of the hook.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
-        done = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, env=environment, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
+        done = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, env=environment, check=False)
+    except subprocess.TimeoutExpired:
+        raise _GitError(f"git did not answer within {GIT_SECONDS} s") from None
+    except OSError as error:
+        raise _GitError(f"git cannot be run: {error.strerror}") from None
+    if done.returncode not in (0, code):
+        said = (done.stderr.decode(errors="replace").strip().splitlines() or [f"code {done.returncode}"])[0]
+        said = (
+            said.removeprefix("fatal: ").removeprefix("error: ").partition(" at '")[0]
+        )  # which names a folder
+        raise _GitError(f"git {arguments[0]}: {said}")
     return done.stdout.decode(errors="replace")
+
+
+def changes_in_words(provenance: Mapping[str, Any]) -> str:
+    """What stands behind a commit, from what `collect` has found: like " with uncommitted changes", or ""."""
+    if error := provenance.get("git_error"):
+        return f", and whether it had changes is unknown ({error})"
+    return " with uncommitted changes" if provenance.get("dirty") else ""
 
 
 def _hardware() -> dict[str, Any]:

@@ -86,7 +86,8 @@ def provenance_of(study: LoadedStudy) -> Provenance:
     return Provenance(
         started=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(record.created)),
         commit=known.get("commit") or None,
-        dirty=bool(known.get("dirty")),
+        dirty=None if known.get("git_error") else bool(known.get("dirty")),
+        git_error=known.get("git_error", ""),
         untracked=len(known.get("untracked", [])),
         harness=known.get("harness"),
         definition_hash=known.get("definition_hash"),

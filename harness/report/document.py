@@ -173,11 +173,12 @@ class Provenance:
     """Where the figures come from; nothing that names a person or a folder but options do.
 
     fingerprint: what may change the bits, as the best trial's first fold has recorded it.   text: the study file.
+    dirty: None where git could not tell, for the reason `git_error`.
     """
 
     started: str
     commit: str | None
-    dirty: bool
+    dirty: bool | None
     untracked: int
     harness: str | None
     definition_hash: str | None
@@ -192,6 +193,7 @@ class Provenance:
     mixed: str
     text: str
     commands: tuple[Command, ...]
+    git_error: str = field(default="", metadata=WHERE_SET)
 
 
 @dataclass(frozen=True)

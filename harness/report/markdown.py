@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from harness.analysis.leaderboard import ParetoFront
+from harness.provenance import changes_in_words
 from harness.report.document import ComparedReport, Report, StudyReport
 from harness.report.format import duration, number, of_objective, score, with_error
 
@@ -48,8 +49,8 @@ def _study(study: StudyReport) -> str:
     origin = study.origin
     reproduce = [code(one.command) for one in origin.commands if "reproduce" in one.command]
     commit = f"commit {code(origin.commit[:10])}" if origin.commit else "no commit"
-    dirty = " with uncommitted changes" if origin.dirty else ""
-    parts.append("; ".join([*reproduce, f"{commit}{dirty}", f"data {code(origin.data_hash[:12])}"]))
+    changes = changes_in_words(vars(origin))
+    parts.append("; ".join([*reproduce, f"{commit}{plain(changes)}", f"data {code(origin.data_hash[:12])}"]))
     return "\n\n".join(parts)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from harness.inference.pictures import as_picture, data_url
+from harness.provenance import changes_in_words
 from harness.report import answer, charts, explore, front
 from harness.report.alike import page_part
 from harness.report.begun_with import data_table
@@ -299,14 +300,13 @@ def _provenance(study: StudyReport) -> str:
         f'{paragraph(one.what, "hint")}<pre class="command"><code>{escaped(one.command)}</code></pre>'
         for one in found.commands
     )
-    said, changes = "Again:", ""
+    said, changes = "Again:", changes_in_words(vars(found))
     if found.dirty:
         said = (
             "Again (the code had changes that were not committed; they are kept with the study as uncommitted.diff, "
             "and the commands do not bring them back):"
         )
-        untracked = f", {found.untracked} untracked files" if found.untracked else ""
-        changes = f" with uncommitted changes{untracked}"
+        changes += f", {found.untracked} untracked files" if found.untracked else ""
 
     def code(words: object) -> Markup:
         return Markup(f"<code>{escaped(words)}</code>")
@@ -315,7 +315,7 @@ def _provenance(study: StudyReport) -> str:
         return ", ".join(f"{name} {value}" for name, value in values.items())
 
     rows = [
-        ("commit", Markup(f"{code(found.commit)}{changes}") if found.commit else "none"),
+        ("commit", Markup(f"{code(found.commit) if found.commit else 'none'}{escaped(changes)}")),
         ("data hash", code(found.data_hash)),
         ("split hash", code(found.split_hash)),
         ("definition hash", code(found.definition_hash or "–")),

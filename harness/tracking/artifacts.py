@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.documents import to_json
+from harness.provenance import changes_in_words
 from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_words
 from harness.scoring.calibration import calibration_curve
 from harness.scoring.per_class import per_class
@@ -140,7 +141,9 @@ def _answer(study: StudyRecord, best: TrialRecord, ended: int) -> str:
 def _code_and_data(study: StudyRecord) -> str:
     commit = str(study.provenance.get("commit") or "")
     code = f"commit `{commit[:10]}`" if commit else "no commit"
-    dirty = " with uncommitted changes (`uncommitted.diff`)" if study.provenance.get("dirty") else ""
+    changes = changes_in_words(study.provenance) + " (`uncommitted.diff`)" * bool(
+        study.provenance.get("dirty")
+    )
     name, num_images = study.data["settings"]["name"], study.data["num_images"]
     data = f"{name}, {num_images:,} images, `{study.data['hash'][:12]}`"
     if sealed := study.data.get("test", {}).get("num_images"):
@@ -149,7 +152,7 @@ def _code_and_data(study: StudyRecord) -> str:
         data += f"; snapshot `{snapshot[:12]}`"
     if parent := study.data.get("extends"):
         data += f", which extends that of study {parent}"
-    return f"Code: {code}{dirty}. Data: {data}."
+    return f"Code: {code}{changes}. Data: {data}."
 
 
 def _cell(value: object) -> str:

@@ -238,7 +238,9 @@ def _tags(study: StudyRecord, place: Place) -> dict[str, str]:
         "harness.seed": str(study.seed),
         "harness.data_hash": str(study.data["hash"]),
         "harness.split_hash": study.split_hash,
-        "harness.git_dirty": str(bool(study.provenance.get("dirty"))).lower(),
+        "harness.git_dirty": "unknown"
+        if study.provenance.get("git_error")
+        else str(bool(study.provenance.get("dirty"))).lower(),
         "mlflow.source.git.commit": str(study.provenance.get("commit") or ""),
         "mlflow.source.name": f"harness tune --study {study.name}",
         "mlflow.source.type": "LOCAL",

@@ -1,12 +1,21 @@
 """Where a study comes from, in a real git repository, outside of one, and without its secrets."""
 
 import json
+import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness import provenance
+from harness.documents import plain_json
+from harness.report.collect import collect
+from harness.report.html import page
+from harness.report.markdown import markdown
+from harness.store.loaded_study import LoadedStudy
+from harness.tracking import artifacts, views
+from harness.tracking.study_findings import StudyFindings
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -58,9 +67,44 @@ def test_a_huge_diff_is_cut(repository, monkeypatch):
     assert provenance.git_state(repository)["diff"].endswith("characters in all]\n")
 
 
-def test_without_git_there_is_no_commit(repository, monkeypatch):
+NOTHING = {"commit": "", "dirty": False, "diff": "", "untracked": []}
+
+
+def test_outside_of_a_repository_there_is_no_commit_and_no_error(tmp_path):
+    assert provenance.git_state(tmp_path) == NOTHING
+
+
+def test_where_git_cannot_tell_nothing_is_called_clean(repository, monkeypatch):
+    def state(**changes):
+        return NOTHING | {"dirty": None} | changes
+
+    (repository / ".git" / "index").write_bytes(b"damaged")
+    commit = git(repository, "rev-parse", "HEAD")
+    found = provenance.git_state(repository)
+    assert found == state(commit=commit, git_error=found["git_error"]) and "index" in found["git_error"]
+    monkeypatch.setattr(provenance, "GIT_SECONDS", 0)
+    assert provenance.git_state(repository) == state(git_error="git did not answer within 0 s")
+    monkeypatch.setattr(provenance, "GIT_SECONDS", 10)
     monkeypatch.setenv("PATH", "")
-    assert provenance.git_state(repository) == {"commit": "", "dirty": False, "diff": "", "untracked": []}
+    found = provenance.git_state(repository)
+    assert found == state(git_error="git cannot be run: No such file or directory")
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a folder away"
+)
+def test_a_repository_of_another_user_is_not_called_clean(repository):
+    for path in (repository, repository / ".git"):
+        os.chown(path, 65534, 65534)
+    state = provenance.git_state(repository)
+    assert state["dirty"] is None and "dubious ownership" in state["git_error"]
+
+
+def test_a_hook_of_another_repository_does_not_lend_its_commit(repository, tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", str(repository / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(repository))
+    (tmp_path / "elsewhere").mkdir()
+    assert provenance.git_state(tmp_path / "elsewhere") == NOTHING
 
 
 def test_what_is_collected_is_json_and_holds_no_secret_of_the_environment(repository, monkeypatch):
@@ -70,3 +114,20 @@ def test_what_is_collected_is_json_and_holds_no_secret_of_the_environment(reposi
     assert "canary-1234" not in found
     assert {"python", "packages", "hardware", "user"} <= json.loads(found).keys()
     assert json.loads(found)["packages"]["numpy"]
+
+
+def test_what_git_could_not_tell_is_unknown_in_every_view(tuned):
+    record = tuned.read_study("small")
+    told = "git diff: index file corrupt <b>"
+    provenance_then = {**record.provenance, "commit": "a" * 40, "dirty": None, "git_error": told}
+    tuned.write_study(replace(record, provenance=provenance_then))
+    study = LoadedStudy.open(tuned, "small")
+    report = collect([study], images=0)
+    origin = plain_json(report.studies[0].origin)
+    assert origin["dirty"] is None and origin["git_error"] == told
+    said = "and whether it had changes is unknown (git diff: index file corrupt"
+    assert f"{said} &lt;b&gt;)" in page(report)
+    assert said in markdown(report)
+    assert said in artifacts.note(study, StudyFindings())
+    view = views.study_view(study, StudyFindings(), final=True, note="", files=None)
+    assert view.tags["harness.git_dirty"] == "unknown"
