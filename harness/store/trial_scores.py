@@ -13,17 +13,22 @@ from harness.store.predictions import OutOfFold
 
 
 def summary(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
-    """Means over the folds with their corrected standard errors, what choosing epochs would add, pooled metrics."""
+    """Means over the folds with their corrected standard errors, what choosing epochs would add, pooled metrics.
+
+    Of a trial that was stopped the means are called partial.NAME: beside those over all folds they may look better.
+    """
     found: dict[str, float] = {"trial.seconds": trial.seconds}
     folds = study.folds(trial)
     if not folds:
         return found
     found["num_parameters"] = float(folds[0].num_parameters)
-    found |= means(study, trial)
     found |= {name: trial_mean(values) for name, values in trial.others.items() if name in COSTS}
+    if trial.state != "complete":
+        return found | {f"partial.{name}": value for name, value in means(study, trial).items()}
+    found |= means(study, trial)
     epochs = choice_of_epochs(study, trial)
     found |= {"accuracy.best_epochs": epochs.oracle, "accuracy.best_epochs_inflation": epochs.inflation}
-    if trial.state == "complete" and (predicted := pooled(study, trial)) is not None:
+    if (predicted := pooled(study, trial)) is not None:
         found |= {f"{name}.pooled": value for name, value in score(*predicted.known).items()}
     return found
 

@@ -19,7 +19,7 @@ from harness.store.trial_scores import summary
 from harness.tracking.study_findings import StudyFindings
 from harness.tracking.value_limits import cut, flattened, params
 
-VERSION = "3"  # of the views; raised when they change, so that older runs are brought up to date
+VERSION = "4"  # of the views; raised when they change, so that older runs are brought up to date
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 Place = tuple[int | None, int | None]  # (trial, fold) of a run; (None, None) is the study's own
 STUDY: Place = (None, None)
@@ -140,7 +140,9 @@ def trial_view(
 ) -> View:
     record, folds = study.record, study.folds(trial)
     state = _trial_state(trial, final=final)
-    status: dict[str, Status] = {"running": "RUNNING", "interrupted": "KILLED", "failed": "FAILED"}
+    status: dict[str, Status] = {
+        "running": "RUNNING", "interrupted": "KILLED", "stopped": "KILLED", "failed": "FAILED",
+    }  # fmt: skip
     started = _milliseconds(folds[0].started if folds else trial.started or record.created)
     ended = max((_fold_end(fold) for fold in folds), default=started)
     points = [

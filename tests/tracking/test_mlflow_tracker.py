@@ -153,7 +153,7 @@ def test_runs_have_three_levels_and_the_right_states(delivered):
     assert parents["trial 3"] == runs[study.name].info.run_id
     ends = {name: (run.info.status, run.data.tags["harness.state"]) for name, run in runs.items()}
     assert ends["trial 0"] == ("FINISHED", "complete")
-    assert ends["trial 1"] == ("FINISHED", "stopped")
+    assert ends["trial 1"] == ("KILLED", "stopped")
     assert ends["trial 2"] == ("FAILED", "failed")
     assert ends[study.name] == ("FINISHED", "finished")
     assert runs["trial 2"].data.tags["harness.reason"].startswith("non-finite loss")
@@ -170,6 +170,17 @@ def test_a_trial_shows_values_means_and_corrected_errors(delivered):
     assert data.metrics["trial.seconds"] == trial.seconds
     history = tracker._client.get_metric_history(tracker.run_ids()[1]["3"], "fold.accuracy")
     assert [(point.step, point.value) for point in history] == list(enumerate(trial.scores))
+
+
+def test_a_mean_over_some_folds_has_a_name_of_its_own(delivered):
+    study, tracker = delivered
+    stopped, data = study.trials[1], runs_by_name(tracker)["trial 1"].data
+    assert stopped.state == "stopped" and data.metrics["partial.accuracy"] == pytest.approx(stopped.mean)
+    assert not {"accuracy", "accuracy.standard_error", "accuracy.pooled"} & {*data.metrics}
+    by_score = tracker._client.search_runs(
+        [tracker._experiment_id], "tags.`harness.level` = 'trial'", order_by=["metrics.accuracy DESC"]
+    )
+    assert by_score[0].data.tags["harness.trial"] == str(study.loaded.best.number)
 
 
 def test_a_fold_shows_its_curves_once(delivered):
