@@ -110,6 +110,7 @@ def test_a_study_has_classes_and_functions_where_a_file_names_code(project: Path
         as_document({"cv": {"split": GroupKFold(5)}}, Store(Path("home")))
 
 
+@pytest.mark.slow
 def test_code_of_the_main_module_is_known_by_its_text_wherever_it_lies(project: Path, main: Any) -> None:
     write(project, "some_sizes.py", "SIZE = 1\n")
     sys.path.insert(0, str(project))

@@ -64,6 +64,7 @@ def test_an_honest_study_passes(tuned: Store) -> None:
     require_passed(found)
 
 
+@pytest.mark.slow
 def test_a_probe_is_trained_as_long_as_its_option_says(
     longer: Store, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -155,6 +155,7 @@ def test_threads_share_a_few_processes() -> None:
     assert 1 <= limited._idle.qsize() <= limited.MAX_PROCESSES
 
 
+@pytest.mark.slow
 @POSIX
 def test_no_process_is_left_behind_when_its_parent_is_killed() -> None:
     code = (

@@ -128,6 +128,7 @@ def test_a_bad_trial_fails_with_its_reason_and_the_next_one_runs(
     assert isinstance(record, FoldRecord)
 
 
+@pytest.mark.slow
 def test_a_traceback_comes_from_a_worker_process_and_from_a_job_without_the_name_of_the_users_folder(
     images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,7 +112,14 @@ def test_the_outcome_does_not_depend_on_the_number_or_speed_of_workers(
     assert all(other == outcomes[0] for other in outcomes)
 
 
-@pytest.mark.parametrize(("slots", "rung"), [(1, "null"), (3, "null"), (1, "0.25"), (3, "0.25")])
+@pytest.mark.parametrize(
+    ("slots", "rung"),
+    [
+        (1, "null"),
+        (3, "0.25"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in [(3, "null"), (1, "0.25")]),
+    ],
+)
 def test_a_study_stopped_anywhere_goes_on_to_the_same_end(
     study_file: Path, tmp_path: Path, slots: int, rung: str
 ) -> None:

@@ -60,6 +60,7 @@ def test_the_trace_is_one_that_browsers_open(profiled: tuple[Path, Profile]) -> 
     assert not (home / "studies" / "quickstart" / "profile").exists()
 
 
+@pytest.mark.slow
 def test_timing_changes_no_bits(profiled: tuple[Path, Profile], tmp_path: Path) -> None:
     home, _ = profiled
     run(tmp_path, profile=False)

@@ -101,6 +101,7 @@ def deliver_killed_after_every_write(home: Path, study: FakeStudy) -> int:
     raise AssertionError("it never ends")
 
 
+@pytest.mark.slow
 def test_a_delivery_killed_after_every_write_ends_like_an_undisturbed_one(new_home, monkeypatch):
     monkeypatch.setattr(plots, "save", lambda figure, path: path.write_bytes(b"a picture"))
     undisturbed, killed = new_home("undisturbed"), new_home("killed")

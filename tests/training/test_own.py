@@ -169,6 +169,7 @@ def test_a_factor_below_0_ends_the_trial(project: Path, compute: Compute, data: 
         trained(data, {"schedule": "mine"})
 
 
+@pytest.mark.slow
 def test_an_augmentation_is_given_the_batch_or_its_images(
     project: Path, compute: Compute, data: FoldData
 ) -> None:
