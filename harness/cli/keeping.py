@@ -165,9 +165,8 @@ def gc(
     found = garbage.leftovers(store, removed)
     if yes:
         settings = Settings(home)
-        for (
-            study
-        ) in removed:  # out of the views first: what fails there is still here, and can be tried again
+        # Out of the views first: what fails there is still here, and can be tried again.
+        for study in removed:
             delete_study(settings.tracking_uri, study.record)
             optuna_mirror.remove(settings.storage_url, study_id(study.record))
         garbage.remove(store, found)

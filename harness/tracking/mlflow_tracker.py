@@ -205,9 +205,13 @@ class MlflowTracker:
 
     def _find_experiment(self, study: StudyRecord) -> str | None:
         """By name, or by the study's tag where somebody has renamed it; the name of a deleted study is freed."""
-        found = next(iter(experiments_of(self._client, study)), None)
-        if found is None or found.lifecycle_stage == "active":
-            return None if found is None else str(found.experiment_id)
+        experiments = experiments_of(self._client, study)
+        for found in experiments:
+            if found.lifecycle_stage == "active":
+                return str(found.experiment_id)
+        if not experiments:
+            return None
+        found = experiments[0]
         if self._is_of_another(found, study):
             self._client.restore_experiment(found.experiment_id)  # a deleted one cannot be renamed
             delete_experiment(self._client, found)

@@ -302,6 +302,19 @@ def test_a_renamed_experiment_is_found_again(home):
     assert shown(home) == before
 
 
+def test_a_renamed_experiment_is_found_beside_a_deleted_one_of_the_study_s_name(home):
+    first, second = FakeStudy(home / "first"), FakeStudy(home / "second")
+    second.record = replace(second.record, created=second.record.created + 1)
+    for study, name in ((first, "a better name"), (second, None)):
+        deliver(tracker := open_tracker(home), study)
+        if name:
+            tracker._client.rename_experiment(tracker._experiment_id, name)
+    tracker._client.delete_experiment(tracker._experiment_id)
+    before = shown(home)
+    deliver(open_tracker(home), first)
+    assert shown(home) == before
+
+
 def test_two_studies_of_one_name_share_an_experiment_and_nothing_else(home):
     first, second = FakeStudy(home / "first"), FakeStudy(home / "second")
     second.record = replace(second.record, created=second.record.created + 1)
