@@ -13,7 +13,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,18 @@ def driving_alone(storage_url: str, study: str) -> Iterator[None]:
             raise StoreError(
                 f"study {study} is already being driven by {_holder_in_database(connection, text(HOLDER), key)}"
             )
-        yield
+        try:
+            yield
+        finally:
+            _unlock(connection, text("select pg_advisory_unlock(:key)"), key)
+
+
+def _unlock(connection: Any, query: Any, key: dict[str, int]) -> None:
+    """Give the lock back now: the server notices the end of a connection only some time after it."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    with suppress(SQLAlchemyError):  # a connection that broke takes its lock along
+        connection.execute(query, key)
 
 
 def _is_locked(path: Path) -> bool:

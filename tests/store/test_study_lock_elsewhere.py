@@ -5,9 +5,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.pool import NullPool
 
 from harness.errors import StoreError
 from harness.store.study_lock import driving_alone
@@ -98,8 +100,24 @@ def test_a_second_driver_is_told_who_the_first_is(database: str) -> None:
             driving_alone(database, "a"),
         ):
             pass
-    with driving_alone(database, "a"):
-        pass
+
+
+@pytest.mark.slow
+def test_the_lock_is_given_back_before_the_connection_ends(database: str) -> None:
+    held: list[int] = []
+
+    def look(connection: Any, record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("select count(*) from pg_locks where locktype = 'advisory' and granted")
+            held.append(cursor.fetchone()[0])
+
+    event.listen(NullPool, "checkin", look)
+    try:
+        with driving_alone(database, "again"):
+            assert not held
+    finally:
+        event.remove(NullPool, "checkin", look)
+    assert held == [0]
 
 
 @pytest.mark.slow
