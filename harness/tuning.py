@@ -20,7 +20,7 @@ from harness.folds.train_folds import train_again
 from harness.prepare import prepare, with_trials
 from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_fingerprints, mixed_words
 from harness.search.constraints import limits_of
-from harness.search.driver import Driver, Event, FoldEnded, TrialEnded
+from harness.search.driver import Driver, EpochEnded, Event, FoldEnded, TrialBegan, TrialEnded
 from harness.search.objectives import other_objectives
 from harness.search.profiling import Profile, Profiling
 from harness.store.loaded_study import LoadedStudy
@@ -30,6 +30,7 @@ from harness.store.study_lock import driving_alone
 from harness.tracking.deliver import Recorder, default_storage_url, default_tracking_uri, with_driver
 
 logger = logging.getLogger(__name__)
+BEGUN_SECONDS = 60.0  # of a study's first training, after which it is more than an attempt
 
 
 @dataclass(frozen=True)
@@ -153,16 +154,19 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
 def _watched(begun: LoadedStudy, driver: Driver, recorder: Recorder) -> Iterator[Event]:
     """The driver's events, after guarding, telling the recorder and clearing away what need not be kept.
 
-    A study begins to exist with its first fold, or its first trial that has failed.
+    A study begins to exist with its first fold, its first trial that has failed, or after a minute of training.
     """
     store, leaders = begun.store, begun.leaders
-    is_new = not store.has_study(begun.name)
+    is_new, started = not store.has_study(begun.name), time.monotonic()
     pinned = _folds_needed_elsewhere(begun)
     alike = _Alike(begun)
     for event in driver.run():
-        if is_new and isinstance(event, FoldEnded | TrialEnded):
+        is_late = isinstance(event, EpochEnded) and time.monotonic() - started > BEGUN_SECONDS
+        if is_new and (is_late or isinstance(event, FoldEnded | TrialEnded)):
             store.write_study(begun.record)
             is_new = False
+            recorder.update(driver.trials)
+        recorder.watch(event, begun=not is_new)
         if isinstance(event, FoldEnded) and event.fold != RUNG:
             alike.look_at([event.record])
         if isinstance(event, TrialEnded):
@@ -174,7 +178,7 @@ def _watched(begun: LoadedStudy, driver: Driver, recorder: Recorder) -> Iterator
             kept = pinned | _folds_needed_elsewhere(begun, only_driven=True)
             before, leaders = leaders, begun.with_trials(driver.trials).leaders
             _drop_losers([event.trial, *before], leaders, store, kept)
-        if isinstance(event, TrialEnded | FoldEnded):
+        if isinstance(event, TrialEnded | FoldEnded) or (isinstance(event, TrialBegan) and not is_new):
             recorder.update(driver.trials)
         yield event
     leaders = begun.with_trials(driver.trials).leaders

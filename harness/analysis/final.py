@@ -26,8 +26,10 @@ from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import images_of, train_tasks, workplace_of
 from harness.inference.model import load_fold_model
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
+from harness.scoring.calibration import calibration_curve
 from harness.scoring.find_metric import find_metric
 from harness.scoring.intervals import score_interval
+from harness.scoring.per_class import per_class
 from harness.store.findings import (
     Audit,
     AuditVerdict,
@@ -100,6 +102,8 @@ def final(study: LoadedStudy, request: Request) -> Iterator[str | FinalTest]:
         audit=AuditVerdict(audit.verdict, audit.sentence),
         checked=request.checked,
         seen_before=_seen_before(study, ledger),
+        per_class=result.per_class,
+        calibration=result.calibration,
     )
     store.write_finding(study.name, found)
     yield found
@@ -292,6 +296,8 @@ def _scored(study: LoadedStudy, trial: TrialRecord, refit: FoldRecord, test: Ima
         num_images=len(test),
         confusion=tuple(map(tuple, confusion)),
         duplicates=_without_duplicates(study, test, probabilities),
+        per_class=tuple(per_class(test.labels, probabilities)),
+        calibration=calibration_curve(test.labels, probabilities).bins,
     )
 
 

@@ -9,7 +9,9 @@ from harness.search.selection_bias import known_score
 from harness.store.findings import CorrectedScore, FinalTest
 from harness.store.loaded_study import LoadedStudy
 from harness.store.trial_scores import temperature_of
+from harness.tracking.artifacts import final_writer
 from harness.tracking.mlflow_registry import register
+from harness.tracking.study_findings import final_points
 from harness.tuning import Settings
 
 
@@ -25,16 +27,15 @@ def publish(study: LoadedStudy, final: FinalTest) -> str:
         raise RecordError(f"{store.fold_folder(final.refit)}: the final network is gone")
     card = model_card(record, trial, final, known_score(study))
     write_file(store.study_folder(study.name) / "model_card.md", card.encode())
-    low, high = final.intervals[final.objective]
-    points = {f"test.{metric}": value for metric, value in final.scores.items()}
-    points |= {f"test.{final.objective}.low": low, f"test.{final.objective}.high": high}
+    objectives = [record.objective, *(other.name for other in record.others)]
     return register(
         Settings(store.home).tracking_uri,
         record,
         trial,
         refit,
         card=card,
-        points=points,
+        files=final_writer(record, final, card),
+        points=final_points(objectives, final),
         tags={"harness.looks": str(final.looks), "harness.audit": final.audit.verdict},
         temperature=temperature_of(study, trial),
         sources=kept_sources(store, record),

@@ -18,6 +18,7 @@ from filelock import FileLock
 from harness.documents import from_json
 from harness.errors import RecordError
 from harness.files import digest, read_json, sync, telling_disk_trouble, write_json
+from harness.scoring.per_class import ClassScores
 from harness.store.findings import TestDuplicates
 
 START = "0" * 64
@@ -53,7 +54,10 @@ class Look(Line):
 
 @dataclass(frozen=True, kw_only=True)
 class Result(Line):
-    """After they are.   look: number of that line.   intervals: 95 %, by metric."""
+    """After they are.   look: number of that line.   intervals: 95 %, by metric.
+
+    per_class, calibration: as `FinalTest` has them.
+    """
 
     kind: ClassVar[str] = "result"
     look: int
@@ -64,6 +68,8 @@ class Result(Line):
     num_images: int
     confusion: tuple[tuple[int, ...], ...]
     duplicates: TestDuplicates
+    per_class: tuple[ClassScores, ...] = ()
+    calibration: tuple[tuple[float, float, int], ...] = ()
 
 
 AnyLine = TypeVar("AnyLine", Look, Result)

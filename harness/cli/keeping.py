@@ -154,8 +154,8 @@ def gc(
     from harness.store.loaded_study import nothing_started
     from harness.store.store import Store
     from harness.tracking import optuna_mirror
+    from harness.tracking.experiment_view import study_id
     from harness.tracking.mlflow_store import delete_study
-    from harness.tracking.views import study_id
     from harness.tuning import Settings
 
     store = Store(home)

@@ -1,5 +1,6 @@
 """Whether a probability means what it says: accuracy by confidence, and the temperature that mends it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,18 @@ class CalibrationCurve:
     confidence: np.ndarray
     accuracy: np.ndarray
     count: np.ndarray
+
+    @property
+    def bins(self) -> tuple[tuple[float, float, int], ...]:
+        """Confidence, accuracy and count of each bin that has images, as a record keeps them."""
+        rows = zip(self.confidence.tolist(), self.accuracy.tolist(), self.count.tolist(), strict=True)
+        return tuple((confidence, accuracy, count) for confidence, accuracy, count in rows if count)
+
+    @classmethod
+    def of(cls, bins: Sequence[tuple[float, float, int]]) -> "CalibrationCurve":
+        """The curve that has these bins."""
+        confidence, accuracy, count = zip(*bins, strict=True)
+        return cls(np.array(confidence), np.array(accuracy), np.array(count))
 
 
 def calibration_curve(

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, TypeVar
 from harness.data.class_counts import ClassCounts
 from harness.documents import WHERE_SET
 from harness.records import Scalar
+from harness.scoring.per_class import ClassScores
 from harness.scoring.variance import Variance
 
 Verdict = Literal["passed", "noted", "failed"]
@@ -207,6 +208,8 @@ class FinalTest:
     refit: key of that training.   look, looks: its number, and how many there are of these images.
     intervals: 95 %, by metric.   reason, checked: why it was opened once more, and despite a failed audit.
     seen_before: how many of these images a study that this one extends has looked at.
+    per_class: in the classes' order.   calibration: mean confidence, accuracy and images of each bin that has any. Both
+    are empty for a look of an earlier release.
     """
 
     kind: ClassVar[Kind] = "final"
@@ -228,6 +231,8 @@ class FinalTest:
     audit: AuditVerdict
     checked: str = ""
     seen_before: int = field(default=0, metadata=WHERE_SET)
+    per_class: tuple[ClassScores, ...] = field(default=(), metadata=WHERE_SET)
+    calibration: tuple[tuple[float, float, int], ...] = field(default=(), metadata=WHERE_SET)
 
 
 Finding = CorrectedScore | Audit | Confirmation | FinalTest

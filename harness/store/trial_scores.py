@@ -2,39 +2,18 @@
 
 import numpy as np
 
-from harness.config.sections import COSTS
 from harness.errors import RecordError
 from harness.records import TrialRecord
-from harness.scoring import score
 from harness.scoring.calibration import fit_temperature
-from harness.scoring.standard_errors import EpochChoice, epoch_choice, trial_mean
+from harness.scoring.standard_errors import EpochChoice, epoch_choice
 from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import OutOfFold
 
-
-def summary(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
-    """Means over the folds with their corrected standard errors, what choosing epochs would add, pooled metrics.
-
-    Of a trial that was stopped the means are called partial.NAME: beside those over all folds they may look better.
-    """
-    found: dict[str, float] = {"trial.seconds": trial.seconds}
-    folds = study.folds(trial)
-    if not folds:
-        return found
-    found["num_parameters"] = float(folds[0].num_parameters)
-    found |= {name: trial_mean(values) for name, values in trial.others.items() if name in COSTS}
-    if trial.state != "complete":
-        return found | {f"partial.{name}": value for name, value in means(study, trial).items()}
-    found |= means(study, trial)
-    epochs = choice_of_epochs(study, trial)
-    found |= {"accuracy.best_epochs": epochs.oracle, "accuracy.best_epochs_inflation": epochs.inflation}
-    if (predicted := pooled(study, trial)) is not None:
-        found |= {f"{name}.pooled": value for name, value in score(*predicted.known).items()}
-    return found
+ERROR = ".standard_error"  # what follows a metric's name in `means`
 
 
 def means(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
-    """The mean of every metric over the folds, and from two on its corrected error as NAME.standard_error.
+    """The mean of every metric over the folds, and from two on its corrected error under NAME + ERROR.
 
     A metric that there is no longer is left out where only some of the folds have it.
     """
@@ -47,7 +26,7 @@ def means(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
         found[name] = float(np.mean(scores))
         error = study.standard_error(scores) if np.isfinite(scores).all() else None
         if error is not None:
-            found[f"{name}.standard_error"] = error
+            found[name + ERROR] = error
     return found
 
 

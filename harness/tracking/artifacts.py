@@ -13,10 +13,13 @@ import numpy as np
 from harness.documents import to_json
 from harness.provenance import changes_in_words
 from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_words
-from harness.scoring.calibration import calibration_curve
-from harness.scoring.per_class import per_class
+from harness.scoring import score
+from harness.scoring.calibration import CalibrationCurve, calibration_curve
+from harness.scoring.per_class import ClassScores, per_class
+from harness.store.findings import FinalTest
 from harness.store.loaded_study import LoadedStudy
-from harness.store.trial_scores import pooled
+from harness.store.predictions import OutOfFold
+from harness.store.trial_scores import ERROR, choice_of_epochs, means, pooled
 from harness.tracking.study_findings import StudyFindings
 
 Writer = Callable[[Path], None]  # fills a folder
@@ -79,46 +82,80 @@ def writer(
     return write
 
 
-def trial_writer(study: LoadedStudy, trial: TrialRecord) -> Writer | None:
-    """Writes confusion.json and .csv, pooled over the folds.
+def trial_writer(study: LoadedStudy, trial: TrialRecord) -> Writer:
+    """Writes values.json; from the first fold on scores.json, and confusion.json and .csv, pooled over the folds.
 
     Once all folds are there, also confusion.png, learning_curves.png, and of the pooled predictions per_class.csv and
     calibration.png: drawing takes longer than all the rest of a trial's delivery, and most trials are stopped.
     """
     folds = study.folds(trial)
-    if not folds:
-        return None
 
     def write(folder: Path) -> None:
+        _write_json(folder / "values.json", trial.values)
+        if not folds:
+            return
         classes = study.record.data["classes"]
         matrix: np.ndarray = np.asarray([fold.confusion for fold in folds], dtype=np.int64).sum(0)
         _write_confusion(folder, matrix, classes)
-        with (folder / "confusion.csv").open("w", newline="", encoding="utf-8") as file:
-            rows = [[name, *counts] for name, counts in zip(classes, matrix.tolist(), strict=True)]
-            csv.writer(file).writerows([["true \\ predicted", *classes], *rows])
+        predicted = pooled(study, trial) if trial.state == "complete" else None
+        _write_json(folder / "scores.json", _scores(study, trial, predicted))
         if len(folds) < study.record.num_folds:
             return
         from harness import plots  # matplotlib
 
         plots.save(plots.confusion(matrix, classes), folder / "confusion.png")
         plots.save(plots.learning_curves([fold.epochs for fold in folds]), folder / "learning_curves.png")
-        if (predicted := pooled(study, trial)) is not None:
-            _write_per_class(folder / "per_class.csv", classes, *predicted.known)
+        if predicted is not None:
+            _write_per_class(folder / "per_class.csv", classes, per_class(*predicted.known))
             curve = calibration_curve(*predicted.known)
             plots.save(plots.calibration(curve), folder / "calibration.png")
 
     return write
 
 
+def final_writer(record: StudyRecord, found: FinalTest, card: str) -> Writer:
+    """Writes model_card.md, and of the test images confusion.json, .csv and .png, per_class.csv and calibration.png."""
+
+    def write(folder: Path) -> None:
+        from harness import plots  # matplotlib
+
+        classes = record.data["classes"]
+        matrix = np.asarray(found.confusion, dtype=np.int64)
+        (folder / "model_card.md").write_text(card, encoding="utf-8")
+        _write_confusion(folder, matrix, classes)
+        plots.save(plots.confusion(matrix, classes), folder / "confusion.png")
+        if found.per_class:
+            _write_per_class(folder / "per_class.csv", classes, found.per_class)
+        if found.calibration:
+            plots.save(plots.calibration(CalibrationCurve.of(found.calibration)), folder / "calibration.png")
+
+    return write
+
+
 def fold_writer(study: StudyRecord, fold: FoldRecord) -> Writer:
-    """Writes confusion.json."""
+    """Writes confusion.json and .csv."""
     return lambda folder: _write_confusion(folder, np.asarray(fold.confusion), study.data["classes"])
 
 
-def _write_per_class(
-    path: Path, classes: Sequence[str], labels: np.ndarray, probabilities: np.ndarray
-) -> None:
-    rows = [asdict(scores) for scores in per_class(labels, probabilities)]
+def _scores(study: LoadedStudy, trial: TrialRecord, predicted: OutOfFold | None) -> dict[str, object]:
+    """What the metrics of a trial's run leave out: every mean with its error, and the metrics of all images at once."""
+    found = means(study, trial)
+    document: dict[str, object] = {
+        "folds": len(trial.folds),
+        "means": {name: value for name, value in found.items() if not name.endswith(ERROR)},
+        "standard_errors": {
+            name.removesuffix(ERROR): value for name, value in found.items() if name.endswith(ERROR)
+        },
+    }
+    if trial.state == "complete":
+        document["choice_of_epochs"] = asdict(choice_of_epochs(study, trial))
+    if predicted is not None:
+        document["pooled"] = score(*predicted.known)
+    return document
+
+
+def _write_per_class(path: Path, classes: Sequence[str], scores: Sequence[ClassScores]) -> None:
+    rows = [asdict(one) for one in scores]
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["class", *rows[0]])
@@ -161,8 +198,12 @@ def _cell(value: object) -> str:
 
 
 def _write_confusion(folder: Path, matrix: np.ndarray, classes: Sequence[str]) -> None:
+    """confusion.json and .csv."""
     axes = {"classes": list(classes), "rows": "true class", "columns": "predicted class"}
     _write_json(folder / "confusion.json", {**axes, "counts": matrix.tolist()})
+    with (folder / "confusion.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = [[name, *counts] for name, counts in zip(classes, matrix.tolist(), strict=True)]
+        csv.writer(file).writerows([["true \\ predicted", *classes], *rows])
 
 
 def _write_json(path: Path, document: Mapping[str, object]) -> None:

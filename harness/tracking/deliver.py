@@ -16,23 +16,27 @@ from harness.documents import plain_json
 from harness.environment import MLFLOW, environment, unless_set
 from harness.errors import StoreError
 from harness.files import digest, write_json
+from harness.folds.tasks import RUNG
 from harness.messages import RECORDER
 from harness.profiler import phase
 from harness.records import TrialRecord
 from harness.redaction import redacted
+from harness.search.driver import EpochEnded, Event, FoldBegan, FoldEnded
 from harness.search.sampling import replay
 from harness.search.selection_bias import corrected_score, known_score
 from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest
 from harness.store.loaded_study import DELIVERY, Delivery, LoadedStudy, last_delivery
 from harness.store.store import Store
+from harness.tracking.experiment_view import study_id
 from harness.tracking.mlflow_tracker import MlflowTracker
 from harness.tracking.optuna_mirror import mirror
 from harness.tracking.study_findings import StudyFindings
-from harness.tracking.views import study_id
+from harness.tracking.views import Curve, Place
 
 logger = logging.getLogger(__name__)
 RETRY_SECONDS, RETRY_PAUSE_SECONDS = 10.0, 0.5  # at the end of a study, for a store that fails now and then
 SILENT_SECONDS = 8.0  # after which a delivery that has failed was to a store that does not answer
+LIVE_SECONDS = 3.0  # between two batches of epochs
 CLOSED = "closed"  # shown as it is, by a later process than the one that trained it
 
 
@@ -48,6 +52,8 @@ class Recorder:
         self._study, self._definition = study, definition
         self._tracking_uri, self._storage_url = tracking_uri, storage_url
         self._trials: tuple[TrialRecord, ...] | None = None
+        self._live: dict[Place, Curve] = {}
+        self._live_due = 0.0
         self._news = threading.Event()
         self._closing, self._retry_until = False, 0.0
         self.problem = ""
@@ -60,6 +66,22 @@ class Recorder:
         """Tell the recorder where the study stands; returns at once."""
         self._trials = tuple(trials)
         self._news.set()
+
+    def watch(self, event: Event, *, begun: bool) -> None:
+        """Take note of an event of the driver's; returns at once.   begun: whether the study exists by now.
+
+        Epochs are shown in batches while their fold is being trained.
+        """
+        match event:
+            case FoldBegan(number, fold) if fold != RUNG:
+                self._live[number, fold] = Curve(time.time())
+            case EpochEnded(number, fold, epoch) if (number, fold) in self._live:
+                self._live[number, fold].epochs.append(epoch)
+                if begun and self._trials is not None and time.monotonic() >= self._live_due:
+                    self._live_due = time.monotonic() + LIVE_SECONDS
+                    self._news.set()
+            case FoldEnded(number, fold):
+                self._live.pop((number, fold), None)
 
     def close(self, *, timeout_seconds: float = 600.0) -> None:
         """Deliver what is left, waiting at most so long; a store that does not answer is not asked again.
@@ -115,7 +137,9 @@ class Recorder:
 
     def _deliver(self, tracker: MlflowTracker, study: LoadedStudy, *, final: bool) -> None:
         if not final:
-            tracker.deliver(study, final=False, findings=findings_of(study))
+            live = {place: Curve(curve.started, list(curve.epochs)) for place, curve in [*self._live.items()]}
+            shown = {place: curve for place, curve in live.items() if curve.epochs}
+            tracker.deliver(study, final=False, live=shown, findings=findings_of(study))
             _write_delivery(study, tracker, delivered="")
             return
         importances = replay(self._definition, study.ended).importances()

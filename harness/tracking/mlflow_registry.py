@@ -3,10 +3,10 @@
 Every step looks first for what an earlier run has done, so registering again changes nothing.
 """
 
+import math
 import platform
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -18,8 +18,10 @@ from harness.errors import StoreError, UsageError
 from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.store import model_files
 from harness.tracking import views
-from harness.tracking.mlflow_store import connect, pages, telling_store_errors
-from harness.tracking.value_limits import cut, params
+from harness.tracking.experiment_view import dataset, sealed_dataset, study_id
+from harness.tracking.mlflow_entities import dataset_input, link_model
+from harness.tracking.mlflow_store import connect, pages, runs_of, telling_store_errors
+from harness.tracking.value_limits import allowed, cut, params
 
 ALIAS = "champion"
 REFIT = "harness.refit"  # the tag by which run, model and version of one network are found again
@@ -32,6 +34,7 @@ def register(
     refit: FoldRecord,
     *,
     card: str,
+    files: Callable[[Path], None],
     points: Mapping[str, float],
     tags: Mapping[str, str],
     temperature: float | None = None,
@@ -39,7 +42,8 @@ def register(
 ) -> str:
     """Show the refit network as a run of the study and as a version of the registered model; the version.
 
-    card: Markdown, the version's description.   points: metrics such as test.accuracy.   tags: of the run.
+    card: Markdown, the version's description.   files: writes those of the run.   tags: of the run.
+    points: metrics such as test/accuracy.
     temperature: of the trial's probabilities on held-out images.   sources: files of the study's own code.
     Raises StoreError if MLflow cannot be reached or has no such study.
     """
@@ -50,43 +54,56 @@ def register(
             raise StoreError(
                 f"MLflow does not show the study {study.name} yet; run tune again, which delivers it"
             )
-        run_id = _run(client, experiment.experiment_id, study, trial, refit, card, points, tags)
-        model = _model(client, experiment.experiment_id, study, trial, refit, run_id, temperature, sources)
+        experiment_id = experiment.experiment_id
+        run_id = _run(client, experiment_id, study, trial, refit)
+        _fill(client, run_id, study, trial, refit, card, files, points, tags)
+        model = _model(client, experiment_id, study, trial, refit, run_id, temperature, sources)
+        ended = round(1000 * (refit.started + refit.seconds))
+        link_model(client, run_id, model, points, ended, sealed_dataset(study))
         return _version(client, study, refit, run_id, model, card)
 
 
-def _run(
+def _run(client: Any, experiment_id: str, study: StudyRecord, trial: TrialRecord, refit: FoldRecord) -> str:
+    """The id of the network's run, below that of the study."""
+    found = list(pages(client.search_runs, [experiment_id], f"tags.`{REFIT}` = '{refit.key}'"))
+    if found:
+        return str(found[0].info.run_id)
+    own = views.final_tags(study) | {REFIT: refit.key}
+    if above := client.search_runs([experiment_id], f"{runs_of(study)} AND tags.`harness.level` = 'study'"):
+        own["mlflow.parentRunId"] = above[0].info.run_id
+    run = client.create_run(
+        experiment_id,
+        start_time=round(1000 * refit.started),
+        tags=own,
+        run_name=f"final, trial {trial.number}",
+    )
+    return str(run.info.run_id)
+
+
+def _fill(
     client: Any,
-    experiment_id: str,
+    run_id: str,
     study: StudyRecord,
     trial: TrialRecord,
     refit: FoldRecord,
     card: str,
+    files: Callable[[Path], None],
     points: Mapping[str, float],
     tags: Mapping[str, str],
-) -> str:
+) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
-    found = list(pages(client.search_runs, [experiment_id], f"tags.`{REFIT}` = '{refit.key}'"))
-    if found:
-        run_id = str(found[0].info.run_id)
-    else:
-        own = {"harness.level": "final", "harness.study": study.name, REFIT: refit.key}
-        run_id = client.create_run(
-            experiment_id,
-            start_time=round(1000 * refit.started),
-            tags=own,
-            run_name=f"final, trial {trial.number}",
-        ).info.run_id
-    now = round(1000 * time.time())
-    metrics = [Metric(key, value, now, 0) for key, value in points.items()]
-    known = found[0].data.params if found else {}
-    new = [Param(key, value) for key, value in params(trial.values).items() if key not in known]
-    client.log_batch(run_id, metrics, new[:100], [RunTag(key, cut(value)) for key, value in tags.items()])
-    client.log_text(run_id, card, "model_card.md")
-    client.set_tag(run_id, "mlflow.note.content", cut(card))
-    client.set_terminated(run_id, status="FINISHED", end_time=round(1000 * (refit.started + refit.seconds)))
-    return run_id
+    ended = round(1000 * (refit.started + refit.seconds))
+    metrics = [Metric(allowed(key), value, ended, 0) for key, value in points.items() if math.isfinite(value)]
+    told = [Param(key, value) for key, value in params(trial.params).items()]
+    notes = [RunTag(key, cut(value)) for key, value in {**tags, "mlflow.note.content": card}.items()]
+    client.log_batch(run_id, metrics, told[:100], notes)
+    data = [dataset_input(dataset(study), "training"), dataset_input(sealed_dataset(study), "test")]
+    client.log_inputs(run_id, datasets=data)
+    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+        files(Path(folder))
+        client.log_artifacts(run_id, folder)
+    client.set_terminated(run_id, status="FINISHED", end_time=ended)
 
 
 def _model(
@@ -118,7 +135,7 @@ def _model(
 def _version(client: Any, study: StudyRecord, refit: FoldRecord, run_id: str, model: Any, card: str) -> str:
     name = study.name
     if not client.search_registered_models(filter_string=f"name = '{name}'"):
-        tags = {"harness.study": name, "harness.study_id": views.study_id(study)}
+        tags = {"harness.study": name, "harness.study_id": study_id(study)}
         client.create_registered_model(name, tags=tags)
     versions: Sequence[Any] = client.search_model_versions(f"name = '{name}'")
     known = next((version for version in versions if version.tags.get(REFIT) == refit.key), None)

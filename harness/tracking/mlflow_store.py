@@ -17,7 +17,7 @@ from harness.errors import StoreError
 from harness.os_errors import explained
 from harness.records import StudyRecord
 from harness.redaction import redacted, shown
-from harness.tracking import views
+from harness.tracking.experiment_view import study_id
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -162,4 +162,4 @@ def delete_experiment(client: "MlflowClient", experiment: "Experiment") -> None:
 
 def runs_of(study: StudyRecord) -> str:
     """The filter of MLflow's that finds what is this study's."""
-    return f"tags.`harness.study_id` = '{views.study_id(study)}'"
+    return f"tags.`harness.study_id` = '{study_id(study)}'"

@@ -2,15 +2,17 @@
 
 It compares and adds what is missing, with plain client calls, explicit run ids and the records' time stamps.
 Each run carries a tag with the version of what it shows, written last; so a delivery that was cut short
-anywhere is simply done again. Only the `mlflow_…` modules here import mlflow.
+anywhere is simply done again. Runs that an earlier release has made are made anew.
+Only the `mlflow_…` modules here import mlflow.
 """
 
 import logging
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +23,8 @@ from harness.store import model_files
 from harness.store.loaded_study import LoadedStudy
 from harness.store.trial_scores import temperature_of
 from harness.tracking import artifacts, views
+from harness.tracking.experiment_view import experiment_tags, study_id
+from harness.tracking.mlflow_entities import dataset_input, link_model
 from harness.tracking.mlflow_registry import write_mlmodel
 from harness.tracking.mlflow_store import (
     connect,
@@ -31,7 +35,7 @@ from harness.tracking.mlflow_store import (
     telling_store_errors,
 )
 from harness.tracking.study_findings import StudyFindings
-from harness.tracking.views import STUDY, Place, Point, View
+from harness.tracking.views import STUDY, Curve, Place, View
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +48,15 @@ PICTURES_SECONDS = 60.0  # while a study runs, its pictures are drawn at most so
 
 @dataclass
 class _Run:
-    """What MLflow has of one run. points: those that this process has sent."""
+    """What MLflow has of one run. points: name and step -> value, of those that are known to be there.
+
+    is_killed: so it was left while its fold was trained.
+    """
 
     run_id: str
     version: str = ""
-    points: set[Point] = field(default_factory=set)
+    is_killed: bool = False
+    points: dict[tuple[str, int], float] = field(default_factory=dict)
 
 
 class MlflowTracker:
@@ -66,6 +74,8 @@ class MlflowTracker:
         self._experiment_id = ""
         self._runs: dict[Place, _Run] = {}
         self._models: dict[int, Any] = {}
+        self._former: dict[Place, Any] = {}  # runs by an earlier release, and by trial models
+        self._former_models: dict[int, Any] = {}
         self._pictures_due = 0.0
 
     def deliver(
@@ -73,20 +83,21 @@ class MlflowTracker:
         study: LoadedStudy,
         *,
         final: bool,
+        live: Mapping[Place, Curve] = MappingProxyType({}),
         importances: Mapping[str, float] | None = None,
         findings: StudyFindings = NOTHING,
     ) -> None:
         """Add what MLflow lacks of the study; calling it again, or after a crash anywhere, changes nothing.
 
-        final: nobody is working on the study any more.   importances: option -> share, for a picture.
-        findings: about the study as a whole.
+        final: nobody is working on the study any more.   live: of the folds that are being trained.
+        importances: option -> share, for a picture.   findings: about the study as a whole.
         Raises StoreError if MLflow cannot be reached or does not take it.
         """
         try:
             with telling_store_errors(self._uri):
-                if self._study_id != views.study_id(study.record):
+                if self._study_id != study_id(study.record):
                     self._read(study.record)
-                self._deliver(study, findings, final=final, importances=importances or {})
+                self._deliver(study, findings, live, final=final, importances=importances or {})
         except BaseException:
             self._study_id = ""  # look again at what is there
             raise
@@ -109,13 +120,22 @@ class MlflowTracker:
         return {level: pairs.count((level, parent)) for level, parent in above.items()}
 
     def _deliver(
-        self, study: LoadedStudy, findings: StudyFindings, *, final: bool, importances: Mapping[str, float]
+        self,
+        study: LoadedStudy,
+        findings: StudyFindings,
+        live: Mapping[Place, Curve],
+        *,
+        final: bool,
+        importances: Mapping[str, float],
     ) -> None:
         if STUDY not in self._runs:
             begun = study.with_trials(())
             self._create(views.study_view(begun, NOTHING, final=False, note="", files=None), parent=None)
         for trial in study.trials:
             self._deliver_trial(study, trial, final=final)
+        for place, curve in live.items():
+            self._deliver_live(study, place, curve)
+        self._end_unfinished(study, final=final)
         self._deliver_models(study, final=final)
         if self._shows(STUDY, views.study_version(study, findings, final=final)):
             return
@@ -146,17 +166,64 @@ class MlflowTracker:
             files = artifacts.fold_writer(study.record, fold)
             fold_view = views.fold_view(study.record, trial, fold, files=files)
             if not self._shows(fold_view.place, fold_view.version):
+                self._forget_if_other(fold_view)
                 if fold_view.place not in self._runs:
                     self._create(fold_view, parent=place)
                 self._show(fold_view)
         self._show(view)
+
+    def _deliver_live(self, study: LoadedStudy, place: Place, curve: Curve) -> None:
+        """A batch of the newest epochs of a fold that is being trained."""
+        number, fold = place
+        if number is None or fold is None or number >= len(study.trials):
+            return
+        trial = study.trials[number]
+        if trial.state != "running" or fold < len(trial.folds):
+            return
+        if (number, None) not in self._runs:
+            begun = views.trial_view(study, replace(trial, started=curve.started), final=False, files=None)
+            self._create(begun, parent=STUDY)
+            self._show(begun)
+        view = views.live_view(study.record, trial, fold, curve)
+        if place not in self._runs:
+            self._create(view, parent=(number, None))
+        run = self._runs[place]
+        if run.is_killed:
+            self._client.update_run(run.run_id, status="RUNNING")
+            run.is_killed = False
+        self._send(run, view)
+
+    def _end_unfinished(self, study: LoadedStudy, *, final: bool) -> None:
+        """Of folds that have been shown while they were trained: take away those that the study did not need after all.
+
+        Where it is interrupted the others wait for its next run.
+        """
+        unfinished = [
+            (place, run) for place, run in self._runs.items() if place[1] is not None and not run.version
+        ]
+        for place, run in unfinished:
+            assert place[0] is not None
+            if study.trials[place[0]].state != "running":
+                self._client.delete_run(run.run_id)
+                del self._runs[place]
+            elif final and not run.is_killed:
+                self._client.set_terminated(run.run_id, status="KILLED")
+                run.is_killed = True
+
+    def _forget_if_other(self, view: View) -> None:
+        """Take away a run that has been shown with other values: its fold was trained again, in another way."""
+        run = self._runs.get(view.place)
+        if run and any(run.points.get((one.key, one.step), one.value) != one.value for one in view.points):
+            self._client.delete_run(run.run_id)
+            del self._runs[view.place]
 
     def _shows(self, place: Place, version: str) -> bool:
         return place in self._runs and self._runs[place].version == version
 
     def _create(self, view: View, *, parent: Place | None) -> None:
         """A run that can be found again by its tags from its first moment on."""
-        tags = dict(view.tags)
+        former = self._former.get(view.place)
+        tags = (_own_tags(former) if former else {}) | view.tags
         if parent is not None:
             tags["mlflow.parentRunId"] = self._runs[parent].run_id
         run = self._client.create_run(
@@ -166,42 +233,67 @@ class MlflowTracker:
 
     def _show(self, view: View) -> None:
         """Bring a run up to date: files, status, points and parameters, and last the tag that says so."""
-        from mlflow.entities import Metric, Param, RunTag
-
         run = self._runs[view.place]
         if view.files is not None:
             with tempfile.TemporaryDirectory(prefix="harness-") as folder:
                 view.files(Path(folder))
                 self._client.log_artifacts(run.run_id, folder)
         if view.dataset is not None and not run.version:
-            self._client.log_inputs(run.run_id, datasets=[_dataset_input(*view.dataset)])
+            self._client.log_inputs(run.run_id, datasets=[dataset_input(view.dataset, "training")])
         if view.ended is not None:
             self._client.set_terminated(run.run_id, status=view.status, end_time=view.ended)
         elif run.version:
             self._client.update_run(run.run_id, status=view.status)
-        new = [point for point in view.points if point not in run.points]
+        self._send(run, view)
+        run.version = view.version
+        if former := self._former.pop(view.place, None):
+            self._client.delete_run(former.info.run_id)
+
+    def _send(self, run: _Run, view: View) -> None:
+        """The points that MLflow lacks, the parameters, and last the tag that says what is shown."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        new = [point for point in view.points if (point.key, point.step) not in run.points]
         metrics = [Metric(point.key, point.value, point.milliseconds, point.step) for point in new]
         params = [Param(key, value) for key, value in view.params.items()] if not run.version else []
         while len(metrics) > POINTS_PER_CALL or len(params) > PARAMS_PER_CALL:
             self._client.log_batch(run.run_id, metrics[:POINTS_PER_CALL], params[:PARAMS_PER_CALL])
             metrics, params = metrics[POINTS_PER_CALL:], params[PARAMS_PER_CALL:]
-        tags = [RunTag(key, value) for key, value in {**view.tags, SHOWN: view.version}.items()]
+        shown = {SHOWN: view.version} if view.version else {}
+        tags = [RunTag(key, value) for key, value in {**view.tags, **shown}.items()]
         self._client.log_batch(run.run_id, metrics, params, tags)
-        run.version = view.version
-        run.points.update(new)
+        run.points |= {(point.key, point.step): point.value for point in new}
 
     def _read(self, study: StudyRecord) -> None:
         """Find the study's experiment, or create it, and the runs and models that it has."""
-        self._runs, self._models = {}, {}
+        self._runs, self._models, self._former, self._former_models = {}, {}, {}, {}
         self._experiment_id = self._find_experiment(study) or self._create_experiment(study)
         for run in pages(self._client.search_runs, [self._experiment_id], runs_of(study)):
             tags = run.data.tags
+            if tags.get("harness.level") == "final":
+                continue
             trial, fold = tags.get("harness.trial"), tags.get("harness.fold")
             place = (None if trial is None else int(trial), None if fold is None else int(fold))
-            self._runs[place] = _Run(run.info.run_id, tags.get(SHOWN, ""))
+            version = tags.get(SHOWN, "")
+            if version and version.split()[0] != views.VERSION:
+                self._former[place] = run
+                continue
+            self._runs[place] = _Run(run.info.run_id, version, run.info.status == "KILLED")
+            if fold is not None and not version:
+                self._runs[place].points = self._sent(run.info.run_id)
         for model in pages(self._client.search_logged_models, [self._experiment_id], runs_of(study)):
-            self._models[int(model.tags["harness.trial"])] = model
-        self._study_id = views.study_id(study)
+            known = self._models if model.tags.get(SHOWN) == views.VERSION else self._former_models
+            known[int(model.tags["harness.trial"])] = model
+        self._study_id = study_id(study)
+
+    def _sent(self, run_id: str) -> dict[tuple[str, int], float]:
+        """The curves of a fold whose training was interrupted, as far as MLflow has them."""
+        points = (
+            (name, point)
+            for name in views.EPOCH_CURVES
+            for point in self._client.get_metric_history(run_id, name)
+        )
+        return {(name, point.step): point.value for name, point in points}
 
     def _find_experiment(self, study: StudyRecord) -> str | None:
         """By name, or by the study's tag where somebody has renamed it; the name of a deleted study is freed."""
@@ -230,12 +322,12 @@ class MlflowTracker:
         mine = self._client.search_runs(
             [experiment.experiment_id], runs_of(study), run_view_type=ViewType.ALL, max_results=1
         )
-        return owner not in (None, views.study_id(study)) and not mine
+        return owner not in (None, study_id(study)) and not mine
 
     def _create_experiment(self, study: StudyRecord) -> str:
         is_served = urlsplit(self._uri).scheme in ("http", "https")
         location = None if is_served else (self._home / "artifacts" / study.name).as_uri()
-        tags = views.experiment_tags(study)
+        tags = experiment_tags(study)
         return str(self._client.create_experiment(study.name, artifact_location=location, tags=tags))
 
     def _deliver_models(self, study: LoadedStudy, *, final: bool) -> None:
@@ -252,16 +344,15 @@ class MlflowTracker:
 
     def _deliver_model(self, study: LoadedStudy, trial: TrialRecord) -> None:
         """Upload first, declare ready last."""
-        from mlflow.entities import LoggedModelOutput
-
         record = study.record
         run_id = self._runs[trial.number, None].run_id
         model = self._models.get(trial.number)
         if model is None:
             tags = {
                 "harness.study": study.name,
-                "harness.study_id": views.study_id(record),
+                "harness.study_id": study_id(record),
                 "harness.trial": str(trial.number),
+                SHOWN: views.VERSION,
             }
             model = self._client.create_logged_model(
                 self._experiment_id, name="model", source_run_id=run_id, tags=tags, model_type="classifier"
@@ -282,13 +373,15 @@ class MlflowTracker:
                 return
             write_mlmodel(path, record, run_id, model)
             self._client.log_model_artifacts(model.model_id, str(path))
-        outputs = self._client.get_run(run_id).outputs
-        if model.model_id not in [output.model_id for output in (outputs.model_outputs if outputs else [])]:
-            self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+        view = views.trial_view(study, trial, final=True, files=None)
+        points = {point.key: point.value for point in view.points if point.key.startswith("cv/")}
+        assert view.ended is not None and view.dataset is not None
+        link_model(self._client, run_id, model, points, view.ended, view.dataset)
         self._models[trial.number] = self._client.finalize_logged_model(model.model_id, "READY")
+        if former := self._former_models.pop(trial.number, None):
+            self._client.delete_logged_model(former.model_id)
 
 
-def _dataset_input(name: str, digest: str) -> Any:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    return DatasetInput(Dataset(name, digest, "harness", "{}"), [InputTag("mlflow.data.context", "training")])
+def _own_tags(run: Any) -> dict[str, str]:
+    """What a person has written at a run."""
+    return {key: value for key, value in run.data.tags.items() if not key.startswith(("harness.", "mlflow."))}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,13 +42,13 @@ class StudyFindings:
         """finished: whether no trial is to come, after which the corrected score would be another."""
         points: dict[str, float] = {}
         if self.corrected and finished:
-            for part in ("naive", "corrected", "low", "high"):
-                name = part if part in ("naive", "corrected") else f"corrected_{part}"
-                points[f"{objective}.{name}"] = getattr(self.corrected, part)
+            points[f"corrected/{objective}"] = self.corrected.corrected
+            points[f"corrected/{objective}_low"] = self.corrected.low
+            points[f"corrected/{objective}_high"] = self.corrected.high
         if self.confirm:
-            points[f"{objective}.confirmed"] = self.confirm.of(self.confirm.winner).confirmed
+            points[f"confirmed/{objective}"] = self.confirm.of(self.confirm.winner).confirmed
         if self.final:
-            points[f"{objective}.test"] = self.final.scores[objective]
+            points |= final_points([objective], self.final, others=False)
         return points
 
     def tags(self) -> dict[str, str]:
@@ -76,3 +77,16 @@ class StudyFindings:
                 f"{self.final.scores[objective]:.4f} (95 % {low:.4f} to {high:.4f})."
             )
         return words
+
+
+def final_points(objectives: Sequence[str], found: FinalTest, *, others: bool = True) -> dict[str, float]:
+    """The metrics of the look at the test images.   others: those that are no objectives, too."""
+    points = {f"test/{name}": value for name, value in found.scores.items() if name in objectives}
+    for name in objectives:
+        if name in found.intervals:
+            points[f"test/{name}_low"], points[f"test/{name}_high"] = found.intervals[name]
+    if others:
+        points |= {
+            f"test_other/{name}": value for name, value in found.scores.items() if name not in objectives
+        }
+    return points

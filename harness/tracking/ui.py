@@ -22,7 +22,7 @@ from urllib.request import ProxyHandler, build_opener
 from harness.environment import SAFE_PATH
 from harness.errors import StoreError, UsageError
 from harness.os_errors import explaining
-from harness.tracking.views import TABLE
+from harness.tracking.experiment_view import TABLE
 
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0

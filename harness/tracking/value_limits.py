@@ -1,39 +1,29 @@
-"""Spells values the way MLflow can hold them: names, lengths, dotted paths."""
+"""Spells values the way MLflow can hold them: names, lengths."""
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-from harness.records import Scalar
 
 MOST_PARAM_CHARACTERS = 6000  # MLflow's limits; it cuts silently
 MOST_TAG_CHARACTERS = 8000
+MOST_NAME_CHARACTERS = 250
 NOT_ALLOWED = re.compile(r"[^\w\-./: ]")
 
 
-def params(values: Mapping[str, Scalar]) -> dict[str, str]:
-    """Values spelled as in a study file, within MLflow's limits."""
+def params(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values and ranges spelled as in a study file, within MLflow's limits."""
     return {
-        NOT_ALLOWED.sub("_", path)[:250]: cut(
+        allowed(path): cut(
             value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), MOST_PARAM_CHARACTERS
         )
         for path, value in values.items()
     }
 
 
-def flattened(document: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Dotted path -> value; ranges and lists stay whole."""
-    return dict(_leaves(document, path))
-
-
-def _leaves(document: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
-    for key, value in document.items():
-        here = f"{path}.{key}".lstrip(".")
-        if isinstance(value, Mapping) and "low" not in value:
-            yield from _leaves(value, here)
-        else:
-            yield here, value
+def allowed(name: str) -> str:
+    """The name of a parameter or metric, with what MLflow refuses replaced."""
+    return NOT_ALLOWED.sub("_", name)[:MOST_NAME_CHARACTERS]
 
 
 def cut(text: str, most: int = MOST_TAG_CHARACTERS) -> str:

@@ -1,38 +1,39 @@
 """What MLflow should show of each record: runs with parameters, points, tags and files, as plain data.
 
-No MLflow in here; `mlflow_tracker.py` makes its runs look like these. Everything is a function of the
-records, time stamps included, so showing a record twice changes nothing.
+docs/mlflow.md has the names. No MLflow in here; `mlflow_tracker.py` makes its runs look like these. Everything is a
+function of the records, time stamps included, so showing a record twice changes nothing.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
-from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far
+from harness.config.sections import COSTS
+from harness.records import Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord, best_so_far
+from harness.scoring.standard_errors import trial_mean
 from harness.store.loaded_study import LoadedStudy
-from harness.store.trial_scores import summary
+from harness.store.trial_scores import ERROR, means
+from harness.tracking.experiment_view import DatasetView, dataset, searched, study_id
 from harness.tracking.study_findings import StudyFindings
-from harness.tracking.value_limits import cut, flattened, params
+from harness.tracking.value_limits import allowed, cut, params
 
-VERSION = "4"  # of the views; raised when they change, so that older runs are brought up to date
+VERSION = "5"  # of the views; raised when they change, so that older runs are made anew
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 Place = tuple[int | None, int | None]  # (trial, fold) of a run; (None, None) is the study's own
 STUDY: Place = (None, None)
-TABLE = "trials"  # the name of the saved view that lists a study's trials, best first
 
-EPOCH_CURVES = (
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "learning_rate",
-    "images_per_second",
-)
+MOST_NAME_CHARACTERS = 120  # of a run
+EPOCH_CURVES = {
+    "train/loss": "train_loss",
+    "train/accuracy": "train_accuracy",
+    "val/loss": "validation_loss",
+    "val/accuracy": "validation_accuracy",
+    "train/learning_rate": "learning_rate",
+    "train/images_per_second": "images_per_second",
+}
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,19 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """The epochs so far of a fold that is being trained.   started: seconds since 1970, by the driver's clock."""
+
+    started: float
+    epochs: list[Epoch] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class View:
     """One run as MLflow should show it. started, ended: milliseconds since 1970.
 
     version: of the run's content; a run that carries it needs nothing more.
-    files: writes the run's artifacts into a folder.   dataset: name and digest of the images.
+    files: writes the run's artifacts into a folder.   dataset: its input.
     """
 
     place: Place
@@ -63,12 +72,7 @@ class View:
     params: dict[str, str] = field(default_factory=dict)
     points: tuple[Point, ...] = ()
     files: Callable[[Path], None] | None = None
-    dataset: tuple[str, str] | None = None
-
-
-def study_id(study: StudyRecord) -> str:
-    """Tells two studies of one name apart, e.g. of two people on one server."""
-    return hashlib.sha256(f"{study.name}\n{study.created!r}\n{study.seed}".encode()).hexdigest()[:16]
+    dataset: DatasetView | None = None
 
 
 def study_version(study: LoadedStudy, findings: StudyFindings, *, final: bool) -> str:
@@ -104,7 +108,7 @@ def study_view(
     for trial in ended:
         best = improvements.get(trial.number, best)
         if best is not None and trial.number in ends:
-            points.append(Point(f"best.{record.objective}", best, ends[trial.number], trial.number))
+            points.append(Point(f"best/{record.objective}", best, ends[trial.number], trial.number))
     latest = max(ends.values(), default=_milliseconds(record.created))
     if final:  # an earlier run's findings, shown at another time than then, would be another point
         found = findings.points(record.objective, finished=state == "finished")
@@ -123,10 +127,10 @@ def study_view(
             **({"harness.best_trial": str(numbers[-1])} if numbers else {}),
             "mlflow.note.content": cut(note),
         },
-        params=params(flattened(record.definition) | flattened({"compute": record.compute})),
+        params=params(searched(record)),
         points=shown,
         files=files,
-        dataset=_dataset(record),
+        dataset=dataset(record),
     )  # fmt: skip
 
 
@@ -143,19 +147,25 @@ def trial_view(
     status: dict[str, Status] = {
         "running": "RUNNING", "interrupted": "KILLED", "stopped": "KILLED", "failed": "FAILED",
     }  # fmt: skip
-    started = _milliseconds(folds[0].started if folds else trial.started or record.created)
-    ended = max((_fold_end(fold) for fold in folds), default=started)
-    points = [
-        Point(f"fold.{record.objective}", fold.metrics[record.objective], _fold_end(fold), fold.fold)
-        for fold in folds
-    ]
-    if state in ("complete", "stopped"):
-        points += [Point(key, value, ended) for key, value in summary(study, trial).items()]
+    started = _milliseconds(trial.started or record.created)
+    ended = _milliseconds((trial.started or record.created) + trial.seconds)  # folds added up
+    points: list[Point] = []
+    if state not in ("running", "interrupted"):  # all at once, in the order in which pages are to have them
+        points += [Point(key, value, ended) for key, value in _scores(study, trial).items()]
+        points += [
+            Point(f"value/{path}", value, started)
+            for path, value in trial.params.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        ]
+        points += [
+            Point(f"fold/{record.objective}", fold.metrics[record.objective], _fold_end(fold), fold.fold)
+            for fold in folds
+        ]
     shown, odd = _finite(points)
     return View(
         place=(trial.number, None),
         version=trial_version(study, trial, final=final),
-        name=f"trial {trial.number}",
+        name=trial_name(trial),
         started=started,
         ended=None if state == "running" else ended,
         status=status.get(state, "FINISHED"),
@@ -164,23 +174,33 @@ def trial_view(
             **({"harness.reason": cut(trial.reason)} if trial.reason else {}),
             **_front_tag(study, trial),
         },
-        params=params(trial.values),
+        params=params(trial.params),
         points=shown,
         files=files,
-        dataset=_dataset(record),
+        dataset=dataset(record),
     )  # fmt: skip
+
+
+def trial_name(trial: TrialRecord) -> str:
+    """With its searched values, each under the last part of its path where that says enough."""
+    last = [path.rpartition(".")[2] for path in trial.params]
+    short = {
+        path: name if last.count(name) == 1 else path for path, name in zip(trial.params, last, strict=True)
+    }
+    values = [f"{short[path]} {_in_short(value)}" for path, value in trial.params.items()]
+    return cut(f"trial {trial.number}" + ": " * bool(values) + ", ".join(values), MOST_NAME_CHARACTERS)
 
 
 def fold_view(
     study: StudyRecord, trial: TrialRecord, fold: FoldRecord, *, files: Callable[[Path], None] | None
 ) -> View:
     ended = _fold_end(fold)
-    points, seconds = [], fold.started
-    for epoch in fold.epochs:
-        seconds += epoch.seconds
-        at = min(_milliseconds(seconds), ended)
-        points += [Point(curve, getattr(epoch, curve), at, epoch.epoch) for curve in EPOCH_CURVES]
-    points += [Point(key, value, ended, fold.chosen_epoch) for key, value in fold.metrics.items()]
+    objectives = _objectives(study)
+    points = [
+        Point(f"{'fold' if key in objectives else 'fold_other'}/{key}", value, ended, fold.chosen_epoch)
+        for key, value in fold.metrics.items()
+    ]
+    points += epoch_points(fold.epochs, started=fold.started, ended=ended)
     shown, odd = _finite(points)
     place = (trial.number, fold.fold)
     return View(
@@ -195,39 +215,43 @@ def fold_view(
             "harness.fold_key": fold.key,
             "harness.chosen_epoch": str(fold.chosen_epoch),
         },
+        params=params(trial.params),
         points=shown,
         files=files,
     )  # fmt: skip
 
 
-def experiment_tags(study: StudyRecord) -> dict[str, str]:
-    """Of the study's experiment: machine-learning pages, the question, and how the table is first shown."""
-    searched = [
-        path
-        for path, settings in study.settings.items()
-        if any(isinstance(setting, list | dict) for setting in settings)
-    ]
-    columns = [f"metrics.`{study.objective}`", f"metrics.`{study.objective}.standard_error`"]
-    columns += [f"metrics.`{objective.name}`" for objective in study.others]
-    columns += [f"params.`{path}`" for path in searched] + ["tags.`harness.state`"]
-    columns += ["tags.`harness.pareto`"] if study.others else []
-    table = {
-        "searchFilter": "tags.`harness.level` = 'trial'",
-        "orderByKey": f"metrics.`{study.objective}`",
-        "orderByAsc": study.direction == "minimize",
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-        "selectedColumns": ["attributes.`Duration`", *columns],
-    }
-    return {
-        "harness.study": study.name,
-        "harness.study_id": study_id(study),
-        "mlflow.experimentKind": "custom_model_development",
-        "mlflow.experiment.primaryMetric.name": study.objective,
-        "mlflow.experiment.primaryMetric.greaterIsBetter": str(study.direction == "maximize"),
-        "mlflow.note.content": cut(study.question),
-        f"mlflow.sharedViewState.{TABLE}": json.dumps(table),
-    }
+def live_view(study: StudyRecord, trial: TrialRecord, fold: int, curve: Curve) -> View:
+    """A fold that is being trained, without an end and without a version."""
+    place = (trial.number, fold)
+    return View(
+        place=place,
+        version="",
+        name=f"trial {trial.number} fold {fold}",
+        started=_milliseconds(curve.started),
+        ended=None,
+        status="RUNNING",
+        tags=_tags(study, place) | {"harness.state": "running"},
+        params=params(trial.params),
+        points=_finite(epoch_points(curve.epochs, started=curve.started))[0],
+    )
+
+
+def epoch_points(epochs: Sequence[Epoch], *, started: float, ended: int | None = None) -> list[Point]:
+    """The curves of one training, which began at `started`, in seconds since 1970.   ended: milliseconds."""
+    points, seconds = [], started
+    for epoch in epochs:
+        seconds += epoch.seconds
+        at = _milliseconds(seconds) if ended is None else min(_milliseconds(seconds), ended)
+        points += [
+            Point(name, getattr(epoch, curve), at, epoch.epoch) for name, curve in EPOCH_CURVES.items()
+        ]
+    return points
+
+
+def final_tags(study: StudyRecord) -> dict[str, str]:
+    """Of the run that shows the look at the test images."""
+    return {**_tags(study, STUDY), "harness.level": "final", "harness.state": "complete"}
 
 
 def _tags(study: StudyRecord, place: Place) -> dict[str, str]:
@@ -255,8 +279,37 @@ def _tags(study: StudyRecord, place: Place) -> dict[str, str]:
     return {key: cut(value) for key, value in tags.items() if value}
 
 
-def _dataset(study: StudyRecord) -> tuple[str, str]:
-    return str(study.data["settings"]["name"]), str(study.data["hash"])[:8]
+def _objectives(study: StudyRecord) -> list[str]:
+    return [study.objective, *(objective.name for objective in study.others)]
+
+
+def _scores(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
+    """Means over the folds, the objectives' first, and costs. Means over some folds have another name than over all."""
+    folds, costs = study.folds(trial), {"time/seconds": trial.seconds}
+    if trial.state == "failed" or not folds:
+        return costs
+    costs["size/parameters"] = float(folds[0].num_parameters)
+    found = means(study, trial) | {
+        name: trial_mean(values) for name, values in trial.others.items() if name in COSTS
+    }
+    objectives = [name for name in _objectives(study.record) if name in found]
+    if trial.state != "complete":
+        return {f"partial/{name}": found[name] for name in objectives} | costs
+    first: dict[str, float] = {}
+    for name in objectives:
+        first[f"cv/{name}"] = found[name]
+        if name + ERROR in found:
+            first[f"cv/{name}_error"] = found[name + ERROR]
+    others = {
+        f"cv_other/{name}": value
+        for name, value in found.items()
+        if name not in objectives and not name.endswith(ERROR)
+    }
+    return first | costs | others
+
+
+def _in_short(value: Scalar) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _trial_state(trial: TrialRecord, *, final: bool) -> str:
@@ -277,6 +330,7 @@ def _decided(study: LoadedStudy) -> list[TrialRecord]:
 
 def _finite(points: Sequence[Point]) -> tuple[tuple[Point, ...], dict[str, str]]:
     """The points that MLflow can hold, and a tag with the others: it would turn inf into 1.8e308."""
+    points = [replace(point, key=allowed(point.key)) for point in points]
     odd = [f"{point.key}[{point.step}]={point.value}" for point in points if not math.isfinite(point.value)]
     tag = {"harness.not_finite": cut(" ".join(odd))} if odd else {}
     return tuple(point for point in points if math.isfinite(point.value)), tag

@@ -149,8 +149,8 @@ def test_mlflow_has_each_objective_and_a_tag_for_the_front(study: LoadedStudy) -
         shown = views.trial_view(study, trial, final=True, files=None)
         assert shown.tags["harness.pareto"] == ("front" if trial.number in front else "dominated")
         points = {point.key: point.value for point in shown.points}
-        assert points["parameters"] == trial.others["parameters"][0]
-        assert points["accuracy"] == trial.mean and "macro_f1.standard_error" in points
+        assert points["cv/parameters"] == trial.others["parameters"][0]
+        assert points["cv/accuracy"] == trial.mean and "cv/macro_f1_error" in points
     # A better trial that comes later puts others off the front, which MLflow is then shown.
     best = TrialRecord(
         4, "complete", {}, {}, scores=(1.0, 1.0), mean=1.0, others={"parameters": (1.0,), "macro_f1": (1.0, 1.0)}

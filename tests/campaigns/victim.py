@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.records import StudyRecord
 from harness.store.store import Store
-from harness.tracking import views
+from harness.tracking.experiment_view import study_id
 from tests.campaigns.server import FaultProxy, TrackingServer
 
 STUDY = """\
@@ -131,7 +131,7 @@ def shown(database: Path, study: StudyRecord | None) -> dict[str, Any]:
     """MLflow's runs of the study by name: state, and how many points each metric has."""
     import sqlite3
 
-    mine = views.study_id(study) if study else ""
+    mine = study_id(study) if study else ""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         runs = connection.execute(
             "select r.run_uuid, r.name, r.status from runs r join tags t on t.run_uuid = r.run_uuid "

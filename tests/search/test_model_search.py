@@ -11,8 +11,8 @@ from harness.config.study_file import load_study_file
 from harness.report.collect import collect
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
+from harness.tracking.experiment_view import TABLE, experiment_tags
 from harness.tracking.optuna_mirror import mirror
-from harness.tracking.views import TABLE, experiment_tags
 from harness.tuning import Settings, tune
 
 MODELS = "[{name: resnet, depth: [1, 2], width: 4}, {name: simple_cnn, depth: 1, width: [4, 8], dense: 16}]"

@@ -1,5 +1,6 @@
 """What MLflow shows of a study, however often its delivery is cut short; on the real MLflow and SQLite."""
 
+import json
 import math
 import os
 import shutil
@@ -18,6 +19,8 @@ from mlflow.entities import ViewType
 
 from harness import plots
 from harness.errors import StoreError
+from harness.records import TrialRecord
+from harness.tracking import views
 from harness.tracking.mlflow_store import delete_study, telling_store_errors
 from harness.tracking.mlflow_tracker import NOTHING, MlflowTracker
 from harness.tracking.study_findings import StudyFindings
@@ -39,7 +42,7 @@ def deliver(
 
 def runs_by_name(tracker: MlflowTracker) -> dict[str, Any]:
     found = tracker._client.search_runs([tracker._experiment_id], max_results=1000)
-    return {run.info.run_name: run for run in found}
+    return {run.info.run_name.partition(":")[0]: run for run in found}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +77,7 @@ class KilledAfterNewWrite:
         self._client.log_batch(run_id, metrics, params)
         self._die_once(f"half of a batch {run_id}")
         self._client.log_batch(run_id, metrics, params, tags)
-        raise Killed
+        self._die_once(f"a batch {run_id} {metrics} {params} {tags}")
 
     def _write(self, name: str, /, *arguments: Any, **options: Any) -> Any:
         result = getattr(self._client, name)(*arguments, **options)
@@ -165,37 +168,169 @@ def test_a_trial_shows_values_means_and_corrected_errors(delivered):
     study, tracker = delivered
     data, trial = runs_by_name(tracker)["trial 3"].data, study.trials[3]
     assert data.params["model.dropout"] == repr(trial.params["model.dropout"])
-    assert data.params["train.clip_norm"] == "null"
-    assert data.metrics["accuracy"] == pytest.approx(trial.mean)
-    assert data.metrics["accuracy.standard_error"] == pytest.approx(trial.standard_error)
-    assert data.metrics["trial.seconds"] == trial.seconds
-    history = tracker._client.get_metric_history(tracker.run_ids()[1]["3"], "fold.accuracy")
+    assert data.metrics["value/model.dropout"] == trial.params["model.dropout"]
+    assert {*data.params} == {*trial.params}
+    assert data.metrics["cv/accuracy"] == pytest.approx(trial.mean)
+    assert data.metrics["cv/accuracy_error"] == pytest.approx(trial.standard_error)
+    assert data.metrics["time/seconds"] == trial.seconds
+    history = tracker._client.get_metric_history(tracker.run_ids()[1]["3"], "fold/accuracy")
     assert [(point.step, point.value) for point in history] == list(enumerate(trial.scores))
 
 
 def test_a_mean_over_some_folds_has_a_name_of_its_own(delivered):
     study, tracker = delivered
     stopped, data = study.trials[1], runs_by_name(tracker)["trial 1"].data
-    assert stopped.state == "stopped" and data.metrics["partial.accuracy"] == pytest.approx(stopped.mean)
-    assert not {"accuracy", "accuracy.standard_error", "accuracy.pooled"} & {*data.metrics}
+    assert stopped.state == "stopped" and data.metrics["partial/accuracy"] == pytest.approx(stopped.mean)
+    assert not [name for name in data.metrics if name.startswith(("cv/", "cv_other/"))]
     by_score = tracker._client.search_runs(
-        [tracker._experiment_id], "tags.`harness.level` = 'trial'", order_by=["metrics.accuracy DESC"]
+        [tracker._experiment_id], "tags.`harness.level` = 'trial'", order_by=["metrics.`cv/accuracy` DESC"]
     )
     assert by_score[0].data.tags["harness.trial"] == str(study.loaded.best.number)
+
+
+def test_a_trial_is_called_by_its_searched_values():
+    trial = TrialRecord(7, "running", {"model.depth": 2, "train.lr": 0.0123456, "train.loss.gamma": 2.0}, {})
+    assert views.trial_name(trial) == "trial 7: depth 2, lr 0.0123, gamma 2"
+    alike = replace(trial, params={"resnet.width": 8, "vgg.width": 16, "model.name": "resnet"})
+    assert views.trial_name(alike) == "trial 7: resnet.width 8, vgg.width 16, name resnet"
+    assert views.trial_name(replace(trial, params={})) == "trial 7"
+    many = replace(trial, params={f"a.b{number}": number for number in range(99)})
+    assert len(views.trial_name(many)) <= 120
+
+
+def test_the_objective_is_the_first_metric_of_a_run(delivered):
+    runs = runs_by_name(delivered[1])
+    firsts = {name: min(runs[name].data.metrics) for name in ("digits depth", "trial 0", "trial 0 fold 1")}
+    assert firsts == {
+        "digits depth": "best/accuracy", "trial 0": "cv/accuracy", "trial 0 fold 1": "fold/accuracy"
+    }  # fmt: skip
+
+
+def test_a_trial_has_all_its_values_and_scores_as_files(delivered):
+    study, tracker = delivered
+    ids = tracker.run_ids()[1]
+    values = json.loads(_artifact(tracker, ids["3"], "values.json"))
+    assert values == study.trials[3].values and values["train.clip_norm"] is None
+    scores = json.loads(_artifact(tracker, ids["3"], "scores.json"))
+    assert scores["means"]["accuracy"] == pytest.approx(study.trials[3].mean)
+    assert scores["standard_errors"]["accuracy"] == pytest.approx(study.trials[3].standard_error)
+    assert {*scores["pooled"]} == {*scores["means"]} and scores["folds"] == 3
+    stopped = json.loads(_artifact(tracker, ids["1"], "scores.json"))
+    assert stopped["folds"] == 2 and "pooled" not in stopped
+    failed = {file.path for file in tracker._client.list_artifacts(ids["2"])}
+    assert failed == {"values.json"}
+
+
+def _artifact(tracker: MlflowTracker, run_id: str, path: str) -> str:
+    return Path(tracker._client.download_artifacts(run_id, path)).read_text(encoding="utf-8")
+
+
+def test_a_trial_has_the_data_as_its_input(delivered):
+    study, tracker = delivered
+    (found,) = tracker._client.get_run(tracker.run_ids()[1]["0"]).inputs.dataset_inputs
+    assert json.loads(found.dataset.source) == {"name": "digits"}
+    assert json.loads(found.dataset.profile)["images"] == study.record.data["num_images"]
+    tensor = json.loads(found.dataset.schema)["mlflow_tensorspec"]["features"][0]["tensor-spec"]
+    assert tensor == {"dtype": "uint8", "shape": [-1, 1, 8, 8]}
+
+
+def test_the_time_of_a_trial_is_that_of_its_folds_added_up(delivered):
+    study, tracker = delivered
+    info = runs_by_name(tracker)["trial 3"].info
+    assert info.end_time - info.start_time == round(1000 * study.trials[3].seconds)
+
+
+def running(study: FakeStudy, num_folds: int) -> None:
+    """Have the last trial be one that has so many folds by now."""
+    last = study.trials[-1]
+    study.trials[-1] = replace(last, state="running", folds=last.folds[:num_folds])
+
+
+def test_epochs_are_shown_while_their_fold_is_trained(home):
+    study, tracker = FakeStudy(home), open_tracker(home)
+    whole = study.add_trial()
+    fold = study.folds[whole.folds[1]]
+    running(study, 1)
+
+    def show(tracker: MlflowTracker, num_epochs: int) -> list[tuple[int, float]]:
+        curve = views.Curve(fold.started + 0.2, list(fold.epochs[:num_epochs]))
+        tracker.deliver(study.loaded, final=False, live={(0, 1): curve})
+        run = runs_by_name(tracker)["trial 0 fold 1"]
+        assert (run.info.status, run.data.params["model.dropout"]) == (
+            "RUNNING", repr(whole.params["model.dropout"])
+        )  # fmt: skip
+        return [(p.step, p.value) for p in tracker._client.get_metric_history(run.info.run_id, "val/loss")]
+
+    expected = [(epoch.epoch, epoch.validation_loss) for epoch in fold.epochs]
+    assert show(tracker, 1) == expected[:1] and show(tracker, 3) == expected[:3]
+    tracker.deliver(study.loaded, final=True)
+    assert runs_by_name(tracker)["trial 0 fold 1"].info.status == "KILLED"
+    tracker = open_tracker(home)
+    assert show(tracker, 4) == expected
+    study.trials[-1] = whole
+    deliver(tracker, study)
+    run = runs_by_name(tracker)["trial 0 fold 1"]
+    history = tracker._client.get_metric_history(run.info.run_id, "val/loss")
+    assert [(point.step, point.value) for point in history] == expected
+    assert (run.info.status, run.data.tags["harness.state"]) == ("FINISHED", "complete")
+    assert len(runs_by_name(tracker)) == 1 + 1 + 3
+
+
+def test_a_fold_that_is_shown_and_then_not_needed_goes(home):
+    study, tracker = FakeStudy(home), open_tracker(home)
+    whole = study.add_trial()
+    running(study, 1)
+    curve = views.Curve(1.0, list(study.folds[whole.folds[1]].epochs))
+    tracker.deliver(study.loaded, final=False, live={(0, 1): curve})
+    study.trials[0] = replace(study.trials[0], state="stopped")
+    deliver(tracker, study)
+    assert {*runs_by_name(tracker)} == {study.name, "trial 0", "trial 0 fold 0"}
+
+
+def test_a_fold_that_was_trained_again_in_another_way_shows_that_alone(home):
+    study, tracker = FakeStudy(home), open_tracker(home)
+    whole = study.add_trial()
+    running(study, 0)
+    epochs = study.folds[whole.folds[0]].epochs
+    other = [replace(epoch, validation_loss=9.0) for epoch in epochs[:2]]
+    tracker.deliver(study.loaded, final=False, live={(0, 0): views.Curve(1.0, other)})
+    study.trials[0] = whole
+    deliver(tracker, study)
+    run = runs_by_name(tracker)["trial 0 fold 0"]
+    history = tracker._client.get_metric_history(run.info.run_id, "val/loss")
+    assert [point.value for point in history] == [epoch.validation_loss for epoch in epochs]
+
+
+def test_runs_of_an_earlier_release_are_made_anew_and_keep_what_people_wrote(home, monkeypatch):
+    study = fake_study(home)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(views, "VERSION", "4")
+        tracker = open_tracker(home)
+        deliver(tracker, study)
+        before = runs_by_name(tracker)
+        tracker._client.set_tag(before["trial 3"].info.run_id, "paper", "table 2")
+    tracker = open_tracker(home)
+    deliver(tracker, study)
+    after = runs_by_name(tracker)
+    assert {*after} == {*before}
+    assert not {run.info.run_id for run in after.values()} & {run.info.run_id for run in before.values()}
+    assert after["trial 3"].data.tags["paper"] == "table 2"
+    (model,) = tracker._client.search_logged_models([tracker._experiment_id])
+    assert model.source_run_id == after["trial 3"].info.run_id
 
 
 def test_a_fold_shows_its_curves_once(delivered):
     study, tracker = delivered
     run = runs_by_name(tracker)["trial 0 fold 1"]
     epochs = study.folds[study.trials[0].folds[1]].epochs
-    history = tracker._client.get_metric_history(run.info.run_id, "validation_loss")
+    history = tracker._client.get_metric_history(run.info.run_id, "val/loss")
     assert [(point.step, point.value) for point in history] == [(e.epoch, e.validation_loss) for e in epochs]
 
 
 def test_the_study_shows_the_best_so_far_and_its_files(delivered):
     study, tracker = delivered
     run_id = tracker.run_ids()[0]
-    history = tracker._client.get_metric_history(run_id, "best.accuracy")
+    history = tracker._client.get_metric_history(run_id, "best/accuracy")
     bests = [max(t.mean for t in study.trials[: n + 1] if t.state == "complete") for n in (0, 1, 3)]
     assert [(point.step, point.value) for point in history] == list(zip((0, 1, 3), bests, strict=True))
     files = {file.path for file in tracker._client.list_artifacts(run_id)}
@@ -232,14 +367,17 @@ def test_the_study_says_its_snapshot_what_it_extends_and_what_was_told_before_it
 
 def test_values_that_mlflow_cannot_hold_are_named_in_tags(home):
     study, tracker = FakeStudy(home), open_tracker(home)
-    study.add_trial(**{"model.path": "x" * 9000, "model.odd(name)": math.inf})
+    odd = {"model.path": "x" * 9000, "model.odd(name)": math.inf}
+    trial = study.add_trial(**odd)
+    study.trials[0] = replace(trial, params={**trial.params, **odd})
     key = study.trials[0].folds[0]
     study.folds[key] = replace(study.folds[key], metrics={**study.folds[key].metrics, "log_loss": math.inf})
     deliver(tracker, study)
     runs = runs_by_name(tracker)
     fold, trial = runs["trial 0 fold 0"].data, runs["trial 0"].data
-    assert "log_loss" not in fold.metrics and fold.tags["harness.not_finite"] == "log_loss[4]=inf"
-    assert "log_loss" not in trial.metrics and "log_loss.standard_error" not in trial.metrics
+    assert "fold_other/log_loss" not in fold.metrics
+    assert fold.tags["harness.not_finite"] == "fold_other/log_loss[4]=inf"
+    assert "cv_other/log_loss" not in trial.metrics
     assert len(trial.params["model.path"]) == 6000 and trial.params["model.path"].endswith(
         "[9,000 characters]"
     )
@@ -251,7 +389,7 @@ def test_more_points_than_a_call_takes_arrive_whole(home):
     study.add_trial()
     deliver(tracker, study)
     with closing(sqlite3.connect(home / "mlflow.db")) as database:
-        counts = database.execute("SELECT count(*) FROM metrics WHERE key = 'train_loss'").fetchone()
+        counts = database.execute("SELECT count(*) FROM metrics WHERE key = 'train/loss'").fetchone()
     assert counts == (600,)
 
 
@@ -322,7 +460,7 @@ def test_two_studies_of_one_name_share_an_experiment_and_nothing_else(home):
         study.add_trial()
         deliver(open_tracker(home), study)
     runs = [row[0] for row in shown(home)["runs"]]
-    assert len(runs) == 2 * 5 and runs.count("trial 0") == 2
+    assert len(runs) == 2 * 5 and runs.count(views.trial_name(first.trials[0])) == 2
 
 
 def test_an_unreachable_server_is_told_quickly(tmp_path):
