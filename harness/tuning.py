@@ -28,6 +28,7 @@ from harness.store.predictions import read_predictions
 from harness.store.store import Store, valid_name
 from harness.store.study_lock import driving_alone
 from harness.tracking.deliver import Recorder, default_storage_url, default_tracking_uri, with_driver
+from harness.tracking.trackers import own_trackers, tell_what_is_not_followed
 
 logger = logging.getLogger(__name__)
 BEGUN_SECONDS = 60.0  # of a study's first training, after which it is more than an attempt
@@ -108,6 +109,8 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
     ):
         if settings.executor == "process" and settings.workers != 1 and num_processors() > 1:
             begin_imports()
+        trackers = own_trackers(study.trackers, store.home)
+        tell_what_is_not_followed(study.trackers)
         profiling = Profiling(store.study_folder(name)) if settings.profile else None
         record, workplace = prepare(study, store, name, cluster, settings.num_trials, settings.extends)
         study = with_trials(study, settings.num_trials)
@@ -120,7 +123,11 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         most_useful = study.cv.folds * min(study.search.batch, record.num_trials)
         executor = cluster.executor(workplace, record.compute, most_useful=most_useful)
         recorder = Recorder(
-            begun, study, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
+            begun,
+            study,
+            tracking_uri=settings.tracking_uri,
+            storage_url=settings.storage_url,
+            trackers=trackers,
         )
         tasks = make_tasks(
             study,

@@ -17,6 +17,10 @@ OBJECTIVE = (
     "up to three more, or costs, which are minimised: `parameters`, `model_bytes`, `seconds_per_fold`; see "
     "[search.md](search.md#several-objectives)."
 )
+TRACKER = (
+    "`tracker: NAME`, or a list of names: who is told what comes of the study, `mlflow` by default, and `none` for "
+    "nobody; see [mlflow.md](mlflow.md#without-mlflow-and-beside-it). It may be another at every run."
+)
 HEAD = """# All options of a study file
 
 Written by `python -m tests.options_page` from the signatures and docstrings that declare the options; edit those.
@@ -76,7 +80,7 @@ def _lines() -> Iterator[str]:
     yield from _section("search", "Which values are tried; one value each.", options_of(Search))
     for part, (text, entries) in RULES.items():
         yield from _entries(part, text, entries)
-    yield from ("", "## objective", "", OBJECTIVE, "")
+    yield from ("", "## tracker", "", TRACKER, "", "## objective", "", OBJECTIVE, "")
     yield from _table(
         ("metric", "what it is", "better"),
         [

@@ -1,6 +1,6 @@
 """Publishes a study's final network: its model card, and its place in MLflow's model registry."""
 
-from harness.config.kinds import STRATIFIED
+from harness.config.kinds import MLFLOW, STRATIFIED
 from harness.errors import RecordError
 from harness.files import write_file
 from harness.folds.project import kept_sources
@@ -18,6 +18,8 @@ from harness.tuning import Settings
 def publish(study: LoadedStudy, final: FinalTest) -> str:
     """Write studies/NAME/model_card.md and register the network as the champion; its version in MLflow.
 
+    "" where the study's trackers leave MLflow out.
+
     Publishing again changes nothing.
     Raises StoreError if MLflow cannot be reached, RecordError if the network is gone.
     """
@@ -27,6 +29,8 @@ def publish(study: LoadedStudy, final: FinalTest) -> str:
         raise RecordError(f"{store.fold_folder(final.refit)}: the final network is gone")
     card = model_card(record, trial, final, known_score(study))
     write_file(store.study_folder(study.name) / "model_card.md", card.encode())
+    if MLFLOW not in study.delivery.trackers:
+        return ""
     objectives = [record.objective, *(other.name for other in record.others)]
     return register(
         Settings(store.home).tracking_uri,

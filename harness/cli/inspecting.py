@@ -79,6 +79,7 @@ def check(
     to_stderr()
     from harness.cli import check as checking
     from harness.cli import tables
+    from harness.config.kinds import MLFLOW
     from harness.config.study_file import load_study_file
     from harness.folds.executor_options import require_installed
     from harness.search.sizes import Checked
@@ -89,6 +90,10 @@ def check(
     plan, checked = None, Checked((), ())
     try:
         loaded = load_study_file(study, changes or [])
+        if {*loaded.trackers} - {MLFLOW}:
+            from harness.tracking.trackers import own_trackers  # which tune makes before its first trial, too
+
+            own_trackers(loaded.trackers, home)
         plan = checking.plan(loaded)
         if not as_json:
             tables.search_space(loaded, *checking.described(loaded, plan))

@@ -1,6 +1,7 @@
 """bundle, sync, gc: the commands that hand on, deliver and clear away what is recorded."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -88,9 +89,10 @@ def sync(
     """Deliver to MLflow what it has not been shown yet.
 
     A server that was away while a study ran has missed nothing for good: the records are in the store. What MLflow
-    has already is not sent again.
+    has already is not sent again. A study whose tracker is not MLflow is delivered if it is named.
     """
     to_stderr()
+    from harness.config.kinds import MLFLOW
     from harness.store.loaded_study import nothing_started, started_study
     from harness.store.store import Store
     from harness.tracking import deliver
@@ -108,6 +110,9 @@ def sync(
         study = opened(home, name)
         if study.is_driven:
             print(f"{name}: running; it delivers by itself")
+            continue
+        if not studies and MLFLOW not in study.delivery.trackers:
+            print(f"{name}: its tracker is not MLflow; harness sync {shlex.quote(name)} shows it there, too")
             continue
         if not os.access(store.study_folder(name), os.W_OK) and not deliver.is_pending(study):
             print(

@@ -99,6 +99,7 @@ def tune(
     from harness import tuning
     from harness.analysis import leaderboard
     from harness.cli import live, tables
+    from harness.config.kinds import MLFLOW
     from harness.config.study_file import load_study_file
     from harness.store.store import Store
 
@@ -114,7 +115,8 @@ def tune(
         retry_failed=retry_failed,
         **executor_options(executor, workers, address, gpus, slurm),
     )
-    with closing(tuning.tune(load_study_file(study, changes or []), settings)) as events:
+    definition = load_study_file(study, changes or [])
+    with closing(tuning.tune(definition, settings)) as events:
         ended = live.show(events)
     if not Store(home).has_study(ended.record.name):
         raise HarnessError("the time was over before a fold was trained; run the same command again")
@@ -125,7 +127,7 @@ def tune(
         _print_standing(status)
         if profile:
             tables.profile(ended.profile)
-        tables.next_steps(status, home=home)
+        tables.next_steps(status, home=home, in_mlflow=MLFLOW in definition.trackers)
     _require_success(ended)
     if fail_below is not None:
         _require_as_good(status, fail_below)

@@ -114,14 +114,14 @@ def _leaderboard_table(
     return table
 
 
-def next_steps(status: Status, *, home: Path) -> None:
-    """What one does next with a study, on stderr."""
+def next_steps(status: Status, *, home: Path, in_mlflow: bool) -> None:
+    """What one does next with a study, on stderr.   in_mlflow: whether it is shown there."""
     name = shlex.quote(status.study)
     where = "" if home == Path("mlruns").absolute() else f" --home {shlex.quote(str(home))}"
     out = console(stderr=True)
     if status.state != "finished":
         out.print("not finished: the same command goes on")
-    out.print(f"look at it:      harness ui {name}{where}", style="dim")
+    out.print(f"look at it:      harness {'ui' if in_mlflow else 'report'} {name}{where}", style="dim")
     if status.best:
         out.print(f"train it again:  harness reproduce {name}{where}", style="dim")
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from harness.config import catalog, own_code
-from harness.config.kinds import KINDS, NO_NETWORK, STRATIFIED
+from harness.config import catalog, own_code, plugins
+from harness.config.kinds import KINDS, MLFLOW, NO_NETWORK, NO_TRACKER, STRATIFIED
 from harness.config.sections import Cv, Search, Section
 from harness.config.settings import Choice, Conditional, Searched, Setting, expanded, parse_setting
 from harness.config.signatures import Option
@@ -108,6 +108,24 @@ def bound_train(given: dict[str, Any], problems: list[Problem]) -> dict[str, Any
     problems += own_code.problems_of(first)
     problems += own_code.unread_problems(first, given)
     return bind("train", given, own_code.options_of(first), "train option", problems)
+
+
+def bound_trackers(given: Any, problems: list[Problem]) -> tuple[str, ...]:
+    """The names of trackers: one, a list of them, or none."""
+    names = given if isinstance(given, list) else [given]
+    if names in ([NO_TRACKER], [None]):
+        return ()
+    for name in names:
+        if name == MLFLOW:
+            continue
+        known = [MLFLOW, NO_TRACKER, *plugins.names("tracker")]
+        said = f"unknown tracker {name!r}{did_you_mean(str(name), known)}"
+        try:
+            if not isinstance(name, str) or plugins.find("tracker", name) is None:
+                problems.append(Problem("tracker", said))
+        except UsageError as error:
+            problems.append(Problem("tracker", str(error)))
+    return tuple(dict.fromkeys(str(name) for name in names))
 
 
 def bound_cv(given: dict[str, Any], problems: list[Problem]) -> Cv | None:

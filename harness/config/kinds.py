@@ -61,5 +61,8 @@ KINDS = {
         "fit",
         ("network", "dataset", "images", "labels", "num_classes", "classes", "device", "seed"),
     ),
+    "tracker": Kind("tracker", "trackers", "Tracker", ("home",)),
 }
+MLFLOW = "mlflow"  # the tracker that is there without being named
+NO_TRACKER = "none"
 NO_NETWORK = "none"  # the model of a training loop that has what it trains itself

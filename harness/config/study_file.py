@@ -19,6 +19,7 @@ from harness.config.binding import (
     bound_cv,
     bound_models,
     bound_search,
+    bound_trackers,
     bound_train,
     in_another_section,
     named,
@@ -27,6 +28,7 @@ from harness.config.binding import (
     search_options,
     split_options,
 )
+from harness.config.kinds import MLFLOW
 from harness.config.objectives import bound_objectives, direction_of, size_problems
 from harness.config.sections import Cv, Search, Section, search_problems
 from harness.config.settings import (
@@ -46,6 +48,7 @@ from harness.errors import Problem, StudyError, did_you_mean
 from harness.records import Objective, Scalar
 
 SECTIONS = ("data", "model", "train", "cv", "search", "objective", "compute")
+TRACKER = "tracker"  # which may be another at every run
 
 
 class Study(Section):
@@ -55,6 +58,7 @@ class Study(Section):
     question: the comment at the top of the file.   text: the file as it was read.
     overrides: the `--set` arguments, in order.   measures: it says `compute: auto`.
     objective: the metric that its statistics are of.   others: names of further objectives, metrics or costs.
+    trackers: who is told what comes of it: mlflow, and names of the user's own. They are no part of its definition.
     places: where paths among the model's values lead, by dotted name and text: see signatures.NamesFile.
     """
 
@@ -73,6 +77,7 @@ class Study(Section):
     search: Search
     objective: str
     others: tuple[str, ...] = ()
+    trackers: tuple[str, ...] = (MLFLOW,)
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
@@ -280,7 +285,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     problems += [
         Problem(str(key), f"unknown section{in_another_section(str(key), SECTIONS)}")
         for key in document
-        if key not in SECTIONS
+        if key not in (*SECTIONS, TRACKER)
     ]
     models = document.get("model")
     maps = [
@@ -299,12 +304,13 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     cv = bound_cv(sections["cv"], problems)
     search = bound_search(sections["search"], problems)
     objectives = bound_objectives(document.get("objective", "accuracy"), search, problems)
+    trackers = bound_trackers(document.get(TRACKER, MLFLOW), problems)
     if problems or cv is None or search is None:
         return None
     study = Study(
         **identity, places={}, question=question(identity["text"]), data=data, model=model, train=train,
         compute=compute, measures=document.get("compute") == "auto", cv=cv, search=search,
-        objective=objectives[0], others=objectives[1:],
+        objective=objectives[0], others=objectives[1:], trackers=trackers,
     )  # fmt: skip
     problems += condition_problems(study.models, study.train)
     problems += size_problems(study.models, objectives)

@@ -199,7 +199,7 @@ def _searched(record: StudyRecord, trials: Sequence[TrialRecord]) -> tuple[Searc
 def _importances(
     record: StudyRecord, trials: Sequence[TrialRecord], absent: dict[str, str]
 ) -> dict[str, float]:
-    overrides = record.provenance.get("overrides", [])
+    overrides = [*record.provenance.get("overrides", []), "tracker=none"]  # of the user's own it may be gone
     ended = list(takewhile(lambda trial: trial.state != "running", trials))
     try:
         study = parse_study_file(

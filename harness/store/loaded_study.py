@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
+from harness.config.kinds import MLFLOW
 from harness.config.sections import COSTS
 from harness.data.data_set import Sealed
 from harness.data.snapshot import Snapshot
@@ -27,6 +28,7 @@ DELIVERY = "mlflow.json"  # what MLflow was shown last, in a study's folder
 class Delivery:
     """What MLflow was shown last of a study.   study, trials: ids of its runs, the latter by the trial's number.
 
+    trackers: who is told what comes of it; MLflow is told nothing where it is not among them.
     delivered: hash of what all stores show, or "" while the study runs.   trials_delivered: of the trials alone.
     """
 
@@ -34,6 +36,7 @@ class Delivery:
     trials: Mapping[str, str] = field(default_factory=dict)
     delivered: str = ""
     trials_delivered: str = ""
+    trackers: tuple[str, ...] = (MLFLOW,)
 
 
 def last_delivery(store: Store, name: str) -> Delivery:

@@ -3,17 +3,22 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from filelock import FileLock
 
+from harness.config import plugins
+from harness.config.kinds import MLFLOW
 from harness.config.study_file import Study, parse_study_file
 from harness.documents import plain_json
-from harness.environment import MLFLOW, environment, unless_set
+from harness.environment import MLFLOW as MLFLOW_SETTINGS
+from harness.environment import environment, unless_set
 from harness.errors import StoreError
 from harness.files import digest, write_json
 from harness.folds.tasks import RUNG
@@ -31,6 +36,7 @@ from harness.tracking.experiment_view import study_id
 from harness.tracking.mlflow_tracker import MlflowTracker
 from harness.tracking.optuna_mirror import mirror
 from harness.tracking.study_findings import StudyFindings
+from harness.tracking.trackers import Tracker
 from harness.tracking.views import Curve, Place
 
 logger = logging.getLogger(__name__)
@@ -47,10 +53,24 @@ class Recorder:
     the truth, and delivering them twice changes nothing. `problem` says what went wrong last, or "".
     """
 
-    def __init__(self, study: LoadedStudy, definition: Study, *, tracking_uri: str, storage_url: str):
-        """study: its trials are those of the last `update`.   definition: the same as its study file has it."""
+    def __init__(
+        self,
+        study: LoadedStudy,
+        definition: Study,
+        *,
+        tracking_uri: str,
+        storage_url: str,
+        trackers: Mapping[str, Tracker] = MappingProxyType({}),
+    ):
+        """study: its trials are those of the last `update`.   definition: the same as its study file has it.
+
+        trackers: of the user's own, by name, which are told the same as MLflow.
+        """
         self._study, self._definition = study, definition
         self._tracking_uri, self._storage_url = tracking_uri, storage_url
+        self._mlflow: MlflowTracker | None = None
+        self._trackers, self._told = trackers, set[str]()
+        self._system_metrics: Any = None
         self._trials: tuple[TrialRecord, ...] | None = None
         self._live: dict[Place, Curve] = {}
         self._live_due = 0.0
@@ -58,7 +78,7 @@ class Recorder:
         self._closing, self._retry_until = False, 0.0
         self.problem = ""
         self._environment = ExitStack()  # left when it is closed, not by the thread, which may not have ended
-        self._environment.enter_context(environment(unless_set(MLFLOW)))
+        self._environment.enter_context(environment(unless_set(MLFLOW_SETTINGS)))
         self._thread = threading.Thread(target=self._run, name=RECORDER, daemon=True)
         self._thread.start()
 
@@ -102,8 +122,7 @@ class Recorder:
             self._deliver_until_closed()
 
     def _deliver_until_closed(self) -> None:
-        tracker = None
-        study = self._study
+        study, is_first = self._study, True
         while True:
             self._news.wait()
             self._news.clear()
@@ -111,15 +130,13 @@ class Recorder:
             if self._trials is None:
                 return
             study = study.with_trials(self._trials)
-            if tracker is None and final and self._has_been_delivered(study):
+            if is_first and final and self._has_been_delivered(study):
                 return
+            is_first = False
             began = time.monotonic()
             try:
                 with phase("bookkeeping"):
-                    if tracker is None:
-                        tracker = MlflowTracker(self._tracking_uri, home=study.store.home)
-                        close_abandoned(study.store, tracking_uri=self._tracking_uri)
-                    self._deliver(tracker, study, final=final)
+                    self._deliver(study, final=final)
                 self.problem = ""
             except StoreError as error:
                 self._report(str(error))
@@ -135,27 +152,54 @@ class Recorder:
                 time.sleep(RETRY_PAUSE_SECONDS)
                 self._news.set()
 
-    def _deliver(self, tracker: MlflowTracker, study: LoadedStudy, *, final: bool) -> None:
-        if not final:
-            live = {place: Curve(curve.started, list(curve.epochs)) for place, curve in [*self._live.items()]}
-            shown = {place: curve for place, curve in live.items() if curve.epochs}
-            tracker.deliver(study, final=False, live=shown, findings=findings_of(study))
-            _write_delivery(study, tracker, delivered="")
-            return
-        importances = replay(self._definition, study.ended).importances()
-        findings = replace(findings_of(study), corrected=written_score(study))
-        tracker.deliver(study, final=True, importances=importances, findings=findings)
-        mirror(self._storage_url, study.name, self._definition, study.ended, study_id=study_id(study.record))
-        _write_delivery(study, tracker, delivered=self._snapshot(study))
+    def _deliver(self, study: LoadedStudy, *, final: bool) -> None:
+        self._tell_own(study, final=final)
+        findings = findings_of(study)
+        importances: Mapping[str, float] = {}
+        if final:
+            findings = replace(findings, corrected=written_score(study))
+            importances = replay(self._definition, study.ended).importances()
+        if MLFLOW in self._definition.trackers:
+            self._deliver_to_mlflow(study, findings, importances, final=final)
+        if final:
+            name, identity = study.name, study_id(study.record)
+            mirror(self._storage_url, name, self._definition, study.ended, study_id=identity)
+        delivered = self._snapshot(study) if final else ""
+        _write_delivery(study, self._mlflow, delivered=delivered, trackers=self._definition.trackers)
+
+    def _deliver_to_mlflow(
+        self, study: LoadedStudy, findings: StudyFindings, importances: Mapping[str, float], *, final: bool
+    ) -> None:
+        if self._mlflow is None:
+            self._mlflow = MlflowTracker(self._tracking_uri, home=study.store.home)
+            close_abandoned(study.store, tracking_uri=self._tracking_uri)
+        curves = [] if final else [*self._live.items()]
+        live = {place: Curve(curve.started, list(curve.epochs)) for place, curve in curves if curve.epochs}
+        if final and self._system_metrics is not None:
+            self._system_metrics.finish()
+        self._mlflow.deliver(study, final=final, live=live, importances=importances, findings=findings)
+        if not final and self._system_metrics is None:
+            self._system_metrics = self._mlflow.watch_system()
+
+    def _tell_own(self, study: LoadedStudy, *, final: bool) -> None:
+        for name, tracker in self._trackers.items():
+            try:
+                tracker.deliver(study, final=final)
+            except Exception as error:  # whatever the user's code raises
+                said = f"tracker {name}: {plugins.where(error, plugins.project())}"
+                if said not in self._told:
+                    logger.warning("%s; training goes on", said)
+                self._told.add(said)
 
     def _snapshot(self, study: LoadedStudy) -> str:
         """What is delivered, and where to: equal texts need no second delivery."""
-        places = (self._tracking_uri, self._storage_url)
+        places = (self._tracking_uri, self._storage_url, self._definition.trackers)
         return digest(repr((places, study.record.num_trials, delivery_of(study.trials))).encode())
 
     def _has_been_delivered(self, study: LoadedStudy) -> bool:
         """Whether the last delivery was of just these trials, to stores that are still there."""
-        databases = [url.removeprefix("sqlite:///") for url in (self._tracking_uri, self._storage_url)]
+        urls = [self._tracking_uri] * (MLFLOW in self._definition.trackers) + [self._storage_url]
+        databases = [url.removeprefix("sqlite:///") for url in urls]
         if not all(Path(path).exists() for path in databases if "://" not in path):
             return False
         return study.delivery.delivered == self._snapshot(study)
@@ -178,12 +222,12 @@ def is_pending(study: LoadedStudy) -> bool:
 
 
 def sync(study: LoadedStudy, *, tracking_uri: str, storage_url: str) -> str:
-    """Deliver what is recorded of a study, looking at what is there; what went wrong, or "".
+    """Deliver to MLflow what is recorded of a study, looking at what is there; what went wrong, or "".
 
     Raises StoreError where a process drives the study: that delivers it.
     """
     record, name = study.record, study.name
-    overrides = record.provenance.get("overrides", [])
+    overrides = [*record.provenance.get("overrides", []), f"tracker={MLFLOW}"]
     definition = parse_study_file(record.text.encode(), overrides, name=name, source=f"study {name}")
     with study.store.driving(name):
         # MLflow may have lost what it was shown.
@@ -216,17 +260,20 @@ def written_score(study: LoadedStudy) -> CorrectedScore | None:
 
 
 def redeliver(study: LoadedStudy, *, tracking_uri: str, lock_seconds: float = -1) -> None:
-    """Have MLflow show what has been found out about a study since it was last delivered.
+    """Have MLflow show what has been found out about a study since it was last delivered, if it is shown any of it.
 
     lock_seconds: to wait for another process that delivers it, or -1 for as long as it takes.
     Raises StoreError if MLflow cannot be reached; the next delivery then shows it.
     """
+    trackers = study.delivery.trackers
+    if MLFLOW not in trackers:
+        return
     with FileLock(study.store.study_folder(study.name) / "delivering", timeout=lock_seconds):
         tracker = MlflowTracker(tracking_uri, home=study.store.home)
         final = not study.is_driven
         tracker.deliver(study, final=final, findings=findings_of(study))
         if final and study.trials:
-            _write_delivery(study, tracker, delivered=CLOSED)
+            _write_delivery(study, tracker, delivered=CLOSED, trackers=trackers)
 
 
 def close_abandoned(store: Store, *, tracking_uri: str) -> None:
@@ -240,10 +287,12 @@ def close_abandoned(store: Store, *, tracking_uri: str) -> None:
             logger.debug("study %s is not shown as it is: %s", name, error)
 
 
-def _write_delivery(study: LoadedStudy, tracker: MlflowTracker, *, delivered: str) -> None:
+def _write_delivery(
+    study: LoadedStudy, mlflow: MlflowTracker | None, *, delivered: str, trackers: tuple[str, ...]
+) -> None:
     """delivered: the snapshot that all stores show, or "" while the study runs."""
-    shown, trials = tracker.run_ids()
-    document = Delivery(shown, trials, delivered, trials_delivered=delivery_of(study.trials))
+    shown, trials = mlflow.run_ids() if mlflow else (None, {})
+    document = Delivery(shown, trials, delivered, delivery_of(study.trials), trackers)
     write_json(study.store.study_folder(study.name) / DELIVERY, plain_json(document))
 
 

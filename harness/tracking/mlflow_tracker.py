@@ -102,6 +102,22 @@ class MlflowTracker:
             self._study_id = ""  # look again at what is there
             raise
 
+    def watch_system(self) -> Any:
+        """What records the use of processor, memory and GPU with the study's run until it is told to `finish`.
+
+        None unless MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING says so.
+        """
+        from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+
+        if not MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():  # type: ignore[no-untyped-call]
+            return None
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        run_id = self._runs[STUDY].run_id
+        monitor: Any = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=self._uri)  # type: ignore[no-untyped-call]
+        monitor.start()
+        return monitor
+
     def run_ids(self) -> tuple[str | None, dict[str, str]]:
         """Of the study delivered last: its run's id, and those of its trials by their number as text."""
         ids = {place: run.run_id for place, run in self._runs.items()}
