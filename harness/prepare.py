@@ -9,6 +9,7 @@ from typing import Any
 
 from harness import provenance, training
 from harness.config import plugins, search_space
+from harness.config.kinds import DIFF
 from harness.config.study_file import Study
 from harness.data import FOLDER, data_set
 from harness.data.data_set import DataSet
@@ -182,7 +183,8 @@ def _new_record(
         split_hash=split.hash,
         compute=training.recorded(choice.compute),
         provenance={
-            **provenance.collect(), "harness": __version__, "overrides": list(study.overrides),
+            **provenance.collect(with_diff=study.provenance == DIFF),
+            "harness": __version__, "overrides": list(study.overrides),
             "definition_hash": study.definition_hash(),
             "code": code_now(study),
             **({"warnings": list(warnings)} if warnings else {}),

@@ -1,6 +1,7 @@
 """Where a study comes from: code, packages, machine; nothing from the environment or the command line.
 
-The diff of uncommitted changes is kept without what looks like a secret; the names of unknown files, not their content.
+Of uncommitted changes the names and hashes of files are kept. The text of their diff is kept only where a study asks
+for it, without the lines that may hold a secret.
 """
 
 import getpass
@@ -13,7 +14,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from harness.redaction import redacted_source
+from harness.files import digest
 
 # Packages that compute, by the name that they are imported under; a fold's fingerprint has those that its code imports.
 COMPUTING = {
@@ -21,13 +22,14 @@ COMPUTING = {
     "torchvision": "torchvision", "timm": "timm", "open_clip": "open_clip_torch",
 }  # fmt: skip
 MOST_CHARACTERS = 1_000_000  # of a diff
+MOST_FILES = 1000  # whose names are kept
 GIT_SECONDS = 10
 
 
-def collect(folder: Path | None = None) -> dict[str, Any]:
-    """What identifies a run, as JSON: commit, dirty, diff, untracked, python, packages, hardware, user.
+def collect(folder: Path | None = None, *, with_diff: bool = False) -> dict[str, Any]:
+    """What identifies a run, as JSON: commit, dirty, changed, untracked, …, python, packages, hardware, user.
 
-    folder: whose repository is asked, by default the current one.
+    folder: whose repository is asked, by default the current one.   with_diff: keep the text of what is uncommitted.
     """
     try:
         user = getpass.getuser()
@@ -35,7 +37,7 @@ def collect(folder: Path | None = None) -> dict[str, Any]:
         user = "unknown"
     packages = {str(package.metadata["Name"]): package.version for package in distributions()}
     return {
-        **git_state(folder or Path.cwd()),
+        **git_state(folder or Path.cwd(), with_diff=with_diff),
         "python": platform.python_version(),
         "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
         "hardware": _hardware(),
@@ -43,12 +45,14 @@ def collect(folder: Path | None = None) -> dict[str, Any]:
     }
 
 
-def git_state(folder: Path) -> dict[str, Any]:
-    """commit, dirty, diff and untracked of the repository around `folder`; commit is "" without one.
+def git_state(folder: Path, *, with_diff: bool = False) -> dict[str, Any]:
+    """commit, dirty, changed, untracked and diff_hash of the repository around `folder`; commit is "" without one.
 
+    changed: of files that differ from the commit, path -> SHA-256, "" for one that is gone.   untracked: paths of those
+    that git does not know.   diff_hash: SHA-256 of the diff, or "".   diff: its text, if it is asked for.
     Where git cannot tell, `dirty` is None, and `git_error` says why. No other repository is asked.
     """
-    state: dict[str, Any] = {"commit": "", "dirty": False, "diff": "", "untracked": []}
+    state: dict[str, Any] = {"commit": "", "dirty": False, "changed": {}, "untracked": [], "diff_hash": ""}
     try:
         try:
             top = Path(_git(folder, "rev-parse", "--show-toplevel").strip())
@@ -61,15 +65,34 @@ def git_state(folder: Path) -> dict[str, Any]:
             "ls-files --others --exclude-standard -z" if state["commit"] else "ls-files --others --cached -z"
         )
         untracked = _git(top, *known.split()).split("\0")[:-1]
-        diff = ""
+        diff, changed = "", []
         if state["commit"]:
-            diff = _git(top, "diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD")
+            plain = ("diff", "--no-ext-diff", "--no-textconv", "--no-color")
+            diff = _git(top, *plain, "HEAD")
+            changed = _git(top, *plain, "--name-only", "-z", "HEAD").split("\0")[:-1]
     except _GitError as error:
         return {**state, "dirty": None, "git_error": str(error)}
-    kept = redacted_source(diff[:MOST_CHARACTERS])
+    state |= {
+        "dirty": bool(diff or untracked),
+        "changed": {path: _hash_of(top / path) for path in changed[:MOST_FILES]},
+        "untracked": untracked[:MOST_FILES],
+        "diff_hash": digest(diff.encode()) if diff else "",
+    }
+    if not (with_diff and diff):
+        return state
+    from harness.secrets_in_text import lines_without_secrets
+
+    kept = diff[:MOST_CHARACTERS]
     if len(diff) > MOST_CHARACTERS:  # half a line might hold half a secret
         kept = f"{kept.rpartition(chr(10))[0]}\n[cut: {len(diff):,} characters in all]\n"
-    return {**state, "dirty": bool(diff or untracked), "diff": kept, "untracked": untracked[:1000]}
+    return {**state, "diff": lines_without_secrets(kept)}
+
+
+def _hash_of(path: Path) -> str:
+    try:
+        return digest(path.read_bytes())
+    except OSError:  # gone, or a folder of another repository
+        return ""
 
 
 class _GitError(Exception):

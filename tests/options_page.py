@@ -21,6 +21,10 @@ TRACKER = (
     "`tracker: NAME`, or a list of names: who is told what comes of the study, `mlflow` by default, and `none` for "
     "nobody; see [mlflow.md](mlflow.md#without-mlflow-and-beside-it). It may be another at every run."
 )
+PROVENANCE = (
+    "`provenance: hashes` (the default) keeps the names and hashes of files with uncommitted changes; `diff` their "
+    "text as well, without lines that may hold a secret (extra `diff`)."
+)
 HEAD = """# All options of a study file
 
 Written by `python -m tests.options_page` from the signatures and docstrings that declare the options; edit those.
@@ -80,7 +84,9 @@ def _lines() -> Iterator[str]:
     yield from _section("search", "Which values are tried; one value each.", options_of(Search))
     for part, (text, entries) in RULES.items():
         yield from _entries(part, text, entries)
-    yield from ("", "## tracker", "", TRACKER, "", "## objective", "", OBJECTIVE, "")
+    for part, text in {"tracker": TRACKER, "provenance": PROVENANCE, "objective": OBJECTIVE}.items():
+        yield from ("", f"## {part}", "", text)
+    yield ""
     yield from _table(
         ("metric", "what it is", "better"),
         [

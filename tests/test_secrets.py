@@ -17,6 +17,7 @@ import pytest
 from harness.cli import run
 from harness.config.study_file import load_study_file
 from harness.errors import StoreError, StudyError
+from harness.secrets_in_text import LEFT_OUT
 from harness.store.study_lock import driving_alone
 from harness.tracking.mlflow_store import connect, telling_store_errors
 from tests.campaigns.server import free_port
@@ -137,7 +138,7 @@ def test_each_way_to_leak_is_noticed(tmp_path: Path) -> None:
 def test_a_study_and_what_is_made_of_it_hold_no_secret(repository: Path) -> None:
     printed = harness(
         repository,
-        ["tune", "--study", "small.yaml", *SMALL],
+        ["tune", "--study", "small.yaml", *SMALL, "--set", "provenance=diff"],
         ["status", "small", "--json"],
         ["audit", "small"],
         ["bundle", "small", "-o", "small.zip"],
@@ -147,10 +148,8 @@ def test_a_study_and_what_is_made_of_it_hold_no_secret(repository: Path) -> None
     )
     codes = [line for line in printed.splitlines() if " -> " in line]
     assert len(codes) == 7 and sum(line.endswith("-> 0") for line in codes) >= 6, printed
-    assert (
-        "***"
-        in json.loads((repository / "mlruns/studies/small/study.json").read_text())["provenance"]["diff"]
-    )
+    kept = json.loads((repository / "mlruns/studies/small/study.json").read_text())["provenance"]["diff"]
+    assert LEFT_OUT in kept and "settings.py" in kept
     assert list((repository / "mlruns").rglob("uncommitted.diff"))
     assert leaks_below(repository / "mlruns") == []
     assert leaks((repository / "small.zip").read_bytes(), "bundle") == [] == leaks_below_zip(repository)
@@ -174,7 +173,7 @@ def test_a_study_that_fails_tells_no_secret(repository: Path) -> None:
     }
     printed = harness(
         repository,
-        ["tune", "--study", "small.yaml", *SMALL],
+        ["tune", "--study", "small.yaml", *SMALL, "--set", "provenance=diff"],
         ["status", "small", "--json"],
         ["status", "small"],
         ["sync"],

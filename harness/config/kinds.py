@@ -63,6 +63,7 @@ KINDS = {
     ),
     "tracker": Kind("tracker", "trackers", "Tracker", ("home",)),
 }
+DIFF = "diff"  # what a study says as `provenance` to keep the text of uncommitted changes
 MLFLOW = "mlflow"  # the tracker that is there without being named
 NO_TRACKER = "none"
 NO_NETWORK = "none"  # the model of a training loop that has what it trains itself

@@ -28,7 +28,7 @@ from harness.config.binding import (
     search_options,
     split_options,
 )
-from harness.config.kinds import MLFLOW
+from harness.config.kinds import DIFF, MLFLOW
 from harness.config.objectives import bound_objectives, direction_of, size_problems
 from harness.config.sections import Cv, Search, Section, search_problems
 from harness.config.settings import (
@@ -48,7 +48,7 @@ from harness.errors import Problem, StudyError, did_you_mean
 from harness.records import Objective, Scalar
 
 SECTIONS = ("data", "model", "train", "cv", "search", "objective", "compute")
-TRACKER = "tracker"  # which may be another at every run
+TRACKER, PROVENANCE = "tracker", "provenance"  # which may be others at every run
 
 
 class Study(Section):
@@ -58,7 +58,8 @@ class Study(Section):
     question: the comment at the top of the file.   text: the file as it was read.
     overrides: the `--set` arguments, in order.   measures: it says `compute: auto`.
     objective: the metric that its statistics are of.   others: names of further objectives, metrics or costs.
-    trackers: who is told what comes of it: mlflow, and names of the user's own. They are no part of its definition.
+    trackers: who is told what comes of it: mlflow, and names of the user's own.   provenance: what is kept of
+    uncommitted changes. Neither is a part of its definition.
     places: where paths among the model's values lead, by dotted name and text: see signatures.NamesFile.
     """
 
@@ -78,6 +79,7 @@ class Study(Section):
     objective: str
     others: tuple[str, ...] = ()
     trackers: tuple[str, ...] = (MLFLOW,)
+    provenance: Literal["hashes", "diff"] = "hashes"
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
@@ -285,7 +287,7 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     problems += [
         Problem(str(key), f"unknown section{in_another_section(str(key), SECTIONS)}")
         for key in document
-        if key not in (*SECTIONS, TRACKER)
+        if key not in (*SECTIONS, TRACKER, PROVENANCE)
     ]
     models = document.get("model")
     maps = [
@@ -305,12 +307,15 @@ def _assemble(document: dict[str, Any], problems: list[Problem], **identity: Any
     search = bound_search(sections["search"], problems)
     objectives = bound_objectives(document.get("objective", "accuracy"), search, problems)
     trackers = bound_trackers(document.get(TRACKER, MLFLOW), problems)
+    provenance = document.get(PROVENANCE, "hashes")
+    if provenance not in ("hashes", DIFF):
+        problems.append(Problem(PROVENANCE, f"must be hashes or diff (got {provenance!r})"))
     if problems or cv is None or search is None:
         return None
     study = Study(
         **identity, places={}, question=question(identity["text"]), data=data, model=model, train=train,
         compute=compute, measures=document.get("compute") == "auto", cv=cv, search=search,
-        objective=objectives[0], others=objectives[1:], trackers=trackers,
+        objective=objectives[0], others=objectives[1:], trackers=trackers, provenance=provenance,
     )  # fmt: skip
     problems += condition_problems(study.models, study.train)
     problems += size_problems(study.models, objectives)

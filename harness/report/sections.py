@@ -303,8 +303,8 @@ def _provenance(study: StudyReport) -> str:
     said, changes = "Again:", changes_in_words(vars(found))
     if found.dirty:
         said = (
-            "Again (the code had changes that were not committed; they are kept with the study as uncommitted.diff, "
-            "and the commands do not bring them back):"
+            "Again (the code had changes that were not committed, and the commands do not bring them back; the study's "
+            "record has the names and hashes of the files):"
         )
         changes += f", {found.untracked} untracked files" if found.untracked else ""
 

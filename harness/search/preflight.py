@@ -16,7 +16,7 @@ import numpy as np
 
 from harness import training
 from harness.config import own_code, plugins, search_space
-from harness.config.kinds import NO_NETWORK, STRATIFIED
+from harness.config.kinds import DIFF, NO_NETWORK, STRATIFIED
 from harness.config.own_code import HARNESS
 from harness.config.settings import Choice, ends
 from harness.config.study_file import Study
@@ -49,6 +49,7 @@ from harness.search.image_warnings import warn_of_duplicates, warn_of_images
 from harness.search.own_contract import require_own_code
 from harness.search.racing import require_enough_trials
 from harness.search.room import HOME, problems_of_room, room_here
+from harness.secrets_in_text import require_scanner
 from harness.seeds import seed_for
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,8 @@ def preflight(
     with _heard() as warnings:
         found.attempt("search", require_enough_trials, study)
         found.attempt("search", search_space.require_read, study)
+        if study.provenance == DIFF:
+            found.attempt("provenance", require_scanner)
         for line in search_space.read_in_some(study):
             logger.warning("%s", line)
         growth = None if parent is None else Growth(parent.snapshot, takes_new=True)

@@ -179,7 +179,7 @@ def _code_and_data(study: StudyRecord) -> str:
     commit = str(study.provenance.get("commit") or "")
     code = f"commit `{commit[:10]}`" if commit else "no commit"
     changes = changes_in_words(study.provenance) + " (`uncommitted.diff`)" * bool(
-        study.provenance.get("dirty")
+        study.provenance.get("diff")
     )
     name, num_images = study.data["settings"]["name"], study.data["num_images"]
     data = f"{name}, {num_images:,} images, `{study.data['hash'][:12]}`"

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -40,14 +41,23 @@ def repository(tmp_path: Path) -> Path:
 def test_a_clean_repository_is_its_commit(repository):
     state = provenance.git_state(repository)
     commit = git(repository, "rev-parse", "HEAD")
-    assert state == {"commit": commit, "dirty": False, "diff": "", "untracked": []}
+    assert state == {**NOTHING, "commit": commit}
 
 
-def test_a_changed_file_makes_it_dirty_and_is_in_the_diff(repository):
+def test_a_changed_file_makes_it_dirty_and_is_known_by_its_hash(repository):
     (repository / "model.py").write_text("depth = 2\n")
     (repository / "sub").mkdir()
     state = provenance.git_state(repository / "sub")
-    assert state["dirty"] and "+depth = 2" in state["diff"]
+    assert state["dirty"] and state["changed"] == {"model.py": sha256(b"depth = 2\n").hexdigest()}
+    assert len(state["diff_hash"]) == 64 and "diff" not in state
+    (repository / "model.py").unlink()
+    gone = provenance.git_state(repository)
+    assert gone["changed"] == {"model.py": ""} and gone["diff_hash"] != state["diff_hash"]
+
+
+def test_the_text_of_a_diff_is_kept_where_it_is_asked_for(repository):
+    (repository / "model.py").write_text("depth = 2\n")
+    assert "+depth = 2" in provenance.git_state(repository, with_diff=True)["diff"]
 
 
 def test_a_file_that_git_does_not_know_makes_it_dirty(repository):
@@ -64,10 +74,10 @@ def test_a_repository_without_a_commit_has_none(tmp_path):
 def test_a_huge_diff_is_cut(repository, monkeypatch):
     monkeypatch.setattr(provenance, "MOST_CHARACTERS", 100)
     (repository / "model.py").write_text("x\n" * 1000)
-    assert provenance.git_state(repository)["diff"].endswith("characters in all]\n")
+    assert provenance.git_state(repository, with_diff=True)["diff"].endswith("characters in all]\n")
 
 
-NOTHING = {"commit": "", "dirty": False, "diff": "", "untracked": []}
+NOTHING = {"commit": "", "dirty": False, "changed": {}, "untracked": [], "diff_hash": ""}
 
 
 def test_outside_of_a_repository_there_is_no_commit_and_no_error(tmp_path):
