@@ -2,7 +2,9 @@
 
 import errno
 import hashlib
+import itertools
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,7 +16,9 @@ from uuid import uuid4
 from harness.errors import RecordError, StoreError
 from harness.os_errors import NOT_THE_FILE, ROOM, explained, explaining
 
+logger = logging.getLogger(__name__)
 SEAL = "seal"
+DAMAGED = ".damaged"  # how the names of files end that were put aside
 CHECKSUM_BYTES = 32
 
 
@@ -46,7 +50,7 @@ def write_folder(path: Path, files: dict[str, bytes]) -> None:
             temporary.rename(path)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST) or path.is_file():
                 raise FileExistsError(errno.EEXIST, "exists already", str(path)) from None
             raise
         except BaseException:
@@ -82,7 +86,37 @@ def link_folder(source: Path, target: Path) -> None:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a sealed document; a folder in its place is put aside."""
+    clear_way(path)
     write_file(path, sealed_json(document))
+
+
+def clear_way(path: Path) -> None:
+    """Put aside what lies where a file of ours is to be, and is a folder."""
+    if path.is_dir():
+        put_aside(path)
+
+
+def put_aside(path: Path) -> Path:
+    """Give something damaged another name beside its own, which is told; that name."""
+    numbers = (f".{number}" if number > 1 else "" for number in itertools.count(1))
+    aside = next(
+        other
+        for number in numbers
+        if not os.path.lexists(other := path.with_name(f"{path.name}{number}{DAMAGED}"))
+    )
+    with explaining(path):
+        path.rename(aside)
+    logger.warning("%s: damaged; it is now called %s, and is made anew", path, aside.name)
+    return aside
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sealed_json(document: dict[str, Any]) -> bytes:

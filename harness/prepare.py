@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -22,12 +23,21 @@ from harness.folds.executor import Cluster
 from harness.folds.tasks import advice_on, code_now, edits_of, fold_tasks
 from harness.folds.train_folds import training_images
 from harness.folds.worker import Workplace
+from harness.healing import (
+    compute_of,
+    heal_copies,
+    heal_snapshot,
+    made_again,
+    record_of,
+    split_of,
+    trials_without_record,
+)
 from harness.records import StudyRecord
 from harness.search.autotune import Choice, choose
 from harness.search.growth import Parent, parent_of
 from harness.search.preflight import preflight
 from harness.search.racing import require_enough_trials
-from harness.store.store import Store
+from harness.store.store import SPLIT, Store
 from harness.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -48,9 +58,9 @@ def prepare(
     One that has trained goes on with the images that it began with, whatever became of them elsewhere.
     Raises StudyError with all that keeps a new study from being trained; UsageError for one that has changed since it
     trained its first fold, or that has more trials than are asked for; CheckFailed that names the image where another
-    image is all that has changed; DataError for a damaged split.
+    image is all that has changed; DataError where the split is damaged and cannot be made anew.
     """
-    known = store.read_study(name)
+    known = record_of(store, name)
     project.beware_of(store.study_folder(name))
     if known is None or not _has_trained(store, known):
         parent = None if extends is None else parent_of(study, store, extends)
@@ -64,14 +74,16 @@ def prepare(
         logger.warning(line)
     study = with_trials(study, num_trials)
     images = training_images(store, known)
-    split_path = store.study_folder(name) / "split.npz"
     if changes := _changes(known, study, images, store):
-        if not list(differences(known.definition, study.definition())) and store.read_snapshot(name) is None:
-            Manifest.load(split_path).verify_images(images)  # names the image
+        if not list(differences(known.definition, study.definition())) and not known.data.get("snapshot"):
+            with suppress(DataError):
+                store.read_split(known).verify_images(images)  # names the image
         advice = "put it back to go on, or run it as a new study with --as NAME"
         advice += advice_on(edits_of(store, known))
         raise UsageError(f"study {name} has changed since it began:\n" + "\n".join(changes) + f"\n{advice}")
+    heal_snapshot(study, store, known)
     _tell_what_became_of(known, store)
+    heal_copies(store, known)
     return _go_on(study, store, known, images, cluster)
 
 
@@ -106,36 +118,37 @@ def _begin(
         logger.warning(
             "%s has trained no fold yet, so it begins again as it is now:\n%s", name, "\n".join(changes)
         )
-    store.start_over(name)  # what a study was that had trained nothing
     folder = store.study_folder(name)
     kept = store.keep_data(data)
-    split.save(folder / "split.npz")
-    store.write_snapshot(name, data.snapshot)
-    choice = choose(study, images, kept, store.home, cluster)
+    lost = trials_without_record(store, name)
+    compute = compute_of(store, lost)
+    choice = Choice(compute, {}) if compute else choose(study, images, kept, store.home, cluster)
     record = _new_record(study, name, data, split, choice, found.warnings)
     if parent is not None:
         record = replace(record, data={**record.data, "extends": parent.name})
+    if lost:
+        record = made_again(study, record, lost, folder)
+    else:
+        store.start_over(name)  # what a study was that had trained nothing
+    store.write_split(name, split)
+    store.write_snapshot(name, data.snapshot)
     project.keep_sources(folder, project.names_in(record.definition))
     cluster.options.require_used(record.compute)
-    return record, Workplace(kept, folder / "split.npz", store.home)
+    return record, Workplace(kept, folder / SPLIT, store.home)
 
 
 def _go_on(
     study: Study, store: Store, known: StudyRecord, images: Images, cluster: Cluster
 ) -> tuple[StudyRecord, Workplace]:
     """A study as it was, with these images."""
-    split_path = store.study_folder(known.name) / "split.npz"
-    split = Manifest.load(split_path)
-    split.verify_images(images)
+    split_of(study, store, known, images).verify_images(images)
     _require_trials(store, study, known.name)
-    if split.hash != known.split_hash:
-        raise DataError(f"{split_path}: damaged: it is not the split that the study began with")
     record = replace(
         known, num_trials=search_space.num_trials(study), provenance=_with_files(known.provenance, study)
     )
     cluster.options.require_used(record.compute)
     store.write_study(record)
-    return record, Workplace(store.keep_images(images), split_path, store.home)
+    return record, Workplace(store.keep_images(images), store.study_folder(known.name) / SPLIT, store.home)
 
 
 def _tell_what_became_of(known: StudyRecord, store: Store) -> None:
@@ -227,7 +240,7 @@ def _edits_of_split(known: StudyRecord, study: Study, images: Images, store: Sto
     edits = list(project.edits(folder, known, (project.SPLIT,)))
     if not edits or (split := make_split(study, images, store.home)).hash == known.split_hash:
         return []
-    moved = int((split.fold_of != Manifest.load(folder / "split.npz").fold_of).sum())
+    moved = int((split.fold_of != store.read_split(known).fold_of).sum())
     return [f"cv.split   deals {moved:,} of {len(images):,} images to other folds", *edits]
 
 

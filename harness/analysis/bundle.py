@@ -22,14 +22,14 @@ from pathlib import Path
 from harness.data.images import Images
 from harness.documents import plain_json
 from harness.errors import RecordError, UsageError
-from harness.files import digest, entries, files_below, read_json, telling_disk_trouble
+from harness.files import DAMAGED, digest, entries, files_below, read_json, telling_disk_trouble
 from harness.folds.project import UNTRUSTED
 from harness.folds.train_folds import images_of
 from harness.os_errors import explained
 from harness.records import StudyRecord, study_from_json
 from harness.store.loaded_study import LoadedStudy
 from harness.store.model_files import SOURCES
-from harness.store.store import Store, valid_name
+from harness.store.store import RECORD_COPY, Store, valid_name
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -38,6 +38,7 @@ ALWAYS_FINE, MOST_EXPANSION = 2**28, 100  # bytes; how many times its own size a
 DECODERS = (zlib.error, lzma.LZMAError, struct.error)  # what damaged members are answered with
 LEFT_OUT = (
     UNTRUSTED,
+    RECORD_COPY,
     "lock",
     "holder.json",
     "mlflow.json",
@@ -286,5 +287,6 @@ def _files_to_pack(folder: Path) -> Iterator[str]:
     """The study folder's files, relative to it."""
     for path in files_below(folder):
         parts = path.relative_to(folder).parts
-        if path.is_file() and parts[0] not in LEFT_OUT and not path.name.startswith("."):
+        is_aside = any(part.endswith(DAMAGED) for part in parts)
+        if path.is_file() and parts[0] not in LEFT_OUT and not path.name.startswith(".") and not is_aside:
             yield "/".join(parts)

@@ -21,7 +21,7 @@ from harness.data.snapshot import TEST, rows_before
 from harness.errors import CheckFailed, DataError, HarnessError, RecordError, UsageError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
-from harness.folds.fold import NO_FOLD, FoldTask
+from harness.folds.fold import NO_FOLD, FoldTask, halved
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import images_of, train_tasks, workplace_of
 from harness.inference.model import load_fold_model
@@ -38,7 +38,8 @@ from harness.store.findings import (
     LedgerPlace,
     TestDuplicates,
 )
-from harness.store.loaded_study import LoadedStudy
+from harness.store.loaded_study import LoadedStudy, intact
+from harness.store.model_files import has_weights
 from harness.store.store import WEIGHTS
 
 
@@ -66,14 +67,17 @@ def final(study: LoadedStudy, request: Request) -> Iterator[str | FinalTest]:
     """
     store, record = study.store, study.record
     ledger = Ledger(store.home)
-    known = study.finding(FinalTest)
-    if known is not None:
+    known = intact(study, FinalTest)
+    if known is not None and not request.again:
         lines, place = ledger.lines(), known.ledger.number - 1
         if place >= len(lines) or lines[place].hash != known.ledger.hash:
-            raise RecordError(f"{ledger.path}: the look of study {known.study} is not in it any more")
-        if not request.again:
-            yield known
-            return
+            raise RecordError(
+                f"{ledger.path}: the look of study {known.study} is not in it any more: put the ledger of then back, "
+                'or look once more with --again "reason"'
+            )
+        yield from _network_again(study, known, request.cluster)
+        yield known
+        return
     _require_finished(study)
     audit = yield from _audited(study, request)
     confirmation = yield from _confirmed(study, request)
@@ -142,7 +146,7 @@ def _audited(study: LoadedStudy, request: Request) -> Generator[str, None, Audit
     best = study.best
     if best is None:
         raise UsageError(f"study {study.name} has no complete trial: there is nothing to test")
-    found = study.finding(Audit)
+    found = intact(study, Audit)
     if found is None or found.trial != best.number:
         for step in audit(study, cluster=request.cluster):
             if isinstance(step, Audit):
@@ -163,7 +167,7 @@ def _audited(study: LoadedStudy, request: Request) -> Generator[str, None, Audit
 
 def _confirmed(study: LoadedStudy, request: Request) -> Generator[str, None, Confirmation]:
     """The confirmation of the study's best trials, made now unless there is one."""
-    found = study.finding(Confirmation)
+    found = intact(study, Confirmation)
     numbers = [trial.number for trial in study.top(request.top)]
     if found and [trial.number for trial in found.trials] == numbers:
         return found
@@ -177,11 +181,16 @@ def _confirmed(study: LoadedStudy, request: Request) -> Generator[str, None, Con
 
 
 def _refit(study: LoadedStudy, task: FoldTask, cluster: Cluster) -> Generator[str, None, FoldRecord]:
-    if known := study.store.find_fold(task.key()):  # as where a look was cut short: then no code trains it
+    known = study.store.find_fold(task.key())
+    if known and has_weights([known]):  # as where a look was cut short: then no code trains it
         return known
+    return (yield from _trained(study, task, cluster))
+
+
+def _trained(study: LoadedStudy, task: FoldTask, cluster: Cluster) -> Generator[str, None, FoldRecord]:
     refit: FoldRecord | None = None
     workplace = workplace_of(study.store, study.record)
-    for _, report in train_tasks(workplace, {NO_FOLD: task}, cluster=cluster):
+    for _, report in train_tasks(workplace, {NO_FOLD: task}, cluster=cluster, with_weights=[task.key()]):
         if isinstance(report, Epoch):
             loss = "" if math.isnan(report.train_loss) else f"  training loss {report.train_loss:.4f}"
             yield f"epoch {report.epoch}{loss}"
@@ -189,6 +198,23 @@ def _refit(study: LoadedStudy, task: FoldTask, cluster: Cluster) -> Generator[st
             refit = report
     assert refit is not None
     return refit
+
+
+def _network_again(study: LoadedStudy, known: FinalTest, cluster: Cluster) -> Iterator[str]:
+    """Train the network of an earlier `final` again, where it is gone or damaged."""
+    there = study.store.read_fold(known.refit)
+    if there is not None and has_weights([there]):
+        return
+    yield "its network is gone or damaged, and is trained again"
+    task = refit_task(study, study.trials[known.trial])
+    for each in (task, halved(task)):
+        if each.key() == known.refit:
+            yield from _trained(study, each, cluster)
+            return
+    raise RecordError(
+        f"{study.store.fold_folder(known.refit)}: gone or damaged, and what trains it is not what it was; put that "
+        'back and run the same command again, or look once more with --again "reason"'
+    )
 
 
 def _look(

@@ -13,7 +13,7 @@ from time import time
 
 from harness.analysis.bundle import FOLD_KEY
 from harness.errors import RecordError, StoreError, UsageError
-from harness.files import files_below
+from harness.files import DAMAGED, files_below
 from harness.folds.fold import FoldTask, halved
 from harness.folds.tasks import fold_tasks, shortened
 from harness.inference import index
@@ -71,6 +71,10 @@ def leftovers(store: Store, removed: Sequence[LoadedStudy] = ()) -> list[Leftove
                 found.append(_leftover(path, what))
     for path in sorted((store.home / "objects").glob("*")):
         found.append(_leftover(path, "code of a notebook, which each study has kept for itself"))
+    for pattern in (f"*{DAMAGED}", f"studies/*/*{DAMAGED}", f"studies/*/trials/*{DAMAGED}"):
+        found += [
+            _leftover(path, "damaged, and made anew since") for path in sorted(store.home.glob(pattern))
+        ]
     return [*found, *_indexes(store, needed), *_temporary(store)]
 
 

@@ -22,6 +22,10 @@ from harness.scoring.per_class import ClassScores
 from harness.store.findings import TestDuplicates
 
 START = "0" * 64
+WAY_OUT = (
+    "put ledger.jsonl and ledger.head back from a backup; without one, move both out of the store and keep them: the "
+    "next look begins a new ledger, and a study that has looked before says so with --again"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,12 @@ class Ledger:
 
     def lines(self) -> list[Line]:
         """All lines, first to last. Raises RecordError that names the first one that is not as it was written."""
+        try:
+            return self._lines()
+        except RecordError as error:
+            raise RecordError(f"{error}; {WAY_OUT}") from None
+
+    def _lines(self) -> list[Line]:
         lines: list[Line] = []
         previous = START
         for number, text in enumerate(self._whole_lines().decode("utf-8", "replace").splitlines(), 1):
@@ -132,6 +142,8 @@ class Ledger:
 
     def _whole_lines(self) -> bytes:
         """The file without a last line that a power cut has left unfinished."""
+        if self.path.is_dir():
+            raise RecordError(f"{self.path}: is a folder")
         content = self.path.read_bytes() if self.path.exists() else b""
         return content[: content.rfind(b"\n") + 1]
 

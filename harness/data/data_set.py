@@ -108,6 +108,16 @@ def load_data(settings: Mapping[str, Scalar | Map], growth: Growth | None = None
     )
 
 
+def load_both_again(
+    settings: Mapping[str, Scalar | Map], snapshot: Snapshot | None
+) -> tuple[Images, SealedPart]:
+    """Both parts that a study began with, as `load_again` finds one; nothing of the test part is looked at."""
+    growth = None if snapshot is None else Growth(snapshot, takes_new=False)
+    parts = load_parts(data_home(), settings, ["train", "test"], growth)
+    test = parts["test"]
+    return parts["train"], SealedPart(test.content_hash, len(test), test)
+
+
 def may_change(settings: Mapping[str, Scalar | Map]) -> bool:
     """Whether the images of a `data:` map come from a folder or from code of the user's own."""
     name = str(settings["name"])

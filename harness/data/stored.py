@@ -27,12 +27,15 @@ def load(
     Raises DataError where they are gone, or are not what was kept.
     """
     found = folder(Path(root), images, part)
-    if found is None:
-        raise DataError(
-            f"{root}: the images {images[:12]} that the study was given in Python are not there; call harness.tune "
-            "with the same data again"
-        )
-    return Images.open(found).verified()
+    try:
+        if found is not None:
+            return Images.open(found).verified()
+        why = f"{root}: the images {images[:12]} are not there"
+    except DataError as error:
+        why = str(error)
+    raise DataError(
+        f"{why}; the study was given them in Python: call harness.tune with the same data again, which keeps them again"
+    )
 
 
 def folder(root: Path, images: str, part: Literal["train", "test"]) -> Path | None:

@@ -5,23 +5,26 @@ probe, to reproduce, to repair, and changes nothing of the study.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from harness.data.data_set import load_again
 from harness.data.images import Images
 from harness.data.split import Manifest
-from harness.errors import DataError, HarnessError, RecordError, UsageError
+from harness.errors import DataError, HarnessError, UsageError
+from harness.folds import option_files
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster, Executor
 from harness.folds.fold import FoldTask, halved
 from harness.folds.project import use_code_of
-from harness.folds.tasks import advice_on, edits_of, fold_tasks
+from harness.folds.tasks import advice_on, edits_of, files_of, fold_tasks
 from harness.folds.worker import FoldFailure, Report, Workplace
-from harness.records import Epoch, FoldRecord, StudyRecord
-from harness.store.store import Store
+from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
+from harness.store.loaded_study import LoadedStudy
+from harness.store.model_files import has_weights
+from harness.store.store import SPLIT, Store
 
 logger = logging.getLogger(__name__)
 Label = TypeVar("Label")
@@ -68,7 +71,7 @@ def workplace_of(
     Code of the user's own that has been edited since is the one that was kept.
     home: the store that takes the folds and the images, if another; there they may be trained by other code.
     to_split: its split maker is used, too.
-    Raises UsageError that names the edits of code, DataError or CheckFailed for other images, RecordError for another
+    Raises UsageError that names the edits of code, DataError or CheckFailed for other images, DataError for another
     split.
     """
     use_code_of(store, record, to_split=to_split)
@@ -76,20 +79,17 @@ def workplace_of(
         _require_its_code(store, record)
     images = images_of(store, record)
     home = home or store.home
-    return Workplace(Store(home).keep_images(images), _split_path(store, record), home)
+    return Workplace(Store(home).keep_images(images), store.study_folder(record.name) / SPLIT, home)
 
 
 def images_of(store: Store, record: StudyRecord, *, split: Manifest | None = None) -> Images:
     """The training images of a started study, to look at: they and its split are found unchanged, nothing is written.
 
     split: the study's, where it has been read.
-    Raises DataError or CheckFailed for other images, RecordError for another split.
+    Raises DataError or CheckFailed for other images, DataError for another split.
     """
     images = training_images(store, record)
-    path = _split_path(store, record)
-    split = split or Manifest.load(path)
-    if split.hash != record.split_hash:
-        raise RecordError(f"{path}: damaged: it is not the split of the record")
+    split = split or store.read_split(record)
     split.verify_images(images)
     if images.content_hash != record.data["hash"]:
         raise DataError(
@@ -106,10 +106,6 @@ def _require_its_code(store: Store, record: StudyRecord) -> None:
         )
 
 
-def _split_path(store: Store, record: StudyRecord) -> Path:
-    return store.study_folder(record.name) / "split.npz"
-
-
 def training_images(store: Store, record: StudyRecord) -> Images:
     """The study's training images: those that the store keeps, or else from where they were."""
     kept = store.read_images(record.data["hash"])
@@ -119,11 +115,16 @@ def training_images(store: Store, record: StudyRecord) -> Images:
 
 
 def train_tasks(
-    workplace: Workplace, tasks: Mapping[Label, FoldTask], *, cluster: Cluster = THIS_PROCESS
+    workplace: Workplace,
+    tasks: Mapping[Label, FoldTask],
+    *,
+    cluster: Cluster = THIS_PROCESS,
+    with_weights: Container[str] = (),
 ) -> Iterator[tuple[Label, Epoch | FoldRecord]]:
     """Train tasks, in their order: yields epochs as they end, and every task's record once.
 
     All compute alike. Those that the workplace's store has already come first, at once.
+    with_weights: keys of tasks that are trained again, too, where the store has no weights of them.
     Raises HarnessError if a fold cannot be trained, and what `Cluster.executor` raises.
     """
     store = Store(workplace.home)
@@ -131,7 +132,8 @@ def train_tasks(
     for label, task in tasks.items():
         missing.setdefault(task.key(), []).append(label)
     for key in list(missing):
-        if known := store.find_fold(key):
+        known = store.find_fold(key)
+        if known and (key not in with_weights or has_weights([known])):
             yield from ((label, known) for label in missing.pop(key))
     if not missing:
         return
@@ -148,25 +150,70 @@ def train_tasks(
 def train_again(
     store: Store, record: StudyRecord, workplace: Workplace, cluster: Cluster = THIS_PROCESS
 ) -> int:
-    """Train the folds of ended trials whose records are gone or damaged: the same tasks, so the same bits; how many.
+    """Train the folds of ended trials whose records or kept models are gone or damaged; how many.
 
-    The trials stay as they are, for nothing they were decided by has changed. A fold whose task would have another key
-    today is left alone: it could not be the same. Where a fold cannot be trained, a warning says so.
+    The same tasks, so the same bits. The trials stay as they are, for nothing they were decided by has changed. A fold
+    whose task would have another key today is left alone: it could not be the same. Where a fold cannot be trained, a
+    warning says so.
     """
+    study = LoadedStudy(store, record, tuple(store.read_trials(record.name)))
     tasks: dict[tuple[int, int], FoldTask] = {}
-    for trial in store.read_trials(record.name):
+    for trial in study.trials:
         if trial.state in ("complete", "stopped"):
             known = fold_tasks(record, trial)
             for fold, key in enumerate(trial.folds):
                 equal = [task for task in (known[fold], halved(known[fold])) if task.key() == key]
-                if equal and store.read_fold(key) is None:
+                found = store.read_fold(key)
+                is_whole = found and (trial not in study.with_models or has_weights([found]))
+                if equal and not is_whole:
                     tasks[trial.number, fold] = equal[0]
     trained = 0
     try:
-        for (number, fold), report in train_tasks(workplace, tasks, cluster=cluster):
+        keys = {task.key() for task in tasks.values()}
+        for (number, fold), report in train_tasks(workplace, tasks, cluster=cluster, with_weights=keys):
             if isinstance(report, FoldRecord):
                 logger.warning("trial %d: fold %d was trained again", number, fold)
                 trained += 1
+                if not has_weights([report]):
+                    logger.warning("it comes out otherwise here, so its model stays lost")
     except HarnessError as error:
         logger.warning("%s; what was damaged stays so", error)
     return trained
+
+
+def restore_models(study: LoadedStudy, trial: TrialRecord) -> list[FoldRecord]:
+    """The folds of a trial, with the models that are gone or damaged trained again, where the study keeps them.
+
+    Raises HarnessError where that cannot be done.
+    """
+    store = study.store
+    folds = [store.read_fold(key) for key in trial.folds]
+    whole = [fold for fold in folds if fold is not None]
+    if trial in study.with_models and not (len(whole) == len(folds) and has_weights(whole)):
+        logger.warning("study %s: models of trial %d are gone or damaged", study.name, trial.number)
+        with store.driving(study.name):
+            train_again(store, study.record, workplace_of(store, study.record))
+        folds = [store.read_fold(key) for key in trial.folds]
+    return [fold for fold in folds if fold is not None]
+
+
+def restore_network(study: LoadedStudy, key: str) -> FoldRecord | None:
+    """The record of a network that is no fold of a trial, whose weights are trained again where they are lost.
+
+    None where its record is gone, or it comes out otherwise. Raises HarnessError where it cannot be trained.
+    """
+    store = study.store
+    found = store.read_fold(key)
+    known = store.read_fold_record(key)
+    if known is None or (found is not None and has_weights([found])):
+        return found
+    logger.warning("study %s: a network is gone or damaged, and is trained again", study.name)
+    task = FoldTask(**known.task)
+    files = files_of(option_files.known_to(study.record.provenance), task.values)
+    task = replace(task, places=option_files.places(files, task.values))
+    with store.driving(study.name):
+        workplace = workplace_of(store, study.record)
+        for _ in train_tasks(workplace, {key: task}, with_weights=[key]):
+            pass
+    found = store.read_fold(key)
+    return found if found is not None and has_weights([found]) else None

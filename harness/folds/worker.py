@@ -19,6 +19,7 @@ from harness.config import plugins
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import HarnessError, TrialError
+from harness.files import clear_way
 from harness.folds import code
 from harness.folds.fold import FoldTask, halved, train_fold
 from harness.folds.gpus import see_only
@@ -90,6 +91,7 @@ def run_fold(
         if attempt is not task and (known := store.read_fold(attempt.key())):
             yield known
             return
+        clear_way(store.checkpoint(attempt.key()))
         try:
             trained = yield from train_fold(
                 attempt, images, split, checkpoint=store.checkpoint(attempt.key()),

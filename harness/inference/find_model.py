@@ -11,6 +11,7 @@ from harness import models
 from harness.data.policy import of_settings
 from harness.errors import RecordError, UsageError
 from harness.folds.project import kept_sources, use_code_of
+from harness.folds.train_folds import restore_models, restore_network
 from harness.inference.model import TrialModel, load_networks, load_trial_model
 from harness.records import FoldRecord, TrialRecord
 from harness.store.findings import FinalTest
@@ -103,10 +104,11 @@ def _of_study(store: Store, text: str, *, ensemble: bool) -> Found:
     final = None if colon else study.finding(FinalTest)
     trial = study.trials[final.trial] if final else study.complete_trial(wanted or "best")
     if final and not ensemble:
-        refit = study.fold(final.refit)
-        if refit is None or not has_weights([refit]):
+        refit = restore_network(study, final.refit)
+        if refit is None:
             raise RecordError(
-                f"{store.fold_folder(final.refit)}: the network of final is gone; --ensemble takes the fold models"
+                f"{store.fold_folder(final.refit)}: the network of final is gone or damaged; harness final {name} "
+                "trains it again, to the same bits, and --ensemble takes the fold models"
             )
         folds, what = [refit], "the network that final trained on all images"
     else:
@@ -133,7 +135,7 @@ def _networks(count: int) -> str:
 
 def _fold_models(study: LoadedStudy, trial: TrialRecord) -> list[FoldRecord]:
     """The trial's folds, with weights. Raises UsageError that says which trials have theirs."""
-    folds = study.folds(trial)
+    folds = restore_models(study, trial)
     if len(folds) == len(trial.folds) and has_weights(folds):
         return folds
     others = [

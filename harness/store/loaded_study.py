@@ -1,5 +1,6 @@
 """A study, opened once: the one way to read it. Whoever shows, compares, judges or delivers a study gets this."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -12,7 +13,7 @@ from harness.data.data_set import Sealed
 from harness.data.snapshot import Snapshot
 from harness.data.split import Manifest
 from harness.documents import from_json
-from harness.errors import RecordError, UsageError, did_you_mean
+from harness.errors import NewerRecord, RecordError, UsageError, did_you_mean
 from harness.files import read_json
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of, mixed_fingerprints, ranked
 from harness.scoring.pareto import front
@@ -21,6 +22,7 @@ from harness.store.findings import AnyFinding, Finding
 from harness.store.predictions import OutOfFold, gathered
 from harness.store.store import Store, valid_name
 
+logger = logging.getLogger(__name__)
 DELIVERY = "mlflow.json"  # what MLflow was shown last, in a study's folder
 
 
@@ -117,6 +119,17 @@ class LoadedStudy:
         best = () if self.best is None or self.best in self.front else (self.best,)
         return (*best, *self.front)
 
+    @property
+    def with_models(self) -> tuple[TrialRecord, ...]:
+        """The trials whose models are kept: `train.keep_models` says of all, the leading ones, or none."""
+        keep = {trial.number: trial.values.get("train.keep_models", "best") for trial in self.trials}
+        leaders = [trial.number for trial in self.leaders]
+        return tuple(
+            trial
+            for trial in self.trials
+            if keep[trial.number] == "all" or (keep[trial.number] == "best" and trial.number in leaders)
+        )
+
     def top(self, count: int) -> list[TrialRecord]:
         """The best `count` complete trials, best first, and the defaults. Raises UsageError if none is complete."""
         if not self.ranked:
@@ -201,8 +214,8 @@ class LoadedStudy:
 
     @cached_property
     def split(self) -> Manifest:
-        """Raises DataError for one that is gone or damaged."""
-        return Manifest.load(self.store.study_folder(self.name) / "split.npz")
+        """Raises DataError for one that is gone, damaged or not the record's."""
+        return self.store.read_split(self.record)
 
     @cached_property
     def snapshot(self) -> Snapshot | None:
@@ -217,6 +230,17 @@ class LoadedStudy:
             return None
         folder = self.store.test_folder(self.record.data["hash"], test["hash"])
         return Sealed(test["hash"], folder, self.snapshot)
+
+
+def intact(study: LoadedStudy, kind: type[AnyFinding]) -> AnyFinding | None:
+    """The last finding of that type, for whoever makes a damaged one anew; None for that, too."""
+    try:
+        return study.finding(kind)
+    except NewerRecord:
+        raise
+    except RecordError as error:
+        logger.warning("%s", error)
+        return None
 
 
 def started_study(store: Store, name: str) -> StudyRecord:

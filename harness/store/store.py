@@ -4,6 +4,7 @@
     HOME/folds/<key>.checkpoint                                    an unfinished one
     HOME/folds/<key>.substitute                                    the key of the one that memory sufficed for
     HOME/studies/<name>/study.json, split.npz, trials/00003.json   a study and its trials
+    HOME/studies/<name>/study.json.copy                            read where the study's record is damaged or gone
     HOME/studies/<name>/snapshot.json.gz                           the files that it began with
     HOME/studies/<name>/audit.json, confirm.json, …                what was found out about it
     HOME/data/<hash>/                                              images as workers map them into memory
@@ -17,7 +18,7 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,15 +29,18 @@ from harness.config.settings import expanded
 from harness.data import stored
 from harness.data.images import Images
 from harness.data.snapshot import Snapshot
+from harness.data.split import Manifest
 from harness.documents import from_json
 from harness.documents import to_json as document_json
 from harness.errors import DataError, NewerRecord, RecordError, StoreError
 from harness.files import (
+    clear_way,
     digest,
     digest_of,
     entries,
     link_folder,
     read_json,
+    remove,
     sealed_json,
     write_file,
     write_folder,
@@ -61,6 +65,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 SNAPSHOT = "snapshot.json.gz"  # of a study's data
+SPLIT = "split.npz"
+TUNE_HEALS = "run tune again, which makes it anew"
+RECORD, RECORD_COPY = "study.json", "study.json.copy"
 WEIGHTS = "weights.safetensors"
 KEY = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 PLACE_ATTEMPTS = 5
@@ -78,10 +85,31 @@ class Store:
     def read_snapshot(self, name: str) -> Snapshot | None:
         """The files that a study began with; None of one of an earlier release. Raises DataError if damaged."""
         path = self.study_folder(name) / SNAPSHOT
-        return Snapshot.load(path) if path.exists() else None
+        try:
+            return Snapshot.load(path) if path.exists() else None
+        except DataError as error:
+            raise DataError(f"{error}; {TUNE_HEALS}") from None
 
     def write_snapshot(self, name: str, snapshot: Snapshot) -> None:
-        snapshot.save(self.study_folder(name) / SNAPSHOT)
+        path = self.study_folder(name) / SNAPSHOT
+        clear_way(path)
+        snapshot.save(path)
+
+    def read_split(self, study: StudyRecord) -> Manifest:
+        """The split of a study. Raises DataError for one that is gone, damaged or not the record's."""
+        path = self.study_folder(study.name) / SPLIT
+        try:
+            split = Manifest.load(path)
+        except DataError as error:
+            raise DataError(f"{error}; {TUNE_HEALS}") from None
+        if split.hash != study.split_hash:
+            raise DataError(f"{path}: damaged: it is not the split of the record; {TUNE_HEALS}")
+        return split
+
+    def write_split(self, name: str, split: Manifest) -> None:
+        path = self.study_folder(name) / SPLIT
+        clear_way(path)
+        split.save(path)
 
     def studies(self) -> list[str]:
         """The names of all studies here that have trained something. Raises StoreError where that may not be read."""
@@ -98,7 +126,7 @@ class Store:
     def has_study(self, name: str) -> bool:
         """Whether there is a study of that name. Raises StoreError where that may not be read."""
         with explaining(self.home / "studies"):
-            return (self.study_folder(name) / "study.json").exists()
+            return any((self.study_folder(name) / file).exists() for file in (RECORD, RECORD_COPY))
 
     # Folds
 
@@ -126,7 +154,7 @@ class Store:
             record, hashes={name: digest(content) for name, content in files.items()}, folder=folder
         )
         known = self._place(record, {**files, "result.json": sealed_json(to_json(record))})
-        self.checkpoint(record.key).unlink(missing_ok=True)
+        remove(self.checkpoint(record.key))
         return known
 
     def _place(self, record: FoldRecord, content: dict[str, bytes]) -> FoldRecord:
@@ -137,7 +165,7 @@ class Store:
             except FileExistsError:
                 known = self.read_fold(record.key)
                 if known is None:  # damaged
-                    shutil.rmtree(record.folder, ignore_errors=True)
+                    remove(record.folder)
                     continue
                 if known.hashes == record.hashes:  # theirs may have lost its weights
                     write_file(record.folder / WEIGHTS, content[WEIGHTS])
@@ -214,7 +242,7 @@ class Store:
 
     def drop_weights(self, keys: Sequence[str]) -> None:
         for key in keys:
-            (self.fold_folder(key) / WEIGHTS).unlink(missing_ok=True)
+            remove(self.fold_folder(key) / WEIGHTS)
 
     # Images
 
@@ -223,8 +251,7 @@ class Store:
         if images.path is not None:
             return images.path
         folder = self.home / "data" / images.content_hash
-        if not folder.exists():
-            images.save(folder)
+        self._keep(images, folder)
         return folder
 
     def keep_data(self, data: "DataSet") -> Path:
@@ -232,24 +259,29 @@ class Store:
 
         Images that are on disk are linked, or copied where that cannot be.
         """
-        if not data.may_change:
-            return self.keep_images(data.train)
-        train = self.home / "data" / data.train.content_hash
-        self._keep(data.train, train)
-        self._keep(data.test, self.test_folder(data.train.content_hash, data.test.hash))
-        return train
+        return self.keep_both(data.train, data.test) if data.may_change else self.keep_images(data.train)
+
+    def keep_both(self, train: Images, test: "SealedPart") -> Path:
+        """Keep both parts, as `keep_data` does; the folder of the training images."""
+        folder = self.home / "data" / train.content_hash
+        self._keep(train, folder)
+        self._keep(test, self.test_folder(train.content_hash, test.hash))
+        return folder
+
+    def has_both(self, train: str, test: str) -> bool:
+        """Whether both parts of these hashes are kept, and whole."""
+        folders = {self.home / "data" / train: train, self.test_folder(train, test): test}
+        return all(_holds(folder, content) for folder, content in folders.items())
 
     def test_folder(self, train: str, test: str) -> Path:
         """Where the test images are kept, by the hashes of both parts."""
         return self.home / "data" / f"{train}.{test}"
 
     def _keep(self, images: "Images | SealedPart", folder: Path) -> None:
-        if images.path == folder:
+        content = images.content_hash if isinstance(images, Images) else images.hash
+        if images.path == folder or _holds(folder, content):
             return
-        with suppress(DataError, FileNotFoundError):
-            Images.open(folder).verified()
-            return
-        shutil.rmtree(folder, ignore_errors=True)  # damaged
+        remove(folder)  # damaged
         if images.path is None:
             images.save(folder)
         else:
@@ -258,10 +290,15 @@ class Store:
     def keep_parts(self, key: str, train: Images, test: Images) -> None:
         """Keep both parts of a data set that is nowhere else, for `data/stored.py`."""
         self.keep_images(train)
-        test.save(self.home / "data" / f"{train.content_hash}.{key}")
+        folder = self.home / "data" / f"{train.content_hash}.{key}"
+        if not _holds(folder, test.content_hash):
+            remove(folder)
+            test.save(folder)
 
     def has_parts(self, key: str) -> bool:
-        return stored.folder(self.home / "data", key, "test") is not None
+        """Whether both parts of it are kept, and whole."""
+        folders = [stored.folder(self.home / "data", key, part) for part in ("train", "test")]
+        return all(folder is not None and _holds(folder) for folder in folders)
 
     def read_images(self, content_hash: str) -> Images | None:
         """Images that lie in the store itself, e.g. because they came with a bundle; None if they do not."""
@@ -274,21 +311,34 @@ class Store:
     # Studies and trials
 
     def write_study(self, record: StudyRecord) -> None:
-        write_json(self.study_folder(record.name) / "study.json", to_json(record))
+        for file in (RECORD, RECORD_COPY):
+            write_json(self.study_folder(record.name) / file, to_json(record))
 
     def read_study(self, name: str) -> StudyRecord | None:
-        """The study of that name, or None if there is none. Raises RecordError for a damaged or newer one."""
-        path = self.study_folder(name) / "study.json"
-        try:
-            document = read_json(path)
-        except FileNotFoundError:
-            return None
-        try:
-            return study_from_json(document)
-        except NewerRecord as error:
-            raise NewerRecord(f"{path}: {error}") from None
-        except RecordError as error:
-            raise RecordError(f"{path}: damaged: {error}") from None
+        """The study of that name, or None if there is none; by the record's copy where the record is damaged or gone.
+
+        Raises RecordError where both are damaged, and for a newer one.
+        """
+        problem: RecordError | None = None
+        for file in (RECORD, RECORD_COPY):
+            path = self.study_folder(name) / file
+            try:
+                record = study_from_json(read_json(path))
+            except FileNotFoundError:
+                continue
+            except NewerRecord as error:
+                raise NewerRecord(f"{path}: {error}") from None
+            except RecordError as error:
+                said = str(error) if str(path) in str(error) else f"{path}: damaged: {error}"
+                problem = problem or RecordError(f"{said}; {TUNE_HEALS}")
+                continue
+            if file == RECORD_COPY:
+                why = problem or f"{path.with_name(RECORD)}: is gone; {TUNE_HEALS}"
+                logger.warning("%s; until then its copy is read", why)
+            return record
+        if problem is not None:
+            raise problem
+        return None
 
     def write_trial(self, study: str, record: TrialRecord) -> None:
         write_json(self.study_folder(study) / "trials" / f"{record.number:05d}.json", to_json(record))
@@ -329,6 +379,8 @@ class Store:
 
     def read_finding(self, study: str, kind: type[AnyFinding]) -> AnyFinding | None:
         """The last finding of that type, or None. Raises RecordError for a damaged or newer one."""
+        command = "tune" if kind.kind == "honest" else kind.kind
+        advice = f"harness {command} {study} makes it anew"
         path = self.study_folder(study) / f"{kind.kind}.json"
         try:
             return from_json(kind, read_json(path))
@@ -337,7 +389,8 @@ class Store:
         except NewerRecord as error:
             raise NewerRecord(f"{path}: {error}") from None
         except RecordError as error:
-            raise RecordError(f"{path}: damaged: {error}") from None
+            said = str(error) if str(path) in str(error) else f"{path}: damaged: {error}"
+            raise RecordError(f"{said}; {advice}") from None
 
     @contextmanager
     def driving(self, study: str) -> Iterator[None]:
@@ -348,6 +401,15 @@ class Store:
     def is_driven(self, study: str) -> bool:
         """Whether a process is working on the study right now."""
         return study_lock.is_driven(self.study_folder(study))
+
+
+def _holds(folder: Path, content_hash: str | None = None) -> bool:
+    """Whether images lie there as they were saved; where a hash is given, those of that content."""
+    try:
+        images = Images.open(folder).verified()
+    except (DataError, OSError):
+        return False
+    return content_hash in (None, images.content_hash)
 
 
 def valid_name(name: str) -> bool:

@@ -30,7 +30,7 @@ from harness.search.driver import EpochEnded, Event, FoldBegan, FoldEnded
 from harness.search.sampling import replay
 from harness.search.selection_bias import corrected_score, known_score
 from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest
-from harness.store.loaded_study import DELIVERY, Delivery, LoadedStudy, last_delivery
+from harness.store.loaded_study import DELIVERY, Delivery, LoadedStudy, intact, last_delivery
 from harness.store.store import Store
 from harness.tracking.experiment_view import study_id
 from harness.tracking.mlflow_tracker import MlflowTracker
@@ -244,9 +244,9 @@ def findings_of(study: LoadedStudy) -> StudyFindings:
     files = [folder / file for file in ("report.html", "gallery.html", "duplicates.png", "model_card.md")]
     return StudyFindings(
         corrected=known_score(study),
-        audit=study.finding(Audit),
-        confirm=study.finding(Confirmation),
-        final=study.finding(FinalTest),
+        audit=intact(study, Audit),
+        confirm=intact(study, Confirmation),
+        final=intact(study, FinalTest),
         files=tuple(path for path in files if path.exists()),
     )
 

@@ -203,7 +203,8 @@ def test_a_study_that_cannot_be_shown_hides_no_other(
     for trial in wide:
         tuned.write_trial("wide", trial)
     tuned.write_study(replace(record, name="damaged"))
-    (tuned.study_folder("damaged") / "study.json").write_text("{}")
+    for name in ("study.json", "study.json.copy"):
+        (tuned.study_folder("damaged") / name).write_text("{}")
     assert run(["status", "--home", str(tuned.home)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) >= 4 and any("damaged" in line and "unreadable" in line for line in lines)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,9 +84,22 @@ def test_after_final_a_study_is_the_network_of_all_images(kept: Store, digits: n
     assert len(folds.model.folds) == 2 and folds.trial == 0
     assert found.model.temperature == folds.model.temperature
     assert not np.array_equal(found.model.predict_logits(digits), folds.model.predict_logits(digits))
-    (refit.folder / WEIGHTS).unlink()
-    with pytest.raises(RecordError, match="the network of final is gone; --ensemble"):
+    shutil.rmtree(refit.folder)
+    with pytest.raises(RecordError, match="gone or damaged; harness final small trains it again"):
         find_model(kept, "small", NOWHERE)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"x")])
+def test_models_that_are_gone_or_damaged_are_trained_again_to_the_same_bits(
+    kept: Store, digits: np.ndarray, damage: Callable[[Path], object]
+) -> None:
+    for name, folder in {
+        "small:1": kept.fold_folder(kept.read_trials("small")[1].folds[0]),
+        "small": finished(kept).folder,
+    }.items():
+        before = find_model(kept, name, NOWHERE).model.predict_logits(digits)
+        damage(folder / WEIGHTS)
+        np.testing.assert_array_equal(find_model(kept, name, NOWHERE).model.predict_logits(digits), before)
 
 
 def test_the_temperature_is_that_of_the_held_out_images(kept: Store) -> None:
@@ -185,6 +199,8 @@ def test_a_name_of_nothing_is_told(
 
 
 def test_weights_that_are_not_kept_are_told_with_those_that_are(kept: Store) -> None:
+    for trial in kept.read_trials("small"):
+        kept.write_trial("small", replace(trial, values=trial.values | {"train.keep_models": "none"}))
     kept.drop_weights(kept.read_trials("small")[1].folds[:1])
     with pytest.raises(UsageError, match=r"small:1 are not kept .*there are those of small:0"):
         find_model(kept, "small:1", NOWHERE)
