@@ -214,6 +214,7 @@ def _changes(known: StudyRecord, study: Study, images: Images, store: Store) -> 
     changes = [
         f"  {path}   {json.dumps(old)} -> {json.dumps(new)}"
         for path, old, new in differences(known.definition, study.definition())
+        if path != "data.root" or known.data["settings"]["name"] != data_set.STORED  # the store has moved
     ]
     if known.data["hash"] != images.content_hash:
         changes.append(f"  images   {_change_of_images(known, images, store)}")

@@ -186,3 +186,20 @@ def test_a_study_that_can_be_read_by_its_copy_alone_is_told(
     with caplog.at_level(logging.WARNING):
         assert tuned.studies() == ["small"] and tuned.read_study("small") is not None
     assert "is gone; run tune again, which makes it anew; until then its copy is read" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_study_of_images_given_in_python_goes_on_where_its_store_has_moved(home: Path) -> None:
+    import harness
+
+    data = drawn_digits(100)
+    study = {
+        "model": {"name": "resnet", "depth": 1, "width": 4}, "cv": {"folds": 2}, "search": {"trials": 2},
+        "train": {"epochs": 1, "augment": "none"}, "data": {"duplicates": "ignore"},
+    }  # fmt: skip
+    before = harness.tune(study, data=data, name="given", home=home, workers=1)
+    moved = home.rename(home.with_name("moved"))
+    after = harness.tune(study, data=data, name="given", home=moved, workers=1)
+    assert after.trial_records == before.trial_records and not home.exists()
+    sealed = after.study.sealed
+    assert sealed is not None and Images.open(sealed.folder).content_hash == sealed.hash

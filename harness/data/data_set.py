@@ -17,6 +17,8 @@ from harness.errors import DataError
 from harness.messages import told_before
 from harness.records import Map, Scalar
 
+STORED = "stored"  # the images that `harness.tune` was given in Python: in the store, wherever that lies
+
 
 @dataclass(frozen=True, eq=False)
 class SealedPart:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.config.kinds import MLFLOW
 from harness.config.sections import COSTS
-from harness.data.data_set import Sealed
+from harness.data.data_set import STORED, Sealed
 from harness.data.snapshot import Snapshot
 from harness.data.split import Manifest
 from harness.documents import from_json
@@ -228,7 +228,10 @@ class LoadedStudy:
         test = self.record.data.get("test")
         if test is None:
             return None
-        folder = self.store.test_folder(self.record.data["hash"], test["hash"])
+        settings, train = self.record.data["settings"], self.record.data["hash"]
+        folder = self.store.test_folder(
+            train, settings["images"] if settings["name"] == STORED else test["hash"]
+        )
         return Sealed(test["hash"], folder, self.snapshot)
 
 

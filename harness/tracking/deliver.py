@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from harness.config import plugins
 from harness.config.kinds import MLFLOW
-from harness.config.study_file import Study, parse_study_file
+from harness.config.study_file import Study
 from harness.documents import plain_json
 from harness.environment import MLFLOW as MLFLOW_SETTINGS
 from harness.environment import environment, unless_set
@@ -33,8 +33,12 @@ from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTes
 from harness.store.loaded_study import DELIVERY, Delivery, LoadedStudy, intact, last_delivery
 from harness.store.store import Store
 from harness.tracking.experiment_view import study_id
+from harness.tracking.local_database import MLFLOW as MLFLOW_FILE
+from harness.tracking.local_database import OPTUNA as OPTUNA_FILE
+from harness.tracking.local_database import path_of, url_of
 from harness.tracking.mlflow_tracker import MlflowTracker
 from harness.tracking.optuna_mirror import mirror
+from harness.tracking.renewal import definition_of, mirror_others, renew_damaged
 from harness.tracking.study_findings import StudyFindings
 from harness.tracking.trackers import Tracker
 from harness.tracking.views import Curve, Place
@@ -123,6 +127,7 @@ class Recorder:
 
     def _deliver_until_closed(self) -> None:
         study, is_first = self._study, True
+        renewed = self._renewed()
         while True:
             self._news.wait()
             self._news.clear()
@@ -137,6 +142,8 @@ class Recorder:
             try:
                 with phase("bookkeeping"):
                     self._deliver(study, final=final)
+                    if final and renewed:
+                        mirror_others(study, self._storage_url)
                 self.problem = ""
             except StoreError as error:
                 self._report(str(error))
@@ -196,11 +203,20 @@ class Recorder:
         places = (self._tracking_uri, self._storage_url, self._definition.trackers)
         return digest(repr((places, study.record.num_trials, delivery_of(study.trials))).encode())
 
+    def _renewed(self) -> bool:
+        """Whether a database of the store was damaged, and is made anew."""
+        try:
+            return renew_damaged(
+                self._study.store, tracking_uri=self._tracking_uri, storage_url=self._storage_url
+            )
+        except StoreError as error:
+            self._report(str(error))
+            return False
+
     def _has_been_delivered(self, study: LoadedStudy) -> bool:
         """Whether the last delivery was of just these trials, to stores that are still there."""
         urls = [self._tracking_uri] * (MLFLOW in self._definition.trackers) + [self._storage_url]
-        databases = [url.removeprefix("sqlite:///") for url in urls]
-        if not all(Path(path).exists() for path in databases if "://" not in path):
+        if not all(path.exists() for path in map(path_of, urls) if path is not None):
             return False
         return study.delivery.delivered == self._snapshot(study)
 
@@ -226,9 +242,7 @@ def sync(study: LoadedStudy, *, tracking_uri: str, storage_url: str) -> str:
 
     Raises StoreError where a process drives the study: that delivers it.
     """
-    record, name = study.record, study.name
-    overrides = [*record.provenance.get("overrides", []), f"tracker={MLFLOW}"]
-    definition = parse_study_file(record.text.encode(), overrides, name=name, source=f"study {name}")
+    name, definition = study.name, definition_of(study)
     with study.store.driving(name):
         # MLflow may have lost what it was shown.
         (study.store.study_folder(name) / DELIVERY).unlink(missing_ok=True)
@@ -297,11 +311,11 @@ def _write_delivery(
 
 
 def default_tracking_uri(home: Path) -> str:
-    return f"sqlite:///{(home / 'mlflow.db').as_posix()}"
+    return url_of(home / MLFLOW_FILE)
 
 
 def default_storage_url(home: Path) -> str:
-    return f"sqlite:///{(home / 'optuna.db').as_posix()}"
+    return url_of(home / OPTUNA_FILE)
 
 
 def with_driver(url: str) -> str:

@@ -1,5 +1,6 @@
 """Opens an MLflow store: its settings, its database's creation, and its errors in one line; takes studies out of it."""
 
+import glob
 import logging
 import os
 import re
@@ -18,6 +19,8 @@ from harness.os_errors import explained
 from harness.records import StudyRecord
 from harness.redaction import redacted, shown
 from harness.tracking.experiment_view import study_id
+from harness.tracking.local_database import MAKES_ANEW, MLFLOW, is_damaged, path_of, url_of
+from harness.tracking.mlflow_addresses import follow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,43 +33,47 @@ LOCK_SECONDS = 120.0  # to wait for another process that creates the database, w
 def connect(uri: str) -> "MlflowClient":
     """A client of the store, which is created if it is a new SQLite file. Raises StoreError.
 
+    The addresses in a store's own database follow it to where it was moved or copied.
     Call it with environment.MLFLOW set, as every command and every Recorder does: without, MLflow waits for minutes.
     """
-    with telling_store_errors(uri), _sole_creator(uri):
+    path = path_of(uri)
+    with telling_store_errors(uri), _sole_creator(path):
         _require_answer(uri)
         from mlflow import MlflowClient
 
         try:
-            _create_whole(uri)
+            if path is not None:
+                _create_whole(path)
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)  # opens the store
         except ValueError:  # whose words may hold a part of the password
             raise StoreError(f"MLflow at {shown(uri)}: its address cannot be read") from None
         except ImportError as error:
             raise StoreError(f"MLflow at {shown(uri)}: {error}, which its database needs") from None
+        is_of_store = path is not None and path.name == MLFLOW and (path.parent / "folds").is_dir()
+        if path is not None and is_of_store and os.access(path, os.W_OK):
+            follow(path, path.parent)
     return client
 
 
-def _create_whole(uri: str) -> None:
+def _create_whole(path: Path) -> None:
     """A new SQLite file, under another name until it is complete: MLflow cannot open one that it has half made."""
-    path = Path(uri.removeprefix("sqlite:///")).absolute()
-    if not uri.startswith("sqlite:///") or path.exists():
+    if path.exists():
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    for left in path.parent.glob(f".{path.name}.*.new*"):  # of a process that was killed
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.new*"):  # of a process that was killed
         left.unlink(missing_ok=True)
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    store = SqlAlchemyStore(f"sqlite:///{new.as_posix()}", (path.parent / "artifacts").as_uri())  # type: ignore[no-untyped-call]
+    store = SqlAlchemyStore(url_of(new), (path.parent / "artifacts").as_uri())  # type: ignore[no-untyped-call]
     store.engine.dispose()
     new.replace(path)
 
 
 @contextmanager
-def _sole_creator(uri: str) -> Iterator[None]:
+def _sole_creator(path: Path | None) -> Iterator[None]:
     """Two processes that create one SQLite database at the same time both fail: one after the other."""
-    path = Path(uri.removeprefix("sqlite:///"))
-    if not uri.startswith("sqlite:///") or path.exists():
+    if path is None or path.exists():
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +110,9 @@ def telling_store_errors(uri: str) -> Iterator[None]:
             raise
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         first = re.sub(r" failed with exception .*Caused by (.*)\)$", r" failed: \1", first)
-        raise StoreError(f"MLflow at {shown(uri)}: {redacted(first, uri)}") from None
+        path = path_of(uri)
+        advice = f"; {MAKES_ANEW}" if path is not None and is_damaged(path) else ""
+        raise StoreError(f"MLflow at {shown(uri)}: {redacted(first, uri)}{advice}") from None
     finally:
         told_twice.disabled = was_disabled
 

@@ -8,7 +8,6 @@ import datetime
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 from harness.config import search_space
@@ -18,6 +17,7 @@ from harness.files import digest
 from harness.records import TrialRecord
 from harness.redaction import redacted
 from harness.scoring.pareto import values_of
+from harness.tracking.local_database import MAKES_ANEW, is_damaged, path_of
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,8 @@ def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord], *, 
 
 def remove(url: str, study_id: str) -> None:
     """Delete a study's copy, so that its name is free. Raises StoreError if the store cannot be reached."""
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+    path = path_of(url)
+    if path is not None and not path.exists():
         return
     with _opened(url) as storage:
         for there in storage.get_all_studies():
@@ -61,8 +62,9 @@ def _opened(url: str) -> Iterator[Any]:
             storage.remove_session()
             storage.engine.dispose()
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise StoreError(f"Optuna's store cannot be written: {redacted(first, url)}") from None
+        first, path = str(error).strip().splitlines()[0], path_of(url)
+        advice = f"; {MAKES_ANEW}" if path is not None and is_damaged(path) else ""
+        raise StoreError(f"Optuna's store cannot be written: {redacted(first, url)}{advice}") from None
 
 
 def _free_name(storage: Any, name: str, study_id: str) -> str:

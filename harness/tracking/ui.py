@@ -23,6 +23,8 @@ from harness.environment import SAFE_PATH
 from harness.errors import StoreError, UsageError
 from harness.os_errors import explaining
 from harness.tracking.experiment_view import TABLE
+from harness.tracking.local_database import is_damaged, url_of
+from harness.tracking.mlflow_addresses import follow
 
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
@@ -65,9 +67,13 @@ def serve(
     if not database.is_file():
         raise StoreError(f"{database}: there is none yet; run `harness tune` first")
     port = _free_port(host, port)
+    if is_damaged(database):
+        raise StoreError(f"{database}: damaged; harness sync puts it aside and makes it anew")
     # In an empty folder: MLflow starts uvicorn, which imports from the folder it is started in.
     with _writable(database) as served, tempfile.TemporaryDirectory(prefix="harness-ui-") as empty:
-        process = _start(_mlflow(served, host, port), ENVIRONMENT, folder=empty)
+        if (database.parent / "folds").is_dir():
+            follow(served, database.parent)
+        process = _start(_mlflow(served, database.parent, host, port), ENVIRONMENT, folder=empty)
         try:
             root = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
             _wait_for_answer(process, f"{root}/health", "the MLflow server")
@@ -117,11 +123,10 @@ def _writable(database: Path) -> Iterator[Path]:
         yield copy
 
 
-def _mlflow(database: Path, host: str, port: int) -> list[str]:
+def _mlflow(database: Path, home: Path, host: str, port: int) -> list[str]:
     return [
         sys.executable, "-m", "mlflow", "server",
-        "--backend-store-uri", f"sqlite:///{database.as_posix()}",
-        "--default-artifact-root", (database.parent / "artifacts").as_uri(),
+        "--backend-store-uri", url_of(database), "--default-artifact-root", (home / "artifacts").as_uri(),
         "--host", host, "--port", str(port), "--workers", "1",
         "--allowed-hosts", f"localhost:{port},127.0.0.1:{port},{host}:{port}",
     ]  # fmt: skip
