@@ -14,7 +14,7 @@ from harness.folds.train_folds import workplace_of
 from harness.records import Scalar, StudyRecord, TrialRecord
 from harness.scoring.metrics import METRICS
 from harness.store.findings import Audit, Check, FalseStops, Verdict
-from harness.store.loaded_study import LoadedStudy
+from harness.store.loaded_study import LoadedStudy, in_use
 
 TOO_MANY = 1000  # images, all of them right: rather a leak than a network
 
@@ -36,6 +36,7 @@ CEILINGS = {
 CIFAR10 = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
 
 
+@in_use
 def audit(
     study: LoadedStudy,
     *,

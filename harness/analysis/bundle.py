@@ -9,6 +9,7 @@ nothing. Nothing of it is run: code of its own that a study came with stays unus
 
 import json
 import lzma
+import os
 import re
 import shutil
 import struct
@@ -16,13 +17,14 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.data.images import Images
 from harness.documents import plain_json
 from harness.errors import RecordError, UsageError
-from harness.files import DAMAGED, digest, entries, files_below, read_json, telling_disk_trouble
+from harness.files import DAMAGED, digest, entries, files_below, read_json, remove, telling_disk_trouble
 from harness.folds.project import UNTRUSTED
 from harness.folds.train_folds import images_of
 from harness.os_errors import explained
@@ -96,6 +98,15 @@ def write(study: LoadedStudy, target: Path, *, with_images: bool) -> Written:
     store, name = study.store, study.name
     if study.is_driven:
         raise UsageError(f"study {name} is running; wait for it or stop it, then bundle it")
+    is_ours = os.access(
+        store.study_folder(name), os.W_OK
+    )  # who may not write here cannot keep others from it
+    with store.driving(name) if is_ours else nullcontext():
+        return _write(study, target, with_images=with_images)
+
+
+def _write(study: LoadedStudy, target: Path, *, with_images: bool) -> Written:
+    store, name = study.store, study.name
     for key in _keys(store, name):
         if store.fold_folder(key).exists() and store.read_fold(key) is None:
             raise RecordError(f"{store.fold_folder(key)}: damaged; run tune again, which makes it anew")
@@ -178,22 +189,29 @@ def _import(
         if "study/study.json" not in manifest.files:
             raise RecordError(f"{source}: has no study in it")
         record = study_from_json(read_json(Path(scratch) / "study" / "study.json"))
-        known = store.read_study(name)
-        if known is not None:
-            if replace(known, name=record.name) == record:
-                return known
-            raise UsageError(
-                f"another study {name} is in {store.home} already; import this one with --as NAME"
-            )
-        record = replace(record, name=name)
-        (Path(scratch) / "studies").mkdir()
-        (Path(scratch) / "study").rename(unpacked.study_folder(name))
-        unpacked.write_study(record)
-        (unpacked.study_folder(name) / UNTRUSTED).touch()
-        _move_new(Path(scratch) / "folds", store.home / "folds")
-        if (Path(scratch) / "images").exists():
-            _keep_images(Path(scratch) / "images", record, store)
-        _move_new(Path(scratch) / "studies", store.home / "studies")
+        with store.alone():
+            return _put_in_place(unpacked, record, store, name)
+
+
+def _put_in_place(unpacked: Store, record: StudyRecord, store: Store, name: str) -> StudyRecord:
+    """Move what was unpacked into the store, which is held meanwhile."""
+    known, scratch = store.read_study(name), unpacked.home
+    if known is not None:
+        if replace(known, name=record.name) == record:
+            return known
+        raise UsageError(f"another study {name} is in {store.home} already; import this one with --as NAME")
+    if store.is_driven(name):
+        raise UsageError(f"a study {name} begins in {store.home}; import this one with --as NAME")
+    record = replace(record, name=name)
+    (scratch / "studies").mkdir()
+    (scratch / "study").rename(unpacked.study_folder(name))
+    unpacked.write_study(record)
+    (unpacked.study_folder(name) / UNTRUSTED).touch()
+    _move_new(scratch / "folds", store.home / "folds")
+    if (scratch / "images").exists():
+        _keep_images(scratch / "images", record, store)
+    remove(store.study_folder(name))  # of one that had trained nothing
+    _move_new(scratch / "studies", store.home / "studies")
     return record
 
 

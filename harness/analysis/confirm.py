@@ -19,12 +19,13 @@ from harness.scoring.standard_errors import corrected_standard_error, held_out_f
 from harness.scoring.variance import variance_of
 from harness.seeds import seed_for
 from harness.store.findings import Confirmation, ConfirmedTrial
-from harness.store.loaded_study import LoadedStudy
+from harness.store.loaded_study import LoadedStudy, in_use
 from harness.store.predictions import score_by
 
 Place = tuple[int, int, int, int]  # trial, split, seed, fold
 
 
+@in_use
 def confirm(
     study: LoadedStudy, *, top: int = 3, repeats: int = 1, cluster: Cluster = THIS_PROCESS
 ) -> Iterator[str | Confirmation]:

@@ -38,7 +38,7 @@ from harness.store.findings import (
     LedgerPlace,
     TestDuplicates,
 )
-from harness.store.loaded_study import LoadedStudy, intact
+from harness.store.loaded_study import LoadedStudy, in_use, intact
 from harness.store.model_files import has_weights
 from harness.store.store import WEIGHTS
 
@@ -57,6 +57,7 @@ class Request:
     again: str = ""
 
 
+@in_use
 def final(study: LoadedStudy, request: Request) -> Iterator[str | FinalTest]:
     """Confirm, refit, open the test images, write it down: yields lines of progress, then what came of it.
 

@@ -6,7 +6,7 @@ study names it, or while a trial that has not ended may still come to it.
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
@@ -24,6 +24,7 @@ from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 
 OLD_SECONDS = 24 * 3600.0  # a temporary file of this age belongs to nobody any more
+YOUNG_SECONDS = 600.0  # images and code that `harness.tune` is given are kept before their study begins
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,10 @@ class Garbage:
     found: tuple[Leftover, ...]
 
 
-def leftovers(store: Store, removed: Sequence[LoadedStudy] = ()) -> list[Leftover]:
+def leftovers(store: Store, removed: Sequence[LoadedStudy] = (), *, held: bool = False) -> list[Leftover]:
     """What can go, the studies `removed` with all that only they need.
+
+    held: this process holds the store, `at_rest`: nobody else drives a study.
 
     Raises UsageError for a study whose final model is registered as MLflow's champion.
     """
@@ -56,7 +59,9 @@ def leftovers(store: Store, removed: Sequence[LoadedStudy] = ()) -> list[Leftove
             )
     names = [study.name for study in removed]
     begun = [
-        name for name in store.study_folders() if not store.has_study(name) and not store.is_driven(name)
+        name
+        for name in store.study_folders()
+        if not store.has_study(name) and (held or not store.is_driven(name))
     ]
     kept = {name: LoadedStudy.find(store, name) for name in store.studies() if name not in names}
     needed = set[str]().union(*(_named(store.study_folder(name)) for name in kept))
@@ -65,12 +70,15 @@ def leftovers(store: Store, removed: Sequence[LoadedStudy] = ()) -> list[Leftove
     found += [_leftover(store.study_folder(name), "study that has trained nothing") for name in begun]
     found += _folds(store, needed)
     hashes = {study.record.data["hash"] for study in kept.values() if study}
+    known = {study.record.data["hash"] for study in removed}
     for folder, what in (("data", "images of no study"), ("duplicates", "duplicates of no study's images")):
         for path in sorted((store.home / folder).glob("*")):
-            if path.name.partition(".")[0] not in hashes:
+            content = path.name.partition(".")[0]
+            if content not in hashes and (content in known or _age(path) > YOUNG_SECONDS):
                 found.append(_leftover(path, what))
     for path in sorted((store.home / "objects").glob("*")):
-        found.append(_leftover(path, "code of a notebook, which each study has kept for itself"))
+        if _age(path) > YOUNG_SECONDS:
+            found.append(_leftover(path, "code of a notebook, which each study has kept for itself"))
     for pattern in (f"*{DAMAGED}", f"studies/*/*{DAMAGED}", f"studies/*/trials/*{DAMAGED}"):
         found += [
             _leftover(path, "damaged, and made anew since") for path in sorted(store.home.glob(pattern))
@@ -78,24 +86,29 @@ def leftovers(store: Store, removed: Sequence[LoadedStudy] = ()) -> list[Leftove
     return [*found, *_indexes(store, needed), *_temporary(store)]
 
 
-def remove(store: Store, found: Sequence[Leftover]) -> None:
-    """Delete them. Raises StoreError if any study is being worked on: its newest folds have no record yet."""
+@contextmanager
+def at_rest(store: Store) -> Iterator[None]:
+    """Hold the store while nobody trains there, to look at what can go and delete it. Raises StoreError."""
     with ExitStack() as stack:
-        for name in store.study_folders():
-            try:
-                stack.enter_context(store.driving(name))
-            except StoreError as error:
-                advice = "; clean up when it has ended" if store.is_driven(name) else ""
-                raise StoreError(f"{error}{advice}") from None
-        for leftover in found:
-            if leftover.path.is_dir():
-                with explaining(leftover.path), suppress(FileNotFoundError):
-                    shutil.rmtree(leftover.path)
-                if leftover.path.parent == store.home / "similar":
-                    leftover.path.with_suffix(".lock").unlink(missing_ok=True)
-            else:
-                with explaining(leftover.path):
-                    leftover.path.unlink(missing_ok=True)
+        try:
+            stack.enter_context(store.unused())
+        except StoreError as error:
+            is_busy = "driven by" in str(error) or "trains there" in str(error)
+            raise StoreError(f"{error}{'; clean up when it has ended' * is_busy}") from None
+        yield
+
+
+def remove(store: Store, found: Sequence[Leftover]) -> None:
+    """Delete them, at rest: newest folds have no record yet."""
+    for leftover in found:
+        if leftover.path.is_dir():
+            with explaining(leftover.path), suppress(FileNotFoundError):
+                shutil.rmtree(leftover.path)
+            if leftover.path.parent == store.home / "similar":
+                leftover.path.with_suffix(".lock").unlink(missing_ok=True)
+        else:
+            with explaining(leftover.path):
+                leftover.path.unlink(missing_ok=True)
 
 
 def _named(folder: Path) -> set[str]:
@@ -152,8 +165,13 @@ def _indexes(store: Store, needed: set[str]) -> Iterator[Leftover]:
 def _temporary(store: Store) -> Iterator[Leftover]:
     for pattern in (".*.tmp", "*/.*.tmp", "*/*/.*.tmp", ".import-*"):
         for path in sorted(store.home.glob(pattern)):
-            if time() - path.stat().st_mtime > OLD_SECONDS:
+            if _age(path) > OLD_SECONDS:
                 yield _leftover(path, "left by a process that was killed")
+
+
+def _age(path: Path) -> float:
+    """Seconds since something was written there."""
+    return time() - path.stat().st_mtime
 
 
 def _leftover(path: Path, what: str) -> Leftover:

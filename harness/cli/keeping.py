@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -166,15 +167,16 @@ def gc(
     store = Store(home)
     if not store.home.exists():
         print(nothing_started(store.home), file=sys.stderr)
-    removed = [opened(home, name) for name in studies or []]
-    found = garbage.leftovers(store, removed)
-    if yes:
-        settings = Settings(home)
-        # Out of the views first: what fails there is still here, and can be tried again.
-        for study in removed:
-            delete_study(settings.tracking_uri, study.record)
-            optuna_mirror.remove(settings.storage_url, study_id(study.record))
-        garbage.remove(store, found)
+    with garbage.at_rest(store) if yes and store.home.exists() else nullcontext():
+        removed = [opened(home, name) for name in studies or []]
+        found = garbage.leftovers(store, removed, held=yes)
+        if yes:
+            settings = Settings(home)
+            # Out of the views first: what fails there is still here, and can be tried again.
+            for study in removed:
+                delete_study(settings.tracking_uri, study.record)
+                optuna_mirror.remove(settings.storage_url, study_id(study.record))
+            garbage.remove(store, found)
     total = sum(leftover.bytes for leftover in found)
     if as_json:
         print_json(garbage.Garbage(yes, total, tuple(found)))

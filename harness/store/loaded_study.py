@@ -1,11 +1,12 @@
 """A study, opened once: the one way to read it. Whoever shows, compares, judges or delivers a study gets this."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from harness.config.kinds import MLFLOW
 from harness.config.sections import COSTS
@@ -23,6 +24,8 @@ from harness.store.predictions import OutOfFold, gathered
 from harness.store.store import Store, valid_name
 
 logger = logging.getLogger(__name__)
+Given = ParamSpec("Given")
+Yielded = TypeVar("Yielded")
 DELIVERY = "mlflow.json"  # what MLflow was shown last, in a study's folder
 
 
@@ -233,6 +236,19 @@ class LoadedStudy:
             train, settings["images"] if settings["name"] == STORED else test["hash"]
         )
         return Sealed(test["hash"], folder, self.snapshot)
+
+
+def in_use(
+    function: Callable[Concatenate[LoadedStudy, Given], Iterator[Yielded]],
+) -> Callable[Concatenate[LoadedStudy, Given], Iterator[Yielded]]:
+    """A generator about a study that keeps what it trains for it until it has ended: see `Store.in_use`."""
+
+    @wraps(function)
+    def holding(study: LoadedStudy, /, *args: Given.args, **kwargs: Given.kwargs) -> Iterator[Yielded]:
+        with study.store.in_use():
+            yield from function(study, *args, **kwargs)
+
+    return holding
 
 
 def intact(study: LoadedStudy, kind: type[AnyFinding]) -> AnyFinding | None:

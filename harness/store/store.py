@@ -10,15 +10,17 @@
     HOME/data/<hash>/                                              images as workers map them into memory
     HOME/data/<hash>.<key>/                                        test images of those, where they may change elsewhere
     HOME/objects/<hash>/main/<name>.py                             code of a notebook, as processes import it
+    HOME/store.lock, users/                                        see study_lock.py
 
 Finished records are never changed; whoever finds one damaged treats it as missing and makes it again.
 """
 
 import logging
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -279,7 +281,11 @@ class Store:
 
     def _keep(self, images: "Images | SealedPart", folder: Path) -> None:
         content = images.content_hash if isinstance(images, Images) else images.hash
-        if images.path == folder or _holds(folder, content):
+        if images.path == folder:
+            return
+        if _holds(folder, content):
+            with suppress(OSError):
+                os.utime(folder)  # it is wanted again
             return
         remove(folder)  # damaged
         if images.path is None:
@@ -395,7 +401,32 @@ class Store:
     @contextmanager
     def driving(self, study: str) -> Iterator[None]:
         """Hold the study: there is one driver at a time. Raises StoreError that names the holder."""
-        with study_lock.driving(self.study_folder(study)):
+        with ExitStack() as stack:
+            with study_lock.alone(self.home):
+                stack.enter_context(study_lock.driving(self.study_folder(study)))
+            yield
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep what is trained beside drivers, to confirm a study say, until a record names it."""
+        with ExitStack() as stack:
+            with study_lock.alone(self.home):
+                stack.enter_context(study_lock.using(self.home))
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the store, to look at what there is and change it: no driver begins meanwhile."""
+        with study_lock.alone(self.home):
+            yield
+
+    @contextmanager
+    def unused(self) -> Iterator[None]:
+        """Hold the store while nobody trains there. Raises StoreError that names who does."""
+        with study_lock.alone(self.home), ExitStack() as stack:
+            for name in self.study_folders():
+                stack.enter_context(study_lock.driving(self.study_folder(name)))
+            study_lock.require_unused(self.home)
             yield
 
     def is_driven(self, study: str) -> bool:

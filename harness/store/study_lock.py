@@ -1,9 +1,13 @@
 """One driver of a study at a time: a lock on this machine, and one in the team's PostgreSQL, where there is one.
 
-HOME/studies/<name>/lock           locked while a process drives the study
+HOME/studies/<name>/lock           locked while a process drives the study, which exists from then on
 HOME/studies/<name>/holder.json    which process that is
+HOME/users/<pid>.<…>.lock          locked while a process trains beside drivers, to confirm say
+HOME/store.lock                    locked while any of these is taken, and while somebody clears away
 
-Anybody may look whether a study is driven here. The database's lock is for other machines.
+Whoever looks at what there is and then changes it (gc, import, bundle) takes the store's lock first, then the studies':
+so nothing begins in between. Anybody may look whether a study is driven here. The database's lock is for other
+machines.
 """
 
 import errno
@@ -16,16 +20,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
 from harness.errors import RecordError, StoreError
 from harness.files import read_json, telling_disk_trouble, write_json
+from harness.os_errors import explaining
 from harness.redaction import redacted
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5  # for which somebody may hold a study's lock, only to see whether it is free
+TOLD_SECONDS, MOST_SECONDS = 2.0, 3600.0  # to wait for the store before that is told, and in all
 CONNECT_SECONDS = 5
+USERS = "users"
 HOLDER = """
 select application_name, backend_start from pg_locks join pg_stat_activity using (pid)
 where locktype = 'advisory' and granted and ((classid::bigint << 32) | objid::bigint) = :key
@@ -33,8 +41,61 @@ where locktype = 'advisory' and granted and ((classid::bigint << 32) | objid::bi
 
 
 @contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Hold the store: meanwhile no driver begins, and nobody else looks at what to clear away. Raises StoreError."""
+    lock = FileLock(home / "store.lock")
+    with telling_disk_trouble(home / "store.lock", 0):
+        home.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=TOLD_SECONDS)
+        except Timeout:
+            logger.warning("%s: another command clears away there; this one goes on when it has ended", home)
+            try:
+                lock.acquire(timeout=MOST_SECONDS)
+            except Timeout:
+                raise StoreError(
+                    f"{home / 'store.lock'}: another command has held the store for {MOST_SECONDS / 60:.0f} minutes"
+                ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def using(home: Path) -> Iterator[None]:
+    """Say that this process trains beside drivers: until it is over nobody clears away. Hold the store to begin."""
+    path = home / USERS / f"{os.getpid()}.{uuid4().hex[:8]}.lock"
+    with telling_disk_trouble(path, 0):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def require_unused(home: Path) -> None:
+    """Raise StoreError where a process trains beside drivers. Hold the store meanwhile."""
+    for path in sorted((home / USERS).glob("*.lock")):
+        lock = FileLock(path)
+        with explaining(path):
+            try:
+                lock.acquire(timeout=LOOK_SECONDS)
+            except Timeout:
+                pid = path.name.partition(".")[0]
+                raise StoreError(
+                    f"{home}: process {pid} trains there, to confirm or audit a study say"
+                ) from None
+        path.unlink(missing_ok=True)  # of a process that was killed
+        lock.release()
+
+
+@contextmanager
 def driving(folder: Path) -> Iterator[None]:
-    """Hold the study of this folder, which is made. Raises StoreError that names the holder."""
+    """Hold the study of this folder, which is made, while the store is held. Raises StoreError that names the holder."""
     lock, holder = FileLock(folder / "lock"), folder / "holder.json"
     with telling_disk_trouble(folder / "lock", 0):
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.analysis.garbage import Leftover, leftovers, remove
+from harness.analysis.garbage import Leftover, at_rest, leftovers, remove
 from harness.data.images import Images
 from harness.errors import StoreError, UsageError
 from harness.files import write_file
@@ -104,9 +105,35 @@ def test_a_study_with_a_final_model_stays(tuned: Store) -> None:
 
 def test_nothing_is_deleted_while_a_study_runs(tuned: Store) -> None:
     add_fold(tuned, OTHER)
-    with tuned.driving("small"), pytest.raises(StoreError, match="clean up when it has ended"):
-        remove(Store(tuned.home), leftovers(tuned))
-    assert tuned.fold_folder(OTHER).exists()
+    refused = pytest.raises(StoreError, match="clean up when it has ended")
+    with tuned.driving("small"), refused, at_rest(Store(tuned.home)):
+        pass
+    with tuned.in_use(), refused, at_rest(Store(tuned.home)):  # somebody confirms, say
+        pass
+    with at_rest(tuned):
+        remove(tuned, leftovers(tuned, held=True))
+    assert not tuned.fold_folder(OTHER).exists()
+
+
+def test_who_was_killed_while_it_trained_keeps_nobody_from_clearing_away(tuned: Store) -> None:
+    write_file(tuned.home / "users" / "1.killed.lock", b"")
+    with at_rest(tuned):
+        assert not list((tuned.home / "users").iterdir())
+
+
+def test_a_study_begins_when_the_store_has_been_cleared_and_not_in_between(tuned: Store) -> None:
+    begun = threading.Event()
+
+    def begin() -> None:
+        with Store(tuned.home).driving("new"):
+            begun.set()
+
+    thread = threading.Thread(target=begin)
+    with at_rest(tuned):
+        thread.start()
+        assert not begun.wait(0.3) and not tuned.study_folder("new").exists()
+    assert begun.wait(10)
+    thread.join()
 
 
 def test_files_of_killed_processes_can_go_once_they_are_old(tuned: Store) -> None:
@@ -120,6 +147,8 @@ def test_files_of_killed_processes_can_go_once_they_are_old(tuned: Store) -> Non
 def test_images_of_no_study_can_go(tuned: Store) -> None:
     stray = tuned.home / "data" / ("0" * 64)
     stray.mkdir(parents=True)
+    assert found(tuned) == {}, "it may be of a study that is about to begin"
+    os.utime(stray, (0, 0))
     assert found(tuned) == {str(stray.relative_to(tuned.home)): "images of no study"}
 
 
@@ -139,6 +168,8 @@ def test_test_images_stay_with_their_training_images_and_code_of_notebooks_can_g
     tuned.keep_parts("a" * 64, images.take(np.arange(len(images))), others)
     tuned.keep_parts("b" * 64, others, others)
     write_file(tuned.home / "objects/0123/main/Net.py", b"")
+    for path in (*tuned.home.glob("data/*"), *tuned.home.glob("objects/*")):
+        os.utime(path, (0, 0))
     assert set(found(tuned)) == {
         f"data/{others.content_hash}", f"data/{others.content_hash}.{'b' * 64}", "objects/0123",
     }  # fmt: skip
