@@ -19,6 +19,7 @@ from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.store import model_files
 from harness.tracking import views
 from harness.tracking.experiment_view import dataset, sealed_dataset, study_id
+from harness.tracking.local_database import path_of
 from harness.tracking.mlflow_entities import dataset_input, link_model
 from harness.tracking.mlflow_store import connect, pages, runs_of, telling_store_errors
 from harness.tracking.value_limits import allowed, cut, params
@@ -200,10 +201,9 @@ def download(uri: str, name: str, folder: Path) -> Path:
     Raises UsageError for another name, or one that MLflow does not know; StoreError if it cannot be reached.
     """
     model, alias, version = _parse_name(name)
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        raise UsageError(
-            f"{name}: nothing has been tracked in {Path(uri.removeprefix('sqlite:///')).parent} yet"
-        )
+    path = path_of(uri)
+    if path is not None and not path.exists():
+        raise UsageError(f"{name}: nothing has been tracked in {path.parent} yet")
     with telling_store_errors(uri):
         client = connect(uri)
         from mlflow.artifacts import download_artifacts
