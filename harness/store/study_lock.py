@@ -95,7 +95,7 @@ def require_unused(home: Path) -> None:
 
 @contextmanager
 def driving(folder: Path) -> Iterator[None]:
-    """Hold the study of this folder, which is made; the store is held meanwhile. Raises StoreError, naming who has it."""
+    """Hold the study of this folder, which is made, and the store for that. Raises StoreError that names the holder."""
     lock, holder = FileLock(folder / "lock"), folder / "holder.json"
     with telling_disk_trouble(folder / "lock", 0):
         folder.mkdir(parents=True, exist_ok=True)
