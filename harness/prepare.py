@@ -128,6 +128,7 @@ def _begin(
         record = replace(record, data={**record.data, "extends": parent.name})
     if lost:
         record = made_again(study, record, lost, folder)
+        store.write_study(record)
     else:
         store.start_over(name)  # what a study was that had trained nothing
     store.write_split(name, split)

@@ -9,7 +9,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from tests.campaigns import attacks, hostile_artifacts, hostile_folders, hostile_inputs, reproduction
+from tests.campaigns import attacks, healing, hostile_artifacts, hostile_folders, hostile_inputs, reproduction
 from tests.campaigns.victim import Victim
 
 
@@ -23,7 +23,7 @@ INPUTS = {
     check.__name__: check
     for check in (
         hostile_inputs.study_files, hostile_inputs.images, hostile_inputs.arguments, hostile_folders.folders, artifacts,
-        reproduction.reproductions,
+        reproduction.reproductions, healing.damages,
     )
 }  # fmt: skip
 
