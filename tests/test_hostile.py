@@ -12,9 +12,10 @@ from PIL import Image
 from harness.cli import run
 from harness.config.settings import Range
 from harness.config.study_file import load_study_file, parse_study_file
-from harness.data.decoding import UnreadableError, decode
+from harness.data.decoding import decode
 from harness.data.image_files import list_images
 from harness.errors import DataError, HarnessError, Problem, RecordError, StudyError
+from harness.standalone.image_pixels import UnreadableError
 from harness.store.store import Store
 from tests.campaigns import hostile_folders, hostile_inputs
 from tests.campaigns.hostile_artifacts import artifacts

@@ -1,18 +1,25 @@
 """Publishes a study's final network: its model card, and its place in MLflow's model registry."""
 
+import tempfile
+from pathlib import Path
+
 from harness.config.kinds import MLFLOW, STRATIFIED
 from harness.errors import RecordError
 from harness.files import write_file
 from harness.folds.project import kept_sources
+from harness.inference.program import write_program
 from harness.records import StudyRecord, TrialRecord
 from harness.search.selection_bias import known_score
 from harness.store.findings import CorrectedScore, FinalTest
 from harness.store.loaded_study import LoadedStudy
+from harness.store.model_files import write_model
 from harness.store.trial_scores import temperature_of
 from harness.tracking.artifacts import final_writer
-from harness.tracking.mlflow_registry import register
+from harness.tracking.mlflow_model import PROGRAMS
+from harness.tracking.mlflow_registry import known_problem, register
 from harness.tracking.study_findings import final_points
 from harness.tuning import Settings
+from harness.version import __version__
 
 
 def publish(study: LoadedStudy, final: FinalTest) -> str:
@@ -27,29 +34,44 @@ def publish(study: LoadedStudy, final: FinalTest) -> str:
     refit = study.fold(final.refit)
     if refit is None:
         raise RecordError(f"{store.fold_folder(final.refit)}: the final network is gone")
-    card = model_card(record, trial, final, known_score(study))
-    write_file(store.study_folder(study.name) / "model_card.md", card.encode())
+    corrected, place = known_score(study), store.study_folder(study.name) / "model_card.md"
+    write_file(place, model_card(record, trial, final, corrected).encode())  # also where MLflow is away
     if MLFLOW not in study.delivery.trackers:
         return ""
-    objectives = [record.objective, *(other.name for other in record.others)]
-    return register(
-        Settings(store.home).tracking_uri,
-        record,
-        trial,
-        refit,
-        card=card,
-        files=final_writer(record, final, card),
-        points=final_points(objectives, final),
-        tags={"harness.looks": str(final.looks), "harness.audit": final.audit.verdict},
-        temperature=temperature_of(study, trial),
-        sources=kept_sources(store, record),
-    )
+    uri = Settings(store.home).tracking_uri
+    problem = known_problem(uri, record, refit)
+    with tempfile.TemporaryDirectory(prefix="harness-") as temporary:
+        folder = Path(temporary) / "model"
+        if problem is None:
+            temperature, sources = temperature_of(study, trial), kept_sources(store, record)
+            write_model(folder / "data", record, trial, [refit], temperature=temperature, sources=sources)
+            problem = write_program(folder / "data", folder / PROGRAMS, study=record.name, trial=trial.number)
+        card = model_card(record, trial, final, corrected, problem=problem)
+        write_file(place, card.encode())
+        objectives = [record.objective, *(other.name for other in record.others)]
+        return register(
+            uri,
+            record,
+            trial,
+            refit,
+            folder=folder,
+            problem=problem,
+            card=card,
+            files=final_writer(record, final, card),
+            points=final_points(objectives, final),
+            tags={"harness.looks": str(final.looks), "harness.audit": final.audit.verdict},
+        )
 
 
 def model_card(
-    record: StudyRecord, trial: TrialRecord, final: FinalTest, corrected: CorrectedScore | None
+    record: StudyRecord,
+    trial: TrialRecord,
+    final: FinalTest,
+    corrected: CorrectedScore | None,
+    *,
+    problem: str | None = None,
 ) -> str:
-    """Markdown.
+    """Markdown.   problem: why the model in MLflow needs harness, or "" if it does not; None where it is not there.
 
     Source: the headings are those of Mitchell et al. 2019, Model cards for model reporting, arXiv 1810.03993.
     """
@@ -97,7 +119,7 @@ def model_card(
                 f"Audit {final.audit.verdict}: {final.audit.sentence}{checked}",
                 f"## Training data\n\n{_data(record)}",
                 f"## Training\n\n{_training(record, trial)}",
-                f"## Use\n\n{_use(record)}",
+                f"## Use\n\n{_use(record, problem)}",
             ]
         )
         + "\n"
@@ -130,13 +152,25 @@ def _training(record: StudyRecord, trial: TrialRecord) -> str:
     return f"{protocol}\n\n{_table(('option', 'value'), values)}"
 
 
-def _use(record: StudyRecord) -> str:
+def _use(record: StudyRecord, problem: str | None) -> str:
+    name = f"models:/{record.name}@champion"
+    loading = (
+        f'`mlflow.pyfunc.load_model("{name}")` takes image files (bytes, base64, paths) or uint8 pixels (N, C, H, W), '
+        "and gives a table of `label`, `confidence` and the calibrated probability of each class. "
+    )
+    if problem is None:
+        loading = f"`harness predict {record.name} FILE` uses it."
+    elif problem:
+        loading += f"It needs `harness-cv=={__version__}`: {problem}."
+    else:
+        loading += (
+            "It needs no harness, but mlflow, torch, numpy and pillow, and computes in fp32. "
+            f'`mlflow.pytorch.load_model("{name}")` gives a torch module from uint8 pixels to probabilities.'
+        )
     return (
         "For images like those it was tested on: of the same kind, size and classes. An image of no class gets one of "
         "them all the same. The interval says how much another sample of such images might differ; it does not cover "
-        "other cameras, places or times.\n\n"
-        f'`mlflow.pyfunc.load_model("models:/{record.name}@champion")` takes uint8 images (N, C, H, W) and gives '
-        f"logits. `harness reproduce {record.name}` trains the trial again."
+        f"other cameras, places or times.\n\n{loading} `harness reproduce {record.name}` trains the trial again."
     )
 
 

@@ -65,8 +65,9 @@ def look_at_folder(root: Path) -> Seen:
 
     from PIL import Image
 
-    from harness.data.decoding import UnreadableError, decode
+    from harness.data.decoding import decode
     from harness.data.image_files import list_images, read
+    from harness.standalone.image_pixels import UnreadableError
 
     path = str(root.expanduser().absolute())
     try:

@@ -15,13 +15,14 @@ from uuid import uuid4
 
 import numpy as np
 
-from harness.data.decoding import UnreadableError, decode_with_facts
+from harness.data.decoding import decode_with_facts
 from harness.data.file_facts import Facts
 from harness.data.image_files import ImageFile, read
 from harness.data.images import ADVICE, CHUNK_BYTES
 from harness.data.policy import DEFAULT, Policy
 from harness.errors import DataError
 from harness.files import telling_disk_trouble
+from harness.standalone.image_pixels import UnreadableError
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.data import formats, limited
-from harness.data.file_facts import SIDEWAYS, Facts, jpeg_quality, num_frames, orientation, stored_mode
-from harness.data.policy import DEFAULT, Depth, Policy
+from harness.data.file_facts import SIDEWAYS, Facts, jpeg_quality, num_frames, stored_mode
+from harness.data.policy import DEFAULT, Policy
+from harness.standalone.image_pixels import (
+    UnreadableError,
+    central_square,
+    in_mode,
+    is_deep,
+    orientation,
+    resized,
+    upright,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,12 +31,6 @@ if TYPE_CHECKING:
 DECODER = 1  # raised when the same bytes would become other pixels: decoded copies are then made anew
 MAX_BYTES = 2**30  # of one image as RGB, after JPEG's shrinking: 268 megapixels
 BYTES_HERE = 2**27  # of one that is decoded in this process, as several are at once
-STRIP_HEIGHT = 64
-PERCENTILES = (0.5, 99.5)
-
-
-class UnreadableError(Exception):
-    """Why these bytes are no image, in a few words."""
 
 
 class _TooLargeError(UnreadableError):
@@ -101,11 +104,11 @@ def _decoded(
         key = image.size
         if key not in used:
             image.load()
-            upright = _upright(image)
-            used[key] = _central_square(upright) if policy.fit == "crop" else upright
+            turned = upright(image)
+            used[key] = central_square(turned) if policy.fit == "crop" else turned
         if (key, channels) not in converted:
-            converted[key, channels] = _in_mode(used[key], "RGB" if channels == 3 else "L", policy.depth)
-        result.append(_resized(converted[key, channels], image_size, channels))
+            converted[key, channels] = in_mode(used[key], "RGB" if channels == 3 else "L", policy.depth)
+        result.append(resized(converted[key, channels], image_size, channels))
     if orientation(first) in SIDEWAYS:
         width, height = height, width
     low, high = _range(next(iter(used.values())))
@@ -132,103 +135,9 @@ def _require_memory(image: "Image.Image", most: int) -> None:
         raise _TooLargeError
 
 
-def _resized(image: "Image.Image", image_size: int, channels: int) -> np.ndarray:
-    from PIL import Image
-
-    longer = max(image.size)
-    width, height = (max(1, round(side * image_size / longer)) for side in image.size)
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    if width != height:  # black on both sides
-        whole = Image.new(image.mode, (image_size, image_size))
-        whole.paste(image, ((image_size - width) // 2, (image_size - height) // 2))
-        image = whole
-    pixels = np.asarray(image).reshape(image_size, image_size, channels)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def _upright(image: "Image.Image") -> "Image.Image":
-    """Turned as the camera was held."""
-    from PIL.Image import Transpose
-
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }
-    turn = turns.get(orientation(image))
-    return image if turn is None else image.transpose(turn)
-
-
-def _central_square(image: "Image.Image") -> "Image.Image":
-    """Cut before anything is enlarged: a picture of 1×60,000 pixels must not become one of 32×1,920,000."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image if image.width == image.height else image.crop((left, top, left + side, top + side))
-
-
-def _in_mode(image: "Image.Image", mode: str, depth: Depth) -> "Image.Image":
-    """As grey ("L") or "RGB", 8 bits a channel."""
-    from PIL import Image
-
-    if _is_deep(image):
-        return Image.fromarray(_as_bytes(np.asarray(image), depth)).convert(mode)
-    if image.has_transparency_data:
-        return _on_white(image, mode)
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _as_bytes(values: np.ndarray, depth: Depth) -> np.ndarray:
-    """Grey of more than 8 bits, or floating-point, as 0..255: uint8 of the same shape. What is no number is black."""
-    numbers = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    low, high = (numbers.min(), numbers.max()) if numbers.size else (0, 0)
-    if depth == "full":
-        if values.dtype.kind == "f":
-            raise UnreadableError(
-                f"floating-point pixels ({low:g}..{high:g}) have no fixed range; data.depth: [low, high] gives one"
-            )
-        if low < 0 or high > 65_535:
-            raise UnreadableError(
-                f"pixel values {low}..{high} are not 16-bit grey; data.depth: [low, high] says their range"
-            )
-        low, high = 0, 65_535
-    elif depth == "percentile":
-        ends = np.percentile(numbers, PERCENTILES) if numbers.size else (0, 0)
-        low, high = ends if ends[0] < ends[1] else (low, high)  # of a few bright pixels on black, say
-    else:
-        low, high = depth
-    scale = 255 / (float(high) - float(low)) if high > low else 0.0
-    result = np.empty(values.shape, np.uint8)
-    for top in range(0, len(values), STRIP_HEIGHT):
-        strip = values[top : top + STRIP_HEIGHT].astype(np.float64)
-        levels = np.nan_to_num((strip - float(low)) * scale).clip(0, 255)
-        result[top : top + STRIP_HEIGHT] = np.floor(levels + 0.5)
-    return result
-
-
 def _range(image: "Image.Image") -> tuple[float, float] | tuple[None, None]:
     """Least and greatest value of more than 8 bits, or floating-point; None for other images."""
-    values = np.asarray(image) if _is_deep(image) else np.empty(0)
+    values = np.asarray(image) if is_deep(image) else np.empty(0)
     if values.dtype.kind == "f":
         values = values[np.isfinite(values)]
     return (values.min().item(), values.max().item()) if values.size else (None, None)
-
-
-def _is_deep(image: "Image.Image") -> bool:
-    return image.mode in ("I", "F") or image.mode.startswith("I;16")
-
-
-def _on_white(image: "Image.Image", mode: str) -> "Image.Image":
-    """Strip by strip: of 67 megapixels at once there would be four copies, which take seconds."""
-    from PIL import Image
-
-    result = Image.new(mode, image.size)
-    for top in range(0, image.height, STRIP_HEIGHT):
-        strip = image.crop((0, top, image.width, min(top + STRIP_HEIGHT, image.height))).convert("RGBA")
-        white = Image.new("RGBA", strip.size, "white")
-        result.paste(Image.alpha_composite(white, strip).convert(mode), (0, top))
-    return result

@@ -7,7 +7,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 STANDARD_LUMINANCE_SUM = 3688  # of the 64 numbers of Table K.1, ITU-T T.81: JPEG's example for quality 50
-ORIENTATION = 0x0112  # the EXIF tag
 SIDEWAYS = (5, 6, 7, 8)  # its values for images whose width is stored as their height
 
 
@@ -33,15 +32,6 @@ class Facts(NamedTuple):
     quality: int | None
     low: float | None
     high: float | None
-
-
-def orientation(image: "Image.Image") -> int:
-    """1..8 as EXIF has it; 1, which is upright, where it says nothing or is damaged."""
-    try:
-        found = image.getexif().get(ORIENTATION)
-    except Exception:  # hostile data make Pillow raise a dozen types; the pixels are fine all the same
-        return 1
-    return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
 def stored_mode(image: "Image.Image") -> str:

@@ -3,7 +3,8 @@
 from functools import cache
 from importlib.util import find_spec
 
-OF_PILLOW = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
+from harness.standalone.image_pixels import FORMATS, HEIF
+
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
     ".avif",
@@ -22,11 +23,11 @@ def reads_heic() -> bool:
 def formats() -> tuple[str, ...]:
     """The names that Pillow has for them."""
     if not reads_heic():
-        return OF_PILLOW
+        return FORMATS
     from pillow_heif import register_heif_opener
 
     register_heif_opener()
-    return (*OF_PILLOW, "HEIF")
+    return (*FORMATS, HEIF)
 
 
 def is_image_name(suffix: str) -> bool:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from harness.data.decoding import UnreadableError
 from harness.data.foreign_folders import stray_images, told_texts, without_texts
 from harness.data.formats import NEEDS_EXTRA, is_image_name, needs_extra
 from harness.errors import DataError
+from harness.standalone.image_pixels import UnreadableError
 
 logger = logging.getLogger(__name__)
 

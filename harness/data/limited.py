@@ -213,7 +213,8 @@ def _serve(asked: IO[bytes], answers: IO[bytes], seconds: int) -> None:
     """Decode what is asked for until there is no more, each within the limits."""
     from PIL import Image
 
-    from harness.data.decoding import MAX_BYTES, UnreadableError, decode_here
+    from harness.data.decoding import MAX_BYTES, decode_here
+    from harness.standalone.image_pixels import UnreadableError
 
     Image.MAX_IMAGE_PIXELS = None  # what is decoded is limited by its bytes, after JPEG's shrinking
     while True:

@@ -89,6 +89,8 @@ IRRELEVANT = {
     "records.py": "the shape of what is written down",
     "redaction.py": "words",
     "scoring/standard_errors.py": "computed from the scores of folds, after them",
+    "standalone/__init__.py": "names of files that are exported",
+    "standalone/image_pixels.py": "makes images",
     "synonyms.py": "words",
     "training/environment.py": "names what a fold was computed with",
 }

@@ -21,7 +21,14 @@ from harness.files import telling_disk_trouble, write_file
 from harness.inference import export_onnx
 from harness.inference.export_onnx import INPUT, OUTPUT, File, Run
 from harness.inference.model import TrialModel, load_trial_model
-from harness.store.model_files import ModelDocument, fold_weights, write_document, write_sources
+from harness.standalone import DOCUMENT
+from harness.store.model_files import (
+    ModelDocument,
+    fold_weights,
+    preprocessing,
+    write_document,
+    write_sources,
+)
 from harness.version import __version__
 
 Kind = Literal["onnx", "pt2", "safetensors"]
@@ -45,44 +52,74 @@ def export(
     Raises CheckFailed, with nothing written, if a probability differs by more than the tolerance; HarnessError for
     a network that cannot be exported, UsageError for a folder that is there already.
     """
-    if kind != "safetensors" and model.architecture.get("name") == NO_NETWORK:
+    if kind == "safetensors":
+        return _export_folder(model, target, study, trial, images, tolerance)
+    content, document = exported(model, kind, study=study, trial=trial, images=images, tolerance=tolerance)
+    if target.is_dir():
+        raise UsageError(f"{target}: is a folder")
+    write_file(target, content)
+    document |= {"path": str(target), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    beside = target.with_name(f"{target.name}.json")
+    write_file(beside, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+    return document
+
+
+def exported(
+    model: TrialModel,
+    kind: Literal["onnx", "pt2"],
+    *,
+    study: str,
+    trial: int,
+    images: np.ndarray | None = None,
+    tolerance: float = TOLERANCE,
+) -> tuple[bytes, dict[str, Any]]:
+    """The content of a file, which agrees with the network on the images, and what is in it.
+
+    Arguments and errors as `export` has them.
+    """
+    if model.architecture.get("name") == NO_NETWORK:
         loop = model.architecture["loop"]
         raise UsageError(
             f"the training loop {loop} makes no network; only --format safetensors holds what it makes"
         )
-    if (
-        kind != "safetensors"
-    ):  # which keeps how the model was trained; a file computes on the CPU in full precision
-        for fold in model.folds:
-            fold.network.to("cpu")
-        model = replace(model, compute=training.Compute("cpu", "fp32", channels_last=False, threads=1))
+    model = on_cpu(model)
     images = check_images(model.image_shape) if images is None else images
-    expected = model.predict(images)
-    document = {
+    document = described(model, kind, study, trial) | {
+        "input": f"{INPUT}: uint8 (N, C, H, W)",
+        "output": f"{OUTPUT}: float32 (N, classes)",
+    }
+    file = _export_file(model, kind, document)
+    return file.content, document | compared(file.run, images, model.predict(images), kind, tolerance)
+
+
+def on_cpu(model: TrialModel) -> TrialModel:
+    """The model as a file computes: on the CPU, in full precision."""
+    for fold in model.folds:
+        fold.network.to("cpu")
+    return replace(model, compute=training.Compute("cpu", "fp32", channels_last=False, threads=1))
+
+
+def described(model: TrialModel, kind: Kind, study: str, trial: int) -> dict[str, Any]:
+    """What every exported file says of itself."""
+    return {
         "format": kind,
         "study": study,
         "trial": trial,
         "networks": len(model.folds),
         "classes": list(model.classes),
         "image_shape": list(model.image_shape),
-        "input": f"{INPUT}: uint8 (N, C, H, W)",
-        "output": f"{OUTPUT}: float32 (N, classes)",
+        "preprocessing": _preprocessing(model),
         "temperature": model.temperature,
         **({"decoding": changed} if (changed := model.policy.changed()) else {}),
         "harness": __version__,
     }
-    if kind == "safetensors":
-        return _export_folder(model, target, document, images, expected, tolerance)
-    file = _export_file(model, kind, document)
-    document |= _compare_outputs(file.run, images, expected, kind, tolerance)
-    sha256 = hashlib.sha256(file.content).hexdigest()
-    document |= {"path": str(target), "bytes": len(file.content), "sha256": sha256}
-    if target.is_dir():
-        raise UsageError(f"{target}: is a folder")
-    write_file(target, file.content)
-    beside = target.with_name(f"{target.name}.json")
-    write_file(beside, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
-    return document
+
+
+def _preprocessing(model: TrialModel) -> dict[str, Any]:
+    statistics = [fold.statistics for fold in model.folds]
+    return preprocessing(
+        model.image_shape, model.policy, [one.mean for one in statistics], [one.std for one in statistics]
+    )
 
 
 def check_images(shape: tuple[int, int, int], count: int = NUM_IMAGES) -> np.ndarray:
@@ -122,17 +159,20 @@ def _program(model: TrialModel) -> Any:
 
     example = torch.from_numpy(check_images(model.image_shape, 3))
     batch = {0: torch.export.Dim("batch", min=1)}
+    network = Portable(model).eval().requires_grad_(False)
     with torch.no_grad():
-        return torch.export.export(
-            Portable(model).eval(), (example,), dynamic_shapes={INPUT: batch}, strict=False
-        )
+        program = torch.export.export(network, (example,), dynamic_shapes={INPUT: batch}, strict=False)
+    for node in program.graph.nodes:  # where on this machine each line of the network was written
+        for place in ("stack_trace", "nn_module_stack", "source_fn_stack"):
+            node.meta.pop(place, None)
+    return program
 
 
 def _pt2(program: Any, document: dict[str, Any]) -> File:
     import torch
 
     content = io.BytesIO()
-    torch.export.save(program, content, extra_files={"harness.json": json.dumps(document)})
+    torch.export.save(program, content, extra_files={DOCUMENT: json.dumps(document)})
     module = torch.export.load(io.BytesIO(content.getvalue())).module()
 
     def run(images: np.ndarray) -> np.ndarray:
@@ -143,7 +183,7 @@ def _pt2(program: Any, document: dict[str, Any]) -> File:
     return File(content.getvalue(), run)
 
 
-def _compare_outputs(
+def compared(
     run: Run, images: np.ndarray, expected: np.ndarray, kind: Kind, tolerance: float
 ) -> dict[str, Any]:
     """The largest difference of a probability, over all images at once and the first by itself."""
@@ -163,11 +203,12 @@ def save_model(folder: Path, model: TrialModel, *, study: str, trial: int) -> No
 
     folder.mkdir(parents=True)
     members = []
+    written = {"classes": json.dumps(model.classes), "preprocessing": json.dumps(_preprocessing(model))}
     for number, fold in enumerate(model.folds):
         network: Any = fold.network
         kept = network.kept_state() if hasattr(network, "kept_state") else network.state_dict()
         state = {key: value.detach().cpu().contiguous() for key, value in kept.items()}
-        content = save(state | fold.statistics_tensors())
+        content = save(state | fold.statistics_tensors(), metadata=written)
         name = f"fold{number}.safetensors"
         (folder / name).write_bytes(content)
         members.append(fold_weights(number, folder / name, hashlib.sha256(content).hexdigest()))
@@ -187,22 +228,19 @@ def save_model(folder: Path, model: TrialModel, *, study: str, trial: int) -> No
 
 
 def _export_folder(
-    model: TrialModel,
-    target: Path,
-    document: dict[str, Any],
-    images: np.ndarray,
-    expected: np.ndarray,
-    tolerance: float,
+    model: TrialModel, target: Path, study: str, trial: int, images: np.ndarray | None, tolerance: float
 ) -> dict[str, Any]:
     """What `store/model_files.py` describes, which `find_model` takes as a model's folder."""
+    images = check_images(model.image_shape) if images is None else images
+    document = described(model, "safetensors", study, trial)
     if target.exists():
         raise UsageError(f"{target}: is there already")
     with telling_disk_trouble(target, 0), tempfile.TemporaryDirectory(dir=target.absolute().parent) as place:
         folder = Path(place) / "model"
-        save_model(folder, model, study=document["study"], trial=document["trial"])
+        save_model(folder, model, study=study, trial=trial)
         with environment({plugins.TRUST: "1"}):  # its code has just been run
             read = load_trial_model(folder)
-        document |= _compare_outputs(read.predict, images, expected, "safetensors", tolerance)
+        document |= compared(read.predict, images, model.predict(images), "safetensors", tolerance)
         try:
             shutil.move(folder, target)
         except FileExistsError:

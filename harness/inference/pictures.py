@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from harness.data.decoding import UnreadableError, decode
+from harness.data.decoding import decode
 from harness.data.image_files import read
 from harness.data.policy import Policy
+from harness.standalone.image_pixels import UnreadableError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

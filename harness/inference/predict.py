@@ -15,9 +15,10 @@ from itertools import islice
 
 import numpy as np
 
-from harness.data.decoding import UnreadableError, decode
+from harness.data.decoding import decode
 from harness.data.image_files import Candidate, read
 from harness.inference.model import TrialModel
+from harness.standalone.image_pixels import UnreadableError
 
 BATCH_PIXELS = 2**19  # of one channel: 512 images of 32×32
 CHUNK_IMAGES = (

@@ -1,4 +1,4 @@
-"""The loader that MLflow calls for a logged model: `mlflow.pyfunc.load_model("runs:/<run id>/model")`."""
+"""The loader that MLflow calls for the models of earlier releases, whose answers are logits."""
 
 from pathlib import Path
 from typing import Any

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from harness import models
-from harness.data.policy import of_settings
+from harness.data.policy import Policy, of_settings
 from harness.documents import WHERE_SET, plain_json
 from harness.errors import RecordError
 from harness.files import digest, digest_of, write_file
@@ -107,6 +107,35 @@ def write_model(
         decoding=of_settings(study.data["settings"]).changed(),
     )
     write_document(folder, document)
+
+
+def preprocessing(
+    image_shape: Sequence[int],
+    policy: Policy,
+    mean: Sequence[Sequence[float]],
+    std: Sequence[Sequence[float]],
+) -> dict[str, Any]:
+    """How the images of a model are made of files, in words and numbers for whoever makes them elsewhere.
+
+    mean, std: of each network, per channel, for pixels scaled to 0..1.
+    """
+    channels, height, width = image_shape
+    of_files = {
+        "mode": "RGB" if channels == 3 else "L",
+        "orientation": "as EXIF says",
+        "transparency": "on white",
+        "fit": {"crop": "the square in the middle", "pad": "all of it, black on both sides"}[policy.fit],
+        "depth": policy.depth if isinstance(policy.depth, str) else list(policy.depth),
+        "resampling": "bilinear with antialiasing, as Pillow's BILINEAR",
+    }
+    return {
+        "size": [height, width],
+        "channels": channels,
+        **(of_files if height == width and channels in (1, 3) else {}),
+        "normalisation": "(pixels / 255 - mean) / std",
+        "mean": [list(values) for values in mean],
+        "std": [list(values) for values in std],
+    }
 
 
 def fold_weights(fold: int, path: Path, sha256: str) -> FoldWeights:

@@ -4,28 +4,26 @@ Every step looks first for what an earlier run has done, so registering again ch
 """
 
 import math
-import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
-
-import numpy as np
 
 from harness.errors import StoreError, UsageError
 from harness.records import FoldRecord, StudyRecord, TrialRecord
-from harness.store import model_files
 from harness.tracking import views
 from harness.tracking.experiment_view import dataset, sealed_dataset, study_id
 from harness.tracking.local_database import path_of
 from harness.tracking.mlflow_entities import dataset_input, link_model
+from harness.tracking.mlflow_model import write_mlmodel
 from harness.tracking.mlflow_store import connect, pages, runs_of, telling_store_errors
 from harness.tracking.value_limits import allowed, cut, params
 
 ALIAS = "champion"
 REFIT = "harness.refit"  # the tag by which run, model and version of one network are found again
+FORMAT = "harness.model_format"  # the tag for what a model is given and answers
+CURRENT = "2"  # before, untagged, models gave logits
+NEEDS_HARNESS = "harness.needs_harness"  # the tag for why a model does
 
 
 def register(
@@ -34,18 +32,19 @@ def register(
     trial: TrialRecord,
     refit: FoldRecord,
     *,
+    folder: Path,
+    problem: str,
     card: str,
     files: Callable[[Path], None],
     points: Mapping[str, float],
     tags: Mapping[str, str],
-    temperature: float | None = None,
-    sources: Mapping[str, bytes] = MappingProxyType({}),
 ) -> str:
     """Show the refit network as a run of the study and as a version of the registered model; the version.
 
+    folder: the model's files, see `mlflow_model.write_mlmodel`, which adds to them; where `known_problem` finds a model
+    they are not looked at.   problem: why the model needs harness, or "".
     card: Markdown, the version's description.   files: writes those of the run.   tags: of the run.
     points: metrics such as test/accuracy.
-    temperature: of the trial's probabilities on held-out images.   sources: files of the study's own code.
     Raises StoreError if MLflow cannot be reached or has no such study.
     """
     with telling_store_errors(uri):
@@ -58,10 +57,23 @@ def register(
         experiment_id = experiment.experiment_id
         run_id = _run(client, experiment_id, study, trial, refit)
         _fill(client, run_id, study, trial, refit, card, files, points, tags)
-        model = _model(client, experiment_id, study, trial, refit, run_id, temperature, sources)
+        model = _model(client, experiment_id, study, trial, refit, run_id, folder, problem, card)
         ended = round(1000 * (refit.started + refit.seconds))
         link_model(client, run_id, model, points, ended, sealed_dataset(study))
         return _version(client, study, refit, run_id, model, card)
+
+
+def known_problem(uri: str, study: StudyRecord, refit: FoldRecord) -> str | None:
+    """Why the model that MLflow has of a network needs harness, "" if it does not; None where it has none.
+
+    Raises StoreError if MLflow cannot be reached.
+    """
+    with telling_store_errors(uri):
+        client = connect(uri)
+        experiment = client.get_experiment_by_name(study.name)
+        found = _models(client, experiment.experiment_id, refit) if experiment else []
+        ready = found and found[0].status == "READY"
+        return str(found[0].tags.get(NEEDS_HARNESS, "")) if ready else None
 
 
 def _run(client: Any, experiment_id: str, study: StudyRecord, trial: TrialRecord, refit: FoldRecord) -> str:
@@ -114,23 +126,30 @@ def _model(
     trial: TrialRecord,
     refit: FoldRecord,
     run_id: str,
-    temperature: float | None,
-    sources: Mapping[str, bytes],
+    folder: Path,
+    problem: str,
+    card: str,
 ) -> Any:
-    found = list(pages(client.search_logged_models, [experiment_id], f"tags.`{REFIT}` = '{refit.key}'"))
+    """Uploaded first, declared ready last. One of an earlier release stays as it is, beside the new one."""
+    found = _models(client, experiment_id, refit)
     if found and found[0].status == "READY":
         return found[0]
     model = found[0] if found else client.create_logged_model(
-        experiment_id, name="final", source_run_id=run_id, tags={REFIT: refit.key}, model_type="classifier"
+        experiment_id,
+        name="final",
+        source_run_id=run_id,
+        tags={REFIT: refit.key, FORMAT: CURRENT, NEEDS_HARNESS: cut(problem), "mlflow.note.content": cut(card)},
+        params=dict(params(trial.values)),
+        model_type="classifier",
     )  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        path = Path(folder) / "model"
-        model_files.write_model(
-            path / "data", study, trial, [refit], temperature=temperature, sources=sources
-        )
-        write_mlmodel(path, study, run_id, model)
-        client.log_model_artifacts(model.model_id, str(path))
+    write_mlmodel(folder, study, run_id, model)
+    client.log_model_artifacts(model.model_id, str(folder))
     return client.finalize_logged_model(model.model_id, "READY")
+
+
+def _models(client: Any, experiment_id: str, refit: FoldRecord) -> list[Any]:
+    wanted = f"tags.`{REFIT}` = '{refit.key}' AND tags.`{FORMAT}` = '{CURRENT}'"
+    return list(pages(client.search_logged_models, [experiment_id], wanted))
 
 
 def _version(client: Any, study: StudyRecord, refit: FoldRecord, run_id: str, model: Any, card: str) -> str:
@@ -139,13 +158,14 @@ def _version(client: Any, study: StudyRecord, refit: FoldRecord, run_id: str, mo
         tags = {"harness.study": name, "harness.study_id": study_id(study)}
         client.create_registered_model(name, tags=tags)
     versions: Sequence[Any] = client.search_model_versions(f"name = '{name}'")
-    known = next((version for version in versions if version.tags.get(REFIT) == refit.key), None)
+    own = {REFIT: refit.key, FORMAT: CURRENT}
+    known = next((version for version in versions if own.items() <= version.tags.items()), None)
     if known is None:
         known = client.create_model_version(
             name,
             source=model.artifact_location,
             run_id=run_id,
-            tags={REFIT: refit.key},
+            tags=own,
             description=card,
             model_id=model.model_id,
         )
@@ -153,42 +173,6 @@ def _version(client: Any, study: StudyRecord, refit: FoldRecord, run_id: str, mo
         client.update_model_version(name, known.version, description=card)
     client.set_registered_model_alias(name, ALIAS, known.version)
     return str(known.version)
-
-
-PACKAGES = ("mlflow", "numpy", "safetensors", "torch")  # and harness itself, which no index has
-
-
-def write_mlmodel(path: Path, study: StudyRecord, run_id: str, model: Any) -> None:
-    """Write how to load the model in `path`/data, what goes in and out, and which packages it needs.
-
-    model: the LoggedModel that it becomes.
-    """
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    images = TensorSpec(np.dtype(np.uint8), (-1, *study.data["image_shape"]))
-    logits = TensorSpec(np.dtype(np.float32), (-1, len(study.data["classes"])))
-    description = Model(
-        artifact_path=model.artifact_location,
-        run_id=run_id,
-        model_id=model.model_id,
-        model_uuid=model.model_id,
-        signature=ModelSignature(Schema([images]), Schema([logits])),
-    )
-    description.add_flavor(  # as mlflow.pyfunc.add_to_model does, whose import warns and takes long
-        "python_function",
-        loader_module="harness.inference.pyfunc",
-        python_version=platform.python_version(),
-        data="data",
-        env={"virtualenv": "python_env.yaml"},
-    )
-    description.save(path / "MLmodel")
-    requirements = [f"{name}=={version(name).split('+')[0]}" for name in PACKAGES]
-    (path / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
-    environment = (
-        f"python: {platform.python_version()}\nbuild_dependencies: []\ndependencies: [-r requirements.txt]\n"
-    )
-    (path / "python_env.yaml").write_text(environment, encoding="utf-8")
 
 
 SCHEME = "models:/"

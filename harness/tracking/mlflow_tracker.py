@@ -25,7 +25,7 @@ from harness.store.trial_scores import temperature_of
 from harness.tracking import artifacts, views
 from harness.tracking.experiment_view import experiment_tags, study_id
 from harness.tracking.mlflow_entities import dataset_input, link_model
-from harness.tracking.mlflow_registry import write_mlmodel
+from harness.tracking.mlflow_model import write_mlmodel
 from harness.tracking.mlflow_store import (
     connect,
     delete_experiment,

@@ -21,13 +21,14 @@ from harness.analysis.leaderboard import status as leaderboard_status
 from harness.analysis.test_set_ledger import Ledger
 from harness.config.study_file import parse_study_file
 from harness.data import load_part
-from harness.data.decoding import UnreadableError, decode
+from harness.data.decoding import decode
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.errors import HarnessError
 from harness.files import digest, sealed_json, write_json
 from harness.inference.model import load_trial_model
 from harness.records import FoldRecord, TrialRecord, to_json
+from harness.standalone.image_pixels import UnreadableError
 from harness.store.loaded_study import LoadedStudy, started_study
 from harness.store.predictions import read_predictions
 from harness.store.store import Store

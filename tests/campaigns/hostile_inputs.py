@@ -26,8 +26,9 @@ from PIL import Image
 
 from harness.cli import app, check, run
 from harness.config.study_file import parse_study_file
-from harness.data.decoding import UnreadableError, decode
+from harness.data.decoding import decode
 from harness.errors import HarnessError
+from harness.standalone.image_pixels import UnreadableError
 
 SECONDS = 2.0  # of processor time, all threads: others may share the machine
 EXIT_CODES = (0, 1, 2, 3, 4)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.data.decoding import UnreadableError, decode
+from harness.data.decoding import decode
+from harness.standalone.image_pixels import UnreadableError
 
 SIZE = 8
 

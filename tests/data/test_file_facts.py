@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.data.decoding import UnreadableError, decode, decode_with_facts
+from harness.data.decoding import decode, decode_with_facts
 from harness.data.file_facts import Facts
+from harness.standalone.image_pixels import UnreadableError
 from tests.data.test_decoding import encoded, pixels_of
 
 

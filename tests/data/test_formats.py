@@ -9,12 +9,13 @@ import pytest
 from PIL import Image
 
 from harness.data import formats, load_training
-from harness.data.decoding import UnreadableError, decode, decode_with_facts
+from harness.data.decoding import decode, decode_with_facts
 from harness.data.file_facts import Facts
 from harness.data.file_notes import notes
 from harness.data.image_files import Candidate, image_files, list_images
 from harness.data.policy import DEFAULT, Policy
 from harness.errors import DataError
+from harness.standalone.image_pixels import UnreadableError
 from tests.data.test_decoding import encoded, pixels_of
 
 HEIC_HEAD = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.decoding import UnreadableError
 from harness.data.image_files import Candidate, image_files, read
+from harness.standalone.image_pixels import UnreadableError
 
 
 def made(root: Path, *names: str) -> None:

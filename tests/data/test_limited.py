@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from harness.data import limited
-from harness.data.decoding import MAX_BYTES, UnreadableError, decode, decode_here
+from harness.data.decoding import MAX_BYTES, decode, decode_here
 from harness.data.policy import DEFAULT, Policy
+from harness.standalone.image_pixels import UnreadableError
 from tests.data import slow_images
 from tests.data.test_decoding import encoded, pixels_of, png_bomb
 

@@ -9,9 +9,10 @@ from PIL import Image
 
 from harness.config.study_file import Study, load_study_file
 from harness.data import load_training
-from harness.data.decoding import UnreadableError, decode, decode_with_facts
+from harness.data.decoding import decode, decode_with_facts
 from harness.data.policy import DEFAULT, Policy, of_changes, of_settings
 from harness.errors import UsageError
+from harness.standalone.image_pixels import UnreadableError
 from tests.data.test_decoding import SIZE, encoded, pixels_of
 
 

@@ -110,7 +110,7 @@ def test_numbers_that_are_none_do_not_agree() -> None:
     nothing = np.full((2, 3), np.nan, dtype=np.float32)
     images = np.zeros((2, 3, 4, 4), dtype=np.uint8)
     with pytest.raises(CheckFailed):
-        exporting._compare_outputs(lambda images: nothing[: len(images)], images, nothing, "onnx", 1e-4)
+        exporting.compared(lambda images: nothing[: len(images)], images, nothing, "onnx", 1e-4)
 
 
 def test_packages_that_are_missing_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,8 +250,18 @@ def test_a_registered_version_is_found_by_its_alias_and_number(tmp_path: Path, e
     trial = study.add_trial()
     folds = list(study.folds.values())
     MlflowTracker(uri, home=home).deliver(study.loaded, final=True)
+    write_model(tmp_path / "logged" / "data", study.record, trial, folds[:1], temperature=1.25)
     mlflow_registry.register(
-        uri, study.record, trial, folds[0], card="a card", points={}, tags={}, temperature=1.25
+        uri,
+        study.record,
+        trial,
+        folds[0],
+        folder=tmp_path / "logged",
+        problem="",
+        card="a card",
+        files=lambda folder: None,
+        points={},
+        tags={},
     )
     write_model(tmp_path / "model", study.record, trial, folds[:1])
     images = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8), dtype=np.uint8)

@@ -19,12 +19,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any
 
-from harness.data.decoding import UnreadableError
 from harness.documents import to_json
 from harness.errors import HarnessError, StoreError
 from harness.inference.web.form import FormError, image_of
 from harness.inference.web.limits import Limits, RateLimit
 from harness.inference.web.service import Health, Prediction, Service
+from harness.standalone.image_pixels import UnreadableError
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from harness.data.decoding import UnreadableError, decode
+from harness.data.decoding import decode
 from harness.data.image_files import printable
 from harness.data.policy import Policy
 from harness.inference.embedding import Embedder
@@ -15,6 +15,7 @@ from harness.inference.gradcam import GradCam
 from harness.inference.model import TrialModel
 from harness.inference.pictures import overlay, thumbnail
 from harness.inference.vectors import Index
+from harness.standalone.image_pixels import UnreadableError
 
 MOST_SIMILAR = 12
 
