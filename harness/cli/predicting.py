@@ -101,13 +101,17 @@ def predict(
 def export(
     model: Model,
     format_: Annotated[
-        Literal["onnx", "pt2", "safetensors"], typer.Option("--format", help="Of the file.")
+        Literal["onnx", "pt2", "safetensors", "state_dict", "timm"],
+        typer.Option("--format", help="Of the file."),
     ] = "onnx",
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="By default STUDY.onnx or .pt2, or STUDY-model/."
+            "--output", "-o", metavar="FILE", help="By default STUDY.onnx, .pt2 or .safetensors, or a folder."
         ),
+    ] = None,
+    fold: Annotated[
+        int | None, typer.Option(min=0, help="Only this one of several networks, from 0 on.")
     ] = None,
     raw: Raw = False,
     ensemble: Ensemble = False,
@@ -116,20 +120,37 @@ def export(
 ) -> None:
     """Write a study's model into a file that other programs run.
 
-    uint8 images (N, C, H, W) in, probabilities out; normalisation, the mean over fold models and calibration are
-    inside. The file is run and compared with the network before it is kept. safetensors makes a folder that
-    harness itself reads.
+    onnx and pt2: uint8 images (N, C, H, W) in, probabilities out; normalisation, the mean over fold models and
+    calibration are inside. safetensors: a folder that harness itself reads. state_dict: the tensors of one network,
+    for your own copy of its class; FILE.pt is for torch.load(weights_only=True), any other is safetensors.
+    timm: a folder that timm.create_model("local-dir:FOLDER", pretrained=True) loads, of a model of timm.
+    Class names and preprocessing are in each, or beside it. What is written is run and compared with the network
+    before it is kept.
     """
     to_stderr()
     from harness.inference.export import export as exporting
+    from harness.inference.export_state_dict import export_state_dict
+    from harness.inference.export_timm import export_timm
 
-    suffix = "-model" if format_ == "safetensors" else f".{format_}"
     if output is not None:
         require_folder("--output", output)
     found = found_model(home, model, ensemble=ensemble)
-    target = output or Path(f"{found.study}{suffix}")
     chosen = replace(found.model, temperature=None) if raw else found.model
-    document = exporting(chosen, target, format_, study=found.study, trial=found.trial)
+    if fold is not None:
+        if fold >= len(chosen.folds):
+            raise UsageError(
+                f"--fold {fold}: the model has {len(chosen.folds)} network(s), numbered from 0 on"
+            )
+        chosen = replace(chosen, folds=(chosen.folds[fold],))
+    endings = {"safetensors": "-model", "timm": "-timm", "state_dict": ".safetensors"}
+    target = output or Path(f"{found.study}{endings.get(format_, f'.{format_}')}")
+    study, trial = found.study, found.trial
+    if format_ == "state_dict":
+        document = export_state_dict(chosen, target, study=study, trial=trial)
+    elif format_ == "timm":
+        document = export_timm(chosen, target, study=study, trial=trial)
+    else:
+        document = exporting(chosen, target, format_, study=study, trial=trial)
     said = (
         f"{document['path']}: {document['bytes'] / 2**20:.1f} MB; {document['num_images']} images agree to "
     )

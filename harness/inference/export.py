@@ -31,7 +31,7 @@ from harness.store.model_files import (
 )
 from harness.version import __version__
 
-Kind = Literal["onnx", "pt2", "safetensors"]
+Kind = Literal["onnx", "pt2", "safetensors", "state_dict", "timm"]
 TOLERANCE = 1e-4  # of a probability
 NUM_IMAGES = 64
 
@@ -39,7 +39,7 @@ NUM_IMAGES = 64
 def export(
     model: TrialModel,
     target: Path,
-    kind: Kind,
+    kind: Literal["onnx", "pt2", "safetensors"],
     *,
     study: str,
     trial: int,
