@@ -61,8 +61,11 @@ def write_mlmodel(path: Path, study: StudyRecord, run_id: str, model: Any) -> No
             config={"device": None},
             **common,
         )
-        torch_version = version("torch").split("+")[0]
-        description.add_flavor("pytorch", model_data=PROGRAMS, pytorch_version=torch_version, code=None)
+        import torch  # whose program has just been written; as MLflow compares it, with what it was built for
+
+        description.add_flavor(
+            "pytorch", model_data=PROGRAMS, pytorch_version=str(torch.__version__), code=None
+        )
     _write_requirements(path, needs_harness=stays)
     description.model_size_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     description.save(path / "MLmodel")
