@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch.export.passes import move_to_device_pass
+import torch  # noqa: TID253  it is loaded where a model is, elsewhere
+from torch.export.passes import move_to_device_pass  # noqa: TID253
 
 from . import DOCUMENT, PROGRAM
 from .classifier import Classifier
