@@ -3,6 +3,8 @@
 import configparser
 import re
 import shlex
+import shutil
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -71,10 +73,23 @@ def test_the_image_is_pinned_and_does_not_run_as_root() -> None:
 
 
 def test_the_image_has_databases_ray_and_the_servers_users() -> None:
-    (extras,) = re.findall(r'uv pip install "\.\[([\w,]+)\]" "mlflow\[auth\]"', DOCKERFILE)
-    assert set(extras.split(",")) == {"postgres", "ray"}
+    (extras,) = re.findall(r'uv pip install --constraint \S+ "\.\[([\w,]+)\]"', DOCKERFILE)
+    assert set(extras.split(",")) == {"postgres", "ray", "server"}
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert all(f"\n{extra} = [" in pyproject for extra in extras.split(","))
+
+
+@pytest.mark.skipif(shutil.which("awk") is None, reason="needs awk")
+def test_the_cpu_build_takes_torch_from_another_index_and_all_else_by_its_hash() -> None:
+    (program,) = re.findall(r"awk ('.+?') \\\n", DOCKERFILE)
+    tested = DOCKER / "requirements.txt"
+    cpu = subprocess.check_output(["awk", program.strip("'"), str(tested)], text=True).splitlines()
+    lines = tested.read_text(encoding="utf-8").splitlines()
+    torch = [line for line in cpu if line.startswith("torch")]
+    assert all(re.fullmatch(r"torch(vision)?==[\d.]+", line) for line in torch) and len(torch) == 2
+    first = lines.index(next(line for line in lines if line.startswith("torch==")))
+    left = len(lines) - len(cpu)
+    assert cpu[:first] == lines[:first] and cpu[first + 2 :] == lines[first + 2 + left :]
 
 
 def test_the_team_has_stores_a_worker_and_a_cluster(services: dict[str, Any]) -> None:
