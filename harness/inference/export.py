@@ -3,9 +3,11 @@
 import hashlib
 import io
 import json
+import logging
 import shutil
 import tempfile
 import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -159,8 +161,10 @@ def _program(model: TrialModel) -> Any:
 
     example = torch.from_numpy(check_images(model.image_shape, 3))
     batch = {0: torch.export.Dim("batch", min=1)}
-    network = Portable(model).eval().requires_grad_(False)
-    with torch.no_grad():
+    network = Portable(model).cpu().eval().requires_grad_(False)  # an encoder may be elsewhere
+    logging.getLogger("torch.fx.experimental.symbolic_shapes").setLevel(logging.ERROR)
+    noise = io.StringIO()  # whole graphs, where a network cannot be exported
+    with torch.no_grad(), redirect_stdout(noise), redirect_stderr(noise):
         program = torch.export.export(network, (example,), dynamic_shapes={INPUT: batch}, strict=False)
     for node in program.graph.nodes:  # where on this machine each line of the network was written
         for place in ("stack_trace", "nn_module_stack", "source_fn_stack"):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from harness import models
+from harness.config import plugins
 from harness.config.kinds import NO_NETWORK
 from harness.errors import UsageError
 from harness.files import write_file
@@ -81,9 +82,10 @@ def state_of(network: Any) -> dict[str, Any]:
 
 
 def _how_to_build(model: TrialModel) -> tuple[str, dict[str, Any]]:
-    """The function or class that makes the network, as module:name, and its arguments."""
+    """The function or class that makes the network, as module:name or file:name, and its arguments."""
     options = {name: value for name, value in model.architecture.items() if name != "name"}
-    function = models.builder(model.architecture["name"])
+    name = model.architecture["name"]
+    function, plugin = models.builder(name), plugins.find("model", name)
     channels, size, _ = model.image_shape
     given = {
         "in_channels": channels,
@@ -93,7 +95,7 @@ def _how_to_build(model: TrialModel) -> tuple[str, dict[str, Any]]:
     }
     taken = inspect.signature(function).parameters
     arguments = {name: value for name, value in given.items() if name in taken} | options
-    return f"{function.__module__}:{function.__qualname__}", arguments
+    return plugin.place if plugin else f"{function.__module__}:{function.__qualname__}", arguments
 
 
 def _content(state: dict[str, Any], kind: Format, document: dict[str, Any]) -> bytes:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from harness.config import plugins
+from harness.config.kinds import NO_NETWORK
 from harness.environment import environment
 from harness.errors import HarnessError
 from harness.inference.export import exported
@@ -18,6 +19,8 @@ def write_program(files: Path, target: Path, *, study: str, trial: int) -> str:
     """
     with environment({plugins.TRUST: "1"}):
         model = load_trial_model(files)
+    if model.architecture.get("name") == NO_NETWORK:
+        return f"the training loop {model.architecture['loop']} makes no network"
     try:
         content, _ = exported(model, "pt2", study=study, trial=trial)
     except HarnessError as error:

@@ -20,13 +20,13 @@ DEVICE = "MLFLOW_DEFAULT_PREDICTION_DEVICE"
 def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> Classifier:
     """The model whose program lies in the folder `path`.
 
-    model_config: {"device": "cpu" or "cuda"}; by default MLFLOW_DEFAULT_PREDICTION_DEVICE, or a GPU if there is one.
+    model_config: {"device": "cuda"} computes there; by default MLFLOW_DEFAULT_PREDICTION_DEVICE, or else the processor,
+    on which the program was compared with the network.
     """
     files = {DOCUMENT: ""}
     program = torch.export.load(Path(path) / PROGRAM, extra_files=files)
     document = json.loads(files[DOCUMENT])
-    device = (model_config or {}).get("device") or os.environ.get(DEVICE)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = (model_config or {}).get("device") or os.environ.get(DEVICE) or "cpu"
     if device != "cpu":
         program = move_to_device_pass(program, device)
     module = program.module()

@@ -1,6 +1,7 @@
 """An exported file computes what the network does, at any batch size; one that does not is not kept."""
 
 import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -131,6 +132,33 @@ def test_a_network_that_cannot_be_exported_is_told_in_a_line(
     ):
         export(made("resnet"), tmp_path / "x.pt2", "pt2", study="x", trial=0)
     assert list(tmp_path.iterdir()) == []
+
+
+class Fickle(torch.nn.Module):
+    """What it computes depends on what it sees."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        means = images.mean((2, 3))
+        return means if means.sum() > 0 else -means
+
+
+@pytest.mark.slow
+def test_a_network_that_torch_does_not_follow_is_told_in_a_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fold = FoldModel(Fickle(), Statistics((0.4, 0.5, 0.3), (0.25, 0.2, 0.3)))
+    model = TrialModel((fold,), (3, 8, 8), CLASSES, FP32, {"name": "fickle"})
+    with pytest.raises(HarnessError, match=r"^fickle cannot be exported to pt2: .*data-dependent") as told:
+        export(model, tmp_path / "x.pt2", "pt2", study="x", trial=0)
+    assert "\n" not in str(told.value) and capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_a_program_does_not_say_where_it_was_written(tmp_path: Path) -> None:
+    export(made("resnet"), tmp_path / "x.pt2", "pt2", study="x", trial=0)
+    here = str(Path(exporting.__file__).parents[1]).encode()
+    with zipfile.ZipFile(tmp_path / "x.pt2") as archive:
+        assert not [name for name in archive.namelist() if here in archive.read(name)]
 
 
 @pytest.mark.slow

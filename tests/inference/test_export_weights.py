@@ -52,6 +52,7 @@ def test_a_state_dict_is_loaded_as_its_json_says(tmp_path: Path, suffix: str) ->
         logits = network.eval()(prepared(images, document))
     found = (logits / document["temperature"]).softmax(1).numpy()
     np.testing.assert_allclose(found, model.predict(images), atol=1e-5)
+    assert document["build"]["function"] == "harness.models.resnet:build"
     assert document["classes"] == list(CLASSES) and (document["study"], document["trial"]) == ("mine", 7)
 
 
