@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.config.kinds import NO_NETWORK
 from harness.errors import CheckFailed, StoreError, UsageError
 from harness.files import telling_disk_trouble
 from harness.inference.export import TOLERANCE, check_images, compared, described, on_cpu
@@ -30,7 +31,7 @@ def export_timm(
     CheckFailed, with nothing written, where they do not agree.
     """
     name = model.architecture.get("name")
-    if name != MODEL:
+    if name not in (MODEL, NO_NETWORK):
         raise UsageError(
             f"--format timm is for the model {MODEL}, and this is {name}; --format state_dict is for any"
         )

@@ -199,6 +199,7 @@ def test_a_metric_without_a_value_for_what_is_left_costs_no_look(
 def test_the_champion_is_in_mlflows_registry_and_predicts(audited: Store) -> None:
     import mlflow
 
+    from harness.tracking.mlflow_registry import FORMAT
     from harness.tracking.mlflow_tracker import MlflowTracker
 
     found = last(audited)
@@ -213,6 +214,13 @@ def test_the_champion_is_in_mlflows_registry_and_predicts(audited: Store) -> Non
     test = test_set.load_test(started_study(audited, "small").data["settings"])
     table = mlflow.pyfunc.load_model("models:/small@champion").predict(test.pixels)
     assert (table["label"] == np.array(test.classes)[test.labels]).mean() == found.scores["accuracy"]
+    (logged,) = client.search_logged_models(
+        [client.get_experiment_by_name("small").experiment_id], "name = 'final'"
+    )
+    client.delete_logged_model_tag(logged.model_id, FORMAT)  # as an earlier release has left them
+    client.delete_model_version_tag("small", "1", FORMAT)
+    assert publish(study, found) == publish(study, found) == "2"
+    assert client.get_model_version_by_alias("small", "champion").version == "2"
 
 
 def record_of(images: Images) -> StudyRecord:

@@ -23,8 +23,6 @@ from harness.inference.model import TrialModel
 from harness.store.store import Store
 from tests.inference.made_up_models import CLASSES, made
 
-ORIGIN = {"study": "mine", "trial": 7}
-
 
 def built(document: dict[str, Any]) -> Any:
     """The network as whoever reads the JSON makes it."""
@@ -132,6 +130,13 @@ def test_timm_loads_its_own_folder_with_the_same_logits(tmp_path: Path, options:
 def test_what_is_not_of_timm_is_told_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"timm is for the model timm_net, and this is resnet; .*state_dict"):
         export_timm(made("resnet"), tmp_path / "out", study="mine", trial=7)
+
+
+@pytest.mark.parametrize("export", [export_state_dict, export_timm])
+def test_a_loop_that_makes_no_network_has_neither(tmp_path: Path, export: Any) -> None:
+    model = replace(made("resnet"), architecture={"name": "none", "loop": "forest"})
+    with pytest.raises(UsageError, match="the training loop forest makes no network, so there is no"):
+        export(model, tmp_path / "out", study="mine", trial=7)
 
 
 def test_the_command_takes_one_fold(
