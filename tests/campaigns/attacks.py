@@ -127,6 +127,23 @@ def interrupts(victim: Victim, chance: random.Random, attempt: int) -> str:
     return _goes_on(victim, home)
 
 
+def clearing(victim: Victim, chance: random.Random, attempt: int) -> str:
+    """`gc --yes` again and again while a study starts and runs: it is ended by none, and nothing that it needs goes."""
+    home = victim.home("clearing")
+    cleaner = victim.context.Process(target=_clear, args=(home,))
+    cleaner.start()
+    try:
+        time.sleep(chance.uniform(0.0, 0.3))
+        process = victim.start(home)
+        process.join(300)
+    finally:
+        cleaner.kill()
+        cleaner.join()
+    if process.exitcode:
+        return f"exit code {process.exitcode}: {victim.told(home)}"
+    return victim.compare(home)
+
+
 ATTACKS: dict[str, Attack] = {
     attack.__name__: attack
     for attack in (
@@ -136,6 +153,7 @@ ATTACKS: dict[str, Attack] = {
         bits,
         signals,
         interrupts,
+        clearing,
         network.requests,
         network.uploads,
         network.outages,
@@ -167,6 +185,17 @@ def die_at(number: int, *, before: bool) -> None:
     os.fsync = dying(os.fsync)  # type: ignore[assignment]
     Path.replace = dying(Path.replace)  # type: ignore[method-assign,assignment]
     Path.rename = dying(Path.rename)  # type: ignore[method-assign,assignment]
+
+
+def _clear(home: Path) -> None:
+    """In the child: until it is killed."""
+    from contextlib import redirect_stderr, redirect_stdout
+
+    from harness.cli import run
+
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        while True:
+            run(["gc", "--yes", "--home", str(home)])
 
 
 def _goes_on(victim: Victim, home: Path) -> str:
