@@ -2,11 +2,13 @@
 
 import errno
 import hashlib
+import io
 import itertools
 import json
 import logging
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -160,6 +162,12 @@ def files_below(folder: Path) -> Iterator[Path]:
             yield from files_below(path)
         else:
             yield path
+
+
+def unpacked_size(archive: bytes) -> int:
+    """Bytes that a zip archive, as arrays are kept in, says that it unpacks to. Raises zipfile.BadZipFile for none."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as members:
+        return sum(member.file_size for member in members.infolist())
 
 
 def with_checksum(content: bytes) -> bytes:

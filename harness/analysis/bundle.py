@@ -21,9 +21,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.analysis.bundle_check import require_fitting
 from harness.data.images import Images
 from harness.documents import plain_json
-from harness.errors import RecordError, UsageError
+from harness.errors import DataError, RecordError, UsageError
 from harness.files import DAMAGED, digest, entries, files_below, read_json, remove, telling_disk_trouble
 from harness.folds.project import UNTRUSTED
 from harness.folds.train_folds import images_of
@@ -31,7 +32,7 @@ from harness.os_errors import explained
 from harness.records import StudyRecord, study_from_json
 from harness.store.loaded_study import LoadedStudy
 from harness.store.model_files import SOURCES
-from harness.store.store import RECORD_COPY, Store, valid_name
+from harness.store.store import RECORD_COPY, TUNE_HEALS, Store, valid_name
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -189,40 +190,47 @@ def _import(
         if "study/study.json" not in manifest.files:
             raise RecordError(f"{source}: has no study in it")
         record = study_from_json(read_json(Path(scratch) / "study" / "study.json"))
+        record = replace(record, name=name)
+        (Path(scratch) / "studies").mkdir()
+        (Path(scratch) / "study").rename(unpacked.study_folder(name))
+        unpacked.write_study(record)
+        _require_fitting(unpacked, record, source)
+        (unpacked.study_folder(name) / UNTRUSTED).touch()
         with store.alone():
-            return _put_in_place(unpacked, record, store, name)
+            return _put_in_place(unpacked, record, store)
 
 
-def _put_in_place(unpacked: Store, record: StudyRecord, store: Store, name: str) -> StudyRecord:
+def _require_fitting(unpacked: Store, record: StudyRecord, source: Path) -> None:
+    """Raise RecordError where what was unpacked does not fit together."""
+    images = unpacked.home / "images"
+    try:
+        require_fitting(unpacked, record)
+        if images.exists() and Images.open(images).content_hash != record.data["hash"]:
+            raise RecordError("the bundle's images are not those of its study")
+    except (RecordError, DataError) as error:
+        said = str(error).replace(f"{unpacked.home}{os.sep}", "").partition(f"; {TUNE_HEALS}")[0]
+        raise RecordError(
+            f"{source}: its study does not fit together: {said}; nothing was imported"
+        ) from None
+
+
+def _put_in_place(unpacked: Store, record: StudyRecord, store: Store) -> StudyRecord:
     """Move what was unpacked into the store, which is held meanwhile."""
-    known, scratch = store.read_study(name), unpacked.home
-    if known is not None:
-        if replace(known, name=record.name) == record:
+    name = record.name
+    if (known := store.read_study(name)) is not None:
+        if known == record:
             return known
         raise UsageError(f"another study {name} is in {store.home} already; import this one with --as NAME")
     if store.is_driven(name):
         raise UsageError(f"a study {name} begins in {store.home}; import this one with --as NAME")
-    record = replace(record, name=name)
-    (scratch / "studies").mkdir()
-    (scratch / "study").rename(unpacked.study_folder(name))
-    unpacked.write_study(record)
-    (unpacked.study_folder(name) / UNTRUSTED).touch()
-    _move_new(scratch / "folds", store.home / "folds")
-    if (scratch / "images").exists():
-        _keep_images(scratch / "images", record, store)
+    _move_new(unpacked.home / "folds", store.home / "folds")
+    images, kept = unpacked.home / "images", store.home / "data" / record.data["hash"]
+    if images.exists() and not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        images.rename(kept)
     remove(store.study_folder(name))  # of one that had trained nothing
-    _move_new(scratch / "studies", store.home / "studies")
+    _move_new(unpacked.home / "studies", store.home / "studies")
     return record
-
-
-def _keep_images(folder: Path, record: StudyRecord, store: Store) -> None:
-    images = Images.open(folder)
-    if images.content_hash != record.data["hash"]:
-        raise RecordError("the bundle's images are not those of its study")
-    target = store.home / "data" / record.data["hash"]
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(target)
 
 
 def _move_new(source: Path, target: Path) -> None:

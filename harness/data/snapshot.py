@@ -21,6 +21,7 @@ from harness.errors import DataError
 from harness.files import write_file
 
 SCHEMA = 1
+ALWAYS_FINE, MOST_EXPANSION = 2**26, 100  # bytes; how many times its own size a larger file may unpack to
 TRAIN, TEST, LEFT_OUT = "train", "test", ""
 NUM_NAMED = 3  # files that a line names
 
@@ -87,7 +88,7 @@ class Snapshot:
     def load(cls, path: Path) -> "Snapshot":
         """Read what `save` wrote. Raises DataError if it is missing, damaged or of another release."""
         try:
-            document = json.loads(gzip.decompress(path.read_bytes()))
+            document = json.loads(_unpacked(path))
             if document.pop("schema") != SCHEMA:
                 raise ValueError("written by another release")
             expected = document.pop("hash")
@@ -123,6 +124,16 @@ class Snapshot:
             labels=tuple(label for _, images in both for label in images.labels.tolist()),
             hashes=hashes,
         )
+
+
+def _unpacked(path: Path) -> bytes:
+    """The text of a snapshot. Raises ValueError for one that is far longer than its file."""
+    most = max(ALWAYS_FINE, MOST_EXPANSION * path.stat().st_size)
+    with gzip.open(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError("it would unpack to far more")
+    return content
 
 
 def facts_columns(facts: Sequence[Facts], sizes: Sequence[int]) -> dict[str, tuple[object, ...]]:

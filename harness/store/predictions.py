@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from harness.errors import CheckFailed, RecordError
-from harness.files import digest
+from harness.files import digest, unpacked_size
 from harness.os_errors import NOT_THE_FILE, explained
 from harness.records import FoldRecord, StudyRecord
 from harness.scoring.find_metric import find_metric
 from harness.scoring.metrics import METRICS, score
 
 PREDICTIONS = "oof.npz"
+MOST_EXPANSION = 100  # how many times its own size a file of arrays may unpack to
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +85,34 @@ def read_predictions(record: FoldRecord) -> dict[str, np.ndarray]:
         content = path.read_bytes()
         if digest(content) != record.hashes.get(PREDICTIONS):
             raise ValueError("their content does not match its hash")
+        if unpacked_size(content) > MOST_EXPANSION * len(content):
+            raise ValueError("they would unpack to far more")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in ("indices", "labels", "probabilities")}
+        _require_fitting(**found)
     except Exception as error:  # zipfile, zlib and numpy each have their own
         if isinstance(error, OSError) and error.errno in NOT_THE_FILE:
             raise explained(error, path) or error from None
         raise RecordError(f"{path}: damaged predictions: {error}") from None
     return found
+
+
+def _require_fitting(indices: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> None:
+    """Raise ValueError unless these are what `packed` takes."""
+    if any(array.dtype != np.int64 or array.ndim != 1 for array in (indices, labels)):
+        raise ValueError("indices and labels must be int64 (n,)")
+    if probabilities.dtype != np.float32 or probabilities.ndim != 2 or not probabilities.shape[1]:
+        raise ValueError(
+            f"probabilities must be float32 (n, classes), not {probabilities.dtype} {probabilities.shape}"
+        )
+    if not len(indices) == len(labels) == len(probabilities):
+        raise ValueError(f"{len(indices)} indices, {len(labels)} labels and {len(probabilities)} rows")
+    if len(indices) and (indices.min() < 0 or len(np.unique(indices)) < len(indices)):
+        raise ValueError("an image is there twice, or has a negative number")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < probabilities.shape[1]:
+        raise ValueError(
+            f"labels must be 0..{probabilities.shape[1] - 1}, not {labels.min()}..{labels.max()}"
+        )
 
 
 def gathered(study: StudyRecord, folds: Sequence[FoldRecord]) -> OutOfFold:
@@ -104,7 +126,13 @@ def gathered(study: StudyRecord, folds: Sequence[FoldRecord]) -> OutOfFold:
     fold_of = np.full(num_images, -1, dtype=np.int64)
     for fold in folds:
         found = read_predictions(fold)
-        indices = found["indices"]
+        indices, path = found["indices"], fold.folder / PREDICTIONS
+        if len(indices) and indices.max() >= num_images:
+            raise RecordError(f"{path}: damaged: image {indices.max()} of {num_images}")
+        if found["probabilities"].shape[1] != num_classes:
+            raise RecordError(
+                f"{path}: damaged: {found['probabilities'].shape[1]} classes in place of {num_classes}"
+            )
         times = np.bincount(indices, minlength=num_images) + (fold_of >= 0)
         if (times > 1).any():
             raise CheckFailed(f"fold {fold.fold}: image {int(times.argmax())} was held out more than once")

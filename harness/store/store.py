@@ -19,6 +19,7 @@ import logging
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -44,6 +45,7 @@ from harness.files import (
     read_json,
     remove,
     sealed_json,
+    unpacked_size,
     write_file,
     write_folder,
     write_json,
@@ -99,11 +101,16 @@ class Store:
 
     def read_split(self, study: StudyRecord) -> Manifest:
         """The split of a study. Raises DataError for one that is gone, damaged or not the record's."""
-        path = self.study_folder(study.name) / SPLIT
+        path, num_images = self.study_folder(study.name) / SPLIT, study.data["num_images"]
         try:
+            if path.is_file() and unpacked_size(path.read_bytes()) > 100 * num_images + 2**20:
+                raise DataError(f"{path}: damaged split: far too large for {num_images} images")
             split = Manifest.load(path)
-        except DataError as error:
-            raise DataError(f"{error}; {TUNE_HEALS}") from None
+        except (DataError, zipfile.BadZipFile) as error:
+            said = error if isinstance(error, DataError) else f"{path}: damaged split: {error}"
+            raise DataError(f"{said}; {TUNE_HEALS}") from None
+        if not _fits(split, study):
+            raise DataError(f"{path}: damaged: it is no split of {num_images} images; {TUNE_HEALS}")
         if split.hash != study.split_hash:
             raise DataError(f"{path}: damaged: it is not the split of the record; {TUNE_HEALS}")
         return split
@@ -432,6 +439,20 @@ class Store:
     def is_driven(self, study: str) -> bool:
         """Whether a process is working on the study right now."""
         return study_lock.is_driven(self.study_folder(study))
+
+
+def _fits(split: Manifest, study: StudyRecord) -> bool:
+    """Whether a split has as many images and folds as the study, and no others."""
+    count, folds = study.data["num_images"], split.fold_of
+    rows = (split.labels, split.groups, folds)
+    return (
+        split.image_hashes.shape == (count, 16)
+        and all(array.shape == (count,) for array in rows)
+        and split.num_folds == study.num_folds
+        and split.data_hash == study.data["hash"]
+        and bool(((folds >= 0) & (folds < split.num_folds)).all())
+        and bool(((split.labels >= 0) & (split.labels < len(study.data["classes"]))).all())
+    )
 
 
 def _holds(folder: Path, content_hash: str | None = None) -> bool:

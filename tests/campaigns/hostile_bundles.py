@@ -13,15 +13,12 @@ from typing import Any
 from harness.analysis import bundle
 from harness.errors import RecordError
 from harness.files import digest, sealed_json
-from harness.records import StudyRecord, to_json
+from harness.records import to_json
 from harness.store.store import Store
+from tests.campaigns.hostile_arrays import STUDY, lies, study_of
 
 Files = dict[str, bytes]
-KEY = "ab" * 20
-STUDY = StudyRecord(
-    "s", "", "", {}, "accuracy", "maximize", 2, 1, 0, {"hash": "d" * 64, "num_images": 2, "classes": ["a", "b"]},
-    "", {}, {}, 1.0,
-)  # fmt: skip
+KEY = "ef" * 20
 MODES = {
     "symbolic link": stat.S_IFLNK,
     "device": stat.S_IFCHR,
@@ -43,9 +40,11 @@ def bundles(folder: Path, payloads: Files) -> Iterator[tuple[str, Callable[[], o
             f"bundle, {label}",
             lambda path=path, store=store, lenient=lenient: _import(store, path, lenient),
         )  # type: ignore[misc]
-    harmless = {"study/study.json": sealed_json(to_json(STUDY))}
+    harmless = study_of()
     harmless |= {f"study/{name.replace(' ', '-')}.pkl": content for name, content in payloads.items()}
-    harmless |= {f"folds/{KEY}/{name}": payloads["pickle"] for name in ("result.json", "oof.npz")}
+    harmless |= {
+        f"folds/{KEY}/{name}": payloads["pickle"] for name in ("result.json", "oof.npz")
+    }  # of no trial
     store = Store(folder / "store" / "inert")
     for kind, mode in MODES.items():
         (place / "inert.zip").write_bytes(_zipped(harmless, mode=mode))
@@ -73,7 +72,9 @@ def _import(store: Store, path: Path, lenient: bool) -> object:
 
 
 def _all(folder: Path, payloads: Files) -> Iterator[tuple[str, bytes]]:
-    good = {"study/study.json": sealed_json(to_json(STUDY))}
+    good = study_of()
+    for label, files in lies():
+        yield label, _zipped(files)
     for name in (
         "../../../outside/x", "study/../../../../outside/x", str(folder / "outside" / "x"), "study/..", "folds/../x",
         f"folds/{KEY}/../../x", "study\\..\\x", "study/a\0b", "images/..", "study/a/b/c", "study/ａ", "", "/", "study/",
@@ -109,9 +110,9 @@ def _all(folder: Path, payloads: Files) -> Iterator[tuple[str, bytes]]:
         {**document, "run": "os"},
         {**document, "seed": "x"},
     ):
-        yield f"record, {sorted(record)[:3]}", _zipped({"study/study.json": sealed_json(record)})
+        yield f"record, {sorted(record)[:3]}", _zipped(good | {"study/study.json": sealed_json(record)})
     for label, content in payloads.items():
-        yield f"study of {label}", _zipped({"study/study.json": content})
+        yield f"study of {label}", _zipped(good | {"study/study.json": content})
         yield f"file of {label}", content
     yield "other images", _zipped(good | {"images/pixels.npy": payloads["npy"], "images/meta.json": b"{}"})
     whole = _zipped(good)
