@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from harness.config.kinds import MLFLOW
 from harness.config.study_file import Study
 from harness.errors import UsageError
 from harness.folds import guards
@@ -27,6 +28,7 @@ from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import read_predictions
 from harness.store.store import Store, valid_name
 from harness.store.study_lock import driving_alone
+from harness.tracking.addresses import require_possible_mlflow, require_possible_storage
 from harness.tracking.deliver import Recorder, default_storage_url, default_tracking_uri, with_driver
 from harness.tracking.trackers import own_trackers, tell_what_is_not_followed
 
@@ -101,6 +103,9 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
     name = settings.name or study.name
     if not valid_name(name):
         raise UsageError(f"a study cannot be called {name!r}: letters, digits, space and _ . + - only")
+    if MLFLOW in study.trackers:
+        require_possible_mlflow(settings.tracking_uri, settings.home)
+    require_possible_storage(settings.storage_url, settings.home)
     store = Store(settings.home)
     with (
         store.driving(name),

@@ -18,6 +18,7 @@ from harness.errors import StoreError
 from harness.os_errors import explained
 from harness.records import StudyRecord
 from harness.redaction import redacted, shown
+from harness.tracking.addresses import HOST
 from harness.tracking.experiment_view import study_id
 from harness.tracking.local_database import MAKES_ANEW, MLFLOW, is_damaged, path_of, url_of
 from harness.tracking.mlflow_addresses import follow
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 CONNECT_SECONDS = 4.0
+PORTS_OF_SERVERS = {"http": 80, "https": 443}
+PORTS_OF_DATABASES = {"postgresql": 5432, "mysql": 3306}
 LOCK_SECONDS = 120.0  # to wait for another process that creates the database, which takes it 6 to 7 s
 
 
@@ -86,13 +89,26 @@ def _sole_creator(path: Path | None) -> Iterator[None]:
 
 def _require_answer(uri: str) -> None:
     """Find out quickly that nobody listens; MLflow's own timeouts are made for slow answers."""
-    parts = urlsplit(uri)
-    if parts.scheme in ("http", "https") and not getproxies():
+    scheme = urlsplit(uri).scheme
+    if scheme in PORTS_OF_SERVERS and not getproxies():
+        parts = urlsplit(uri)
         try:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
+            host, port = parts.hostname, parts.port or PORTS_OF_SERVERS[scheme]
         except ValueError:
             raise OSError("its address cannot be read") from None
-        socket.create_connection((parts.hostname or "localhost", port), timeout=CONNECT_SECONDS).close()
+    elif scheme.partition("+")[0] in PORTS_OF_DATABASES:
+        from sqlalchemy import make_url
+
+        try:
+            found = make_url(uri)
+        except ValueError:
+            raise OSError("its address cannot be read") from None
+        host, port = found.host, found.port or PORTS_OF_DATABASES[scheme.partition("+")[0]]
+        if not host or not HOST.fullmatch(host):  # a socket, several hosts, or a password with an @
+            return
+    else:
+        return
+    socket.create_connection((host or "localhost", port), timeout=CONNECT_SECONDS).close()
 
 
 @contextmanager
