@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
+from uuid import uuid4
 
 from harness.analysis.bundle import FOLD_KEY
 from harness.errors import RecordError, StoreError, UsageError
@@ -24,6 +25,7 @@ from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 
 OLD_SECONDS = 24 * 3600.0  # a temporary file of this age belongs to nobody any more
+DELETED = ".deleted"  # how the name of a study's folder ends that is being deleted
 YOUNG_SECONDS = 600.0  # images and code that `harness.tune` is given are kept before their study begins
 
 
@@ -83,6 +85,8 @@ def leftovers(store: Store, removed: Sequence[LoadedStudy] = (), *, held: bool =
         found += [
             _leftover(path, "damaged, and made anew since") for path in sorted(store.home.glob(pattern))
         ]
+    left = sorted((store.home / "studies").glob(f".*{DELETED}"))
+    found += [_leftover(path, "left of a study that was deleted") for path in left]
     return [*found, *_indexes(store, needed), *_temporary(store)]
 
 
@@ -99,16 +103,24 @@ def at_rest(store: Store) -> Iterator[None]:
 
 
 def remove(store: Store, found: Sequence[Leftover]) -> None:
-    """Delete them, at rest: newest folds have no record yet."""
-    for leftover in found:
-        if leftover.path.is_dir():
-            with explaining(leftover.path), suppress(FileNotFoundError):
-                shutil.rmtree(leftover.path)
-            if leftover.path.parent == store.home / "similar":
-                leftover.path.with_suffix(".lock").unlink(missing_ok=True)
-        else:
-            with explaining(leftover.path):
-                leftover.path.unlink(missing_ok=True)
+    """Delete them, at rest: newest folds have no record yet. Studies go last, each in one step: killed, it goes on."""
+    for leftover in sorted(found, key=lambda one: one.path.parent == store.home / "studies"):
+        path = leftover.path
+        with explaining(path), suppress(FileNotFoundError):
+            if path.parent == store.home / "studies" and not path.name.endswith(DELETED):
+                path = path.rename(path.with_name(f".{path.name}.{uuid4().hex[:8]}{DELETED}"))
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        if path.parent == store.home / "similar":
+            path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def is_half_deleted(store: Store, name: str) -> bool:
+    """Whether somebody was killed while a study of that name was deleted: what is left of it goes with the rest."""
+    left = (store.home / "studies").glob(f".*{DELETED}")
+    return not store.has_study(name) and any(path.name[1:].startswith(f"{name}.") for path in left)
 
 
 def _named(folder: Path) -> set[str]:

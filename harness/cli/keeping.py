@@ -168,7 +168,8 @@ def gc(
     if not store.home.exists():
         print(nothing_started(store.home), file=sys.stderr)
     with garbage.at_rest(store) if yes and store.home.exists() else nullcontext():
-        removed = [opened(home, name) for name in studies or []]
+        named = [name for name in studies or [] if not garbage.is_half_deleted(store, name)]
+        removed = [opened(home, name) for name in named]
         found = garbage.leftovers(store, removed, held=yes)
         if yes:
             settings = Settings(home)
@@ -184,5 +185,7 @@ def gc(
     for what in dict.fromkeys(one.what for one in found):
         sizes = [one.bytes for one in found if one.what == what]
         print(f"{what}: {len(sizes):,}, {sum(sizes) / 2**20:.1f} MB")
-    said = "deleted" if yes else "could go; harness gc --yes deletes them" if found else "nothing to delete"
+    where = [] if home == Path("mlruns").absolute() else ["--home", str(home)]
+    command = shlex.join(["harness", "gc", *(studies or []), "--yes", *where])
+    said = "deleted" if yes else f"could go; {command} deletes them" if found else "nothing to delete"
     print(f"{total / 2**20:.1f} MB {said}")

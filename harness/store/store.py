@@ -130,7 +130,8 @@ class Store:
         Raises StoreError where that may not be read.
         """
         with explaining(self.home / "studies"):
-            return [folder.name for folder in entries(self.home / "studies") if folder.is_dir()]
+            folders = [folder for folder in entries(self.home / "studies") if folder.is_dir()]
+            return [folder.name for folder in folders if not folder.name.startswith(".")]  # being deleted
 
     def has_study(self, name: str) -> bool:
         """Whether there is a study of that name. Raises StoreError where that may not be read."""

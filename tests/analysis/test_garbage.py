@@ -1,16 +1,19 @@
 """What gc finds can go, and what it must never find."""
 
 import os
+import shlex
 import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from harness.analysis.garbage import Leftover, at_rest, leftovers, remove
+from harness.cli import run
 from harness.data.images import Images
 from harness.errors import StoreError, UsageError
 from harness.files import write_file
@@ -207,3 +210,34 @@ def test_the_sizes_are_those_on_disk(tuned: Store, tmp_path: Path) -> None:
     add_fold(tuned, OTHER)
     (leftover,) = leftovers(tuned)
     assert leftover.bytes == 2
+
+
+@pytest.mark.parametrize("deaths", [1, 4, 8, 12])
+def test_who_is_killed_while_it_deletes_goes_on_by_the_same_command(
+    tuned: Store, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], deaths: int
+) -> None:
+    shutil.copy(home / "mlflow.db", tuned.home)
+    assert run(["gc", "small", "--home", str(tuned.home)]) == 0
+    told = capsys.readouterr().out
+    command = shlex.split(told[told.index("harness gc") : told.index(" deletes them")])[1:]
+    assert command == ["gc", "small", "--yes", "--home", str(tuned.home)]
+
+    class Killed(BaseException):
+        pass
+
+    with monkeypatch.context() as patched:
+        real, times = os.unlink, iter(range(100))
+
+        def dying(*args: Any, **options: Any) -> None:
+            if str(args[0]).endswith((".json", ".npz", ".npy", ".copy", ".gz")) and next(times) >= deaths:
+                raise Killed
+            real(*args, **options)
+
+        patched.setattr(os, "unlink", dying)
+        with pytest.raises(Killed):
+            run(command)
+    assert run(command) == 0
+    assert not tuned.study_folders() and not list((tuned.home / "folds").iterdir())
+    assert not list((tuned.home / "studies").iterdir())
+    capsys.readouterr()
+    assert run(["gc", "--home", str(tuned.home)]) == 0 and "nothing to delete" in capsys.readouterr().out
