@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-from harness.errors import RecordError, StoreError
+from harness.errors import RecordError, StoreError, UsageError
 from harness.os_errors import NOT_THE_FILE, ROOM, explained, explaining
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,8 @@ CHECKSUM_BYTES = 32
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step that survives a power cut."""
+    """Replace `path` by `content` in one step that survives a power cut. Raises UsageError for a device or a pipe."""
+    require_replaceable(path)
     with telling_disk_trouble(path, len(content)):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -36,6 +38,18 @@ def write_file(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def require_replaceable(path: Path) -> None:
+    """Raise UsageError for what is no file to be replaced by another: a device, a pipe, what lies in /dev."""
+    absolute = path.absolute()
+    is_device = absolute.is_relative_to("/dev") and not absolute.is_relative_to("/dev/shm")
+    try:
+        kind = path.stat().st_mode
+    except OSError:  # not there, or told when it is written
+        kind = stat.S_IFREG
+    if is_device or not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise UsageError(f"{path}: is a device or a pipe; name a file")
 
 
 def write_folder(path: Path, files: dict[str, bytes]) -> None:
@@ -210,9 +224,11 @@ def telling_disk_trouble(path: Path, num_bytes: int, *, advice: str = ROOM) -> I
     """
     with explaining(path, needed=num_bytes, room=advice):
         existing = next(folder for folder in path.absolute().parents if folder.is_dir())
-        free = shutil.disk_usage(existing).free
-        if free < num_bytes:
-            raise StoreError(f"{path}: {num_bytes:,} bytes needed, {free:,} free; {advice}")
+        room = shutil.disk_usage(existing)
+        if (
+            room.free < num_bytes and room.total
+        ):  # what has no room at all, like /proc, refuses in its own words
+            raise StoreError(f"{path}: {num_bytes:,} bytes needed, {room.free:,} free; {advice}")
         yield
 
 

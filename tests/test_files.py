@@ -1,12 +1,13 @@
 """Durable files: whole or not at all, and damage is noticed."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from harness import files
-from harness.errors import RecordError, StoreError
+from harness.errors import RecordError, StoreError, UsageError
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
@@ -70,3 +71,16 @@ def test_others_may_look_into_a_folder_as_into_any_other(tmp_path: Path) -> None
     for name in ("", "a"):
         modes = {(tmp_path / folder / name).stat().st_mode for folder in ("record", "plain")}
         assert len(modes) == 1
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "/dev/new-name", "/dev/stdout"])
+def test_a_device_is_never_replaced_by_a_file(place: str) -> None:
+    with pytest.raises(UsageError, match="is a device or a pipe; name a file"):
+        files.require_replaceable(Path(place))
+
+
+def test_a_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="is a device or a pipe; name a file"):
+        files.write_file(tmp_path / "pipe", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

@@ -16,44 +16,34 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.analysis.bundle_check import require_fitting
+from harness.analysis.bundle_contents import files_to_pack, intact_keys
 from harness.data.images import Images
 from harness.documents import plain_json
 from harness.errors import DataError, RecordError, UsageError
-from harness.files import DAMAGED, digest, entries, files_below, read_json, remove, telling_disk_trouble
+from harness.files import digest, entries, read_json, remove, telling_disk_trouble
 from harness.folds.project import UNTRUSTED
 from harness.folds.train_folds import images_of
 from harness.os_errors import explained
 from harness.records import StudyRecord, study_from_json
 from harness.store.loaded_study import LoadedStudy
 from harness.store.model_files import SOURCES
-from harness.store.store import RECORD_COPY, TUNE_HEALS, Store, valid_name
+from harness.store.store import TUNE_HEALS, Store, valid_name
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 MOST_MANIFEST_BYTES = 2**26
 ALWAYS_FINE, MOST_EXPANSION = 2**28, 100  # bytes; how many times its own size a larger bundle may unpack to
 DECODERS = (zlib.error, lzma.LZMAError, struct.error)  # what damaged members are answered with
-LEFT_OUT = (
-    UNTRUSTED,
-    RECORD_COPY,
-    "lock",
-    "holder.json",
-    "mlflow.json",
-    "delivering",
-    "probes",
-    "profile",
-)  # about this machine
 SAFE = re.compile(
     r"study/[\w.+-]{1,100}(/[\w.+-]{1,100})?|study/sources(/[\w+-][\w.+-]{0,99}){1,12}\.py|folds/[0-9a-f]{40}/[\w.-]{1,40}|images/[\w.-]{1,40}",
     re.ASCII,
 )
-FOLD_KEY = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -108,12 +98,10 @@ def write(study: LoadedStudy, target: Path, *, with_images: bool) -> Written:
 
 def _write(study: LoadedStudy, target: Path, *, with_images: bool) -> Written:
     store, name = study.store, study.name
-    for key in _keys(store, name):
-        if store.fold_folder(key).exists() and store.read_fold(key) is None:
-            raise RecordError(f"{store.fold_folder(key)}: damaged; run tune again, which makes it anew")
+    keys = intact_keys(study)
     folder = store.study_folder(name)
-    paths = {f"study/{part}": folder / part for part in _files_to_pack(folder)}
-    for key in _keys(store, name):
+    paths = {f"study/{part}": folder / part for part in files_to_pack(folder)}
+    for key in keys:
         for path in entries(store.fold_folder(key)):
             paths[f"folds/{key}/{path.name}"] = path
     with tempfile.TemporaryDirectory(prefix="harness-bundle-") as scratch:
@@ -296,23 +284,3 @@ def _extract(archive: zipfile.ZipFile, path: str, entry: Entry, target: Path, so
     if content is None or len(content) != entry.bytes or digest(content) != entry.sha256:
         raise RecordError(f"{source}: damaged: {path} is not what its manifest says; nothing was imported")
     target.write_bytes(content)
-
-
-def _keys(store: Store, name: str) -> list[str]:
-    """The keys of all folds that any record of the study names."""
-    found: set[str] = set()
-    for path in files_below(store.study_folder(name)):
-        if path.suffix == ".json" and not set(path.relative_to(store.study_folder(name)).parts) & set(
-            LEFT_OUT
-        ):
-            found.update(FOLD_KEY.findall(path.read_text(encoding="utf-8", errors="replace")))
-    return sorted(key for key in found if store.fold_folder(key).is_dir())
-
-
-def _files_to_pack(folder: Path) -> Iterator[str]:
-    """The study folder's files, relative to it."""
-    for path in files_below(folder):
-        parts = path.relative_to(folder).parts
-        is_aside = any(part.endswith(DAMAGED) for part in parts)
-        if path.is_file() and parts[0] not in LEFT_OUT and not path.name.startswith(".") and not is_aside:
-            yield "/".join(parts)

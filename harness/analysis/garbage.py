@@ -12,7 +12,7 @@ from pathlib import Path
 from time import time
 from uuid import uuid4
 
-from harness.analysis.bundle import FOLD_KEY
+from harness.analysis.bundle_contents import FOLD_KEY
 from harness.errors import RecordError, StoreError, UsageError
 from harness.files import DAMAGED, files_below
 from harness.folds.fold import FoldTask, halved

@@ -162,13 +162,16 @@ def found_model(home: Path, model: str, *, ensemble: bool) -> "Found":
 
 
 def require_folder(option: str, path: Path) -> None:
-    """Raises UsageError unless the folder that the file is to lie in is there."""
+    """Raises UsageError unless the folder that the file is to lie in is there, and nothing but a file in its place."""
+    from harness.files import require_replaceable
+
     try:
         there = path.absolute().parent.is_dir()
     except OSError:  # a name that is too long
         there = False
     if not there:
         raise UsageError(f"{option} {path}: there is no folder {path.parent}")
+    require_replaceable(path)
 
 
 def require_place(output: Path | None, home: Path, study: str) -> None:

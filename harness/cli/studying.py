@@ -119,7 +119,9 @@ def tune(
     with closing(tuning.tune(definition, settings)) as events:
         ended = live.show(events)
     if not Store(home).has_study(ended.record.name):
-        raise HarnessError("the time was over before a fold was trained; run the same command again")
+        raise HarnessError(
+            "the time was over before a fold was trained; run it again with a longer --timeout"
+        )
     status = leaderboard.status(opened(home, ended.record.name))
     if as_json:
         print_json(to_json(status) | ({"profile": plain_json(ended.profile)} if profile else {}))
@@ -250,7 +252,8 @@ def _require_success(ended: "StudyEnded") -> None:
     """Raise StoreError if something was not delivered, HarnessError if no trial has succeeded."""
     if ended.pending:
         raise StoreError(
-            f"MLflow or Optuna has not taken everything ({ended.pending}); nothing is lost: run the same command again"
+            f"MLflow or Optuna has not taken everything ({ended.pending}); nothing is lost: when that is mended, "
+            "harness sync delivers the rest"
         )
     if ended.best is None and ended.state == "finished":
         reasons = "; ".join(sorted({trial.reason for trial in ended.trials}))

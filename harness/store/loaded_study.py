@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property, wraps
@@ -16,6 +17,7 @@ from harness.data.split import Manifest
 from harness.documents import from_json
 from harness.errors import NewerRecord, RecordError, UsageError, did_you_mean
 from harness.files import read_json
+from harness.os_errors import explaining
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of, mixed_fingerprints, ranked
 from harness.scoring.pareto import front
 from harness.scoring.standard_errors import trial_standard_error
@@ -264,6 +266,8 @@ def intact(study: LoadedStudy, kind: type[AnyFinding]) -> AnyFinding | None:
 
 def started_study(store: Store, name: str) -> StudyRecord:
     """The study's record. Raises UsageError if no study of that name has been started."""
+    with explaining(store.home), suppress(FileNotFoundError):
+        store.home.stat()
     record = store.read_study(name) if valid_name(name) else None
     if record is None:
         if valid_name(name) and store.is_driven(name):

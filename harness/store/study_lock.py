@@ -24,7 +24,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from harness.errors import RecordError, StoreError
+from harness.errors import RecordError, StoreError, UsageError
 from harness.files import read_json, telling_disk_trouble, write_json
 from harness.os_errors import explaining
 from harness.redaction import redacted
@@ -45,7 +45,12 @@ def alone(home: Path) -> Iterator[None]:
     """Hold the store: meanwhile no driver begins, and nobody else looks at what to clear away. Raises StoreError."""
     lock = FileLock(home / "store.lock")
     with telling_disk_trouble(home / "store.lock", 0):
-        home.mkdir(parents=True, exist_ok=True)
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise UsageError(
+                f"{home}: a link that leads nowhere is in its place; choose another --home"
+            ) from None
         try:
             lock.acquire(timeout=TOLD_SECONDS)
         except Timeout:

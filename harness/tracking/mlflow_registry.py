@@ -51,9 +51,7 @@ def register(
         client = connect(uri)
         experiment = client.get_experiment_by_name(study.name)
         if experiment is None:
-            raise StoreError(
-                f"MLflow does not show the study {study.name} yet; run tune again, which delivers it"
-            )
+            raise StoreError(f"MLflow does not show the study {study.name} yet; harness sync delivers it")
         experiment_id = experiment.experiment_id
         run_id = _run(client, experiment_id, study, trial, refit)
         _fill(client, run_id, study, trial, refit, card, files, points, tags)

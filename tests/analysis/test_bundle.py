@@ -14,6 +14,7 @@ from harness.analysis import bundle
 from harness.analysis.leaderboard import status
 from harness.documents import to_json
 from harness.errors import RecordError, UsageError
+from harness.files import write_json
 from harness.folds.train_folds import workplace_of
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
@@ -150,3 +151,17 @@ def test_files_without_a_date_can_be_bundled(tuned: Store, tmp_path: Path) -> No
     os.utime(tuned.study_folder("small") / "study.json", (0, 0))
     bundle.write(LoadedStudy.open(tuned, "small"), tmp_path / "study.zip", with_images=False)
     assert bundle.read(Store(tmp_path / "there"), tmp_path / "study.zip")
+
+
+def test_a_damaged_fold_of_a_trial_is_told_with_what_makes_it_anew_and_another_one_left_out(
+    tuned: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What no trial names, as a fold of an earlier confirmation, is trained again by whoever needs it."""
+    study, other = LoadedStudy.open(tuned, "small"), "c" * 40
+    shutil.copytree(tuned.fold_folder(study.trials[0].folds[0]), tuned.fold_folder(other))
+    write_json(tuned.study_folder("small") / "confirm.json", {"fold": other})
+    bundle.write(study, tmp_path / "study.zip", with_images=False)
+    assert f"{other}: damaged, and left out" in caplog.text
+    (tuned.fold_folder(study.trials[0].folds[0]) / "oof.npz").write_bytes(b"")
+    with pytest.raises(RecordError, match="damaged; harness tune makes it anew"):
+        bundle.write(LoadedStudy.open(tuned, "small"), tmp_path / "again.zip", with_images=False)
