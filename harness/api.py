@@ -86,6 +86,7 @@ class StartedStudy:
     def trials(self) -> "pd.DataFrame":
         """One row per trial, by number: state, mean, standard_error, num_folds, seconds, …, and each searched value.
 
+        Only complete trials have a mean; that of a stopped one, over the folds that it has, is partial_mean.
         Of a study with several objectives also the mean of each further one, under its name.
         """
         import pandas as pd
@@ -94,7 +95,8 @@ class StartedStudy:
             {
                 "trial": trial.number,
                 "state": trial.state,
-                "mean": trial.mean,
+                "mean": trial.mean if trial.state == "complete" else None,
+                "partial_mean": None if trial.state == "complete" else trial.mean,
                 "standard_error": trial.standard_error,
                 "num_folds": len(trial.scores),
                 "seconds": trial.seconds,
