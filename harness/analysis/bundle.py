@@ -17,7 +17,6 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -89,10 +88,7 @@ def write(study: LoadedStudy, target: Path, *, with_images: bool) -> Written:
     store, name = study.store, study.name
     if study.is_driven:
         raise UsageError(f"study {name} is running; wait for it or stop it, then bundle it")
-    is_ours = os.access(
-        store.study_folder(name), os.W_OK
-    )  # who may not write here cannot keep others from it
-    with store.driving(name) if is_ours else nullcontext():
+    with store.staying(name):
         return _write(study, target, with_images=with_images)
 
 

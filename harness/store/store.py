@@ -415,6 +415,12 @@ class Store:
             yield
 
     @contextmanager
+    def staying(self, study: str) -> Iterator[None]:
+        """Keep the study as it is while it is read; nothing is written. Raises StoreError where somebody drives it."""
+        with study_lock.staying(self.study_folder(study)):
+            yield
+
+    @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep what is trained beside drivers, to confirm a study say, until a record names it."""
         with ExitStack() as stack:

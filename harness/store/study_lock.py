@@ -17,7 +17,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -54,7 +54,7 @@ def alone(home: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=TOLD_SECONDS)
         except Timeout:
-            logger.warning("%s: another command clears away there; this one goes on when it has ended", home)
+            logger.warning("%s: another command holds the store; this one goes on when it has ended", home)
             try:
                 lock.acquire(timeout=MOST_SECONDS)
             except Timeout:
@@ -107,7 +107,8 @@ def driving(folder: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=LOOK_SECONDS)
         except Timeout:
-            raise StoreError(f"study {folder.name} is already being driven by {_holder(holder)}") from None
+            who = _holder(holder) if holder.exists() else "another process, which bundles it say"
+            raise StoreError(f"study {folder.name} is already being driven by {who}") from None
     try:
         try:
             since = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -118,6 +119,24 @@ def driving(folder: Path) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def staying(folder: Path) -> Iterator[None]:
+    """Keep the study of this folder from being driven or deleted while it is read; nothing is written.
+
+    Where its lock may not even be read, or the system knows no locks for readers, it is read all the same.
+    Raises StoreError where somebody drives or deletes it.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):
+            descriptor = os.open(folder / "lock", os.O_RDONLY)
+            stack.callback(os.close, descriptor)  # which ends the lock
+            if os.name == "posix" and not _locked_for_reading(descriptor):
+                raise StoreError(
+                    f"study {folder.name} is being driven or deleted by {_holder(folder / 'holder.json')}"
+                )
+        yield
 
 
 def is_driven(folder: Path) -> bool:
@@ -184,18 +203,24 @@ def _unlock(connection: Any, query: Any, key: dict[str, int]) -> None:
 def _is_locked(path: Path) -> bool:
     if os.name != "posix":
         return _is_locked_for_writing(path)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return not _locked_for_reading(descriptor)
+    finally:
+        os.close(descriptor)  # which ends the lock
+
+
+def _locked_for_reading(descriptor: int) -> bool:
+    """Whether a lock of which there may be several was taken; False where somebody has the other kind."""
     import fcntl
 
-    descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return True
+            return False
         raise
-    finally:
-        os.close(descriptor)  # which ends the lock
-    return False
+    return True
 
 
 def _is_locked_for_writing(path: Path) -> bool:

@@ -82,3 +82,21 @@ def test_a_read_only_store_tells_whether_it_is_driven_and_is_driven_by_nobody(tm
         "False False",
         *[f"{tmp_path / 'store.lock'}: {advice}"] * 2,
     ]
+
+
+def test_who_reads_a_study_keeps_it_from_being_driven_and_leaves_no_trace(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    store = Store(tmp_path)
+    with (
+        store.driving("s"),
+        pytest.raises(StoreError, match="is being driven or deleted by process"),
+        store.staying("s"),
+    ):
+        pass
+    before = tree(tmp_path)
+    with store.staying("s"), store.staying("s"):
+        assert tree(tmp_path) == before and not store.is_driven("s")
+        with pytest.raises(StoreError, match="by another process, which bundles it say"), store.driving("s"):
+            pass
+    with store.driving("s"), store.staying("never begun"):
+        pass
