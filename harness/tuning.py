@@ -21,7 +21,7 @@ from harness.folds.train_folds import train_again
 from harness.prepare import prepare, with_trials
 from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_fingerprints, mixed_words
 from harness.search.constraints import limits_of
-from harness.search.driver import Driver, EpochEnded, Event, FoldEnded, TrialBegan, TrialEnded
+from harness.search.driver import Driver, EpochEnded, Event, FoldBegan, FoldEnded, TrialEnded
 from harness.search.objectives import other_objectives
 from harness.search.profiling import Profile, Profiling
 from harness.store.loaded_study import LoadedStudy
@@ -190,7 +190,7 @@ def _watched(begun: LoadedStudy, driver: Driver, recorder: Recorder) -> Iterator
             kept = pinned | _folds_needed_elsewhere(begun, only_driven=True)
             before, leaders = leaders, begun.with_trials(driver.trials).leaders
             _drop_losers([event.trial, *before], leaders, store, kept)
-        if isinstance(event, TrialEnded | FoldEnded) or (isinstance(event, TrialBegan) and not is_new):
+        if isinstance(event, TrialEnded | FoldEnded) or (isinstance(event, FoldBegan) and not is_new):
             recorder.update(driver.trials)
         yield event
     leaders = begun.with_trials(driver.trials).leaders

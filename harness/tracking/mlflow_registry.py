@@ -154,7 +154,7 @@ def _version(client: Any, study: StudyRecord, refit: FoldRecord, run_id: str, mo
     name = study.name
     if not client.search_registered_models(filter_string=f"name = '{name}'"):
         tags = {"harness.study": name, "harness.study_id": study_id(study)}
-        client.create_registered_model(name, tags=tags)
+        client.create_registered_model(name, tags=tags, description=cut(study.question))
     versions: Sequence[Any] = client.search_model_versions(f"name = '{name}'")
     own = {REFIT: refit.key, FORMAT: CURRENT}
     known = next((version for version in versions if own.items() <= version.tags.items()), None)

@@ -369,6 +369,8 @@ class MlflowTracker:
                 "harness.study_id": study_id(record),
                 "harness.trial": str(trial.number),
                 SHOWN: views.VERSION,
+                "mlflow.note.content": f"The networks of the {record.num_folds} folds of {views.trial_name(trial)}. "
+                "They are loaded by harness; the model that `harness final` registers needs none.",
             }
             model = self._client.create_logged_model(
                 self._experiment_id, name="model", source_run_id=run_id, tags=tags, model_type="classifier"
