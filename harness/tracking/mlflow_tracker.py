@@ -17,15 +17,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import StoreError
-from harness.folds.project import kept_sources
 from harness.records import StudyRecord, TrialRecord
-from harness.store import model_files
 from harness.store.loaded_study import LoadedStudy
-from harness.store.trial_scores import temperature_of
 from harness.tracking import artifacts, views
 from harness.tracking.experiment_view import experiment_tags, study_id
-from harness.tracking.mlflow_entities import dataset_input, link_model
-from harness.tracking.mlflow_model import write_mlmodel
+from harness.tracking.mlflow_entities import dataset_input
 from harness.tracking.mlflow_store import (
     connect,
     delete_experiment,
@@ -34,6 +30,7 @@ from harness.tracking.mlflow_store import (
     runs_of,
     telling_store_errors,
 )
+from harness.tracking.mlflow_trial_models import TrialModels
 from harness.tracking.study_findings import StudyFindings
 from harness.tracking.views import STUDY, Curve, Place, View
 
@@ -73,9 +70,8 @@ class MlflowTracker:
         self._study_id = ""  # of the study that _experiment_id, _runs and _models are about
         self._experiment_id = ""
         self._runs: dict[Place, _Run] = {}
-        self._models: dict[int, Any] = {}
+        self._models: TrialModels
         self._former: dict[Place, Any] = {}  # runs by an earlier release, and by trial models
-        self._former_models: dict[int, Any] = {}
         self._pictures_due = 0.0
 
     def deliver(
@@ -152,7 +148,7 @@ class MlflowTracker:
         for place, curve in live.items():
             self._deliver_live(study, place, curve)
         self._end_unfinished(study, final=final)
-        self._deliver_models(study, final=final)
+        self._models.deliver(study, self.run_ids()[1], final=final)
         if self._shows(STUDY, views.study_version(study, findings, final=final)):
             return
         with_pictures = final or monotonic() >= self._pictures_due
@@ -282,7 +278,7 @@ class MlflowTracker:
 
     def _read(self, study: StudyRecord) -> None:
         """Find the study's experiment, or create it, and the runs and models that it has."""
-        self._runs, self._models, self._former, self._former_models = {}, {}, {}, {}
+        self._runs, self._former = {}, {}
         self._experiment_id = self._find_experiment(study) or self._create_experiment(study)
         for run in pages(self._client.search_runs, [self._experiment_id], runs_of(study)):
             tags = run.data.tags
@@ -297,9 +293,7 @@ class MlflowTracker:
             self._runs[place] = _Run(run.info.run_id, version, run.info.status == "KILLED")
             if fold is not None and not version:
                 self._runs[place].points = self._sent(run.info.run_id)
-        for model in pages(self._client.search_logged_models, [self._experiment_id], runs_of(study)):
-            known = self._models if model.tags.get(SHOWN) == views.VERSION else self._former_models
-            known[int(model.tags["harness.trial"])] = model
+        self._models = TrialModels(self._client, self._experiment_id, study)
         self._study_id = study_id(study)
 
     def _sent(self, run_id: str) -> dict[tuple[str, int], float]:
@@ -345,59 +339,6 @@ class MlflowTracker:
         location = None if is_served else (self._home / "artifacts" / study.name).as_uri()
         tags = experiment_tags(study)
         return str(self._client.create_experiment(study.name, artifact_location=location, tags=tags))
-
-    def _deliver_models(self, study: LoadedStudy, *, final: bool) -> None:
-        """A model of each complete trial that keeps it; of the leading ones when nothing better can come."""
-        for trial in study.trials:
-            keep = str(trial.values.get("train.keep_models", "best"))
-            wanted = keep == "all" or (keep == "best" and final and trial in study.leaders)
-            ready = trial.number in self._models and self._models[trial.number].status == "READY"
-            if not wanted or ready or trial.state != "complete":
-                continue
-            folds = study.folds(trial)
-            if len(folds) == len(trial.folds) and model_files.has_weights(folds):
-                self._deliver_model(study, trial)
-
-    def _deliver_model(self, study: LoadedStudy, trial: TrialRecord) -> None:
-        """Upload first, declare ready last."""
-        record = study.record
-        run_id = self._runs[trial.number, None].run_id
-        model = self._models.get(trial.number)
-        if model is None:
-            tags = {
-                "harness.study": study.name,
-                "harness.study_id": study_id(record),
-                "harness.trial": str(trial.number),
-                SHOWN: views.VERSION,
-                "mlflow.note.content": f"The networks of the {record.num_folds} folds of {views.trial_name(trial)}. "
-                "They are loaded by harness; the model that `harness final` registers needs none.",
-            }
-            model = self._client.create_logged_model(
-                self._experiment_id, name="model", source_run_id=run_id, tags=tags, model_type="classifier"
-            )
-            self._models[trial.number] = model
-        with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-            path = Path(folder) / "model"
-            try:
-                model_files.write_model(
-                    path / "data",
-                    record,
-                    trial,
-                    study.folds(trial),
-                    temperature=temperature_of(study, trial),
-                    sources=kept_sources(study.store, record),
-                )
-            except FileNotFoundError:  # a better trial's models have just replaced these
-                return
-            write_mlmodel(path, record, run_id, model)
-            self._client.log_model_artifacts(model.model_id, str(path))
-        view = views.trial_view(study, trial, final=True, files=None)
-        points = {point.key: point.value for point in view.points if point.key.startswith("cv/")}
-        assert view.ended is not None and view.dataset is not None
-        link_model(self._client, run_id, model, points, view.ended, view.dataset)
-        self._models[trial.number] = self._client.finalize_logged_model(model.model_id, "READY")
-        if former := self._former_models.pop(trial.number, None):
-            self._client.delete_logged_model(former.model_id)
 
 
 def _own_tags(run: Any) -> dict[str, str]:

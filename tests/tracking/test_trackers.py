@@ -6,13 +6,14 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from harness.cli import run
 from harness.config import plugins
 from harness.store.store import Store
-from harness.tracking import trackers
+from harness.tracking import deliver, trackers
 
 PAGE = Path(__file__).parents[2] / "harness" / "docs" / "own_code.md"
 COUNTING = """
@@ -114,6 +115,37 @@ def test_variables_that_name_an_experiment_are_told(caplog, monkeypatch):
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     trackers.tell_what_is_not_followed(["mlflow"])
     assert "MLFLOW_EXPERIMENT_NAME and MLFLOW_RUN_ID are not followed" in caplog.text
+
+
+class Mlflow:
+    """Notes which epochs it was shown of folds that were being trained."""
+
+    live: ClassVar[dict[tuple[int, int], list[int]]] = {}
+
+    def __init__(self, uri, *, home):
+        pass
+
+    def deliver(self, study, *, final, live, importances, findings):
+        for place, curve in live.items():
+            assert place[1] >= len(study.trials[place[0]].folds)
+            self.live[place] = [epoch.epoch for epoch in curve.epochs]
+
+    def run_ids(self):
+        return None, {}
+
+    def watch_system(self):
+        return None
+
+
+def test_epochs_are_told_while_their_fold_is_trained(tmp_path, study_file, monkeypatch):
+    monkeypatch.setattr(deliver, "MlflowTracker", Mlflow)
+    monkeypatch.setattr(deliver, "close_abandoned", lambda store, tracking_uri: None)
+    monkeypatch.setattr(deliver, "LIVE_SECONDS", 0.0)
+    words = ["tune", "--study", str(study_file), "--home", str(tmp_path), "--workers", "1", "--trials", "1"]
+    assert run([*words, "--set", "train.epochs=20"]) == 0
+    assert Mlflow.live and (0, 0) not in Mlflow.live  # a study begins with its first fold
+    for epochs in Mlflow.live.values():
+        assert epochs == list(range(1, len(epochs) + 1))
 
 
 @pytest.mark.slow
