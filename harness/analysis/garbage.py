@@ -6,26 +6,24 @@ study names it, or while a trial that has not ended may still come to it.
 
 import shutil
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
-from uuid import uuid4
 
 from harness.analysis.bundle_contents import FOLD_KEY
-from harness.errors import RecordError, StoreError, UsageError
+from harness.errors import RecordError, StoreError
 from harness.files import DAMAGED, files_below
 from harness.folds.fold import FoldTask, halved
 from harness.folds.tasks import fold_tasks, shortened
 from harness.inference import index
 from harness.inference.find_model import is_gone
 from harness.os_errors import explaining
-from harness.store.findings import FinalTest
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 
 OLD_SECONDS = 24 * 3600.0  # a temporary file of this age belongs to nobody any more
-DELETED = ".deleted"  # how the name of a study's folder ends that is being deleted
 YOUNG_SECONDS = 600.0  # images and code that `harness.tune` is given are kept before their study begins
 
 
@@ -47,18 +45,18 @@ class Garbage:
     found: tuple[Leftover, ...]
 
 
-def leftovers(store: Store, removed: Sequence[LoadedStudy] = (), *, held: bool = False) -> list[Leftover]:
+def leftovers(
+    store: Store,
+    removed: Sequence[LoadedStudy] = (),
+    *,
+    held: bool = False,
+    images: AbstractSet[str] = frozenset(),
+) -> list[Leftover]:
     """What can go, the studies `removed` with all that only they need.
 
     held: this process holds the store, `at_rest`: nobody else drives a study.
-
-    Raises UsageError for a study whose final model is registered as MLflow's champion.
+    images: hashes of those that a deleted study had.
     """
-    for study in removed:
-        if study.finding(FinalTest) is not None:
-            raise UsageError(
-                f"study {study.name} has a final model, MLflow's champion of that name; it stays"
-            )
     names = [study.name for study in removed]
     begun = [
         name
@@ -66,13 +64,13 @@ def leftovers(store: Store, removed: Sequence[LoadedStudy] = (), *, held: bool =
         if not store.has_study(name) and (held or not store.is_driven(name))
     ]
     kept = {name: LoadedStudy.find(store, name) for name in store.studies() if name not in names}
-    needed = set[str]().union(*(_named(store.study_folder(name)) for name in kept))
+    needed = set[str]().union(*(named_folds(store.study_folder(name)) for name in kept))
     needed = needed.union(*(_possible(study) for study in kept.values() if study))
     found = [_leftover(store.study_folder(name), f"study {name}") for name in names]
     found += [_leftover(store.study_folder(name), "study that has trained nothing") for name in begun]
     found += _folds(store, needed)
     hashes = {study.record.data["hash"] for study in kept.values() if study}
-    known = {study.record.data["hash"] for study in removed}
+    known = images | {study.record.data["hash"] for study in removed}
     for folder, what in (("data", "images of no study"), ("duplicates", "duplicates of no study's images")):
         for path in sorted((store.home / folder).glob("*")):
             content = path.name.partition(".")[0]
@@ -85,8 +83,6 @@ def leftovers(store: Store, removed: Sequence[LoadedStudy] = (), *, held: bool =
         found += [
             _leftover(path, "damaged, and made anew since") for path in sorted(store.home.glob(pattern))
         ]
-    left = sorted((store.home / "studies").glob(f".*{DELETED}"))
-    found += [_leftover(path, "left of a study that was deleted") for path in left]
     return [*found, *_indexes(store, needed), *_temporary(store)]
 
 
@@ -103,27 +99,18 @@ def at_rest(store: Store) -> Iterator[None]:
 
 
 def remove(store: Store, found: Sequence[Leftover]) -> None:
-    """Delete them, at rest: newest folds have no record yet. Studies go last, each in one step: killed, it goes on."""
-    for leftover in sorted(found, key=lambda one: one.path.parent == store.home / "studies"):
-        path = leftover.path
-        with explaining(path), suppress(FileNotFoundError):
-            if path.parent == store.home / "studies" and not path.name.endswith(DELETED):
-                path = path.rename(path.with_name(f".{path.name}.{uuid4().hex[:8]}{DELETED}"))
-            if path.is_dir():
-                shutil.rmtree(path)
+    """Delete them, at rest: newest folds have no record yet."""
+    for leftover in found:
+        with explaining(leftover.path), suppress(FileNotFoundError):
+            if leftover.path.is_dir():
+                shutil.rmtree(leftover.path)
             else:
-                path.unlink()
-        if path.parent == store.home / "similar":
-            path.with_suffix(".lock").unlink(missing_ok=True)
+                leftover.path.unlink()
+        if leftover.path.parent == store.home / "similar":
+            leftover.path.with_suffix(".lock").unlink(missing_ok=True)
 
 
-def is_half_deleted(store: Store, name: str) -> bool:
-    """Whether somebody was killed while a study of that name was deleted: what is left of it goes with the rest."""
-    left = (store.home / "studies").glob(f".*{DELETED}")
-    return not store.has_study(name) and any(path.name[1:].startswith(f"{name}.") for path in left)
-
-
-def _named(folder: Path) -> set[str]:
+def named_folds(folder: Path) -> set[str]:
     """The keys of all folds that any record in a study's folder names, damaged ones too."""
     keys: set[str] = set()
     for path in files_below(folder):

@@ -23,6 +23,7 @@ from harness.cli import (
     finishing,
     inspecting,
     keeping,
+    life,
     predicting,
     starting,
     studying,
@@ -67,6 +68,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of --help
     inspecting.ui,
     keeping.bundle,
     keeping.sync,
+    life.delete,
     keeping.gc,
     inspecting.smoke,
 )

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.life import print_leftovers, require_told, views_of, where
 from harness.cli.options import (
     DEFAULT_HOME,
     AsJson,
@@ -90,9 +91,11 @@ def sync(
     """Deliver to MLflow what it has not been shown yet.
 
     A server that was away while a study ran has missed nothing for good: the records are in the store. What MLflow
-    has already is not sent again. A study whose tracker is not MLflow is delivered if it is named.
+    has already is not sent again, and a study that was deleted meanwhile is taken out there. A study whose tracker is
+    not MLflow is delivered if it is named.
     """
     to_stderr()
+    from harness.analysis import deletion
     from harness.config.kinds import MLFLOW
     from harness.store.loaded_study import nothing_started, started_study
     from harness.store.store import Store
@@ -100,13 +103,18 @@ def sync(
     from harness.tuning import Settings
 
     store, settings = Store(home), Settings(home)
+    deleted = [name for name in deletion.unfinished(store) if not studies or name in studies]
+    untold = deletion.finish(store, views_of(home), deleted) if deleted else ()
     names = studies or store.studies()
+    names = [name for name in names if store.has_study(name) or name not in deleted]
     for name in names:
         started_study(store, name)
-    if not names:
+    if not names and not deleted:
         print(nothing_started(store.home), file=sys.stderr)
-    problems: list[str] = []
-    refused: list[str] = []
+    for name in deleted:
+        if name not in deletion.unfinished(store):
+            print(f"{name}: was deleted; MLflow and Optuna's store show it no more")
+    problems, refused = [*untold], list[str]()
     for name in names:
         study = opened(home, name)
         if study.is_driven:
@@ -141,7 +149,7 @@ def gc(
         list[str] | None,
         typer.Argument(
             metavar="[STUDY]...",
-            help="Studies to delete, with all of theirs.",
+            help="Studies to delete, too, as harness delete does.",
             autocompletion=started_studies,
         ),
     ] = None,
@@ -151,41 +159,34 @@ def gc(
 ) -> None:
     """Say what the store need not keep, and delete it with --yes.
 
-    Folds that no study needs, indexes whose model or folder is gone, checkpoints and files of killed processes; with
-    STUDY also that study, here and in MLflow. What a study needs to go on, to be shown or reproduced stays, and so
-    does one with a final model.
+    Folds that no study needs, indexes whose model or folder is gone, checkpoints and files of killed processes. What a
+    study needs to go on, to be shown or reproduced stays. Whole studies are deleted by harness delete STUDY.
     """
     to_stderr()
-    from harness.analysis import garbage
+    from harness.analysis import deletion, garbage
     from harness.store.loaded_study import nothing_started
     from harness.store.store import Store
-    from harness.tracking import optuna_mirror
-    from harness.tracking.experiment_view import study_id
-    from harness.tracking.mlflow_store import delete_study
-    from harness.tuning import Settings
 
     store = Store(home)
     if not store.home.exists():
         print(nothing_started(store.home), file=sys.stderr)
+    problems: tuple[str, ...] = ()
     with garbage.at_rest(store) if yes and store.home.exists() else nullcontext():
-        named = [name for name in studies or [] if not garbage.is_half_deleted(store, name)]
+        left = deletion.unfinished(store)
+        named = [name for name in studies or [] if store.has_study(name) or name not in left]
         removed = [opened(home, name) for name in named]
-        found = garbage.leftovers(store, removed, held=yes)
+        deletion.require_no_champion(removed, "it stays, unless harness delete takes it out")
+        found = garbage.leftovers(store, removed, held=yes, images=deletion.images(store))
         if yes:
-            settings = Settings(home)
-            # Out of the views first: what fails there is still here, and can be tried again.
-            for study in removed:
-                delete_study(settings.tracking_uri, study.record)
-                optuna_mirror.remove(settings.storage_url, study_id(study.record))
+            deletion.bury(store, removed)
             garbage.remove(store, found)
+            problems = deletion.finish(store, views_of(home), studies or [])
     total = sum(leftover.bytes for leftover in found)
     if as_json:
         print_json(garbage.Garbage(yes, total, tuple(found)))
-        return
-    for what in dict.fromkeys(one.what for one in found):
-        sizes = [one.bytes for one in found if one.what == what]
-        print(f"{what}: {len(sizes):,}, {sum(sizes) / 2**20:.1f} MB")
-    where = [] if home == Path("mlruns").absolute() else ["--home", str(home)]
-    command = shlex.join(["harness", "gc", *(studies or []), "--yes", *where])
-    said = "deleted" if yes else f"could go; {command} deletes them" if found else "nothing to delete"
-    print(f"{total / 2**20:.1f} MB {said}")
+    else:
+        print_leftovers(found)
+        command = shlex.join(["harness", "gc", *(studies or []), "--yes", *where(home)])
+        said = "deleted" if yes else f"could go; {command} deletes them" if found else "nothing to delete"
+        print(f"{total / 2**20:.1f} MB {said}")
+    require_told(problems, home)

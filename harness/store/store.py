@@ -7,6 +7,7 @@
     HOME/studies/<name>/study.json.copy                            read where the study's record is damaged or gone
     HOME/studies/<name>/snapshot.json.gz                           the files that it began with
     HOME/studies/<name>/audit.json, confirm.json, …                what was found out about it
+    HOME/deleted/<name>.<id>/                                      of a deleted study, until MLflow and Optuna know it
     HOME/data/<hash>/                                              images as workers map them into memory
     HOME/data/<hash>.<key>/                                        test images of those, where they may change elsewhere
     HOME/objects/<hash>/main/<name>.py                             code of a notebook, as processes import it
@@ -442,6 +443,18 @@ class Store:
                 stack.enter_context(study_lock.driving(self.study_folder(name)))
             study_lock.require_unused(self.home)
             yield
+
+    @contextmanager
+    def resting(self, studies: Sequence[str]) -> Iterator[list[str]]:
+        """Hold the store while nobody drives these studies or trains beside; yields the others that are driven.
+
+        Raises StoreError that names who works on them.
+        """
+        with study_lock.alone(self.home), ExitStack() as stack:
+            for name in filter(self.has_study, studies):
+                stack.enter_context(study_lock.driving(self.study_folder(name)))
+            study_lock.require_unused(self.home)
+            yield [name for name in self.study_folders() if name not in studies and self.is_driven(name)]
 
     def is_driven(self, study: str) -> bool:
         """Whether a process is working on the study right now."""

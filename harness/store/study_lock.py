@@ -107,8 +107,7 @@ def driving(folder: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=LOOK_SECONDS)
         except Timeout:
-            who = _holder(holder) if holder.exists() else "another process, which bundles it say"
-            raise StoreError(f"study {folder.name} is already being driven by {who}") from None
+            raise _driven(folder) from None
     try:
         try:
             since = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -150,6 +149,12 @@ def is_driven(folder: Path) -> bool:
         return False
     except OSError:
         return (folder / "holder.json").exists()
+
+
+def require_free(folder: Path) -> None:
+    """Raise StoreError that names who drives the study of this folder; nothing is written."""
+    if is_driven(folder):
+        raise _driven(folder)
 
 
 @contextmanager
@@ -233,6 +238,12 @@ def _is_locked_for_writing(path: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def _driven(folder: Path) -> StoreError:
+    holder = folder / "holder.json"
+    who = _holder(holder) if holder.exists() else "another process, which bundles it say"
+    return StoreError(f"study {folder.name} is already being driven by {who}")
 
 
 def _holder(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Opens an MLflow store: its settings, its database's creation, and its errors in one line; takes studies out of it."""
+"""Opens an MLflow store: its settings, its database's creation, its errors in one line; finds a study in it."""
 
 import glob
 import logging
@@ -142,29 +142,6 @@ def pages(search: Callable[..., Any], experiment_ids: list[str], filter_string: 
         token = page.token
         if not token:
             return
-
-
-def delete_study(uri: str, study: StudyRecord) -> int:
-    """Delete the study's runs, as MLflow deletes (`mlflow gc` then frees the space); how many. Its name is free then.
-
-    Raises StoreError if MLflow cannot be reached.
-    """
-    with telling_store_errors(uri):
-        client = connect(uri)
-        deleted = 0
-        for experiment in experiments_of(client, study):
-            if experiment.lifecycle_stage != "active":
-                continue
-            place = [experiment.experiment_id]
-            for model in list(pages(client.search_logged_models, place, runs_of(study))):
-                client.delete_logged_model(model.model_id)
-            runs = list(pages(client.search_runs, place, runs_of(study)))
-            for run in runs:
-                client.delete_run(run.info.run_id)
-            if not list(pages(client.search_runs, place, "")):
-                delete_experiment(client, experiment)
-            deleted += len(runs)
-        return deleted
 
 
 def experiments_of(client: "MlflowClient", study: StudyRecord) -> list["Experiment"]:

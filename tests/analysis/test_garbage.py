@@ -15,7 +15,7 @@ from PIL import Image
 from harness.analysis.garbage import Leftover, at_rest, leftovers, remove
 from harness.cli import run
 from harness.data.images import Images
-from harness.errors import StoreError, UsageError
+from harness.errors import StoreError
 from harness.files import write_file
 from harness.folds.tasks import fold_tasks
 from harness.inference import index
@@ -96,14 +96,6 @@ def test_a_study_goes_with_what_only_it_needs(tuned: Store) -> None:
     assert {path.partition("/")[2] for path in going if path.startswith("folds/")} == set(second.folds)
     remove(tuned, without(tuned, "small"))
     assert tuned.studies() == ["other"] and all(tuned.read_fold(key) for key in first.folds)
-
-
-def test_a_study_with_a_final_model_stays(tuned: Store) -> None:
-    tuned.write_finding("small", final_test(refit=OTHER))
-    with pytest.raises(UsageError, match="champion"):
-        without(tuned, "small")
-    with pytest.raises(UsageError, match="no study 'smal'"):
-        without(tuned, "smal")
 
 
 def test_nothing_is_deleted_while_a_study_runs(tuned: Store) -> None:

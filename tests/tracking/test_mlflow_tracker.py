@@ -21,7 +21,8 @@ from harness import plots
 from harness.errors import StoreError
 from harness.records import TrialRecord
 from harness.tracking import views
-from harness.tracking.mlflow_store import delete_study, telling_store_errors
+from harness.tracking.mlflow_deletion import delete_study
+from harness.tracking.mlflow_store import telling_store_errors
 from harness.tracking.mlflow_tracker import NOTHING, MlflowTracker
 from harness.tracking.study_findings import StudyFindings
 from harness.tracking.ui import serve
