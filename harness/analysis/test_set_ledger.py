@@ -9,13 +9,13 @@ the process dies in between.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from filelock import FileLock
 
-from harness.documents import from_json
+from harness.documents import WHERE_SET, from_json
 from harness.errors import RecordError
 from harness.files import digest, read_json, sync, telling_disk_trouble, write_json
 from harness.scoring.per_class import ClassScores
@@ -72,8 +72,8 @@ class Result(Line):
     num_images: int
     confusion: tuple[tuple[int, ...], ...]
     duplicates: TestDuplicates
-    per_class: tuple[ClassScores, ...] = ()
-    calibration: tuple[tuple[float, float, int], ...] = ()
+    per_class: tuple[ClassScores, ...] = field(default=(), metadata=WHERE_SET)
+    calibration: tuple[tuple[float, float, int], ...] = field(default=(), metadata=WHERE_SET)
 
 
 AnyLine = TypeVar("AnyLine", Look, Result)
@@ -122,6 +122,9 @@ class Ledger:
                 line, number=len(before) + 1, previous=before[-1].hash if before else START, hash=""
             )
             document = {**asdict(line), "kind": line.kind}  # not plain_json: NaN stays what it is
+            for one in fields(line):
+                if one.metadata == WHERE_SET and not document[one.name]:
+                    del document[one.name]
             line = replace(line, hash=_hash(document))
             text = json.dumps({**document, "hash": line.hash}, sort_keys=True, ensure_ascii=False) + "\n"
             with telling_disk_trouble(self.path, len(text)), self.path.open("ab") as file:

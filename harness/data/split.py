@@ -16,7 +16,7 @@ from harness.data.images import Images
 from harness.data.near_duplicates import Duplicates, Kind
 from harness.data.split_makers import deal
 from harness.errors import CheckFailed, DataError, Problem, StudyError, UsageError
-from harness.files import write_file
+from harness.files import unpacked_size, write_file
 from harness.seeds import seed_for
 
 SCHEMA = 2
@@ -136,10 +136,16 @@ class Manifest:
         write_file(path, content.getvalue())
 
     @classmethod
-    def load(cls, path: Path) -> "Manifest":
-        """Read what `save` wrote. Raises DataError if it is missing, damaged or of another release."""
+    def load(cls, path: Path, most_bytes: int | None = None) -> "Manifest":
+        """Read what `save` wrote.   most_bytes: that it may unpack to.
+
+        Raises DataError if it is missing, damaged or of another release.
+        """
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
+            packed = path.read_bytes()
+            if most_bytes is not None and unpacked_size(packed) > most_bytes:
+                raise ValueError("far too large for its images")
+            with np.load(io.BytesIO(packed), allow_pickle=False) as content:
                 head = json.loads(str(content["head"]))
                 if head.pop("schema", 1) != SCHEMA:
                     raise ValueError("written by another release; run the study anew, --as NAME")

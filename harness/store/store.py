@@ -20,7 +20,6 @@ import logging
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -46,7 +45,6 @@ from harness.files import (
     read_json,
     remove,
     sealed_json,
-    unpacked_size,
     write_file,
     write_folder,
     write_json,
@@ -104,12 +102,9 @@ class Store:
         """The split of a study. Raises DataError for one that is gone, damaged or not the record's."""
         path, num_images = self.study_folder(study.name) / SPLIT, study.data["num_images"]
         try:
-            if path.is_file() and unpacked_size(path.read_bytes()) > 100 * num_images + 2**20:
-                raise DataError(f"{path}: damaged split: far too large for {num_images} images")
-            split = Manifest.load(path)
-        except (DataError, zipfile.BadZipFile) as error:
-            said = error if isinstance(error, DataError) else f"{path}: damaged split: {error}"
-            raise DataError(f"{said}; {TUNE_HEALS}") from None
+            split = Manifest.load(path, 100 * num_images + 2**20)
+        except DataError as error:
+            raise DataError(f"{error}; {TUNE_HEALS}") from None
         if not _fits(split, study):
             raise DataError(f"{path}: damaged: it is no split of {num_images} images; {TUNE_HEALS}")
         if split.hash != study.split_hash:

@@ -34,6 +34,9 @@ class NoRecorder:
     def update(self, _: object) -> None:
         pass
 
+    def watch(self, _: object, *, begun: bool) -> None:
+        pass
+
     def close(self, *, timeout_seconds: float) -> None:
         pass
 
