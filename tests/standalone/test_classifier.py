@@ -86,7 +86,7 @@ def test_files_are_read_by_their_paths(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(table, MODEL.predict(PIXELS[:2]))
 
 
-@pytest.mark.parametrize("name", classifier.SERVED)
+@pytest.mark.parametrize("name", sorted(classifier.SERVED))
 def test_who_calls_a_server_reads_none_of_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
