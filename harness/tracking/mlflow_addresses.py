@@ -45,6 +45,17 @@ def follow(path: Path, home: Path) -> None:
         engine.dispose()
 
 
+def address_in(home: Path, address: str) -> str:
+    """The address of a file as it is in this store, whose database may name another place and not be written to."""
+    path = _path_of_file(address)
+    parts = () if path is None else path.parts
+    for number, part in enumerate(parts):
+        here = home.joinpath(*parts[number:])
+        if part == "artifacts" and here.exists():
+            return here.as_uri()
+    return address
+
+
 def _places(engine: "Engine") -> list[Path]:
     """The folders of artifacts of all experiments that have one as harness gives them one."""
     from mlflow.store.tracking.dbmodels.models import SqlExperiment

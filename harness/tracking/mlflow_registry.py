@@ -14,6 +14,7 @@ from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.tracking import views
 from harness.tracking.experiment_view import dataset, sealed_dataset, study_id
 from harness.tracking.local_database import path_of
+from harness.tracking.mlflow_addresses import address_in
 from harness.tracking.mlflow_entities import dataset_input, link_model
 from harness.tracking.mlflow_model import write_mlmodel
 from harness.tracking.mlflow_store import connect, pages, runs_of, telling_store_errors
@@ -203,6 +204,7 @@ def download(uri: str, name: str, folder: Path) -> Path:
                 raise UsageError(f"{name}: MLflow has no such model (registered: {known})") from None
             raise
         source = client.get_model_version_download_uri(model, found.version)
+        source = source if path is None else address_in(path.parent, source)
         return Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=uri)) / "data"
 
 

@@ -6,6 +6,7 @@ Add one by writing a function and its name in ATTACKS.
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.campaigns.victim import Victim
 
 Attack = Callable[[Victim, random.Random, int], str]
 ORPHAN_SECONDS = 5.0
+MUCH_GARBAGE = 5000  # folders that take gc some seconds
 INTERRUPT_SECONDS = {False: 10.0, True: 2.0}  # once, twice; a process takes a moment to end, too
 
 
@@ -128,12 +130,18 @@ def interrupts(victim: Victim, chance: random.Random, attempt: int) -> str:
 
 
 def clearing(victim: Victim, chance: random.Random, attempt: int) -> str:
-    """`gc --yes` again and again while a study starts and runs: it is ended by none, and nothing that it needs goes."""
+    """`gc --yes` again and again while a study starts of whose images and folds gc has just called some garbage."""
     home = victim.home("clearing")
+    for name in ("data", "folds", "duplicates"):
+        shutil.copytree(victim.folder / "again" / name, home / name)
+    for path in home.glob("*/*"):
+        os.utime(path, (0, 0))  # nobody has wanted it for long
+    for number in range(MUCH_GARBAGE):
+        (home / "folds" / f"{number:040x}").mkdir()
     cleaner = victim.context.Process(target=_clear, args=(home,))
     cleaner.start()
     try:
-        time.sleep(chance.uniform(0.0, 0.3))
+        time.sleep(chance.uniform(0.0, 1.0))
         process = victim.start(home)
         process.join(300)
     finally:

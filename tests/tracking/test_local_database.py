@@ -9,6 +9,7 @@ import pytest
 
 from harness.tracking.deliver import default_storage_url, default_tracking_uri
 from harness.tracking.local_database import is_damaged, path_of, put_aside_if_damaged, url_of
+from harness.tracking.mlflow_addresses import address_in
 from harness.tracking.mlflow_store import connect
 from harness.tracking.mlflow_tracker import MlflowTracker
 from tests.tracking.fake_study import fake_study
@@ -111,3 +112,13 @@ def test_a_damaged_database_is_put_aside(home: Path, what: str) -> None:
         path.write_bytes({"garbage": b"x" * 5000, "empty": b"", "cut": content[: len(content) // 2]}[what])
     assert is_damaged(path) and put_aside_if_damaged(path)
     assert [one.name for one in home.iterdir()] == ["mlflow.db.damaged"]
+
+
+def test_a_store_that_was_moved_and_may_not_be_written_to_has_its_own_files(tmp_path: Path) -> None:
+    file = tmp_path / "new %2F?" / "artifacts" / "s" / "models" / "m-1" / "artifacts" / "MLmodel"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    old = (tmp_path / "artifacts" / "old" / "artifacts" / "s" / "models" / "m-1" / "artifacts").as_uri()
+    assert address_in(tmp_path / "new %2F?", old) == file.parent.as_uri()
+    for other in ("s3://bucket/artifacts/s", (tmp_path / "artifacts" / "t").as_uri(), "models:/m-1"):
+        assert address_in(tmp_path / "new %2F?", other) == other
