@@ -37,6 +37,7 @@ from harness.search.autotune import Choice, choose
 from harness.search.growth import Parent, parent_of
 from harness.search.preflight import preflight
 from harness.search.racing import require_enough_trials
+from harness.store.loaded_study import renamed
 from harness.store.store import SPLIT, Store
 from harness.version import __version__
 
@@ -111,6 +112,10 @@ def _begin(
     data, split = found.require(study)
     images = data.train
     study = with_trials(study, num_trials)
+    if known is None and (now := renamed(store, name)):
+        logger.warning(
+            "study %s is called %s now, and --as %s goes on with it; this begins another one", name, now, now
+        )
     if known is not None:
         changes = _changes(known, study, images, store)
         if not changes:

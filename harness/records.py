@@ -113,6 +113,7 @@ class StudyRecord:
     definition: the resolved study, without its budget; a changed one is another study.
     data: settings, hash, classes, num_images, image_shape.   compute: resolved device, precision, threads, ….
     provenance: commit, dirty, packages, hardware, …: what identifies the run, not what defines it.
+    names: that it had before, the oldest first.
     """
 
     name: str
@@ -130,12 +131,18 @@ class StudyRecord:
     provenance: dict[str, Any]
     created: float
     others: tuple[Objective, ...] = ()
+    names: tuple[str, ...] = ()
     schema: int = SCHEMA
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """The first, then the others."""
         return (Objective(self.objective, self.direction), *self.others)
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """That it had and has, the oldest first."""
+        return (*self.names, self.name)
 
     @property
     def sign(self) -> int:
@@ -226,6 +233,7 @@ def to_json(record: Epoch | FoldRecord | TrialRecord | StudyRecord) -> dict[str,
     for younger in (
         "traceback",
         "others",
+        "names",
     ):  # so that earlier releases, which do not know them, can read most records
         if younger in document and not document[younger]:
             del document[younger]

@@ -24,6 +24,10 @@ def killed_after(changes: int) -> Iterator[Callable[[Any], Any]]:
     def counting(function: Any) -> Any:
         def changing(*arguments: Any, **options: Any) -> Any:
             result = function(*arguments, **options)
+            if (
+                getattr(arguments[0], "name", "") == "holder.json"
+            ):  # a dead process gives its locks back at once
+                return result
             left[0] -= 1
             if left[0] == 0:
                 raise Killed

@@ -21,7 +21,7 @@ LISTED = [
     for match in re.findall(r"^harness ([a-z]+\b.*?) {2,}\S.*$", README, flags=re.MULTILINE)
     if not match.startswith("smoke")
 ]
-SHORTENED = {"audit": ["--json"], "confirm": ["--top", "1"]}
+SHORTENED = {"audit": ["--json"], "confirm": ["--top", "1"], "delete": ["--json"]}  # which deletes nothing
 
 
 def names_of_commands() -> set[str]:
@@ -50,7 +50,9 @@ def test_every_command_of_the_list_runs(
         (tmp_path / folder).mkdir(parents=True)
         Image.new("L", (8, 8)).save(tmp_path / folder / "one.png")
     ran = 0
-    for line in LISTED:
+    for line in sorted(
+        LISTED, key=lambda line: line.startswith("rename ")
+    ):  # after which there is no such study
         words = shlex.split(line)
         if words[0] in ("ui", "serve"):  # they stay until they are ended; they have tests of their own
             continue

@@ -33,6 +33,7 @@ from harness.records import StudyRecord, study_from_json
 from harness.store.loaded_study import LoadedStudy
 from harness.store.model_files import SOURCES
 from harness.store.store import TUNE_HEALS, Store, valid_name
+from harness.tracking.experiment_view import study_id
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -174,7 +175,8 @@ def _import(
         if "study/study.json" not in manifest.files:
             raise RecordError(f"{source}: has no study in it")
         record = study_from_json(read_json(Path(scratch) / "study" / "study.json"))
-        record = replace(record, name=name)
+        if name != record.name:  # another study than the one that was bundled
+            record = replace(record, name=name, names=())
         (Path(scratch) / "studies").mkdir()
         (Path(scratch) / "study").rename(unpacked.study_folder(name))
         unpacked.write_study(record)
@@ -205,6 +207,11 @@ def _put_in_place(unpacked: Store, record: StudyRecord, store: Store) -> StudyRe
         if known == record:
             return known
         raise UsageError(f"another study {name} is in {store.home} already; import this one with --as NAME")
+    for other in store.records():
+        if study_id(other) == study_id(record):
+            raise UsageError(
+                f"the study is in {store.home} already, and is called {other.name}; import this one with --as NAME"
+            )
     if store.is_driven(name):
         raise UsageError(f"a study {name} begins in {store.home}; import this one with --as NAME")
     _move_new(unpacked.home / "folds", store.home / "folds")

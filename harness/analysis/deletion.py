@@ -187,13 +187,12 @@ def _described(study: LoadedStudy, views: Views) -> StudyToDelete:
             in_mlflow = mlflow_deletion.shown(views.tracking_uri, record)
         except StoreError as error:
             logger.warning("what it shows of study %s is not known: %s", study.name, error)
-    others = [other for other in map(store.read_study, store.studies()) if other]
     return StudyToDelete(
         study=study.name,
         trials=len(study.trials),
         has_final=(store.study_folder(study.name) / f"{FinalTest.kind}.json").exists(),
         looks=_looks(store, record),
-        extended_by=tuple(other.name for other in others if other.data.get("extends") == study.name),
+        extended_by=tuple(other.name for other in store.records() if other.data.get("extends") == study.name),
         in_mlflow=in_mlflow,
     )
 
@@ -204,8 +203,8 @@ def _looks(store: Store, record: StudyRecord) -> int:
     except RecordError as error:
         logger.warning("%s", error)
         return 0
-    mine = (record.name, record.created)
-    return sum(isinstance(line, Look) and (line.study, line.created) == mine for line in lines)
+    looks = [line for line in lines if isinstance(line, Look) and line.created == record.created]
+    return sum(look.study in record.all_names for look in looks)
 
 
 def _graves(store: Store) -> Iterator[_Grave]:

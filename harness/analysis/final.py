@@ -266,7 +266,7 @@ def _opened(
 ) -> Look:
     """The line of this look: one that was cut short, or a new one. Raises UsageError for one more without reason."""
     looks = ledger.looks(test.content_hash)
-    mine = [look for look in looks if (look.study, look.created) == (record.name, record.created)]
+    mine = [look for look in looks if look.study in record.all_names and look.created == record.created]
     if mine and (not again or mine[-1].reason == again) and mine[-1].refit == refit.key:
         return mine[-1]
     if mine and not again:

@@ -68,6 +68,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of --help
     inspecting.ui,
     keeping.bundle,
     keeping.sync,
+    life.rename,
     life.delete,
     keeping.gc,
     inspecting.smoke,

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, print_json, started_studies
+from harness.cli.options import DEFAULT_HOME, AsJson, Home, opened, print_json, started_studies
 from harness.errors import StoreError, UsageError
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
     from harness.analysis.deletion import Deletion, StudyToDelete, Views
     from harness.analysis.garbage import Leftover
+    from harness.analysis.renaming import Renamed
 
 
 def delete(
@@ -136,3 +137,56 @@ def _print_outcome(plan: "Deletion") -> None:
 
 def _megabytes(size: int) -> str:
     return f"{size / 2**20:.1f} MB"
+
+
+def rename(
+    old: Annotated[
+        str, typer.Argument(metavar="OLD", help="The study's name.", autocompletion=started_studies)
+    ],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Its name from now on.")],
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Give a study another name: here, in MLflow and in Optuna's store.
+
+    Records, runs, models and the registered model keep what they are, and nothing is trained again: tune --study FILE
+    --as NEW goes on. Lines in the ledger of looks at test images keep the old name, and count as this study's. Where
+    MLflow is away, harness sync has it follow later.
+    """
+    to_stderr()
+    from harness.analysis import renaming
+    from harness.store.store import Store
+
+    store = Store(home)
+    done = renaming.rename(store, old, new, views_of(home))
+    print_json(done) if as_json else _print_renamed(done)
+    _renew_pages(home, done)
+    if done.unfinished:
+        command = shlex.join(["harness", "sync", new, *where(home)])
+        raise StoreError(
+            f"{new}: renamed here, and not yet elsewhere ({done.unfinished}); {command} finishes it"
+        )
+
+
+def _print_renamed(done: "Renamed") -> None:
+    print(f"study {done.study}, which was {done.before}: {done.trials} trials")
+    for other in done.extended_by:
+        print(f"study {other} extends it, and names it {done.study} now")
+    print(f"harness tune --study FILE --as {shlex.quote(done.study)} goes on with it")
+
+
+def _renew_pages(home: Path, done: "Renamed") -> None:
+    """Have the study's own page and its model card say the name; of a gallery it is told how that comes."""
+    from harness.analysis.model_card import publish
+    from harness.cli.finishing import remake_page
+    from harness.store.findings import FinalTest
+    from harness.store.loaded_study import intact
+
+    study = opened(home, done.study)
+    remake_page(study)
+    if (study.store.study_folder(study.name) / "gallery.html").exists():
+        command = shlex.join(["harness", "gallery", study.name, *where(home)])
+        print(f"the gallery has the old name in it: {command} makes it again", file=sys.stderr)
+    final = intact(study, FinalTest)
+    if final is not None and not done.unfinished:
+        publish(study, final)

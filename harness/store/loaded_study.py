@@ -273,9 +273,16 @@ def started_study(store: Store, name: str) -> StudyRecord:
         if valid_name(name) and store.is_driven(name):
             raise UsageError(f"study {name} trains its first fold; look again when that has ended")
         known = store.studies()
+        if now := renamed(store, name):
+            raise UsageError(f"no study {name!r} in {store.home}: it is called {now!r} now")
         hint = did_you_mean(name, known) if known else f"; {nothing_started(store.home)}"
         raise UsageError(f"no study {name!r} in {store.home}{hint}")
     return record
+
+
+def renamed(store: Store, name: str) -> str:
+    """What a study that had this name before is called now; "" where there is none."""
+    return next((other.name for other in store.records() if name in other.names), "")
 
 
 def nothing_started(home: Path) -> str:

@@ -345,10 +345,34 @@ class Store:
             if file == RECORD_COPY:
                 why = problem or f"{path.with_name(RECORD)}: is gone; {TUNE_HEALS}"
                 logger.warning("%s; until then its copy is read", why)
-            return record
+            return self._called(record, name)
         if problem is not None:
             raise problem
         return None
+
+    def records(self) -> Iterator[StudyRecord]:
+        """Of all studies, but for those whose record cannot be read."""
+        for name in self.studies():
+            with suppress(RecordError):
+                if (record := self.read_study(name)) is not None:
+                    yield record
+
+    def _called(self, record: StudyRecord, name: str) -> StudyRecord:
+        """The record of a study that lies in the folder `name`, which is what it is called.
+
+        Where its folder had another name when it was written, it was renamed; or copied, and is another study then.
+        """
+        if name == record.name:
+            return record
+        before, folder = self.study_folder(record.name), self.study_folder(name)
+        with suppress(OSError):
+            if before.samefile(folder):  # by a link, or in other letters
+                return record
+        with suppress(OSError, RecordError, StoreError):
+            other = study_from_json(read_json(before / RECORD))
+            if (other.created, other.seed) == (record.created, record.seed):
+                return replace(record, name=name, names=())
+        return replace(record, name=name, names=record.all_names)
 
     def write_trial(self, study: str, record: TrialRecord) -> None:
         write_json(self.study_folder(study) / "trials" / f"{record.number:05d}.json", to_json(record))

@@ -24,8 +24,9 @@ class DatasetView:
 
 
 def study_id(study: StudyRecord) -> str:
-    """Tells two studies of one name apart, e.g. of two people on one server."""
-    return hashlib.sha256(f"{study.name}\n{study.created!r}\n{study.seed}".encode()).hexdigest()[:16]
+    """Tells two studies of one name apart, e.g. of two people on one server; it stays where a study is renamed."""
+    name, *_ = (*study.names, study.name)
+    return hashlib.sha256(f"{name}\n{study.created!r}\n{study.seed}".encode()).hexdigest()[:16]
 
 
 def experiment_tags(study: StudyRecord) -> dict[str, str]:

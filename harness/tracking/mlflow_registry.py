@@ -17,7 +17,7 @@ from harness.tracking.local_database import path_of
 from harness.tracking.mlflow_addresses import address_in
 from harness.tracking.mlflow_entities import dataset_input, link_model
 from harness.tracking.mlflow_model import write_mlmodel
-from harness.tracking.mlflow_store import connect, pages, runs_of, telling_store_errors
+from harness.tracking.mlflow_store import active_experiment, connect, pages, runs_of, telling_store_errors
 from harness.tracking.value_limits import allowed, cut, params
 
 ALIAS = "champion"
@@ -50,7 +50,7 @@ def register(
     """
     with telling_store_errors(uri):
         client = connect(uri)
-        experiment = client.get_experiment_by_name(study.name)
+        experiment = active_experiment(client, study)
         if experiment is None:
             raise StoreError(f"MLflow does not show the study {study.name} yet; harness sync delivers it")
         experiment_id = experiment.experiment_id
@@ -69,7 +69,7 @@ def known_problem(uri: str, study: StudyRecord, refit: FoldRecord) -> str | None
     """
     with telling_store_errors(uri):
         client = connect(uri)
-        experiment = client.get_experiment_by_name(study.name)
+        experiment = active_experiment(client, study)
         found = _models(client, experiment.experiment_id, refit) if experiment else []
         ready = found and found[0].status == "READY"
         return str(found[0].tags.get(NEEDS_HARNESS, "")) if ready else None

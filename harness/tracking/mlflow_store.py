@@ -150,8 +150,23 @@ def experiments_of(client: "MlflowClient", study: StudyRecord) -> list["Experime
 
     named = client.get_experiment_by_name(study.name)
     tagged = client.search_experiments(ViewType.ALL, max_results=1, filter_string=runs_of(study))
-    found = [*([] if named is None else [named]), *tagged]
+    found = [*([] if named is None else [named]), *tagged, *_shared(client, study)]
     return list({experiment.experiment_id: experiment for experiment in found}.values())
+
+
+def active_experiment(client: "MlflowClient", study: StudyRecord) -> "Experiment | None":
+    """The first of `experiments_of` that is not deleted."""
+    return next((one for one in experiments_of(client, study) if one.lifecycle_stage == "active"), None)
+
+
+def _shared(client: "MlflowClient", study: StudyRecord) -> Iterator["Experiment"]:
+    """Experiments of a name that the study had, of somebody else, which it is in all the same."""
+    for name in study.names:
+        there = client.get_experiment_by_name(name)
+        if there is None or there.lifecycle_stage != "active":
+            continue
+        if client.search_runs([there.experiment_id], runs_of(study), max_results=1):
+            yield there
 
 
 def delete_experiment(client: "MlflowClient", experiment: "Experiment") -> None:

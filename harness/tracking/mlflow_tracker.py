@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from harness.errors import StoreError
 from harness.records import StudyRecord, TrialRecord
 from harness.store.loaded_study import LoadedStudy
-from harness.tracking import artifacts, views
+from harness.tracking import artifacts, mlflow_renaming, views
 from harness.tracking.experiment_view import experiment_tags, study_id
 from harness.tracking.mlflow_entities import dataset_input
 from harness.tracking.mlflow_store import (
@@ -32,11 +32,10 @@ from harness.tracking.mlflow_store import (
 )
 from harness.tracking.mlflow_trial_models import TrialModels
 from harness.tracking.study_findings import StudyFindings
-from harness.tracking.views import STUDY, Curve, Place, View
+from harness.tracking.views import SHOWN, STUDY, Curve, Place, View
 
 logger = logging.getLogger(__name__)
 
-SHOWN = "harness.shown"  # the tag with the version of what a run shows; written after all the rest
 POINTS_PER_CALL = 800  # MLflow takes 1,000 metrics, parameters and tags together
 PARAMS_PER_CALL = 100
 NOTHING = StudyFindings()
@@ -280,6 +279,7 @@ class MlflowTracker:
         """Find the study's experiment, or create it, and the runs and models that it has."""
         self._runs, self._former = {}, {}
         self._experiment_id = self._find_experiment(study) or self._create_experiment(study)
+        mlflow_renaming.follow(self._client, self._experiment_id, study)
         for run in pages(self._client.search_runs, [self._experiment_id], runs_of(study)):
             tags = run.data.tags
             if tags.get("harness.level") == "final":

@@ -28,11 +28,15 @@ STUDY_ID, TRIAL, SHOWN = "harness.study_id", "harness.trial", "harness.shown"  #
 def mirror(url: str, name: str, study: Study, trials: Sequence[TrialRecord], *, study_id: str) -> None:
     """Have the store at `url` show these trials. Raises StoreError if it cannot be reached.
 
-    name: of the study; its copy has another one where somebody else's study is called so.
+    name: of the study; its copy has another one where somebody else's study is called so. One of an earlier name goes.
     trials: ended ones, in the order of their numbers.   study_id: tells studies of one name apart.
     """
     with _opened(url) as storage:
-        _show(storage, _free_name(storage, name, study_id), study, trials, study_id)
+        shown = _free_name(storage, name, study_id)
+        _show(storage, shown, study, trials, study_id)
+        for there in storage.get_all_studies():
+            if there.user_attrs.get(STUDY_ID) == study_id and there.study_name != shown:
+                _move(storage, there.study_name, shown)
 
 
 def remove(url: str, study_id: str) -> None:
@@ -135,6 +139,19 @@ def _show(storage: Any, name: str, study: Study, trials: Sequence[TrialRecord], 
             "of them the best",
             name, len(foreign), "s" * (len(foreign) > 1),
         )  # fmt: skip
+
+
+def _move(storage: Any, old: str, new: str) -> None:
+    """Delete a copy of an earlier name, once the new one has the trials that somebody else has added."""
+    import optuna
+
+    before, after = (optuna.load_study(study_name=name, storage=storage) for name in (old, new))
+    there = [(trial.datetime_start, trial.params, trial.values) for trial in after.trials]
+    for trial in before.trials:
+        is_foreign = TRIAL not in trial.user_attrs
+        if is_foreign and (trial.datetime_start, trial.params, trial.values) not in there:
+            after.add_trial(trial)
+    optuna.delete_study(study_name=old, storage=storage)
 
 
 def _frozen(study: Study, trial: TrialRecord) -> Any:

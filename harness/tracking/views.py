@@ -21,6 +21,7 @@ from harness.tracking.study_findings import StudyFindings
 from harness.tracking.value_limits import allowed, cut, params
 
 VERSION = "5"  # of the views; raised when they change, so that older runs are made anew
+SHOWN = "harness.shown"  # the tag with the version of what a run shows; written after all the rest
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 Place = tuple[int | None, int | None]  # (trial, fold) of a run; (None, None) is the study's own
 STUDY: Place = (None, None)
@@ -254,6 +255,10 @@ def final_tags(study: StudyRecord) -> dict[str, str]:
     return {**_tags(study, STUDY), "harness.level": "final", "harness.state": "complete"}
 
 
+def source_name(study: StudyRecord) -> str:
+    return f"harness tune --study {study.name}"
+
+
 def _tags(study: StudyRecord, place: Place) -> dict[str, str]:
     """What every run of a study carries from its creation on."""
     trial, fold = place
@@ -268,7 +273,7 @@ def _tags(study: StudyRecord, place: Place) -> dict[str, str]:
         if study.provenance.get("git_error")
         else str(bool(study.provenance.get("dirty"))).lower(),
         "mlflow.source.git.commit": str(study.provenance.get("commit") or ""),
-        "mlflow.source.name": f"harness tune --study {study.name}",
+        "mlflow.source.name": source_name(study),
         "mlflow.source.type": "LOCAL",
         "mlflow.user": str(study.provenance.get("user") or "unknown"),
     }

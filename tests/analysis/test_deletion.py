@@ -3,7 +3,6 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest
@@ -11,14 +10,11 @@ import pytest
 from harness.analysis import garbage
 from harness.analysis.deletion import Deletion, Views, delete, finish, look, unfinished
 from harness.errors import StoreError, UsageError
-from harness.records import FoldRecord
 from harness.store.store import Store
 from harness.tracking import mlflow_deletion, optuna_mirror
-from harness.tracking.mlflow_registry import FORMAT, REFIT, _version
 from harness.tracking.mlflow_tracker import MlflowTracker
-from harness.tracking.views import final_tags
 from tests.killed import Killed, killed_after
-from tests.tracking.fake_study import FakeStudy
+from tests.tracking.registered import registered
 
 NOWHERE = Views("http://127.0.0.1:1", "sqlite:////nowhere/optuna.db")
 
@@ -113,25 +109,6 @@ def test_without_mlflow_it_is_taken_out_there_later(tuned: Store) -> None:
     assert "small: deleted here, and still shown elsewhere (MLflow at" in done.unfinished[0]
     assert finish(tuned, NOWHERE, ["another"]) == () and finish(tuned, NOWHERE) == done.unfinished
     assert finish(tuned, here(tuned)) == () and unfinished(tuned) == []
-
-
-def registered(home: Path) -> tuple[FakeStudy, Any]:
-    """A study in MLflow with a registered final network."""
-    study = FakeStudy(home, num_folds=2, num_epochs=1)
-    study.add_trial()
-    tracker = MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", home=home)
-    tracker.deliver(study.loaded, final=True)
-    client: Any = tracker._client
-    refit: FoldRecord = next(iter(study.folds.values()))
-    tags = final_tags(study.record) | {REFIT: refit.key}
-    run = client.create_run(tracker._experiment_id, tags=tags).info.run_id
-    tags = {REFIT: refit.key, FORMAT: "2"}
-    model = client.create_logged_model(tracker._experiment_id, name="final", source_run_id=run, tags=tags)
-    (home / "champion.txt").write_text("weights")
-    client.log_model_artifact(model.model_id, str(home / "champion.txt"))
-    client.finalize_logged_model(model.model_id, "READY")
-    assert _version(client, study.record, refit, run, model, "a card") == "1"
-    return study, client
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """delete and rename from the command line: what they say, ask and refuse."""
 
+import html
 import json
 import shlex
 
@@ -8,6 +9,7 @@ import pytest
 from harness.analysis.test_set_ledger import Ledger, Look
 from harness.cli import run
 from harness.store.store import Store
+from harness.tracking import deliver
 from tests.made_up_findings import final_test
 
 
@@ -95,7 +97,35 @@ def test_without_mlflow_another_command_finishes_it(
     )
 
 
-def test_a_driven_study_is_refused(tuned: Store, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", [["delete", "small", "--yes"], ["rename", "small", "other"]])
+def test_a_driven_study_is_refused(
+    tuned: Store, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with tuned.driving("small"):
-        assert run(["delete", "small", "--yes", "--home", str(tuned.home)]) == 4
-    assert "already being driven by process" in said(capsys)[1]
+        assert run([*command, "--home", str(tuned.home)]) == 4
+    assert "already being driven by process" in said(capsys)[1] and tuned.studies() == ["small"]
+
+
+def test_a_renamed_study_is_known_by_its_new_name_and_its_old_one_is_explained(
+    tuned: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setattr(deliver, "RETRY_SECONDS", 0.5)
+    home = ["--home", str(tuned.home)]
+    assert run(["report", "small", *home]) == 0
+    (tuned.study_folder("small") / "gallery.html").write_text("small")
+    said(capsys)
+    assert run(["rename", "small", "new one", "--json", *home]) == 4
+    out, err = said(capsys)
+    assert json.loads(out)["study"] == "new one" and json.loads(out)["before"] == "small"
+    assert f"harness sync 'new one' --home {tuned.home} finishes it" in err
+    assert f"harness gallery 'new one' --home {tuned.home} makes it again" in err
+    page = (tuned.study_folder("new one") / "report.html").read_text(encoding="utf-8")
+    assert "harness reproduce 'new one'" in html.unescape(page) and "harness reproduce small" not in page
+    assert run(["rename", "small", "new one", *home]) == 4, "the same command goes on"
+    assert "study new one, which was small: 2 trials" in said(capsys)[0]
+    assert run(["status", "new one", *home]) == 0
+    said(capsys)
+    assert run(["status", "small", *home]) == 2
+    assert "it is called 'new one' now" in said(capsys)[1]
+    assert run(["rename", "new one", "../x", *home]) == 2 and run(["rename", "none", "y", *home]) == 2
