@@ -103,8 +103,10 @@ def save(browser: Any, name: str) -> None:
 
 
 def compare_url(url: str, store: Store, study: str) -> str:
-    """MLflow's page that lays all trials of the study side by side."""
-    runs = list(read_json(store.study_folder(study) / "mlflow.json")["trials"].values())
+    """MLflow's page that lays the complete trials of the study side by side."""
+    complete = [str(trial.number) for trial in store.read_trials(study) if trial.state == "complete"]
+    known = read_json(store.study_folder(study) / "mlflow.json")["trials"]
+    runs = [known[number] for number in complete]
     root, _, rest = url.partition("/#/experiments/")
     experiment = rest.partition("/")[0]
     return f"{root}/#/compare-runs?runs={json.dumps(runs)}&experiments={json.dumps([experiment])}"

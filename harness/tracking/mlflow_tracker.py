@@ -46,10 +46,12 @@ PICTURES_SECONDS = 60.0  # while a study runs, its pictures are drawn at most so
 class _Run:
     """What MLflow has of one run. points: name and step -> value, of those that are known to be there.
 
+    started: milliseconds since 1970; MLflow keeps what a run was created with.
     is_killed: so it was left while its fold was trained.
     """
 
     run_id: str
+    started: int
     version: str = ""
     is_killed: bool = False
     points: dict[tuple[str, int], float] = field(default_factory=dict)
@@ -240,7 +242,7 @@ class MlflowTracker:
         run = self._client.create_run(
             self._experiment_id, start_time=view.started, tags=tags, run_name=view.name
         )
-        self._runs[view.place] = _Run(run.info.run_id)
+        self._runs[view.place] = _Run(run.info.run_id, view.started)
 
     def _show(self, view: View) -> None:
         """Bring a run up to date: files, status, points and parameters, and last the tag that says so."""
@@ -252,7 +254,8 @@ class MlflowTracker:
         if view.dataset is not None and not run.version:
             self._client.log_inputs(run.run_id, datasets=[dataset_input(view.dataset, "training")])
         if view.ended is not None:
-            self._client.set_terminated(run.run_id, status=view.status, end_time=view.ended)
+            ended = run.started + view.ended - view.started  # so that its duration is right
+            self._client.set_terminated(run.run_id, status=view.status, end_time=ended)
         elif run.version:
             self._client.update_run(run.run_id, status=view.status)
         self._send(run, view)
@@ -290,7 +293,9 @@ class MlflowTracker:
             if version and version.split()[0] != views.VERSION:
                 self._former[place] = run
                 continue
-            self._runs[place] = _Run(run.info.run_id, version, run.info.status == "KILLED")
+            self._runs[place] = _Run(
+                run.info.run_id, run.info.start_time, version, run.info.status == "KILLED"
+            )
             if fold is not None and not version:
                 self._runs[place].points = self._sent(run.info.run_id)
         self._models = TrialModels(self._client, self._experiment_id, study)

@@ -274,7 +274,9 @@ def test_epochs_are_shown_while_their_fold_is_trained(home):
     history = tracker._client.get_metric_history(run.info.run_id, "val/loss")
     assert [(point.step, point.value) for point in history] == expected
     assert (run.info.status, run.data.tags["harness.state"]) == ("FINISHED", "complete")
-    assert len(runs_by_name(tracker)) == 1 + 1 + 3
+    runs = runs_by_name(tracker)
+    lasted = {name: run.info.end_time - run.info.start_time for name, run in runs.items()}
+    assert len(runs) == 1 + 1 + 3 and lasted["trial 0 fold 1"] == 8500 and lasted["trial 0"] == 3 * 8500
 
 
 def test_a_fold_that_is_shown_and_then_not_needed_goes(home):
