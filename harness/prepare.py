@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -114,8 +115,9 @@ def _begin(
     study = with_trials(study, num_trials)
     if known is None and (now := renamed(store, name)):
         logger.warning(
-            "study %s is called %s now, and --as %s goes on with it; this begins another one", name, now, now
-        )
+            "study %s is called %s now, and --as %s goes on with it; this begins another one",
+            name, now, shlex.quote(now),
+        )  # fmt: skip
     if known is not None:
         changes = _changes(known, study, images, store)
         if not changes:

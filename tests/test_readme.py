@@ -66,4 +66,4 @@ def test_every_command_of_the_list_runs(
             words += ["--as", "again"]
         assert run([*words, *SHORTENED.get(words[0], [])]) in (0, 3), f"{line}\n{capfd.readouterr().err}"
         ran += 1
-    assert ran > 15 and store.read_finding("small", FinalTest) is not None
+    assert ran > 15 and store.read_finding("first", FinalTest) is not None

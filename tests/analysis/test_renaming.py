@@ -140,6 +140,16 @@ def test_a_look_at_test_images_is_the_same_studys(tuned: Store, only_here: list[
     assert opened(NEW) == 1
 
 
+def test_who_begins_a_study_of_the_old_name_is_told(
+    tuned: Store, only_here: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    renamed(tuned)
+    (tmp_path / "small.yaml").write_text(STUDY, encoding="utf-8")
+    record, _ = prepare(load_study_file(str(tmp_path / "small.yaml"), []), tuned, "small")
+    assert "study small is called better name now, and --as 'better name' goes on with it" in caplog.text
+    assert record.names == () and study_id(record) != study_id(record_of(tuned, NEW))
+
+
 def test_a_folder_moved_by_hand_is_renamed_and_a_copied_one_another_study(tuned: Store) -> None:
     before, folder = record_of(tuned, "small"), tuned.study_folder("small")
     shutil.copytree(folder, tuned.study_folder("copy"))

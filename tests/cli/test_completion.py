@@ -29,6 +29,8 @@ def home(tmp_path: Path) -> Path:
 def test_studies_of_the_store(home: Path) -> None:
     assert offered("harness status d", HARNESS_HOME=str(home)) == ["depth", "dropout"]
     assert offered(f"harness reproduce --home {home} dr") == ["dropout"]
+    assert offered("harness delete dep", HARNESS_HOME=str(home)) == ["depth"]
+    assert offered("harness rename dep", HARNESS_HOME=str(home)) == ["depth"]
 
 
 def test_study_files_and_what_they_may_name() -> None:

@@ -174,3 +174,14 @@ def test_a_study_that_is_removed_frees_its_name(study: Study, url: str) -> None:
     mirror(url, "small", study, [trial(0, "failed")], study_id="b")
     assert [one.state.name for one in shown(url).trials] == ["FAIL"]
     assert len(shown(url, "other").trials) == 1
+
+
+def test_a_renamed_study_takes_along_what_somebody_has_added(url: str, study: Study) -> None:
+    trials = [trial(0, "complete", (0.5, 0.5, 0.5))]
+    mirror(url, "small", study, trials, study_id="a")
+    added(url, "small", 0.75)
+    for _ in range(2):
+        mirror(url, "better name", study, trials, study_id="a")
+    assert [len(shown(url, "better name").trials), shown(url, "better name").best_value] == [2, 0.75]
+    with pytest.raises(KeyError):
+        shown(url, "small")
