@@ -304,6 +304,7 @@ def test_a_fold_that_was_trained_again_in_another_way_shows_that_alone(home):
     assert [point.value for point in history] == [epoch.validation_loss for epoch in epochs]
 
 
+@pytest.mark.slow
 def test_runs_of_an_earlier_release_are_made_anew_and_keep_what_people_wrote(home, monkeypatch):
     study = fake_study(home)
     with monkeypatch.context() as earlier:
