@@ -1,6 +1,7 @@
 """Delivers the records to MLflow and Optuna's dashboard store, beside the training and never in its way."""
 
 import logging
+import shlex
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ from harness.tracking.views import Curve, Place
 logger = logging.getLogger(__name__)
 RETRY_SECONDS, RETRY_PAUSE_SECONDS = 10.0, 0.5  # at the end of a study, for a store that fails now and then
 SILENT_SECONDS = 8.0  # after which a delivery that has failed was to a store that does not answer
+TOLD_SECONDS = 15.0  # after which a study's end says that it waits for MLflow
 LIVE_SECONDS = 3.0  # between two batches of epochs
 CLOSED = "closed"  # shown as it is, by a later process than the one that trained it
 
@@ -116,7 +118,13 @@ class Recorder:
         self._closing = True
         self._news.set()
         with self._environment:
-            self._thread.join(timeout_seconds)
+            self._thread.join(min(timeout_seconds, TOLD_SECONDS))
+            if self._thread.is_alive() and timeout_seconds > TOLD_SECONDS:
+                logger.warning(
+                    "all is trained and kept; MLflow is still taking it (Ctrl-C leaves the rest to harness sync %s)",
+                    shlex.quote(self._study.name),
+                )
+                self._thread.join(timeout_seconds - TOLD_SECONDS)
         if self._thread.is_alive():
             self.problem = self.problem or "delivering takes too long"
 

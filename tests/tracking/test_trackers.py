@@ -4,6 +4,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
@@ -146,6 +147,19 @@ def test_epochs_are_told_while_their_fold_is_trained(tmp_path, study_file, monke
     assert Mlflow.live and (0, 0) not in Mlflow.live  # a study begins with its first fold
     for epochs in Mlflow.live.values():
         assert epochs == list(range(1, len(epochs) + 1))
+
+
+def test_a_slow_server_is_told_of_and_no_training_waits_for_it(tmp_path, study_file, monkeypatch, caplog):
+    class Slow(Mlflow):
+        def deliver(self, study, *, final, live, importances, findings):
+            time.sleep(0.4 if final else 0.0)
+
+    monkeypatch.setattr(deliver, "MlflowTracker", Slow)
+    monkeypatch.setattr(deliver, "close_abandoned", lambda store, tracking_uri: None)
+    monkeypatch.setattr(deliver, "TOLD_SECONDS", 0.1)
+    words = ["tune", "--study", str(study_file), "--home", str(tmp_path), "--workers", "1", "--trials", "1"]
+    assert run(words) == 0
+    assert "MLflow is still taking it (Ctrl-C leaves the rest to harness sync small)" in caplog.text
 
 
 @pytest.mark.slow
