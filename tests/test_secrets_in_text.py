@@ -45,7 +45,7 @@ def kinds() -> dict[str, tuple[str, str]]:
         "SendGrid": ("mail(SG.{}", f"{drawn(22)}.{drawn(43)}"),
         "Mailchimp": ("mc = {}-us12", drawn(32, HEX)),
         "Mailgun": ("mailgun: key-{}", drawn(32)),
-        "npm": ("//registry.npmjs.org/:_authToken=npm_{}", drawn(36)),
+        "npm": ("//packages.example.com/:_authToken=npm_{}", drawn(36)),
         "PyPI": ("password = pypi-AgEIcHlwaS5vcmc{}", drawn(60)),
         "docker login": ("docker login -u me -p {} registry.example.com", short),
         "curl -u": ("curl -u admin:{} https://api.example.com", short),

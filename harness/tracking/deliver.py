@@ -120,10 +120,11 @@ class Recorder:
         with self._environment:
             self._thread.join(min(timeout_seconds, TOLD_SECONDS))
             if self._thread.is_alive() and timeout_seconds > TOLD_SECONDS:
-                logger.warning(
-                    "all is trained and kept; MLflow is still taking it (Ctrl-C leaves the rest to harness sync %s)",
-                    shlex.quote(self._study.name),
-                )
+                if MLFLOW in self._definition.trackers:
+                    logger.warning(
+                        "what is trained is kept; MLflow is still taking it (Ctrl-C leaves it to harness sync %s)",
+                        shlex.quote(self._study.name),
+                    )
                 self._thread.join(timeout_seconds - TOLD_SECONDS)
         if self._thread.is_alive():
             self.problem = self.problem or "delivering takes too long"
