@@ -6,6 +6,7 @@ stopped is pruned there, with the scores it got as intermediate values.
 
 import datetime
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -111,6 +112,8 @@ def _show(storage: Any, name: str, study: Study, trials: Sequence[TrialRecord], 
             storage=storage, study_name=name, directions=directions, load_if_exists=True
         )
         found.set_user_attr(STUDY_ID, study_id)
+        with warnings.catch_warnings(action="ignore"):  # it calls itself experimental
+            found.set_metric_names([one.name for one in study.objectives])
         return found
 
     shown = opened()

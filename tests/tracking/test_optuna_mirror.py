@@ -1,5 +1,6 @@
 """What Optuna's store shows of a study: the same best trial, each trial once, and nothing of others touched."""
 
+import warnings
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
@@ -62,6 +63,9 @@ def shown(url: str, name: str = "small") -> Any:
         found = optuna.load_study(study_name=name, storage=storage)
         memory = optuna.create_study(directions=found.directions)
         memory.add_trials(found.trials)
+        if found.metric_names:
+            with warnings.catch_warnings(action="ignore"):  # it calls itself experimental
+                memory.set_metric_names(found.metric_names)
         return memory
     finally:
         storage.remove_session()
@@ -110,6 +114,11 @@ def test_a_stopped_trial_is_pruned_with_each_score_it_got(study: Study, url: str
     steps = [one.intermediate_values for one in found.trials]
     assert steps == [{1: 0.75}, {0: 0.875}, {0: 0.125, 1: 0.25, 2: 0.5, 3: 0.75}, {}]
     assert found.best_trial.number == 2 and found.best_value == 0.5
+
+
+def test_the_axis_is_called_as_the_objective_is(study: Study, url: str) -> None:
+    mirror(url, "small", study, [trial(0, "complete", (0.5,) * 3)], study_id="a")
+    assert shown(url).metric_names == [study.objective]
 
 
 def test_what_is_shown_again_is_there_once_and_as_it_is_now(study: Study, url: str) -> None:
