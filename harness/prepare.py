@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import provenance, training
 from harness.config import plugins, search_space
+from harness.config.earlier import as_begun
 from harness.config.kinds import DIFF
 from harness.config.study_file import Study
 from harness.data import FOLDER, data_set
@@ -74,7 +75,7 @@ def prepare(
     require_enough_trials(study)  # of the file: with --trials a study may be ended early
     for line in search_space.read_in_some(study):
         logger.warning(line)
-    study = with_trials(study, num_trials)
+    study, earlier = as_begun(with_trials(study, num_trials), known.definition)
     images = training_images(store, known)
     if changes := _changes(known, study, images, store):
         if not list(differences(known.definition, study.definition())) and not known.data.get("snapshot"):
@@ -83,6 +84,9 @@ def prepare(
         advice = "put it back to go on, or run it as a new study with --as NAME"
         advice += advice_on(edits_of(store, known))
         raise UsageError(f"study {name} has changed since it began:\n" + "\n".join(changes) + f"\n{advice}")
+    if earlier:
+        told = ", ".join(f"search.{option}={value}" for option, value in earlier.items())
+        logger.warning("study %s goes on with the defaults that it began with: %s", name, told)
     heal_snapshot(study, store, known)
     _tell_what_became_of(known, store)
     heal_copies(store, known)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from harness.config.earlier import as_begun
 from harness.config.kinds import MLFLOW
 from harness.config.study_file import Study
 from harness.errors import UsageError
@@ -118,7 +119,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         tell_what_is_not_followed(study.trackers)
         profiling = Profiling(store.study_folder(name)) if settings.profile else None
         record, workplace = prepare(study, store, name, cluster, settings.num_trials, settings.extends)
-        study = with_trials(study, settings.num_trials)
+        study, _ = as_begun(with_trials(study, settings.num_trials), record.definition)
         train_again(store, record, workplace, cluster)
         if settings.retry_failed:
             store.reopen_failed(name)

@@ -15,6 +15,7 @@ from harness.scoring.intervals import share_interval
 from harness.scoring.standard_errors import trial_mean
 from harness.search.dominance import rival_of
 from harness.search.objectives import other_objectives
+from harness.search.racing import Paired
 from harness.seeds import seed_for
 from harness.store.findings import FalseStops
 from harness.store.loaded_study import LoadedStudy
@@ -28,8 +29,9 @@ def false_stops(
 
     sample: how many stopped trials, drawn by the study's seed; the same ones first for a larger sample.
     The folds are kept in the store, the trials stay as they are. A stop was false if the trial's mean over all
-    folds is better than the best trial's; of a study with several objectives, than the best of those trials that are
-    at least as good in all others. Its rate has a 95 % interval (Clopper and Pearson 1934).
+    folds is better than the best trial's, by more than what `search.indifference` asks for; of a study with several
+    objectives, than the best of those trials that are at least as good in all others. Its rate has a 95 % interval
+    (Clopper and Pearson 1934).
     """
     record, others = study.record, other_objectives(study.record)
     stopped = [trial for trial in study.trials if trial.state == "stopped"]
@@ -45,7 +47,8 @@ def false_stops(
         assert isinstance(report, FoldRecord)
         trained[number][fold] = report
         yield number, fold
-    means, gains = {}, {}
+    means, gains, too_good = {}, {}, set()
+    indifference = Paired(indifference=record.definition["search"].get("indifference", 0.0))
     for trial in chosen:
         folds = [fold for _, fold in sorted(trained[trial.number].items())]
         means[trial.number] = trial_mean([score_by(fold, record.objective) for fold in folds])
@@ -53,9 +56,12 @@ def false_stops(
         rival = rival_of(finished, study.trials, record.objectives)
         if rival is not None and rival.mean is not None:
             gains[trial.number] = record.sign * (means[trial.number] - rival.mean)
+            if gains[trial.number] > indifference.worth(rival.scores, record.num_folds):
+                too_good.add(trial.number)
         elif others:  # nothing is at least as good in all others
             gains[trial.number] = math.inf
-    false = tuple(number for number, gain in gains.items() if gain > 0)
+            too_good.add(trial.number)
+    false = tuple(number for number in gains if number in too_good)
     low, high = share_interval(len(false), len(chosen)) if chosen else (0.0, 1.0)
     yield FalseStops(
         stopped=len(stopped),

@@ -148,7 +148,7 @@ def _of_argument(name: str, annotation: Any, default: Any, plugin: Plugin) -> It
     yield Option(
         name, kind, None if required else default, choices, limits,
         optional or (default is None and not required), required,
-        younger=any(isinstance(mark, Younger) for mark in marks),
+        younger=next((mark for mark in marks if isinstance(mark, Younger)), None),
         names_file=any(isinstance(mark, NamesFile) for mark in marks),
         read_with=reading(marks),
     )  # fmt: skip

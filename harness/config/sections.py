@@ -30,12 +30,23 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def defining(self) -> dict[str, Any]:
-        """The fields that make a study what it is: all but its budget, and of younger ones those that are set."""
+        """The fields that make a study what it is: all but its budget, and younger ones that change what was done."""
+        earlier = self.earlier()
         return {
             name: getattr(self, name)
             for name, field in type(self).model_fields.items()
             if Budget() not in field.metadata
-            and not (Younger() in field.metadata and getattr(self, name) == field.default)
+            and not (name in earlier and getattr(self, name) == earlier[name])
+        }
+
+    @classmethod
+    def earlier(cls) -> dict[str, Any]:
+        """Of each younger field the value that does what was done without it."""
+        return {
+            name: field.default if mark.was is None else mark.was
+            for name, field in cls.model_fields.items()
+            for mark in field.metadata
+            if isinstance(mark, Younger)
         }
 
 
@@ -80,6 +91,8 @@ class Search(Section):
     of workers.   timeout_minutes: no new trial is begun after it.
     rung: share of the epochs of a short training on fold 0 that comes first and may stop a trial; null is none. It
     pays from some 20 trials on: the study has to learn first what a short training foretells.
+    stopped_as: what the sampler is told of a stopped trial: the mean that it is expected to have over all folds, by
+    what the others scored on those that it lacks; or so_far, the mean of those that it has.
     constraints: what a trial may have at most.
     first: trials to try right after the defaults, each a map of searched names and values; others have their default.
     options: those of the sampler and of the racing rule, which stand beside the others in a study file.
@@ -89,6 +102,7 @@ class Search(Section):
     sampler: str = "tpe"
     racing: str = "paired"
     rung: Annotated[float | None, Younger()] = Field(default=None, gt=0, lt=1, strict=False)
+    stopped_as: Annotated[Literal["expected", "so_far"], Younger(was="so_far")] = "expected"
     seed: int = Field(default=0, ge=0, lt=2**63)
     batch: int = Field(default=4, ge=1, le=256)
     first: Annotated[list[dict[str, Any]], Younger()] = []
@@ -130,6 +144,7 @@ def options_of(section: type[Section]) -> tuple[Option, ...]:
                 choices,
                 Between(*limits),
                 optional=NoneType in get_args(field.annotation),
+                younger=next((mark for mark in field.metadata if isinstance(mark, Younger)), None),
                 or_own=OrOwn() in field.metadata,
                 meaning=said.get(name, ""),
             )

@@ -48,9 +48,12 @@ class Between:
 class Younger:
     """Marks an option that earlier studies, folds and checkpoints do not know, and that leaves them as they are.
 
-    Its default must do what was done without it. Where it has its default it is no part of a study's definition, of a
-    fold's key or of what is recorded, so all that was begun or trained before goes on and is found.
+    Its default must do what was done without it, or `was` is the value that does. Where it has that value it is no part
+    of a study's definition, of a fold's key or of what is recorded, so all that was begun or trained before goes on and
+    is found; `config/earlier.py` gives it to earlier studies. `was` is for options of `search` alone.
     """
+
+    was: Scalar = None
 
 
 @dataclass(frozen=True)
@@ -116,12 +119,17 @@ class Option:
     optional: bool = False
     required: bool = False
     keys: tuple["Option", ...] = ()
-    younger: bool = False
+    younger: Younger | None = None
     names_file: bool = False
     read_with: tuple[ReadWith, ...] = ()
     meaning: str = ""
     or_own: bool = False
     or_pair: bool = False
+
+    @property
+    def earlier(self) -> Scalar:
+        """The value that does what was done without it; its default, but where Younger says otherwise."""
+        return self.default if self.younger is None or self.younger.was is None else self.younger.was
 
     def allowed(self) -> str:
         """What the option takes, in words for a user."""
@@ -156,9 +164,9 @@ class SourceProblem(Exception):
 
 
 def without_younger(values: Mapping[str, Any], options: Iterable[Option]) -> dict[str, Any]:
-    """The values, by their options' names, but for those of younger options that have their default."""
-    defaults = {option.name: option.default for option in options if option.younger}
-    return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
+    """The values, by their options' names, but for those of younger options that do what was done without them."""
+    earlier = {option.name: option.earlier for option in options if option.younger}
+    return {name: value for name, value in values.items() if name not in earlier or value != earlier[name]}
 
 
 def arguments(function: ast.FunctionDef) -> tuple[Option, ...]:
@@ -299,12 +307,13 @@ def _option(name: str, annotation: ast.expr | None, default: ast.expr | None, pl
         raise SourceProblem(f"option {name} needs an annotation", place)
     optional = isinstance(annotation, ast.BinOp) and ast.unparse(annotation.right) == "None"
     inner: ast.expr = annotation.left if optional and isinstance(annotation, ast.BinOp) else annotation
-    limits, younger, names_file, or_own, or_pair = Between(), False, False, False, False
+    limits, names_file, or_own, or_pair = Between(), False, False, False
+    younger: Younger | None = None
     read_with: tuple[ReadWith, ...] = ()
     if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) == "Annotated":
         inner, marks = _annotated(name, inner)
         limits = next((mark for mark in marks if isinstance(mark, Between)), limits)
-        younger = any(isinstance(mark, Younger) for mark in marks)
+        younger = next((mark for mark in marks if isinstance(mark, Younger)), None)
         names_file = any(isinstance(mark, NamesFile) for mark in marks)
         or_own = any(isinstance(mark, OrOwn) for mark in marks)
         or_pair = any(isinstance(mark, OrPair) for mark in marks)

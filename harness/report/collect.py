@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.analysis import leaderboard
 from harness.analysis.compare import Contender, compare
+from harness.config.earlier import as_begun
 from harness.config.study_file import parse_study_file
 from harness.errors import HarnessError
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_so_far, mixed_words
@@ -205,6 +206,7 @@ def _importances(
         study = parse_study_file(
             record.text.encode(), overrides, name=record.name, source=f"study {record.name}"
         )
+        study, _ = as_begun(study, record.definition)
         shares = replay(study, ended).importances()
     except (HarnessError, ValueError, KeyError) as error:
         absent["importances"] = f"the study file of the record cannot be read any more: {error}"

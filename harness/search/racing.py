@@ -15,6 +15,7 @@ from harness.config.sections import Search
 from harness.config.signatures import Between, Younger
 from harness.config.study_file import Study
 from harness.errors import Problem, StudyError
+from harness.scoring.standard_errors import trial_standard_error
 
 LEAST_FREEDOM = 4  # degrees of freedom of a variance, below which the paired rule and the rung stop nothing
 RUNG_CONFIDENCE = 0.975  # that a trial loses, before its short training stops it
@@ -81,17 +82,22 @@ class Forgiving(Rule):
 
 @dataclass(frozen=True)
 class Paired(Rule):
-    """Stop when the final mean lies below the incumbent's with 95 % probability, judged fold by fold.
+    """Stop when the final mean will not be worth having: hardly better than the incumbent's, judged fold by fold.
 
-    confidence: the probability from which on a trial is stopped.
+    confidence: the probability, that the final mean is not better by more than the indifference, from which on a trial
+    is stopped.
+    indifference: by how much a trial must become better to be worth its folds, in standard errors of the incumbent; a
+    third of one is far below what such a study can tell. A trial that is ahead so far is not stopped.
 
     Differences to the incumbent on the same folds leave out what is hard about a fold. Their variance is pooled over
     this trial and all before it. After n of k folds the final mean difference lies around the one so far with
     variance s²(1/n - 1/k).
-    Source: races by paired differences, Moore and Lee 1994; the variance is that of sampling without replacement.
+    Source: races by paired differences, Moore and Lee 1994, who stop at an indifference, too; the variance is that of
+    sampling without replacement.
     """
 
-    confidence: Annotated[float, Between(0.5, 0.9999), Younger()] = 0.95
+    confidence: Annotated[float, Between(0.5, 0.9999), Younger(was=0.95)] = 0.9
+    indifference: Annotated[float, Between(0, 10), Younger(was=0.0)] = 0.33
 
     def least_trials(self, num_folds: int) -> int:
         # The incumbent, one to stop, and between them as many whole trials as the variance lacks: the one to stop
@@ -107,9 +113,17 @@ class Paired(Rule):
 
         n, k, gap = len(scores), field.num_folds, _mean(_differences(scores, field.incumbent))
         margin = float(stdtrit(freedom, self.confidence)) * (variance * (1 / n - 1 / k)) ** 0.5
-        if gap + margin >= 0:
+        worth = self.worth(field.incumbent, k)
+        if gap + margin >= worth or gap > 0:
             return ""
-        return f"{_so_far(scores, field)} is {-gap:.4f} behind {field.rival}, more than chance explains ({margin:.4f})"
+        behind = f"{_so_far(scores, field)} is {-gap:.4f} behind {field.rival}"
+        if gap + margin < 0:
+            return f"{behind}, more than chance explains ({margin:.4f})"
+        return f"{behind}, and will hardly end better by more than {worth:.4f}"
+
+    def worth(self, incumbent: Sequence[float], num_folds: int) -> float:
+        """By how much the mean of a trial must be better than the incumbent's; of scores of this kind."""
+        return self.indifference * (trial_standard_error(incumbent, num_folds=num_folds) or 0.0)
 
 
 @dataclass(frozen=True)
@@ -155,6 +169,34 @@ def require_enough_trials(study: Study) -> None:
     )
 
 
+@dataclass(frozen=True)
+class Line:
+    """The least-squares line through what fold 0 scored (height) over what its short training did (centre ± spread).
+
+    spread, residuals: sums of squares.
+    """
+
+    centre: float
+    height: float
+    slope: float
+    spread: float
+    residuals: float
+
+    @classmethod
+    def through(cls, rungs: Sequence[float], firsts: Sequence[float]) -> "Line":
+        """rungs, firsts: one of each trial; at least two rungs differ."""
+        centre, height = _mean(rungs), _mean(firsts)
+        spread = sum((rung - centre) ** 2 for rung in rungs)
+        pairs = list(zip(rungs, firsts, strict=True))
+        slope = sum((rung - centre) * first for rung, first in pairs) / spread
+        residuals = sum((first - height - slope * (rung - centre)) ** 2 for rung, first in pairs)
+        return cls(centre, height, slope, spread, residuals)
+
+    def at(self, rung: float) -> float:
+        """What fold 0 is expected to score."""
+        return self.height + self.slope * (rung - self.centre)
+
+
 def stops_at_rung(score: float, field: Field) -> str:
     """Why a trial should get no fold at full length, or "".   score: of fold 0 after its short training.
 
@@ -173,20 +215,14 @@ def stops_at_rung(score: float, field: Field) -> str:
         return ""
     from scipy.special import stdtrit
 
-    centre = _mean(field.rungs)
-    spread = sum((rung - centre) ** 2 for rung in field.rungs)
-    pairs = list(zip(field.rungs, firsts, strict=True))
-    slope = sum((rung - centre) * first for rung, first in pairs) / spread
-    line = _mean(firsts) + slope * (score - centre)
-    residuals = sum((first - _mean(firsts) - slope * (rung - centre)) ** 2 for rung, first in pairs) / (
-        points - 2
-    )
-    error = residuals * (1 + 1 / points + (score - centre) ** 2 / spread)
+    line = Line.through(field.rungs, firsts)
+    fold_0 = line.at(score)
+    error = line.residuals / (points - 2) * (1 + 1 / points + (score - line.centre) ** 2 / line.spread)
     error += variance * (1 - 1 / field.num_folds)
     margin = float(stdtrit(points - 2, RUNG_CONFIDENCE)) * error**0.5
-    if line + margin >= field.incumbent[0]:
+    if fold_0 + margin >= field.incumbent[0]:
         return ""
-    said = f"short training {field.shown(score)}: fold 0 would come to {field.shown(line)} ± {margin:.4f}"
+    said = f"short training {field.shown(score)}: fold 0 would come to {field.shown(fold_0)} ± {margin:.4f}"
     return f"{said}, behind the best trial's {field.shown(field.incumbent[0])}"
 
 

@@ -20,6 +20,7 @@ from harness.config.space import Parameter
 from harness.config.study_file import Study
 from harness.records import Scalar, TrialRecord, Values, sign_of
 from harness.scoring.pareto import values_of
+from harness.search.expected import expected_means
 from harness.seeds import seed_for
 
 Excess = Callable[[TrialRecord], dict[str, float]]
@@ -134,6 +135,7 @@ class Asker:
         self.directions = [objective.direction for objective in study.objectives]
         self.optuna = optuna.create_study(directions=self.directions)
         self.sampler = sampler_of(study.search)
+        self.ended = list[TrialRecord]()
 
     @cached_property
     def rest_of_grid(self) -> list[Values]:
@@ -158,22 +160,27 @@ class Asker:
         return params
 
     def tell(self, trial: TrialRecord) -> None:
-        """A trial has ended: its mean, also of a stopped one's folds or short training, or that it failed.
-
-        With several objectives the means of all of them over the folds that there are.
-        """
+        """A trial has ended: its means, of a stopped one by `search.stopped_as`, or that it failed."""
         from optuna.trial import TrialState
 
         if self.excess is not None and trial.state != "failed":
             self.exceeded[trial.number] = self.excess(trial)
-        others = self.study.objectives[1:]
-        values = values_of(trial, others)
-        if values is None and not others and trial.rung_score is not None:
-            values = (trial.rung_score,)
-        if trial.state == "failed" or values is None:
+        values = None if trial.state == "failed" else self._values(trial)
+        self.ended.append(trial)
+        if values is None:
             self.optuna.tell(trial.number, state=TrialState.FAIL)
         else:
             self.optuna.tell(trial.number, values)
+
+    def _values(self, trial: TrialRecord) -> tuple[float, ...] | None:
+        """What the sampler is told of a trial, a value for each objective; None where it has no score."""
+        others = self.study.objectives[1:]
+        if trial.state == "stopped" and self.study.search.stopped_as == "expected":
+            return expected_means(trial, self.ended, [objective.name for objective in others])
+        values = values_of(trial, others)
+        if values is None and not others and trial.rung_score is not None:
+            return (trial.rung_score,)
+        return values
 
     def importances(self) -> dict[str, float]:
         """Share of each searched name in the spread of the scores (PED-ANOVA); empty while too few are known.

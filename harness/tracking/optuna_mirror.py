@@ -112,8 +112,6 @@ def _show(storage: Any, name: str, study: Study, trials: Sequence[TrialRecord], 
             storage=storage, study_name=name, directions=directions, load_if_exists=True
         )
         found.set_user_attr(STUDY_ID, study_id)
-        with warnings.catch_warnings(action="ignore"):  # it calls itself experimental
-            found.set_metric_names([one.name for one in study.objectives])
         return found
 
     shown = opened()
@@ -133,6 +131,8 @@ def _show(storage: Any, name: str, study: Study, trials: Sequence[TrialRecord], 
         for trial in foreign:
             if trial.values is None or len(trial.values) == len(directions):
                 shown.add_trial(trial)
+    with warnings.catch_warnings(action="ignore"):  # it calls itself experimental
+        shown.set_metric_names([one.name for one in study.objectives])
     for number, trial in wanted.items():
         if number not in ours:
             shown.add_trial(trial)

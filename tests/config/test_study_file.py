@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from harness.config import catalog
+from harness.config.earlier import as_begun
 from harness.config.sections import Search
 from harness.config.settings import Choice, Range
-from harness.config.signatures import Option
+from harness.config.signatures import Option, Younger
 from harness.config.study_file import load_study_file
 from harness.errors import StudyError
 from harness.folds.tasks import task_values
-from harness.search.racing import RULES
+from harness.search.racing import RULES, Paired, rule_of
 from harness.search.sampling import SAMPLERS
 from tests.conftest import STUDY
 
@@ -181,7 +182,8 @@ def test_a_map_of_one_key_is_taken_and_its_place_is_made_absolute(
 
 
 SEARCHED = {"trials": 9, "sampler": "random", "racing": "none", "rung": 0.25, "seed": 1, "batch": 3,
-            "timeout_minutes": 5, "first": "[{train.lr: 0.2}]", "constraints": "{parameters: 1000000}"}  # fmt: skip
+            "timeout_minutes": 5, "first": "[{train.lr: 0.2}]", "constraints": "{parameters: 1000000}",
+            "stopped_as": "so_far"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(Search.model_fields.keys() - {"options"}))
@@ -199,13 +201,27 @@ def test_options_of_the_racing_rule_and_the_sampler_belong_to_the_definition_onc
     study_file: Path,
 ) -> None:
     plain = load_study_file(str(study_file))
-    assert plain.search.options == {"confidence": 0.95, "startup_trials": 10}
-    assert set(plain.definition()["search"]) == {"sampler", "racing", "seed", "batch"}
-    other = load_study_file(str(study_file), ["search.confidence=0.9", "search.startup_trials=5"])
-    assert other.definition()["search"] == plain.definition()["search"] | {
-        "confidence": 0.9,
-        "startup_trials": 5,
-    }
+    assert plain.search.options == {"confidence": 0.9, "indifference": 0.33, "startup_trials": 10}
+    known = plain.definition()["search"]
+    assert known.keys() == {"sampler", "racing", "seed", "batch", "stopped_as", "confidence", "indifference"}
+    other = load_study_file(str(study_file), ["search.confidence=0.8", "search.startup_trials=5"])
+    assert other.definition()["search"] == known | {"confidence": 0.8, "startup_trials": 5}
+
+
+def test_a_study_that_began_with_other_defaults_goes_on_with_them(study_file: Path) -> None:
+    began = {"search": {"sampler": "tpe", "racing": "paired", "seed": 0, "batch": 2}}
+    study, earlier = as_begun(load_study_file(str(study_file)), began)
+    assert earlier == {"stopped_as": "so_far", "confidence": 0.95, "indifference": 0.0}
+    assert study.definition()["search"] == began["search"]
+    assert rule_of(study.search) == Paired(confidence=0.95, indifference=0.0)
+    assert as_begun(study, began) == (study, {})
+
+
+def test_what_a_study_says_itself_is_no_default(study_file: Path) -> None:
+    said = load_study_file(str(study_file), ["search.confidence=0.8", "search.indifference=0"])
+    study, earlier = as_begun(said, {"search": {}})
+    assert earlier == {"stopped_as": "so_far"} and study.search.options == said.search.options
+    assert as_begun(said, said.definition()) == (said, {})
 
 
 def test_options_younger_than_studies_that_go_on_change_nothing_until_they_are_set(study_file: Path) -> None:
@@ -221,8 +237,8 @@ def test_a_younger_option_of_training_or_of_a_model_changes_no_fold_until_it_is_
 ) -> None:
     entry = catalog.models()["resnet"]
     younger = {
-        "model": Option("novel", "float", 0.5, younger=True),
-        "train": Option("fresh", "bool", False, younger=True),
+        "model": Option("novel", "float", 0.5, younger=Younger()),
+        "train": Option("fresh", "bool", False, younger=Younger()),
     }
     before = {"model.name": "resnet", "model.depth": 1, "train.epochs": 3}
     monkeypatch.setattr(

@@ -13,7 +13,7 @@ from harness.cli import run
 from harness.config.sections import Search
 from harness.config.study_file import load_study_file
 from harness.errors import StudyError
-from harness.search.racing import RULES, Field, require_enough_trials, rule_of, stops_at_rung
+from harness.search.racing import RULES, Field, Paired, require_enough_trials, rule_of, stops_at_rung
 
 SCORES = st.floats(0.1, 0.9)
 FOLDS = 5
@@ -70,13 +70,15 @@ def test_paired_equals_its_formula() -> None:
     from scipy.stats import t
 
     incumbent, other = [0.8, 0.7, 0.9, 0.6, 0.7], [0.7, 0.72, 0.8, 0.62, 0.66]
-    for gap in np.linspace(0, 0.2, 21):
-        scores = [0.8 - gap, 0.71 - gap]
+    for behind in np.linspace(0, 0.2, 21):
+        scores = [0.8 - behind, 0.71 - behind]
         pools = [np.subtract(other, incumbent), np.subtract(scores, incumbent[:2])]
         freedom = 4 + 1
         variance = sum(((pool - pool.mean()) ** 2).sum() for pool in pools) / freedom
-        margin = t.ppf(0.95, freedom) * np.sqrt(variance * (1 / 2 - 1 / 5))
-        assert stopped("paired", scores, incumbent, other) == (pools[1].mean() + margin < 0)
+        margin = t.ppf(0.9, freedom) * np.sqrt(variance * (1 / 2 - 1 / 5))
+        worth = 0.33 * np.sqrt((1 / 5 + 1 / 4) * np.var(incumbent, ddof=1))
+        gap = pools[1].mean()
+        assert stopped("paired", scores, incumbent, other) == (gap <= 0 and gap + margin < worth)
 
 
 def test_paired_keeps_still_without_a_variance() -> None:
@@ -85,16 +87,20 @@ def test_paired_keeps_still_without_a_variance() -> None:
 
 
 def test_paired_loses_few_that_would_have_won() -> None:
-    """Trials equal to the incumbent in the mean: the final mean is better half the time, stopped are few."""
+    """Trials equal to the incumbent in the mean: the final mean is better half the time, stopped are few.
+
+    Fewer still are better by more than the indifference.
+    """
     random = np.random.default_rng(0)
-    wrong = 0
+    wrong = worse = 0
     for _ in range(1000):
         hard = random.normal(0, 0.05, FOLDS)
         incumbent, others = hard + random.normal(0, 0.01, FOLDS), hard + random.normal(0, 0.01, (6, FOLDS))
         trial = hard + random.normal(0, 0.01, FOLDS)
         stops = stopped("paired", trial[:1].tolist(), incumbent.tolist(), *others.tolist())
         wrong += stops and trial.mean() > incumbent.mean()
-    assert 0 < wrong < 60
+        worse += stops and trial.mean() > incumbent.mean() + Paired().worth(incumbent.tolist(), FOLDS)
+    assert 0 < wrong < 200 and worse < 40
 
 
 def test_median_waits_for_five_trials_and_takes_the_lower_half() -> None:

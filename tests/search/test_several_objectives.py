@@ -40,17 +40,24 @@ def test_a_trial_is_told_with_the_means_of_all_objectives_over_its_folds(study_f
     study = load_study_file(str(study_file), [*WIDTHS, "objective=[accuracy, parameters, log_loss]"])
     asker = Asker(study)
     trials = [
-        TrialRecord(0, "complete", {}, {}, mean=0.5, others={"parameters": (90.0,), "log_loss": (0.5, 1.0)}),
-        TrialRecord(1, "stopped", {}, {}, mean=0.4, others={"parameters": (80.0,), "log_loss": (2.0,)}),
+        TrialRecord(
+            0, "complete", {}, {}, scores=(0.25, 0.75), mean=0.5,
+            others={"parameters": (90.0, 90.0), "log_loss": (0.5, 1.0)},
+        ),
+        TrialRecord(
+            1, "stopped", {}, {}, scores=(0.125,), mean=0.125,
+            others={"parameters": (80.0,), "log_loss": (2.0,)},
+        ),
         TrialRecord(2, "stopped", {}, {}, others={"parameters": (9e9,)}),
         TrialRecord(3, "failed", {}, {}, mean=0.1, others={"parameters": (9.0,), "log_loss": (2.0,)}),
-    ]
+    ]  # fmt: skip
     for trial in trials:
         asker.ask(trial.number)
     for trial in trials:
         asker.tell(trial)
+    # The second one is expected to gain on its missing fold what the first one did.
     assert [way.name for way in asker.optuna.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
-    assert [trial.values for trial in asker.optuna.trials] == [[0.5, 90, 0.75], [0.4, 80, 2], None, None]
+    assert [trial.values for trial in asker.optuna.trials] == [[0.5, 90, 0.75], [0.375, 80, 2.25], None, None]
     assert [trial.state.name for trial in asker.optuna.trials] == ["COMPLETE", "COMPLETE", "FAIL", "FAIL"]
 
 

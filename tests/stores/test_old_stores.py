@@ -84,7 +84,9 @@ def test_the_interrupted_study_goes_on_from_its_checkpoint_to_its_end(
     assert [(event.number, event.fold) for event in trained] == [(1, 0), (1, 1)]
     assert all(len(event.record.epochs) == 4 for event in trained)
     assert not list(old.home.glob("folds/*.checkpoint"))
-    assert caplog.text == ""  # nothing is damaged, and the training does not start over
+    assert caplog.messages == [  # nothing is damaged, and the training does not start over
+        "study interrupted goes on with the defaults that it began with: search.stopped_as=so_far"
+    ]
     assert [trial.state for trial in driver.trials] == ["complete"] * 2 and driver.trials[0] == before
     assert status(LoadedStudy.open(old, "interrupted")).state == "finished"
 

@@ -8,6 +8,7 @@ import pytest
 from safetensors.torch import load
 
 from harness.config import catalog
+from harness.config.signatures import Younger
 from harness.errors import StoreError
 from harness.files import CHECKSUM_BYTES
 from harness.records import Epoch
@@ -68,7 +69,7 @@ def test_checkpoints_know_nothing_of_a_younger_option_that_has_its_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     known = catalog.train_options()
-    marked = known | {"cutout": replace(known["cutout"], younger=True)}
+    marked = known | {"cutout": replace(known["cutout"], younger=Younger())}
     monkeypatch.setattr(catalog, "train_options", lambda: marked)
     without, with_it = (identity(options_from(values))["augment"] for values in ({}, {"cutout": 0.5}))
     assert "cutout" not in without and with_it["cutout"] == 0.5
