@@ -155,6 +155,7 @@ def metrics() -> dict[str, MetricEntry]:
 def metric(name: str) -> MetricEntry | None:
     """One of `metrics`, or of the user's own; None: there is none. Raises UsageError for one that cannot be used."""
     if name in metrics():
+        plugins.require_unclaimed("objective", name)
         return metrics()[name]
     plugin = plugins.find("objective", name)
     if plugin is None:

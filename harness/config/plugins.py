@@ -177,6 +177,16 @@ def _found(kind: str, name: str) -> Plugin | None:
     return _dotted(kind, next(iter(found))) if found else None
 
 
+def require_unclaimed(kind: str, name: str) -> None:
+    """Raise UsageError where the project has a file of the name of harness's own: nobody could say which is meant."""
+    path = project() / KINDS[kind].folder / f"{name}.py"
+    if path.is_file():
+        word, label = KINDS[kind].word, labelled(path, project())
+        raise UsageError(
+            f"{word} {name}: {label} has the name of harness's own {word}; give it another name, or write ./{label}"
+        )
+
+
 def names(kind: str) -> Iterator[str]:
     """The names of a kind that the project and installed packages add, sorted."""
     folder = project() / KINDS[kind].folder

@@ -32,7 +32,7 @@ PACKAGE = Path(__file__).parents[1]
 TABLE = Path(__file__).with_name("known_sources.json")
 RECIPE = 2  # of the sources that keys say nothing of; later ones are named by the table, and this stays
 TRAINING = "folds/fold.py"  # the pure function; what it imports is the code of a training
-SCORING = ("scoring/__init__.py", "scoring/metrics.py")
+SCORING = ("scoring/__init__.py", "scoring/metrics.py", "scoring/ranking.py")
 
 BY_VERSION = ("torch", *COMPUTING)  # packages that a fingerprint has the versions of, and a key no sources
 Others = tuple[tuple[str, str], ...]  # (kind, name)
@@ -199,7 +199,8 @@ def hashes(model: str, others: Others = (), package: Path = PACKAGE) -> dict[str
 def sources(model: str, others: Others = (), package: Path = PACKAGE) -> dict[str, dict[str, Path]]:
     """The files of each part: path by name, relative to the package; for other code `./` and relative to its root."""
     training = reached(TRAINING, package) - set(SCORING)
-    parts = {"training": _below(package, training), "scoring": _below(package, SCORING)}
+    scoring = [name for name in SCORING if (package / name).is_file()]
+    parts = {"training": _below(package, training), "scoring": _below(package, scoring)}
     for part, name in (("model", model), *others):
         if plugin := plugins.find(part, name):
             own, harness = _reached_by(plugin, package)

@@ -23,7 +23,7 @@ from harness.inference.find_model import Found
 from harness.inference.known_images import known_images, study_of
 from harness.inference.labelled_folders import folders_of_classes, labelled_files, unknown_classes
 from harness.inference.predict import decoded_batches
-from harness.scoring.calibration import brier_score, calibration_curve
+from harness.scoring.calibration import calibration_curve
 from harness.scoring.intervals import score_interval
 from harness.scoring.metrics import METRICS
 from harness.scoring.per_class import ClassScores, per_class
@@ -217,10 +217,7 @@ def _evaluation(
         missing=tuple(classes[label] for label in np.flatnonzero(counts == 0)),
         groups=groups,
         num_groups=0 if of_group is None else len(np.unique(of_group)),
-        scores={
-            **scoring.score(labels, probabilities),
-            "brier_score": brier_score(labels, probabilities),
-        },
+        scores=scoring.score(labels, probabilities),
         intervals={
             metric: score_interval(metric, labels, probabilities, groups=of_group)
             for metric in dict.fromkeys(["accuracy", objective])

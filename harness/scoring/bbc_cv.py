@@ -44,13 +44,19 @@ def corrected_best(
     repeats: int = 1000,
     seed: int = 0,
     groups: np.ndarray | None = None,
+    fold_of: np.ndarray | None = None,
 ) -> CorrectedBest:
     """Score of the trial that is best by the metric of its pooled predictions, with and without correction.
 
-    metric: a name that `find_metric` knows; without a short form, `repeats` is at most 200. What rises as images get
-    fewer, as `calibration_error` does, is corrected too far.   labels: int (N,), N >= 2.
+    A metric that compares images with one another (`of_weights`) is not pooled where `fold_of` is known: it is the mean
+    over folds, as a trial's score is, for the probabilities of different networks rank images otherwise than one does.
+
+    metric: a name that `find_metric` knows; without `per_image` and `of_counts`, `repeats` is at most 200. It may then
+    rise or fall as images get fewer, as `average_precision` and `calibration_error` do: by what all trials change
+    in the mean from all images to those scored, the result is moved back.   labels: int (N,), N >= 2.
     probabilities: (N, classes) per trial; NaN rows where a trial stopped by racing has no predictions.
     eligible: which trials may be the best; they have all rows.   groups: int (N,); whole groups are resampled.
+    fold_of: int (N,), whose network predicted each row.
 
     Stopped trials compete too, or the winner would seem to have been chosen from fewer. A row that one lacks is
     taken from a complete trial drawn at random (a hot deck). That keeps equal trials unbiased, because whether a
@@ -61,25 +67,27 @@ def corrected_best(
     resampled images. Raises ValueError if no trial is eligible or an eligible one lacks rows.
     """
     better = find_metric(metric)
-    trials = _complete(probabilities, eligible, np.random.default_rng(seed))
     sign = 1 if better.higher_is_better else -1
-    scores = [better(labels, rows) for rows, may in zip(probabilities, eligible, strict=True) if may]
-    naive = max(scores, key=lambda score: sign * score)
-    evaluate = _resampled(metric, labels, trials)
-    if better.per_image is None and better.of_counts is None:
-        repeats = min(repeats, SLOW_REPEATS)
-
-    found = []
-    for weights in _bootstrap(np.arange(len(labels)) if groups is None else groups, repeats, seed):
-        drawn = evaluate(weights)
-        if len(trials) == 1:
-            found.append(drawn[:, 0])
-            continue
-        left = (weights == 0).astype(np.float32)
-        enough = left.any(1)
-        winners = (sign * drawn[enough]).argmax(1)
-        found.append(np.take_along_axis(evaluate(left[enough]), winners[:, None], axis=1)[:, 0])
-    spread = np.concatenate(found)
+    networks = [np.arange(len(labels))]
+    if better.of_weights is not None and fold_of is not None:
+        networks = [np.flatnonzero(fold_of == fold) for fold in np.unique(fold_of)]
+    trials = _complete(probabilities, eligible, np.random.default_rng(seed), networks)
+    naive = max(
+        (
+            float(np.mean([better(labels[part], rows[part]) for part in networks]))
+            for rows, may in zip(probabilities, eligible, strict=True)
+            if may
+        ),
+        key=lambda score: sign * score,
+    )
+    units = np.arange(len(labels)) if groups is None else groups
+    is_linear = better.per_image is not None or better.of_counts is not None
+    weights = _bootstrap(units, repeats if is_linear else min(repeats, SLOW_REPEATS), seed)
+    evaluate = _resampled(metric, labels, trials, networks)
+    scores, winners = _repeated_choices(evaluate, weights, sign, num_trials=len(trials))
+    spread = np.take_along_axis(scores, winners[:, None], axis=1)[:, 0]
+    if not is_linear:
+        spread -= (scores.mean(0) - evaluate(np.ones((1, len(labels)), np.float32))[0]).mean()
     low, high = np.percentile(spread, [2.5, 97.5])
     if len(trials) == 1:
         return CorrectedBest(naive, naive, float(low), float(high), 1)
@@ -89,10 +97,31 @@ def corrected_best(
     return CorrectedBest(naive, corrected, float(low), float(high), len(trials))
 
 
+def _repeated_choices(
+    evaluate: Resampled, resamples: Iterator[np.ndarray], sign: int, *, num_trials: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of all trials on the images not drawn, (resamples, trials), and which was best on those drawn.
+
+    A single trial is chosen by nothing, so it is scored on those drawn.
+    """
+    scores, winners = [], []
+    for weights in resamples:
+        left = (weights == 0).astype(np.float32)
+        if num_trials > 1:
+            weights, left = weights[left.any(1)], left[left.any(1)]
+        drawn = evaluate(weights)
+        winners.append((sign * drawn).argmax(1))
+        scores.append(evaluate(left) if num_trials > 1 else drawn)
+    return np.concatenate(scores), np.concatenate(winners)
+
+
 def _complete(
-    probabilities: Sequence[np.ndarray], eligible: Sequence[bool], generator: np.random.Generator
+    probabilities: Sequence[np.ndarray],
+    eligible: Sequence[bool],
+    generator: np.random.Generator,
+    networks: Sequence[np.ndarray],
 ) -> list[np.ndarray]:
-    """Every trial that has rows, those it lacks taken from eligible trials at random."""
+    """Every trial that has rows, those it lacks from eligible trials at random: for each of several networks one."""
     lacks = [np.isnan(rows).any(1) for rows in probabilities]
     donors = [rows for rows, may in zip(probabilities, eligible, strict=True) if may]
     if not donors:
@@ -104,7 +133,11 @@ def _complete(
     for rows, lack in zip(probabilities, lacks, strict=True):
         if lack.any() and not lack.all():
             rows = rows.copy()
-            donor = np.where(lack, generator.integers(len(donors), size=len(lack)), -1)
+            donor = generator.integers(len(donors), size=len(lack))
+            if len(networks) > 1:
+                for part in networks:
+                    donor[part] = donor[part[0]]
+            donor[~lack] = -1
             for number, given in enumerate(donors):
                 rows[donor == number] = given[donor == number]
         if not lack.all():
@@ -125,14 +158,29 @@ def _bootstrap(groups: np.ndarray, repeats: int, seed: int) -> Iterator[np.ndarr
         yield np.array(drawn, dtype=np.float32)[:, member]
 
 
-def _resampled(metric: str, labels: np.ndarray, trials: Sequence[np.ndarray]) -> Resampled:
-    """The metric of each trial as a function of how often each image was drawn."""
+def _resampled(
+    metric: str, labels: np.ndarray, trials: Sequence[np.ndarray], networks: Sequence[np.ndarray]
+) -> Resampled:
+    """The metric of each trial as a function of how often each image was drawn.
+
+    networks: the rows of each, over which a metric is averaged that has only `of_weights`.
+    """
     entry = find_metric(metric)
     if entry.per_image is not None:
         columns = np.stack([entry.per_image(labels, rows) for rows in trials], axis=1).astype(np.float32)
         return lambda weights: (weights @ columns) / weights.sum(1, keepdims=True)
     if entry.of_counts is not None:
         return _from_counts(entry.of_counts, labels, trials)
+    if (of_weights := entry.of_weights) is not None:
+        return lambda weights: (
+            np.mean(
+                [
+                    [of_weights(labels[part], rows[part], weights[:, part]) for rows in trials]
+                    for part in networks
+                ],
+                axis=0,
+            ).T
+        )
 
     def one_by_one(weights: np.ndarray) -> np.ndarray:
         draws = [np.repeat(np.arange(len(labels)), row.astype(np.int64)) for row in weights]

@@ -51,15 +51,6 @@ def calibration_curve(
     )
 
 
-def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean over the images of the squared distance between probabilities and the truth: 0 is perfect, 2 the worst.
-
-    labels: int64 (n,).   probabilities: (n, classes).   Source: Brier 1950, Monthly Weather Review 78.
-    """
-    right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(np.mean(np.square(probabilities.astype(np.float64)).sum(1) - 2 * right + 1))
-
-
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """The T for which softmax(log(probabilities) / T) has the least log-loss; above 1 for a network too sure of itself.
 

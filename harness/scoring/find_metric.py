@@ -18,9 +18,10 @@ def find_metric(name: str) -> Metric:
     A function takes what it likes of `labels` int64 (n,), `probabilities` (n, classes) and `predictions` int64 (n,), by
     these names or as scikit-learn calls them: y_true, y_score or y_prob, y_pred. Its attribute `higher_is_better`, or
     that of its module, is True where there is none.
-    Raises UsageError for what is no metric, or cannot be imported.
+    Raises UsageError for what is no metric, cannot be imported, or has the name of one of METRICS.
     """
     if name in METRICS:
+        plugins.require_unclaimed("objective", name)
         return METRICS[name]
     plugin = plugins.find("objective", name)
     if plugin is None:

@@ -6,6 +6,7 @@ from harness.errors import HarnessError
 from harness.scoring.find_metric import find_metric
 
 BOOTSTRAPS = 1000
+AT_ONCE = 50  # resamples in memory
 
 
 def share_interval(count: int, total: int, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -79,6 +80,17 @@ def score_interval(
         return np.concatenate([members[unit] for unit in random.integers(len(members), size=len(members))])
 
     score = find_metric(metric)
+    if score.of_weights is not None:
+        values = [
+            score.of_weights(
+                labels,
+                probabilities,
+                np.stack([np.bincount(sample(), minlength=len(labels)) for _ in range(AT_ONCE)]),
+            )
+            for _ in range(BOOTSTRAPS // AT_ONCE)
+        ]
+        low, high = np.quantile(values, [0.025, 0.975])
+        return float(low), float(high)
     scores = []
     for drawn in (sample() for _ in range(BOOTSTRAPS)):
         try:

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.scoring.ranking import mean_over_classes, precision_area, roc_area
+
 CALIBRATION_BINS = 15
 
 
 Scored = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Counted = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,15 @@ class Metric:
     """A metric, and where there is one its short form, by which resampling many times is quick (`bbc_cv.py`).
 
     per_image: the (n,) numbers of which it is the mean.   of_counts: the same metric from images of each class
-    found, there, and called so, (…, classes) each -> (…).
+    found, there, and called so, (…, classes) each -> (…).   of_weights: the same metric from labels, probabilities and
+    how often each image was drawn, (resamples, n) -> (resamples,).
     """
 
     function: Callable[[np.ndarray, np.ndarray], float]
     higher_is_better: bool
     per_image: Scored | None = None
     of_counts: Counted | None = None
+    of_weights: Weighted | None = None
 
     def __call__(self, labels: np.ndarray, probabilities: np.ndarray) -> float:
         return self.function(labels, probabilities)
@@ -66,6 +71,58 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.mean(_loss(labels, probabilities)))
 
 
+def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean squared distance between probabilities and the truth: 0 is perfect, 2 the worst.
+
+    The sum over all classes, as Brier has it; of two classes it is twice what is often reported.
+    Source: Brier 1950, Monthly Weather Review 78.
+    """
+    return float(np.mean(_distance(labels, probabilities)))
+
+
+def cohen_kappa(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Agreement beyond what chance would have with as many images of each class and called so; 0 where that is all.
+
+    Source: Cohen 1960, Educational and Psychological Measurement 20.
+    """
+    return float(_kappa(*_counts(labels, probabilities)))
+
+
+def quadratic_kappa(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Cohen's kappa that weighs an error by the square of how many classes it is off, in the order of their names.
+
+    For grades, which the names of the classes have to sort by.   Source: Cohen 1968, Psychological Bulletin 70.
+    """
+    return float(_weighted_kappa(labels, probabilities, _each_once(labels))[0])
+
+
+def matthews_correlation(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Correlation of the classes that images have and are called; 0 where all have, or are called, the same.
+
+    Source: Gorodkin 2004, Computational Biology and Chemistry 28, which for two classes is Matthews 1975.
+    """
+    return float(_correlation(*_counts(labels, probabilities)))
+
+
+def roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean over the classes of the area under the ROC curve of the class against all others; 0.5 is chance.
+
+    Classes without images are left out, and 0.5 is said where all are of one class. Of two classes it is the area of
+    the second, which is that of the first. Pooled over folds, it compares probabilities of different networks.
+    Source: Hand and Till 2001, Machine Learning 45, who compare pairs of classes; one against all others is
+    scikit-learn's `multi_class="ovr"`.
+    """
+    return float(_roc_auc(labels, probabilities, _each_once(labels))[0])
+
+
+def average_precision(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean over the classes that have images of the average precision of the class against all others.
+
+    Pooled over folds, it compares probabilities of different networks.
+    """
+    return float(_average_precision(labels, probabilities, _each_once(labels))[0])
+
+
 def top3_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Fraction of images whose right class is among the three likeliest."""
     return float(np.mean(_in_top3(labels, probabilities)))
@@ -88,7 +145,7 @@ def confidence_bins(probabilities: np.ndarray, num_bins: int) -> tuple[np.ndarra
     return confidence, np.digitize(confidence, inner_edges, right=True)
 
 
-# What METRICS names below: per image, and from the counts of each class.
+# What METRICS names below: per image, from the counts of each class, and from how often each image was drawn.
 
 
 def _right(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -101,6 +158,12 @@ def _loss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     smallest = np.finfo(right.dtype).eps
     loss: np.ndarray = -np.log(np.maximum(right.astype(np.float64), smallest))
     return loss
+
+
+def _distance(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    distance: np.ndarray = np.square(probabilities.astype(np.float64)).sum(1) - 2 * right + 1
+    return distance
 
 
 def _in_top3(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -125,13 +188,52 @@ def _f1(hits: np.ndarray, actual: np.ndarray, predicted: np.ndarray) -> np.ndarr
     return _class_mean(_ratio(2 * hits, actual + predicted), actual + predicted > 0)
 
 
+def _kappa(hits: np.ndarray, actual: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    images, chance = _sums(actual, predicted)
+    return _share(hits.sum(-1, dtype=np.float64) * images - chance, images**2 - chance)
+
+
+def _correlation(hits: np.ndarray, actual: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    images, chance = _sums(actual, predicted)
+    spread = [images**2 - np.square(one, dtype=np.float64).sum(-1) for one in (actual, predicted)]
+    return _share(hits.sum(-1, dtype=np.float64) * images - chance, np.sqrt(spread[0] * spread[1]))
+
+
+def _weighted_kappa(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    called = probabilities.argmax(1)
+    powers = np.stack([labels, called, labels**2, called**2, (labels - called) ** 2], axis=1).astype(
+        np.float64
+    )
+    images = weights.sum(1, dtype=np.float64)
+    actual, predicted, actual2, predicted2, off = (weights.astype(np.float64) @ powers).T
+    chance = images * (actual2 + predicted2) - 2 * actual * predicted
+    return _share(chance - images * off, chance)
+
+
+def _roc_auc(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    if probabilities.shape[1] == 2:
+        area = roc_area(labels == 1, probabilities[:, 1], weights)
+        return np.where(np.isnan(area), 0.5, area)
+    return mean_over_classes(roc_area, labels, probabilities, weights, default=0.5)
+
+
+def _average_precision(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return mean_over_classes(precision_area, labels, probabilities, weights, default=0.0)
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(accuracy, higher_is_better=True, per_image=_right),
     "balanced_accuracy": Metric(balanced_accuracy, higher_is_better=True, of_counts=_balanced),
     "macro_precision": Metric(macro_precision, higher_is_better=True, of_counts=_precision),
     "macro_recall": Metric(macro_recall, higher_is_better=True, of_counts=_recall),
     "macro_f1": Metric(macro_f1, higher_is_better=True, of_counts=_f1),
+    "cohen_kappa": Metric(cohen_kappa, higher_is_better=True, of_counts=_kappa),
+    "quadratic_kappa": Metric(quadratic_kappa, higher_is_better=True, of_weights=_weighted_kappa),
+    "matthews_correlation": Metric(matthews_correlation, higher_is_better=True, of_counts=_correlation),
+    "roc_auc": Metric(roc_auc, higher_is_better=True, of_weights=_roc_auc),
+    "average_precision": Metric(average_precision, higher_is_better=True, of_weights=_average_precision),
     "log_loss": Metric(log_loss, higher_is_better=False, per_image=_loss),
+    "brier_score": Metric(brier_score, higher_is_better=False, per_image=_distance),
     "top3_accuracy": Metric(top3_accuracy, higher_is_better=True, per_image=_in_top3),
     "calibration_error": Metric(calibration_error, higher_is_better=False),
 }
@@ -160,6 +262,23 @@ def _counts(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, 
     """Images of each class that were found, are there, and were called so: (classes,) each."""
     matrix = confusion_matrix(labels, probabilities.argmax(1), probabilities.shape[1])
     return matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+
+
+def _each_once(labels: np.ndarray) -> np.ndarray:
+    return np.ones((1, len(labels)))
+
+
+def _sums(actual: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number of images, and the sum over the classes of images there times images called so."""
+    images: np.ndarray = actual.sum(-1, dtype=np.float64)
+    chance: np.ndarray = (actual.astype(np.float64) * predicted).sum(-1)
+    return images, chance
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, and 0 where the whole is none."""
+    share: np.ndarray = np.where(whole > 0, part / np.where(whole > 0, whole, 1), 0.0)
+    return share
 
 
 def _class_mean(values: np.ndarray, counted: np.ndarray) -> np.ndarray:

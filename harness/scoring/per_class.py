@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.scoring.metrics import confusion_matrix
+from harness.scoring.ranking import roc_area
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,5 @@ def per_class(labels: np.ndarray, probabilities: np.ndarray) -> list[ClassScores
 
 
 def _roc_auc(positive: np.ndarray, scores: np.ndarray) -> float | None:
-    """Probability that a positive scores above a negative, ties counting half (Mann and Whitney 1947)."""
-    num_positive = int(positive.sum())
-    num_negative = len(positive) - num_positive
-    if not num_positive or not num_negative:
-        return None
-    _, place, ties = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (ties.cumsum() - (ties - 1) / 2)[
-        place
-    ]  # as scipy.stats.rankdata, whose import takes longer than all this
-    excess = ranks[positive].sum() - num_positive * (num_positive + 1) / 2
-    return float(excess / (num_positive * num_negative))
+    area = float(roc_area(positive, scores, np.ones((1, len(scores))))[0])
+    return None if np.isnan(area) else area

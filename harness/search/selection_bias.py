@@ -37,6 +37,7 @@ def corrected_score(study: LoadedStudy) -> CorrectedScore | None:
             predicted,
             eligible=[trial.state == "complete" for trial in scored],
             groups=groups,
+            fold_of=winner.fold_of,
         )
     except (
         HarnessError

@@ -25,7 +25,9 @@ def study(
 def test_a_metric_of_weights_is_the_metric_of_the_images_drawn(name):
     labels, trials = study(3)
     weights = next(_bootstrap(np.arange(len(labels)), 5, seed=1))
-    for row, found in zip(weights, _resampled(name, labels, trials)(weights), strict=True):
+    for row, found in zip(
+        weights, _resampled(name, labels, trials, [np.arange(len(labels))])(weights), strict=True
+    ):
         drawn = np.repeat(np.arange(len(labels)), row.astype(int))
         assert found == pytest.approx(
             [METRICS[name](labels[drawn], rows[drawn]) for rows in trials], abs=1e-6
@@ -48,6 +50,44 @@ def test_bias_correction_as_the_paper_writes_it_down(name):
     assert found.corrected == pytest.approx(np.mean(scores), abs=1e-6)
     assert found.naive == pytest.approx(sign * max(sign * metric(labels, rows) for rows in trials))
     assert sign * found.corrected < sign * found.naive and found.low < found.corrected < found.high
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
+def test_what_ranks_images_is_compared_within_each_network_s_fold(name):
+    """Networks that each favour a class rank images of different folds badly, and those of their own no worse."""
+    labels, trials = study(3, num_images=600)
+    fold_of = np.arange(600) % 3
+    biased = [softmax(np.log(rows) + 1.5 * np.eye(4)[fold_of]) for rows in trials]
+    expected = max(
+        np.mean([METRICS[name](labels[fold_of == fold], rows[fold_of == fold]) for fold in range(3)])
+        for rows in biased
+    )
+    found, pooled = (
+        corrected_best(name, labels, biased, eligible=[True] * 3, fold_of=folds) for folds in (fold_of, None)
+    )
+    assert found.naive == pytest.approx(expected, abs=1e-9) and found.low < found.naive < found.high
+    assert pooled.naive < found.naive - 0.02 and pooled.corrected < found.corrected - 0.02
+
+
+def test_rows_of_a_stopped_trial_come_from_one_network_where_images_are_ranked(monkeypatch):
+    labels, trials = study(4)
+    fold_of, seen = np.arange(150) % 3, {}
+    trials[3][fold_of == 1] = np.nan
+    monkeypatch.setattr(
+        "harness.scoring.bbc_cv._resampled", lambda *given: seen.update(trials=given[2]) or _resampled(*given)
+    )
+    corrected_best("roc_auc", labels, trials, eligible=[True] * 3 + [False], repeats=3, fold_of=fold_of)
+    filled = seen["trials"][3][fold_of == 1]
+    assert any(np.array_equal(filled, rows[fold_of == 1]) for rows in trials[:3])
+
+
+@pytest.mark.parametrize("name", ["average_precision", "calibration_error", "roc_auc", "quadratic_kappa"])
+def test_a_metric_that_changes_with_the_number_of_images_is_not_corrected_for_that(name):
+    """The best of two trials that are one: nothing was chosen, so nothing is to be corrected."""
+    labels, (rows,) = study(1, num_images=120)
+    once, twice = (corrected_best(name, labels, [rows] * times, eligible=[True] * times) for times in (1, 2))
+    assert once.low < once.naive < once.high
+    assert twice.corrected == pytest.approx(once.naive, abs=1e-6) and twice.low < once.naive < twice.high
 
 
 @cache

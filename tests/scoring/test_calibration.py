@@ -5,7 +5,7 @@ import pytest
 import sklearn.calibration as reference
 
 from harness.scoring import METRICS, softmax
-from harness.scoring.calibration import TEMPERATURES, brier_score, calibration_curve, fit_temperature
+from harness.scoring.calibration import TEMPERATURES, calibration_curve, fit_temperature
 
 
 def predictions(seed: int, num_images: int = 500) -> tuple[np.ndarray, np.ndarray]:
@@ -64,10 +64,3 @@ def test_probabilities_of_exactly_zero_and_one_have_a_temperature():
     right = np.eye(3)[[0, 1, 2, 0]]
     assert fit_temperature(np.array([0, 1, 2, 0]), right) <= high
     assert low < fit_temperature(np.array([0, 1, 2, 1]), right) <= high * 1.0001
-
-
-def test_the_brier_score_is_the_squared_distance_to_the_truth():
-    labels, probabilities = predictions(0)
-    expected = np.square(probabilities.astype(np.float64) - np.eye(3)[labels]).sum(1).mean()
-    assert brier_score(labels, probabilities) == pytest.approx(expected, abs=1e-9)
-    assert brier_score(np.array([0, 1]), np.eye(3, dtype=np.float32)[[0, 2]]) == 1.0

@@ -122,3 +122,16 @@ def test_a_metric_that_is_gone(project: Path) -> None:
     assert plugins.find("objective", "accuracy") is None and find_metric("accuracy") is METRICS["accuracy"]
     found: Any = find_metric("sklearn.metrics:matthews_corrcoef")
     assert found(LABELS, PROBABILITIES) == pytest.approx(0.7071, abs=0.01)
+
+
+def test_a_metric_of_the_name_of_one_of_harness_is_refused_by_that_name(project: Path) -> None:
+    """Or a study with a metric of its own, from before harness had one of that name, would go on with another."""
+    write(project, "metrics/brier_score.py", "def score(labels): return 0.25")
+    why = r"metrics/brier_score\.py has the name of harness's own metric; give it another name, or write \./metrics"
+    with pytest.raises(UsageError, match=why):
+        find_metric("brier_score")
+    raw = b"data: {name: digits}\nmodel: {name: resnet}\nobjective: brier_score"
+    with pytest.raises(StudyError, match=why):
+        parse_study_file(raw, [], name="s", source="s.yaml")
+    assert find_metric("./metrics/brier_score.py")(LABELS, PROBABILITIES) == 0.25
+    assert find_metric("accuracy") is METRICS["accuracy"]
