@@ -6,7 +6,7 @@ from typing import Annotated, Literal, assert_never
 import numpy as np
 import torch
 
-from harness.config.signatures import Only
+from harness.config.signatures import Between, Only, Younger
 from harness.seeds import seed_for
 
 
@@ -16,11 +16,18 @@ class BalanceOptions:
 
     sampling: `shuffle` meets every image once an epoch; `balanced` draws as many images as there are, with
     replacement, every class as likely as any other.
-    class_weights: `balanced` weighs the loss of an image by the inverse of how frequent its class is.
+    class_weights: `balanced` weighs the loss of an image by the inverse of how frequent its class is, `effective` by
+    that of the effective number of its n images, (1 - beta^n) / (1 - beta) (Cui et al. 2019, arXiv 1901.05555).
+    effective_beta: beta of `effective`; 0 weighs all classes alike, and the nearer to 1, the nearer to `balanced`.
     """
 
     sampling: Literal["shuffle", "balanced"] = "shuffle"
-    class_weights: Annotated[Literal["none", "balanced"], Only(loss="cross_entropy")] = "none"
+    class_weights: Annotated[
+        Literal["none", "balanced", "effective"], Only(loss=("cross_entropy", "focal"))
+    ] = "none"
+    effective_beta: Annotated[float, Between(0.0, below=1.0), Only(class_weights="effective"), Younger()] = (
+        0.999
+    )
 
 
 def epoch_order(
@@ -51,5 +58,9 @@ def loss_weights(
             counts = np.bincount(labels[indices], minlength=num_classes)
             weights = len(indices) / (num_classes * np.maximum(counts, 1))
             return torch.from_numpy(weights).float()
+        case "effective":
+            counts = np.bincount(labels[indices], minlength=num_classes)
+            effective = 1 / (1 - np.power(options.effective_beta, np.maximum(counts, 1)))
+            return torch.from_numpy(effective * len(indices) / (effective * counts).sum()).float()
         case _:
             assert_never(options.class_weights)

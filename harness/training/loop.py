@@ -30,6 +30,7 @@ from harness.training.checkpoint import Progress
 from harness.training.compute import Compute, memory_errors, recorded
 from harness.training.features import inputs_for, statistics_for
 from harness.training.gradients import GraphedGradients, PlainGradients
+from harness.training.losses import mean_loss
 from harness.training.optim import Schedule, averaged, make_optimizers
 from harness.training.options import Settings, identity
 from harness.training.pixels import Inputs, Statistics, evaluate
@@ -132,7 +133,10 @@ class _Training:
         )  # fmt: skip
         self.augmentation = own.augmentation(options)
         plain = PlainGradients(
-            model, compute, own.loss(options, self.class_weights, compute.device) or self._loss
+            model,
+            compute,
+            own.loss(options, self.class_weights, compute.device)
+            or mean_loss(options.train, self.class_weights),
         )
         self.gradients = GraphedGradients(plain) if compute.cuda_graph else plain
 
@@ -216,11 +220,6 @@ class _Training:
                 if self.average is not None:
                     self.average.update_parameters(self.model)
         return _mean_loss(losses, self.bounds, epoch), correct.item() / len(indices)
-
-    def _loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """targets: int64 (B,) labels, or (B, classes) shares of them."""
-        smoothing = self.options.train.label_smoothing
-        return F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
 
     def _score(self, indices: np.ndarray, epoch: int) -> tuple[float, float]:
         """Cross-entropy and accuracy, without label smoothing; NaN where there is no image."""

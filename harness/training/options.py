@@ -20,6 +20,8 @@ class TrainOptions:
     loop: what trains the network: harness, or a function of your own, which reads those of the other options that it
     takes.
     loss: what is minimised, of the logits and the targets; the loss on held-out images is always cross-entropy.
+    focal_gamma: the focal loss multiplies a class's part of the cross-entropy by (1 - its probability) to this power,
+    so that what is right and certain counts little; 0 is cross-entropy (Lin et al. 2017, arXiv 1708.02002).
     epochs: times that the training images are gone through, at most where patience is set.
     batch_size: images a step; a last batch of one image joins the batch before it, for the sake of batch norm.
     label_smoothing: share of a label that is spread evenly over all classes.
@@ -31,10 +33,11 @@ class TrainOptions:
     """
 
     loop: Annotated[Literal["harness"], OrOwn(), Younger()] = "harness"
-    loss: Annotated[Literal["cross_entropy"], OrOwn(), Younger()] = "cross_entropy"
+    loss: Annotated[Literal["cross_entropy", "focal"], OrOwn(), Younger()] = "cross_entropy"
+    focal_gamma: Annotated[float, Between(0.0, 20.0), Only(loss="focal"), Younger()] = 2.0
     epochs: Annotated[int, Between(1, 100_000)] = 20
     batch_size: Annotated[int, Between(1, 65_536)] = 128
-    label_smoothing: Annotated[float, Between(0.0, 0.99), Only(loss="cross_entropy")] = 0.0
+    label_smoothing: Annotated[float, Between(0.0, 0.99), Only(loss=("cross_entropy", "focal"))] = 0.0
     clip_norm: Annotated[float, Between(above=0.0)] | None = None
     patience: Annotated[int, Between(1)] | None = None
     inner_fraction: Annotated[float, Between(above=0.0, high=0.5), Unless(patience=None)] = 0.1

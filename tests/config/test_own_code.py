@@ -179,5 +179,5 @@ def test_an_option_is_read_with_the_own_code_that_takes_it(project: Path) -> Non
     write(project, "losses/hard.py", "def loss(logits, targets): ...")
     search_space.require_read(study("loss: smooth, label_smoothing: [0.0, 0.1]"))
     for train in ("loss: hard, label_smoothing: [0.0, 0.1]", "loss: hard, class_weights: [none, balanced]"):
-        with pytest.raises(StudyError, match=r"read only where train\.loss is cross_entropy;"):
+        with pytest.raises(StudyError, match=r"read only where train\.loss is cross_entropy or focal;"):
             search_space.require_read(study(train))

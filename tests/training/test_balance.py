@@ -1,4 +1,7 @@
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -45,3 +48,26 @@ def test_without_balancing_there_are_no_weights_and_an_absent_class_is_no_divisi
     assert loss_weights(BalanceOptions(), LABELS, INDICES, 3) is None
     weights = loss_weights(BalanceOptions(class_weights="balanced"), LABELS, INDICES, 4)
     assert weights is not None and torch.isfinite(weights).all()
+
+
+@pytest.mark.parametrize("beta", [0.9, 0.99, 0.999, 0.9999])
+def test_effective_class_weights_are_those_of_the_paper(beta: float) -> None:
+    """In proportion to (1 - beta) / (1 - beta^n); here their mean over the images is 1, there over the classes."""
+    weights = loss_weights(BalanceOptions(class_weights="effective", effective_beta=beta), LABELS, INDICES, 3)
+    assert weights is not None and weights[LABELS[INDICES]].mean().item() == pytest.approx(1, rel=1e-5)
+    expected = [(1 - beta) / (1 - beta**number) for number in (450, 45, 5)]
+    np.testing.assert_allclose(weights / weights[0], np.array(expected) / expected[0], rtol=1e-5)
+
+
+def test_effective_weights_lie_between_equal_and_balanced_ones() -> None:
+    def weights(beta: float) -> Any:
+        return loss_weights(
+            BalanceOptions(class_weights="effective", effective_beta=beta), LABELS, INDICES, 4
+        )
+
+    balanced = loss_weights(BalanceOptions(class_weights="balanced"), LABELS, INDICES, 4)
+    assert balanced is not None and torch.isfinite(weights(0.999)).all()
+    torch.testing.assert_close(weights(0.0), torch.ones(4))
+    torch.testing.assert_close(
+        weights(1 - 1e-9)[:3] / weights(1 - 1e-9)[0], balanced[:3] / balanced[0], rtol=1e-4, atol=0
+    )

@@ -11,11 +11,12 @@ from torch import nn
 from harness.config import catalog
 from harness.config.signatures import Option
 from harness.errors import UsageError
-from harness.training import options_from, own
 from harness.training.augment import AugmentOptions, draw, mixer
 from harness.training.balance import BalanceOptions, epoch_order, loss_weights
 from harness.training.compute import Compute
+from harness.training.losses import mean_loss
 from harness.training.optim import OptimOptions, Schedule, make_optimizers
+from harness.training.options import TrainOptions
 
 LABELS = np.repeat([0, 1], [30, 10])
 INDICES = np.arange(len(LABELS))
@@ -56,7 +57,7 @@ def class_weights(kind: Any) -> list[float] | None:
 
 
 BEHAVIOURS: dict[str, Callable[[Any], Any]] = {  # what comes of each choice
-    "loss": lambda name: own.loss(options_from({"loss": name}), None, "cpu"),
+    "loss": lambda name: mean_loss(TrainOptions(loss=name), None)(torch.eye(2), torch.ones(2).long()).item(),
     "optimizer": lambda name: weights_after_steps(optimizer=name),
     "rest": lambda name: weights_after_steps(optimizer="muon", rest=name),
     "schedule": lambda name: list(Schedule(OptimOptions(schedule=name), num_epochs=30, steps_per_epoch=2)),
