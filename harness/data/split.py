@@ -20,6 +20,7 @@ from harness.files import unpacked_size, write_file
 from harness.seeds import seed_for
 
 SCHEMA = 2
+LEFT_OUT = -2  # in place of a fold
 ARRAYS = {"image_hashes": np.uint8, "labels": np.int64, "groups": np.int64, "fold_of": np.int64}
 HEAD = {"data_hash": str, "num_folds": int, "seed": int}
 
@@ -44,7 +45,7 @@ class Manifest:
     data_hash: the images' content hash.   seed: the study's.
     image_hashes: uint8 (N, 16), of the pixels of each image.   labels: int64 (N,).
     groups: int64 (N,), equal for images that are held out together; most are groups of one.
-    fold_of: int64 (N,), values 0..num_folds-1.
+    fold_of: int64 (N,), values 0..num_folds-1, or LEFT_OUT for an image that is in no part of any fold.
     """
 
     data_hash: str
@@ -78,7 +79,7 @@ class Manifest:
     def train_indices(self, fold: int) -> np.ndarray:
         """The images that a fold is trained on: sorted int64."""
         self._check_fold(fold)
-        return np.flatnonzero(self.fold_of != fold)
+        return np.flatnonzero((self.fold_of != fold) & (self.fold_of != LEFT_OUT))
 
     def held_out(self, fold: int) -> np.ndarray:
         """The images that a fold is scored on: sorted int64."""
@@ -88,17 +89,18 @@ class Manifest:
     def verify(self) -> None:
         """Raises CheckFailed unless each image is held out once, never trained on then, and with all of its group."""
         num_images = len(self.fold_of)
+        used = np.flatnonzero(self.fold_of != LEFT_OUT)
         times = np.zeros(num_images, dtype=np.int64)
         for fold in range(self.num_folds):
             train, held_out = self.train_indices(fold), self.held_out(fold)
             if not len(held_out) or not len(train):
                 counts = f"{len(train)} training and {len(held_out)} held-out images"
                 raise CheckFailed(f"fold {fold} has {counts}")
-            if len(np.union1d(train, held_out)) != num_images or len(np.intersect1d(train, held_out)):
+            if not np.array_equal(np.union1d(train, held_out), used) or len(np.intersect1d(train, held_out)):
                 raise CheckFailed(f"fold {fold}: training and held-out images do not make up the data set")
             times[held_out] += 1
-        if (times != 1).any():
-            image = int(np.argmax(times != 1))
+        if (times[used] != 1).any():
+            image = int(used[np.argmax(times[used] != 1)])
             raise CheckFailed(f"image {image} is held out {times[image]} times, not once")
         order = np.argsort(self.groups, kind="stable")
         same_group = self.groups[order][1:] == self.groups[order][:-1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.split import Manifest
+from harness.data.split import LEFT_OUT, Manifest
 from harness.errors import CheckFailed
 
 CHUNK_BYTES = 2**24
@@ -16,7 +16,7 @@ PROBED = 256  # held-out images that are predicted twice
 
 
 def division(split: Manifest, fold: int, train: np.ndarray, held_out: np.ndarray) -> None:
-    """The images a fold trains on and is scored on are the split's: disjoint, complete, groups whole.
+    """The images a fold trains on and is scored on are the split's: disjoint, all that it uses, groups whole.
 
     train, held_out: int64 indices as the training got them.
     """
@@ -25,9 +25,11 @@ def division(split: Manifest, fold: int, train: np.ndarray, held_out: np.ndarray
         raise CheckFailed(
             f"fold {fold}: image {overlap[0]} is trained on and scored on ({len(overlap)} such)"
         )
-    num_images = len(split.fold_of)
+    num_images = int((split.fold_of != LEFT_OUT).sum())
     if len(np.union1d(train, held_out)) != num_images or len(train) + len(held_out) != num_images:
         raise CheckFailed(f"fold {fold}: its training and held-out images do not make up the data set")
+    if (split.fold_of[train] == LEFT_OUT).any():
+        raise CheckFailed(f"fold {fold}: it is trained on images that the split leaves out")
     if (split.fold_of[held_out] != fold).any():
         raise CheckFailed(f"fold {fold}: it is scored on images that the split gives to another fold")
     shared = np.intersect1d(split.groups[train], split.groups[held_out])

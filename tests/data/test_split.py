@@ -8,8 +8,9 @@ import pytest
 
 from harness.data.folds import make_folds
 from harness.data.images import Images
-from harness.data.split import Manifest
+from harness.data.split import LEFT_OUT, Manifest
 from harness.errors import CheckFailed, DataError
+from harness.folds import guards
 
 
 def some_images() -> Images:
@@ -34,6 +35,19 @@ def test_every_image_is_held_out_exactly_once_and_never_trained_on_then() -> Non
         assert train.dtype == test.dtype == np.int64
         assert (np.diff(train) > 0).all() and (np.diff(test) > 0).all()
         assert not set(train) & set(test) and len(train) + len(test) == 103
+
+
+def test_an_image_that_is_left_out_is_in_no_part_of_any_fold() -> None:
+    manifest = some_manifest()
+    fold_of = np.where(np.arange(103) % 3 == 0, LEFT_OUT, manifest.fold_of)
+    smaller = replace(manifest, fold_of=fold_of)
+    smaller.verify()
+    for fold in range(5):
+        train, held_out = smaller.train_indices(fold), smaller.held_out(fold)
+        guards.division(smaller, fold, train, held_out)
+        assert sorted([*train, *held_out]) == np.flatnonzero(np.arange(103) % 3).tolist()
+        with pytest.raises(CheckFailed, match=f"fold {fold}"):
+            guards.division(smaller, fold, np.append(train[1:], 0), held_out)
 
 
 @pytest.mark.parametrize("fold", [-1, 5])
