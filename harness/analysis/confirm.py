@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from harness.analysis.champion import estimate
 from harness.data.grouping import by_appearance
 from harness.data.images import Images
 from harness.data.split import Manifest
@@ -56,8 +57,21 @@ def confirm(
             store.drop_weights([report.key])
             where = f"trial {chosen[trial].number} split {repeat} seed {seed} fold {fold}"
             yield f"{where}  {record.objective} {score:.4f}"
-    confirmation = _confirmation(study, chosen, scores, has_same_folds=has_same_folds)
-    store.write_finding(study.name, confirmation)
+    yield from with_estimate(
+        study, _confirmation(study, chosen, scores, has_same_folds=has_same_folds), cluster=cluster
+    )
+
+
+def with_estimate(
+    study: LoadedStudy, confirmation: Confirmation, *, cluster: Cluster = THIS_PROCESS
+) -> Iterator[str | Confirmation]:
+    """Yields lines of progress, then the confirmation with what the winner's network is expected to score; kept."""
+    for step in estimate(study, confirmation, cluster=cluster):
+        if isinstance(step, str):
+            yield step
+        else:
+            confirmation = replace(confirmation, champion=step)
+    study.store.write_finding(study.name, confirmation)
     yield confirmation
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from harness import models, scoring, training
 from harness.analysis.audit import audit
-from harness.analysis.confirm import confirm
+from harness.analysis.confirm import confirm, with_estimate
 from harness.analysis.test_set_ledger import Ledger, Look, Result
 from harness.data import near_duplicates
 from harness.data.images import Images
@@ -167,12 +167,15 @@ def _audited(study: LoadedStudy, request: Request) -> Generator[str, None, Audit
 
 
 def _confirmed(study: LoadedStudy, request: Request) -> Generator[str, None, Confirmation]:
-    """The confirmation of the study's best trials, made now unless there is one."""
+    """The confirmation of the study's best trials, made now unless there is one, and what is expected of it."""
     found = intact(study, Confirmation)
     numbers = [trial.number for trial in study.top(request.top)]
+    steps = confirm(study, top=request.top, cluster=request.cluster)
     if found and [trial.number for trial in found.trials] == numbers:
-        return found
-    for step in confirm(study, top=request.top, cluster=request.cluster):
+        if found.champion is not None:
+            return found
+        steps = with_estimate(study, found, cluster=request.cluster)  # it is of an earlier release
+    for step in steps:
         if isinstance(step, Confirmation):
             found = step
         else:

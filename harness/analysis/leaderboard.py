@@ -12,7 +12,7 @@ from harness.records import Objective, StudyRecord, TrialRecord, TrialState, Val
 from harness.redaction import redacted
 from harness.scoring.pareto import values_of
 from harness.search.selection_bias import corrected_score
-from harness.store.findings import Audit, CorrectedScore, Verdict
+from harness.store.findings import Audit, CorrectedScore, FinalTest, Verdict
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 from harness.tracking.deliver import is_pending
@@ -91,6 +91,7 @@ class Status:
 
     honest: the best score corrected for the choice; None while trials run or where predictions are gone.
     pending: MLflow lacks something.   mixed_fingerprints: in what folds were computed differently, with all values.
+    contradiction: that the test score is not what was expected, or "".
     """
 
     study: str
@@ -105,6 +106,7 @@ class Status:
     audit: AuditStatus | None
     mixed_fingerprints: dict[str, tuple[str, ...]]
     pareto: ParetoFront | None = field(default=None, metadata=WHERE_SET)
+    contradiction: str = field(default="", metadata=WHERE_SET)
 
     @property
     def ranking(self) -> list[TrialStatus]:
@@ -186,6 +188,7 @@ def status(study: LoadedStudy) -> Status:
         audit=AuditStatus(audit.verdict, audit.sentence, audit.trial) if audit else None,
         mixed_fingerprints=study.mixed_fingerprints,
         pareto=pareto_front(study) if record.others else None,
+        contradiction=tested.contradiction if (tested := study.finding(FinalTest)) else "",
     )  # fmt: skip
 
 

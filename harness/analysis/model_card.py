@@ -79,18 +79,30 @@ def model_card(
     low, high = final.intervals[metric]
     confirmed = final.confirm.of(trial.number)
     duplicates = final.duplicates
+    expected = final.confirm.champion
+    of = f"networks of {expected.fold_images:,} images" if expected else "fold networks"
     scores = [
-        ("tuned, mean over folds", f"{_scored(trial.mean, trial.standard_error)}"),
+        (f"fold score: tuned, {of}", f"{_scored(trial.mean, trial.standard_error)}"),
         (
-            "confirmed with fresh seeds and folds",
+            f"confirmed with fresh seeds and folds: {of}",
             f"{_scored(confirmed.confirmed, confirmed.confirmed_standard_error)}",
+        ),
+        *(
+            [
+                (
+                    f"expected of this network, trained on all {expected.train_images:,}, before the test",
+                    f"{expected.expected:.4f} (95 % {expected.low:.4f} to {expected.high:.4f})",
+                )
+            ]
+            if expected
+            else []
         ),
         (
             "**test images, opened for this**",
             f"**{final.scores[metric]:.4f}** (95 % {low:.4f} to {high:.4f})",
         ),
     ]
-    if corrected:
+    if corrected and corrected.trial == trial.number:
         interval = f"95 % {corrected.low:.4f} to {corrected.high:.4f}"
         scores.insert(
             1, ("corrected for the choice among all trials", f"{corrected.corrected:.4f} ({interval})")
@@ -107,6 +119,7 @@ def model_card(
         "\n\n".join(
             [
                 f"# {record.name}, trial {trial.number}",
+                f"**{final.contradiction}**" if final.contradiction else "",
                 record.question.splitlines()[0] if record.question else "",
                 f"## Evaluation\n\n{_table((metric, 'value'), scores)}",
                 f"Looks at these test images so far, by any study: **{final.looks}**."

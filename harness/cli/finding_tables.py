@@ -2,12 +2,13 @@
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from harness.analysis.compare import AgainstBest, Comparison
 from harness.cli.tables import console, new_table
 from harness.report.format import duration
 from harness.scoring.variance import Variance
-from harness.store.findings import Audit, Confirmation, FinalTest
+from harness.store.findings import Audit, ChampionEstimate, Confirmation, FinalTest
 
 
 def confirmation(found: Confirmation) -> None:
@@ -31,6 +32,15 @@ def confirmation(found: Confirmation) -> None:
             "the new folds are the study's own, for nothing is drawn in its split: what was tried is the luck of the "
             "seeds, not that of the split"
         )
+    if expected := found.champion:
+        print(
+            f"expected of its network, trained on all {expected.train_images:,} training images: "
+            f"{_expected(expected)} on {expected.test_images:,} new ones"
+        )
+        print(
+            f"  confirmed {expected.confirmed:.4f} (networks of {expected.fold_images:,} images), "
+            f"{-expected.optimism:+.4f} for the choice, {expected.gain:+.4f} for more images"
+        )
     for line in _causes(found.variance):
         print(line)
 
@@ -40,18 +50,30 @@ def final(found: FinalTest) -> None:
     metric = found.objective
     low, high = found.intervals[metric]
     trial, duplicates = found.confirm.of(found.trial), found.duplicates
+    if found.contradiction:
+        console().print(Text(found.contradiction, style="red"))
     print(f"trial {found.trial}, trained on all training images")
     test = f"{found.scores[metric]:.4f}   95 % {low:.4f} to {high:.4f}"
     print(f"test {metric:<12} {test}   {found.num_images:,} images")
     if duplicates.num_images and duplicates.score_without is not None:
         what = f"without the {duplicates.num_images:,} that resemble a training image"
         print(f"{'':<17} {duplicates.score_without:.4f}   {what}")
-    print(f"{'confirmed':<17} {trial.confirmed:.4f} ± {trial.confirmed_standard_error:.4f}")
-    print(f"{'tuned':<17} {trial.tuned:.4f} ± {trial.tuned_standard_error:.4f}")
+    if expected := found.confirm.champion:
+        print(f"{'expected':<17} {_expected(expected)}   before they were opened")
+    of = f"{expected.fold_images:,} images" if expected else "fewer images"
+    for name, score, error in (
+        ("confirmed", trial.confirmed, trial.confirmed_standard_error),
+        ("tuned", trial.tuned or 0.0, trial.tuned_standard_error),
+    ):
+        print(f"{name:<17} {score:.4f} ± {error or 0.0:.4f} standard error   fold networks, trained on {of}")
     times = "once" if found.looks == 1 else f"{found.looks} times"
     print(f"these test images have been looked at {times} so far (ledger.jsonl)")
     if found.seen_before:
         print(f"{found.seen_before:,} of them were looked at before, by a study that this one extends")
+
+
+def _expected(found: ChampionEstimate) -> str:
+    return f"{found.expected:.4f}   95 % {found.low:.4f} to {found.high:.4f}"
 
 
 def comparison(found: Comparison) -> None:

@@ -81,6 +81,8 @@ def _worth(status: Status) -> list[Text]:
                 style="yellow",
             )
         )
+    if status.contradiction:
+        lines.append(Text(status.contradiction, style="red"))
     if audit:
         style = "red" if audit.verdict == "failed" else "green"
         lines.append(Text(f"audit {audit.verdict}: {audit.sentence}", style=style))

@@ -38,6 +38,12 @@ def sentences(study: StudyReport) -> list[str]:
         value = with_error(winner.confirmed, winner.confirmed_standard_error)
         folds = "the same folds" if confirm.has_same_folds else "new folds"
         said.append(f"Confirmed with fresh seeds and {folds}: {value}; {held}.")
+        if expected := confirm.champion:
+            said.append(
+                f"Trained on all {expected.train_images:,} training images, trial {expected.trial} is expected to "
+                f"score {score(expected.expected)} on {expected.test_images:,} new images "
+                f"({interval(expected.low, expected.high)}); fold networks have {expected.fold_images:,}."
+            )
     if study.audit is None:
         said.append("It has not been audited for leaks.")
     elif study.audit.verdict == "passed":
@@ -52,6 +58,8 @@ def warnings(study: StudyReport) -> list[Notice]:
     failed: list[str] = []
     notes: list[str] = []
     audit, final, confirm = study.audit, study.final, study.confirm
+    if final and final.contradiction:
+        failed.append(final.contradiction)
     if audit and audit.verdict == "failed":
         said = " ".join(
             f"{check.probe}: {check.sentence}" for check in audit.findings if check.verdict == "failed"
@@ -103,15 +111,18 @@ def scores(study: StudyReport) -> list[Score]:
     best, rows = study.best, []
     first = next((trial for trial in study.trials if trial.number == 0), None)
     if best and best.number != 0 and first and first.state == "complete":
-        rows.append(Score.of_mean("defaults, trial 0", first.mean, first.standard_error))
+        rows.append(Score.of_mean("fold score of the defaults, trial 0", first.mean, first.standard_error))
     if best:
-        rows.append(Score.of_mean(f"best, trial {best.number}", best.mean, best.standard_error))
+        rows.append(Score.of_mean(f"fold score, trial {best.number}", best.mean, best.standard_error))
     if found := study.corrected:
-        rows.append(Score("best, corrected for the choice", found.corrected, found.low, found.high, "95 %"))
+        rows.append(Score(f"corrected, trial {found.trial}", found.corrected, found.low, found.high, "95 %"))
     if confirm := study.confirm:
         winner = confirm.of(confirm.winner)
         label = f"confirmed, trial {winner.number}"
         rows.append(Score.of_mean(label, winner.confirmed, winner.confirmed_standard_error))
+        if expected := confirm.champion:
+            label = f"expected, trial {expected.trial}"
+            rows.append(Score(label, expected.expected, expected.low, expected.high, "95 %"))
     if final := study.final:
         low, high = final.intervals[study.objective]
         rows.append(Score(f"test, trial {final.trial}", final.scores[study.objective], low, high, "95 %"))

@@ -14,6 +14,7 @@ from harness.report.document import ImageToLookAt, StudyReport
 from harness.report.format import duration, percent, score, shortened, times, with_error
 from harness.report.gallery import WORDS
 from harness.report.markup import Markup, escaped, folded, legend, paragraph, table
+from harness.scoring.quantities import QUANTITIES
 
 Section = tuple[str, str, str]  # id, title, HTML
 MOST_MISTAKES = 8  # below the confusion matrix
@@ -65,8 +66,10 @@ def _answer(study: StudyReport) -> str:
         hint = "Blue: mean ± corrected standard error. Orange: 95 % interval."
         parts.append(charts.forest(rows, f"Scores of the study, {study.objective}"))
         parts.append(paragraph(hint, "hint"))
+        named = [name for name in QUANTITIES if any(row.label.startswith(name) for row in rows)]
+        parts.append(paragraph("; ".join(f"{name}: {QUANTITIES[name]}" for name in named) + ".", "hint"))
     if best := study.best_trial:
-        test = study.final.scores if study.final else {}
+        test = study.final.scores if study.final and study.final.trial == best.number else {}
         metrics = [
             (name, with_error(found.mean, found.standard_error), *([score(test.get(name))] if test else []))
             for name, found in best.metrics.items()

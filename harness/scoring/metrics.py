@@ -4,6 +4,7 @@ Every metric takes labels, int64 (n,), and probabilities, (n, classes) with rows
 The predicted class is the likeliest; of equals the first.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,7 +26,8 @@ class Metric:
 
     per_image: the (n,) numbers of which it is the mean.   of_counts: the same metric from images of each class
     found, there, and called so, (…, classes) each -> (…).   of_weights: the same metric from labels, probabilities and
-    how often each image was drawn, (resamples, n) -> (resamples,).
+    how often each image was drawn, (resamples, n) -> (resamples,).   limits: the least and the largest it can be, where
+    that is known; math.inf for one that has no end.
     """
 
     function: Callable[[np.ndarray, np.ndarray], float]
@@ -33,6 +35,7 @@ class Metric:
     per_image: Scored | None = None
     of_counts: Counted | None = None
     of_weights: Weighted | None = None
+    limits: tuple[float, float] | None = None
 
     def __call__(self, labels: np.ndarray, probabilities: np.ndarray) -> float:
         return self.function(labels, probabilities)
@@ -221,21 +224,28 @@ def _average_precision(labels: np.ndarray, probabilities: np.ndarray, weights: n
     return mean_over_classes(precision_area, labels, probabilities, weights, default=0.0)
 
 
+UNIT = (0.0, 1.0)
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric(accuracy, higher_is_better=True, per_image=_right),
-    "balanced_accuracy": Metric(balanced_accuracy, higher_is_better=True, of_counts=_balanced),
-    "macro_precision": Metric(macro_precision, higher_is_better=True, of_counts=_precision),
-    "macro_recall": Metric(macro_recall, higher_is_better=True, of_counts=_recall),
-    "macro_f1": Metric(macro_f1, higher_is_better=True, of_counts=_f1),
-    "cohen_kappa": Metric(cohen_kappa, higher_is_better=True, of_counts=_kappa),
-    "quadratic_kappa": Metric(quadratic_kappa, higher_is_better=True, of_weights=_weighted_kappa),
-    "matthews_correlation": Metric(matthews_correlation, higher_is_better=True, of_counts=_correlation),
-    "roc_auc": Metric(roc_auc, higher_is_better=True, of_weights=_roc_auc),
-    "average_precision": Metric(average_precision, higher_is_better=True, of_weights=_average_precision),
-    "log_loss": Metric(log_loss, higher_is_better=False, per_image=_loss),
-    "brier_score": Metric(brier_score, higher_is_better=False, per_image=_distance),
-    "top3_accuracy": Metric(top3_accuracy, higher_is_better=True, per_image=_in_top3),
-    "calibration_error": Metric(calibration_error, higher_is_better=False),
+    "accuracy": Metric(accuracy, higher_is_better=True, per_image=_right, limits=UNIT),
+    "balanced_accuracy": Metric(balanced_accuracy, higher_is_better=True, of_counts=_balanced, limits=UNIT),
+    "macro_precision": Metric(macro_precision, higher_is_better=True, of_counts=_precision, limits=UNIT),
+    "macro_recall": Metric(macro_recall, higher_is_better=True, of_counts=_recall, limits=UNIT),
+    "macro_f1": Metric(macro_f1, higher_is_better=True, of_counts=_f1, limits=UNIT),
+    "cohen_kappa": Metric(cohen_kappa, higher_is_better=True, of_counts=_kappa, limits=(-1.0, 1.0)),
+    "quadratic_kappa": Metric(
+        quadratic_kappa, higher_is_better=True, of_weights=_weighted_kappa, limits=(-1.0, 1.0)
+    ),
+    "matthews_correlation": Metric(
+        matthews_correlation, higher_is_better=True, of_counts=_correlation, limits=(-1.0, 1.0)
+    ),
+    "roc_auc": Metric(roc_auc, higher_is_better=True, of_weights=_roc_auc, limits=UNIT),
+    "average_precision": Metric(
+        average_precision, higher_is_better=True, of_weights=_average_precision, limits=UNIT
+    ),
+    "log_loss": Metric(log_loss, higher_is_better=False, per_image=_loss, limits=(0.0, math.inf)),
+    "brier_score": Metric(brier_score, higher_is_better=False, per_image=_distance, limits=(0.0, 2.0)),
+    "top3_accuracy": Metric(top3_accuracy, higher_is_better=True, per_image=_in_top3, limits=UNIT),
+    "calibration_error": Metric(calibration_error, higher_is_better=False, limits=UNIT),
 }
 
 

@@ -159,10 +159,33 @@ class ConfirmedTrial:
 
 
 @dataclass(frozen=True)
+class ChampionEstimate:
+    """What the confirmed winner's network, trained on all images, is expected to score, before a test image is opened.
+
+    low, high: where 95 of 100 scores on `test_images` new images lie.   confirmed: the mean score of its fold networks,
+    each trained on `fold_images`.   optimism: what the choice among the confirmed trials adds to that.   gain: what all
+    `train_images` add.   expected: confirmed - optimism + gain.
+    """
+
+    trial: int
+    higher_is_better: bool
+    expected: float
+    low: float
+    high: float
+    confirmed: float
+    optimism: float
+    gain: float
+    fold_images: int
+    train_images: int
+    test_images: int
+
+
+@dataclass(frozen=True)
 class Confirmation:
     """The best trials, trained again. variance: where the spread comes from, with two repeats or more.
 
     has_same_folds: whether every new split is the study's own, as where its split maker draws nothing.
+    champion: what the winner's network will score once it is trained on all images; None where that is not known.
     """
 
     kind: ClassVar[Kind] = "confirm"
@@ -175,6 +198,7 @@ class Confirmation:
     winner_held: bool
     variance: Variance | None = None
     has_same_folds: bool = field(default=False, metadata=WHERE_SET)
+    champion: ChampionEstimate | None = field(default=None, metadata=WHERE_SET)
 
     def of(self, number: int) -> ConfirmedTrial:
         """Raises StopIteration for a trial that was not confirmed."""
@@ -233,6 +257,28 @@ class FinalTest:
     seen_before: int = field(default=0, metadata=WHERE_SET)
     per_class: tuple[ClassScores, ...] = field(default=(), metadata=WHERE_SET)
     calibration: tuple[tuple[float, float, int], ...] = field(default=(), metadata=WHERE_SET)
+
+    @property
+    def contradiction(self) -> str:
+        """That the test score is not what was expected, with the likely causes; "" where it is, or nothing was."""
+        expected, score = self.confirm.champion, self.scores[self.objective]
+        if expected is None or expected.trial != self.trial or expected.low <= score <= expected.high:
+            return ""
+        said = (
+            f"The test score {score:.4f} contradicts what was expected before the test images were opened: "
+            f"{expected.expected:.4f} (95 % {expected.low:.4f} to {expected.high:.4f})."
+        )
+        if (score < expected.low) == expected.higher_is_better:
+            causes = (
+                "The folds have promised too much: images of one object may lie in several folds (data.groups), copies "
+                "may have gone unnoticed (check --images draws what is alike), or the test images are of another kind."
+            )
+        else:
+            causes = (
+                "The test images are easier than the training images, or resemble them: look for copies (audit), and "
+                "at how the test part was chosen."
+            )
+        return f"{said} {causes}"
 
 
 Finding = CorrectedScore | Audit | Confirmation | FinalTest

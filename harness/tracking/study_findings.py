@@ -47,6 +47,10 @@ class StudyFindings:
             points[f"corrected/{objective}_high"] = self.corrected.high
         if self.confirm:
             points[f"confirmed/{objective}"] = self.confirm.of(self.confirm.winner).confirmed
+            if expected := self.confirm.champion:
+                points[f"expected/{objective}"] = expected.expected
+                points[f"expected/{objective}_low"] = expected.low
+                points[f"expected/{objective}_high"] = expected.high
         if self.final:
             points |= final_points([objective], self.final, others=False)
         return points
@@ -60,6 +64,8 @@ class StudyFindings:
     def words(self, objective: str) -> list[str]:
         """Markdown paragraphs for the study's note, the audit's first where it failed."""
         words = []
+        if self.final and self.final.contradiction:
+            words.append(f"⚠ **{self.final.contradiction}**")
         if self.audit and self.audit.verdict == "failed":
             words.append(f"⚠ **This score cannot be believed.** {self.audit.sentence}")
         if self.corrected:
@@ -67,6 +73,11 @@ class StudyFindings:
             words.append(
                 f"**Corrected** for the choice among {self.corrected.num_trials} trials: "
                 f"{objective} {self.corrected.corrected:.4f} ({interval}, BBC-CV)."
+            )
+        if self.confirm and (expected := self.confirm.champion):
+            words.append(
+                f"**Expected** of trial {expected.trial}'s network, trained on all {expected.train_images:,} images: "
+                f"{objective} {expected.expected:.4f} (95 % {expected.low:.4f} to {expected.high:.4f})."
             )
         if self.audit and self.audit.verdict == "passed":
             words.append(f"**Audit passed.** {self.audit.sentence}")

@@ -100,9 +100,13 @@ def test_repeats_tell_the_causes_of_the_spread_apart(tuned: Store) -> None:
     *lines, found = confirm(LoadedStudy.open(tuned, "small"), top=1, repeats=2)
     assert isinstance(found, Confirmation) and found.variance is not None
     trials = len(found.trials)
+    trained = [
+        line for line in lines if " seed " in line
+    ]  # beside the winner's folds on half of their images
     assert (
-        len(lines) == trials * (2 + 1) * 2
+        len(trained) == trials * (2 + 1) * 2
     )  # two seeds on the first split, one on the second, two folds each
+    assert len(lines) == len(trained) + 2
     shares = found.variance.components.share
     assert sum(share for share in shares.values() if share is not None) == pytest.approx(1.0)
     assert found.variance.what_pays.one_more_split.trainings == 6

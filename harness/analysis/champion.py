@@ -1,0 +1,138 @@
+"""What the network that `final` trains on all images is expected to score, before any test image is opened."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from harness.data.split import LEFT_OUT, Manifest
+from harness.errors import HarnessError
+from harness.folds.cluster import THIS_PROCESS
+from harness.folds.executor import Cluster
+from harness.folds.tasks import fold_tasks
+from harness.folds.train_folds import train_tasks, workplace_of
+from harness.records import Epoch, FoldRecord
+from harness.scoring.bbc_cv import CorrectedBest, corrected_best
+from harness.scoring.find_metric import find_metric
+from harness.scoring.learning_curve import NORMAL, expected_score
+from harness.seeds import seed_for
+from harness.store.findings import ChampionEstimate, Confirmation
+from harness.store.loaded_study import LoadedStudy
+from harness.store.predictions import OutOfFold, gathered, read_predictions
+
+
+def estimate(
+    study: LoadedStudy, confirmation: Confirmation, *, cluster: Cluster = THIS_PROCESS
+) -> Iterator[str | ChampionEstimate | None]:
+    """Train the confirmed winner's folds on half of their images: yields a line per fold, then what is expected.
+
+    Without test images, of as many as there are for training. None where a network cannot be trained on so few images
+    or a metric of the user's own has no value for them, or with fewer than two folds. What is trained is kept.
+    """
+    store, record = study.store, study.record
+    winner = study.trials[confirmation.winner]
+    folder = store.study_folder(study.name) / "confirm"
+    workplace = workplace_of(store, record)
+    split = Manifest.load(folder / "split0.npz")
+    smaller = half_of(split, seed=seed_for(record.seed, "half"))
+    smaller.save(folder / "half0.npz")
+    half: dict[int, FoldRecord] = {}
+    tasks = fold_tasks(record, winner, split_hash=smaller.hash, seed=_seed(study))
+    try:
+        for fold, report in train_tasks(
+            replace(workplace, split=folder / "half0.npz"), tasks, cluster=cluster
+        ):
+            if isinstance(report, Epoch):
+                continue
+            half[fold] = report
+            store.drop_weights([report.key])
+            yield f"trial {winner.number} half of the images fold {fold}"
+        yield _expected(study, confirmation, split, smaller, half)
+    except HarnessError as error:
+        yield f"what the network of all images will score cannot be estimated: {error}"
+        yield None
+
+
+def half_of(split: Manifest, *, seed: int) -> Manifest:
+    """The split without half of the groups that each fold has of each class, the odd one stays."""
+    random = np.random.default_rng(seed)
+    groups, first = np.unique(split.groups, return_index=True)
+    left_out = []
+    for fold in range(split.num_folds):
+        for label in np.unique(split.labels):
+            of_both = groups[(split.fold_of[first] == fold) & (split.labels[first] == label)]
+            left_out.append(random.permutation(of_both)[(len(of_both) + 1) // 2 :])
+    fold_of = np.where(np.isin(split.groups, np.concatenate(left_out)), LEFT_OUT, split.fold_of)
+    return replace(split, fold_of=fold_of)
+
+
+def _expected(
+    study: LoadedStudy,
+    confirmation: Confirmation,
+    split: Manifest,
+    smaller: Manifest,
+    half: Mapping[int, FoldRecord],
+) -> ChampionEstimate:
+    record, metric = study.record, find_metric(study.record.objective)
+    numbers = [trial.number for trial in confirmation.trials]
+    predicted = {number: _confirmed_predictions(study, number, split) for number in numbers}
+    winner = predicted[confirmation.winner]
+
+    def best_of(rows: Sequence[np.ndarray]) -> CorrectedBest:
+        return corrected_best(
+            record.objective, winner.labels, rows, eligible=[True] * len(rows), groups=split.groups,
+            fold_of=split.fold_of,
+        )  # fmt: skip
+
+    chosen = best_of([found.probabilities for found in predicted.values()])
+    alone = best_of([winner.probabilities])
+    smaller_parts = [read_predictions(half[fold]) for fold in range(record.num_folds)]
+    in_folds, in_halves = (
+        float(np.mean([len(one.train_indices(fold)) for fold in range(record.num_folds)]))
+        for one in (split, smaller)
+    )
+    num_images = int(record.data["num_images"])
+    test_images = int(record.data.get("test", {}).get("num_images", 0)) or num_images
+    found = expected_score(
+        np.array([trial.scores for trial in confirmation.trials]),
+        numbers.index(confirmation.winner),
+        tuned=np.array([study.trials[number].scores for number in numbers]),
+        whole=np.array(
+            [
+                metric(winner.labels[part["indices"]], winner.probabilities[part["indices"]])
+                for part in smaller_parts
+            ]
+        ),
+        half=np.array([metric(part["labels"], part["probabilities"]) for part in smaller_parts]),
+        half_share=in_halves / in_folds,
+        optimism=chosen.naive - chosen.corrected,
+        image_error=(alone.high - alone.low) / (2 * NORMAL),
+        num_images=num_images,
+        test_images=test_images,
+        limits=metric.limits,
+    )
+    return ChampionEstimate(
+        trial=confirmation.winner,
+        higher_is_better=metric.higher_is_better,
+        expected=found.score,
+        low=found.low,
+        high=found.high,
+        confirmed=confirmation.of(confirmation.winner).confirmed,
+        optimism=chosen.naive - chosen.corrected,
+        gain=found.gain,
+        fold_images=round(in_folds),
+        train_images=num_images,
+        test_images=test_images,
+    )
+
+
+def _confirmed_predictions(study: LoadedStudy, number: int, split: Manifest) -> OutOfFold:
+    """Of a confirmed trial's networks on the first new split. Raises RecordError where some are gone."""
+    tasks = fold_tasks(study.record, study.trials[number], split_hash=split.hash, seed=_seed(study))
+    folds = [study.store.find_fold(task.key()) for task in tasks.values()]
+    return gathered(study.record, [fold for fold in folds if fold])
+
+
+def _seed(study: LoadedStudy) -> int:
+    """Of the first new split's networks."""
+    return seed_for(study.record.seed, "confirm", 0, 0)
