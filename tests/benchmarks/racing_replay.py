@@ -1,10 +1,13 @@
-"""What each racing rule costs and loses, by replaying a recorded study thousands of times in other orders.
+"""What each racing rule costs and loses, by replaying recorded studies thousands of times in other orders.
 
-The recording is of 159 configurations × 5 folds, all trained; racing_recording.yaml says how it is made. A simulated
-study draws some of them at random. `folds`: share of the folds trained. `missed`: how often the study's best trial is
-not the best of its configurations. `regret`: by how much it is worse in the mean, in points.
+`random`: 159 configurations × 5 folds, all trained; racing_recording.yaml says how they are made. A simulated study
+draws some of them at random. `proposed`: eight studies of 40 configurations that TPE proposed, each with all folds;
+a simulated one has them in their order, its folds in another. `folds`: share of the folds trained. `missed`: how often
+the study's best trial is not the best of its configurations. `worse`: by more than a third of the best one's standard
+error. `regret`: by how much it is worse in the mean, in points.
 
-    python -m tests.benchmarks racing_replay [--studies 2000] [--trials 20 40 80] [--json] [--record HOME]
+    python -m tests.benchmarks racing_replay [--studies 2000] [--trials 20 40 80] [--json]
+                                             [--record HOME] [--record-proposed HOME]
 """
 
 import argparse
@@ -21,13 +24,19 @@ import numpy as np
 from harness.folds.tasks import fold_tasks, shortened
 from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import FoldRecord
-from harness.search.racing import RULES, Field, Rule, stops_at_rung
+from harness.scoring.standard_errors import trial_standard_error
+from harness.search.racing import RULES, Field, Paired, Rule, stops_at_rung
 from harness.store.loaded_study import started_study
 from harness.store.store import Store
 
 SHARES = (0.25, 0.5)  # of the epochs, of the short trainings
 WILCOXON = "Optuna's WilcoxonPruner"
 RECORDING = Path(__file__).parent / "racing_recording.json.gz"
+PROPOSED = RECORDING.with_name("racing_proposed.json.gz")
+STRICT = "paired, 95 %, no indifference"
+CASES: dict[str, Rule] = {name: rule() for name, rule in RULES.items()} | {
+    STRICT: Paired(confidence=0.95, indifference=0.0)
+}
 SMALL = ("--studies", "200")  # in a run of all benchmarks
 
 
@@ -48,6 +57,7 @@ class Outcome:
     folds: float
     seconds: float
     missed: bool
+    worse: bool
     regret: float
 
 
@@ -127,9 +137,11 @@ def wilcoxon_pruner(known: Recording, order: Sequence[int]) -> Outcome:
 
 def _outcome(known: Recording, order: Sequence[int], best: int, trained: float, spent: float) -> Outcome:
     tried = list(order)
-    regret = float(known.scores[tried].mean(1).max() - known.scores[best].mean())
+    winner = tried[int(known.scores[tried].mean(1).argmax())]
+    regret = float(known.scores[winner].mean() - known.scores[best].mean())
+    error = trial_standard_error(known.scores[winner].tolist(), num_folds=known.scores.shape[1]) or 0.0
     seconds = float(spent / known.seconds[tried].sum())
-    return Outcome(trained / known.scores[tried].size, seconds, regret > 0, regret)
+    return Outcome(trained / known.scores[tried].size, seconds, regret > 0, regret > error / 3, regret)
 
 
 def replayed(known: Recording, *, rule: str, rung: float | None, trials: int, studies: int) -> dict[str, Any]:
@@ -143,18 +155,36 @@ def replayed(known: Recording, *, rule: str, rung: float | None, trials: int, st
         rest = random.permutation(np.setdiff1d(np.arange(len(ranked)), [first]))[: trials - 1]
         order = [first, *rest.tolist()]
         found.append(
-            wilcoxon_pruner(known, order) if rule == WILCOXON else simulate(known, order, RULES[rule](), rung)
+            wilcoxon_pruner(known, order) if rule == WILCOXON else simulate(known, order, CASES[rule], rung)
         )
+    return _row(found, recording="random", rule=rule, rung=rung, trials=trials)
+
+
+def replayed_proposals(*, rule: str) -> dict[str, Any]:
+    """Every recorded study in its order, with its folds in every order that begins another way."""
+    found = []
+    for known in proposals():
+        for turn in range(known.scores.shape[1]):
+            turned = replace(
+                known, scores=np.roll(known.scores, turn, 1), seconds=np.roll(known.seconds, turn, 1)
+            )
+            order = list(range(len(known.scores)))
+            found.append(
+                wilcoxon_pruner(turned, order) if rule == WILCOXON else simulate(turned, order, CASES[rule])
+            )
+    return _row(found, recording="proposed", rule=rule, rung=None, trials=len(known.scores))
+
+
+def _row(found: Sequence[Outcome], **case: Any) -> dict[str, Any]:
     missed = float(np.mean([study.missed for study in found]))
     return {
-        "rule": rule,
-        "rung": rung,
-        "trials": trials,
-        "studies": studies,
+        **case,
+        "studies": len(found),
         "folds": float(np.mean([study.folds for study in found])),
         "seconds": float(np.mean([study.seconds for study in found])),
         "missed": missed,
-        "missed_error": float(np.sqrt(missed * (1 - missed) / studies)),
+        "missed_error": float(np.sqrt(missed * (1 - missed) / len(found))),
+        "worse": float(np.mean([study.worse for study in found])),
         "regret": float(np.mean([study.regret for study in found])),
         "worst_regret": float(np.max([study.regret for study in found])),
     }
@@ -162,7 +192,7 @@ def replayed(known: Recording, *, rule: str, rung: float | None, trials: int, st
 
 def rows(studies: int, trials: Sequence[int]) -> Iterator[dict[str, Any]]:
     known = recording()
-    cases = [("none", None), ("forgiving", None), ("paired", None), ("median", None)]
+    cases = [(rule, None) for rule in CASES]
     cases += [("forgiving", 0.25), ("paired", 0.25), ("paired", 0.5), (WILCOXON, None)]
     for number in trials:
         for rule, rung in cases:
@@ -170,6 +200,8 @@ def rows(studies: int, trials: Sequence[int]) -> Iterator[dict[str, Any]]:
             yield replayed(
                 known, rule=rule, rung=rung, trials=number, studies=few if rule == WILCOXON else studies
             )
+    for rule in (*CASES, WILCOXON):
+        yield replayed_proposals(rule=rule)
 
 
 def record(home: Path) -> None:
@@ -200,8 +232,42 @@ def record(home: Path) -> None:
     RECORDING.write_bytes(gzip.compress(json.dumps({"configurations": rows}).encode(), mtime=0))
 
 
+def record_proposed(home: Path) -> None:
+    """Make the recording of proposals from the finished studies in `home`, all of one size."""
+    store = Store(home)
+    studies = []
+    for name in store.studies():
+        complete = [trial for trial in store.read_trials(name) if trial.state == "complete"]
+        folds = [[store.read_fold(key) for key in trial.folds] for trial in complete]
+        studies.append(
+            [
+                {
+                    "params": trial.params,
+                    "scores": trial.scores,
+                    "seconds": [round(fold.seconds, 2) for fold in of_trial if fold],
+                }
+                for trial, of_trial in zip(complete, folds, strict=True)
+            ]
+        )
+    PROPOSED.write_bytes(gzip.compress(json.dumps({"studies": studies}).encode(), mtime=0))
+
+
+def proposals() -> list[Recording]:
+    """The recorded studies of proposed configurations, without short trainings."""
+    studies = json.loads(gzip.decompress(PROPOSED.read_bytes()))["studies"]
+    return [
+        Recording(
+            np.array([row["scores"] for row in study]), np.array([row["seconds"] for row in study]), {}, {}
+        )
+        for study in studies
+    ]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--record", type=Path, metavar="HOME", help="first make the recording anew")
+    parser.add_argument(
+        "--record-proposed", type=Path, metavar="HOME", help="the same of studies of proposals"
+    )
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--trials", type=int, nargs="+", default=[20, 40, 80])
 
@@ -209,16 +275,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def report(options: argparse.Namespace) -> list[dict[str, Any]]:
     if options.record:
         record(options.record)
+    if options.record_proposed:
+        record_proposed(options.record_proposed)
     return list(rows(options.studies, options.trials))
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
-    head = "| rule | rung | trials | folds trained | time | winner missed | regret, points | worst |"
-    lines = [head, "|---|---|---|---|---|---|---|---|"]
+    columns = ["configurations", "rule", "rung", "trials", "folds trained", "time", "winner missed", "worse"]
+    columns += ["regret, points", "worst"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in found:
         missed = f"{row['missed']:.1%} ± {row['missed_error']:.1%}"
-        lines.append(
-            f"| {row['rule']} | {row['rung'] or '–'} | {row['trials']} | {row['folds']:.0%} | {row['seconds']:.0%} | "
-            f"{missed} | {100 * row['regret']:.2f} | {100 * row['worst_regret']:.2f} |"
-        )
+        cells = [row["recording"], row["rule"], row["rung"] or "–", row["trials"], f"{row['folds']:.0%}"]
+        cells += [f"{row['seconds']:.0%}", missed, f"{row['worse']:.1%}"]
+        cells += [f"{100 * row['regret']:.2f}", f"{100 * row['worst_regret']:.2f}"]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
