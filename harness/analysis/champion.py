@@ -110,6 +110,7 @@ def _expected(
         num_images=num_images,
         test_images=test_images,
         limits=metric.limits,
+        higher_is_better=metric.higher_is_better,
     )
     return ChampionEstimate(
         trial=confirmation.winner,

@@ -1,9 +1,11 @@
 """What a network trained on all images will score, judged by networks trained on fewer.
 
 A cross-validated score is of networks that lack a k-th of the images. What the whole adds is read off a learning curve:
-networks trained on half as many images, scored on the same ones. The odds of an error fall with the number of training
-images n as n^-c (errors do: Hestness et al. 2017, arXiv 1712.00409; odds keep to what a score can be). The last images
-count for a little less than two points of the curve say, for curves flatten.
+networks trained on half as many images, scored on the same ones. Scores are taken as log-odds, which keep to what a
+score can be. They grow towards their end as 1/n with the number of training images n, so the last k-th adds a k-th of
+what the second half of a fold's images has added. Two points of a curve tell little where trainings are erratic, so
+they are weighed against what twice the images add as a rule (errors fall as n^-0.35: Hestness et al. 2017, arXiv
+1712.00409).
 """
 
 import math
@@ -13,9 +15,12 @@ import numpy as np
 
 from harness.scoring.standard_errors import corrected_standard_error, held_out_fraction
 
-FLATTENING = 0.3  # 0 carries the curve on as it is; the interval is calibrated with this
+DOUBLING, DOUBLING_SPREAD = (
+    0.25,
+    0.25,
+)  # log-odds that twice the images add as a rule, n^-0.35, and how much that varies
 NORMAL = 1.959964  # 97.5 % of a normal distribution lie below so many standard deviations
-MOST_DEVIATIONS = 6  # of the fold scores, that trainings may differ by
+MOST_DEVIATIONS = 3  # of the fold scores, that trainings may differ by
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,11 @@ class Expected:
 
 
 def share_of_gain(num_folds: int, half: float = 0.5) -> float:
-    """What the last k-th of the images adds, as a share of what a fold's images add to `half` of them."""
-    share = 1 - 1 / num_folds
-    return float((1 - share**FLATTENING) / (half**-FLATTENING - 1))
+    """What the last k-th of the images adds, as a share of what a fold's images add to `half` of them.
+
+    With s = 1 - 1/k of all images (1/s - 1) of it is left, and (1/half - 1)/s have been added.
+    """
+    return 1 / num_folds / (1 / half - 1)
 
 
 def expected_score(
@@ -78,6 +85,7 @@ def expected_score(
     num_images: int,
     test_images: int,
     limits: tuple[float, float] | None = None,
+    higher_is_better: bool = True,
 ) -> Expected:
     """What the winner's network will score once it is trained on all images, on `test_images` that nobody has seen.
 
@@ -99,7 +107,10 @@ def expected_score(
     share = share_of_gain(num_folds, half_share)
     confirmed = float(fresh[winner].mean()) - optimism
     larger, smaller = float(whole.mean()), float(half.mean())
-    gain = scale.of(larger, least=least) - scale.of(smaller, least=least)
+    gains = scale.slope(larger, least=least) * whole - scale.slope(smaller, least=least) * half
+    seen = scale.of(larger, least=least) - scale.of(smaller, least=least)
+    error = corrected_standard_error(gains.tolist(), test_fraction=held_out_fraction(num_folds))
+    gain, gain_error = _weighed(seen, error, higher_is_better) if limits else (seen, error)
     then = scale.of(confirmed, least=least) + share * gain
     score = scale.back(then)
 
@@ -108,8 +119,6 @@ def expected_score(
     of_test = (
         slope * slope_then * image_error**2 * num_images / test_images
     )  # p (1 - p) of a share p, as odds
-    gains = scale.slope(larger, least=least) * whole - scale.slope(smaller, least=least) * half
-    error = corrected_standard_error(gains.tolist(), test_fraction=held_out_fraction(num_folds))
     networks = 1 + (1 + 2 * share) / (
         num_folds * num_splits
     )  # one, and the folds', of which the gain is, too
@@ -117,10 +126,17 @@ def expected_score(
     training, weights = _training_variance(
         slope**2 * float(scores.var(1, ddof=1).mean()), len(scores) * (num_folds - 1), num_folds * of_images
     )
-    errors = np.sqrt(of_images + of_test + (share * error) ** 2 + networks * training)
+    errors = np.sqrt(of_images + of_test + (share * gain_error) ** 2 + networks * training)
     margin = _half_width(errors, weights)
     low, high = sorted((scale.back(then - margin), scale.back(then + margin)))
     return Expected(score, low, high, score - confirmed)
+
+
+def _weighed(seen: float, error: float, higher_is_better: bool) -> tuple[float, float]:
+    """A gain that was seen with this standard error and what is known of gains, together; and its error."""
+    usual = DOUBLING if higher_is_better else -DOUBLING
+    weight = DOUBLING_SPREAD**2 / (DOUBLING_SPREAD**2 + error**2)
+    return usual + weight * (seen - usual), weight**0.5 * error
 
 
 def _training_variance(between: float, freedom: int, of_images: float) -> tuple[np.ndarray, np.ndarray]:
