@@ -10,11 +10,13 @@ from harness.documents import WHERE_SET, WHOLE
 from harness.errors import DataError, HarnessError, RecordError
 from harness.records import Objective, StudyRecord, TrialRecord, TrialState, Values, sign_of
 from harness.redaction import redacted
+from harness.scoring.hidden import hidden
 from harness.scoring.pareto import values_of
 from harness.search.selection_bias import corrected_score
 from harness.store.findings import Audit, CorrectedScore, FinalTest, Verdict
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
+from harness.store.trial_scores import pooled
 from harness.tracking.deliver import is_pending
 
 STATES = ("complete", "stopped", "running", "failed")  # in the order of a leaderboard
@@ -91,7 +93,7 @@ class Status:
 
     honest: the best score corrected for the choice; None while trials run or where predictions are gone.
     pending: MLflow lacks something.   mixed_fingerprints: in what folds were computed differently, with all values.
-    contradiction: that the test score is not what was expected, or "".
+    contradiction: that the test score is not what was expected, or "".   hidden: what the best score does not say.
     """
 
     study: str
@@ -107,6 +109,7 @@ class Status:
     mixed_fingerprints: dict[str, tuple[str, ...]]
     pareto: ParetoFront | None = field(default=None, metadata=WHERE_SET)
     contradiction: str = field(default="", metadata=WHERE_SET)
+    hidden: tuple[str, ...] = field(default=(), metadata=WHERE_SET)
 
     @property
     def ranking(self) -> list[TrialStatus]:
@@ -189,7 +192,15 @@ def status(study: LoadedStudy) -> Status:
         mixed_fingerprints=study.mixed_fingerprints,
         pareto=pareto_front(study) if record.others else None,
         contradiction=tested.contradiction if (tested := study.finding(FinalTest)) else "",
+        hidden=tuple(_hidden(study)),
     )  # fmt: skip
+
+
+def _hidden(study: LoadedStudy) -> list[str]:
+    predicted = pooled(study, study.best) if study.best and study.best.folds else None
+    if predicted is None or not len(predicted.known[0]):
+        return []
+    return hidden(*predicted.known, study.record.data["classes"])
 
 
 def pareto_front(study: LoadedStudy) -> ParetoFront:

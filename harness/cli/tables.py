@@ -81,6 +81,7 @@ def _worth(status: Status) -> list[Text]:
                 style="yellow",
             )
         )
+    lines += [Text(said, style="yellow") for said in status.hidden]
     if status.contradiction:
         lines.append(Text(status.contradiction, style="red"))
     if audit:

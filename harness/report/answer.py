@@ -77,6 +77,7 @@ def warnings(study: StudyReport) -> list[Notice]:
             f"{times(len(slow), 'trial')} could not win, for the seconds of a fold (search.constraints): on other "
             "machines another trial may be best."
         )
+    notes += [f"{said[0].upper()}{said[1:]}." for said in study.hidden]
     if audit and study.best and audit.trial != study.best.number:
         notes.append(f"The audit was of trial {audit.trial}, which is not the best any more.")
     if confirm and not confirm.winner_held:

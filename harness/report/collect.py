@@ -145,6 +145,7 @@ def _study(loaded: LoadedStudy) -> StudyReport:
         best=stands.best,
         honest=stands.honest,
         pareto=stands.pareto,
+        hidden=stands.hidden,
         num_folds=record.num_folds,
         data=Data(
             record.data["settings"]["name"],

@@ -250,6 +250,7 @@ class StudyReport:
     answer: tuple[str, ...] = ()
     warnings: tuple[Notice, ...] = ()
     pareto: ParetoFront | None = field(default=None, metadata=WHERE_SET)
+    hidden: tuple[str, ...] = field(default=(), metadata=WHERE_SET)
     begun_with: BegunWith | None = field(default=None, metadata=WHERE_SET)
     alike: Alike | None = field(default=None, metadata=WHERE_SET)
 
