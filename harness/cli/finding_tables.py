@@ -34,12 +34,13 @@ def confirmation(found: Confirmation) -> None:
         )
     if expected := found.champion:
         print(
-            f"expected of its network, trained on all {expected.train_images:,} training images: "
-            f"{_expected(expected)} on {expected.test_images:,} new ones"
+            f"expected of its network, trained on all {expected.train_images:,} images, on "
+            f"{expected.test_images:,} new ones:"
         )
+        print(f"  {_expected(expected)}")
         print(
-            f"  confirmed {expected.confirmed:.4f} (networks of {expected.fold_images:,} images), "
-            f"{-expected.optimism:+.4f} for the choice, {expected.gain:+.4f} for more images"
+            f"  confirmed {expected.confirmed:.4f} with {expected.fold_images:,} images, choice "
+            f"{-expected.optimism:+.4f}, more images {expected.gain:+.4f}"
         )
     for line in _causes(found.variance):
         print(line)
@@ -65,7 +66,7 @@ def final(found: FinalTest) -> None:
         ("confirmed", trial.confirmed, trial.confirmed_standard_error),
         ("tuned", trial.tuned or 0.0, trial.tuned_standard_error),
     ):
-        print(f"{name:<17} {score:.4f} ± {error or 0.0:.4f} standard error   fold networks, trained on {of}")
+        print(f"{name:<17} {score:.4f} ± {error or 0.0:.4f} (standard error)   networks of {of}")
     times = "once" if found.looks == 1 else f"{found.looks} times"
     print(f"these test images have been looked at {times} so far (ledger.jsonl)")
     if found.seen_before:

@@ -122,9 +122,10 @@ def expected_score(
     networks = 1 + (1 + 2 * share) / (
         num_folds * num_splits
     )  # one, and the folds', of which the gain is, too
-    scores = np.concatenate([fresh, tuned[:, None]], axis=1).reshape(-1, num_folds)
+    rows = np.concatenate([fresh, tuned[:, None]], axis=1).reshape(-1, num_folds)
+    slopes = np.array([scale.slope(float(scores.mean()), least=least) for scores in rows])
     training, weights = _training_variance(
-        slope**2 * float(scores.var(1, ddof=1).mean()), len(scores) * (num_folds - 1), num_folds * of_images
+        slopes**2 * rows.var(1, ddof=1), num_folds - 1, num_folds * slope * slopes * image_error**2
     )
     errors = np.sqrt(of_images + of_test + (share * gain_error) ** 2 + networks * training)
     margin = _half_width(errors, weights)
@@ -139,15 +140,18 @@ def _weighed(seen: float, error: float, higher_is_better: bool) -> tuple[float, 
     return usual + weight * (seen - usual), weight**0.5 * error
 
 
-def _training_variance(between: float, freedom: int, of_images: float) -> tuple[np.ndarray, np.ndarray]:
+def _training_variance(
+    between: np.ndarray, freedom: int, of_images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Variances that trainings may have, from standard deviations of equal prior weight, and how likely each is.
 
-    between: variance of fold scores, with so many degrees of freedom.   of_images: the part of it that images explain.
-    Source: the prior is that of Gelman 2006, Bayesian Analysis 1.
+    between: (rows,), variances of fold scores, each with so many degrees of freedom.   of_images: (rows,), the part of
+    each that images explain.   Source: the prior is that of Gelman 2006, Bayesian Analysis 1.
     """
-    variances = np.linspace(0, MOST_DEVIATIONS * max(between, of_images) ** 0.5, 400) ** 2
-    total = np.maximum(variances + of_images, np.finfo(float).tiny)
-    logarithm = -freedom / 2 * (np.log(total) + between / total)
+    most = MOST_DEVIATIONS * max(float(between.mean()), float(of_images.mean())) ** 0.5
+    variances = np.linspace(0, most, 400) ** 2
+    total = np.maximum(variances[:, None] + of_images, np.finfo(float).tiny)
+    logarithm = (-freedom / 2 * (np.log(total) + between / total)).sum(1)
     weights = np.exp(logarithm - logarithm.max())
     return variances, weights / weights.sum()
 
