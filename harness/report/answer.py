@@ -112,7 +112,7 @@ def scores(study: StudyReport) -> list[Score]:
     best, rows = study.best, []
     first = next((trial for trial in study.trials if trial.number == 0), None)
     if best and best.number != 0 and first and first.state == "complete":
-        rows.append(Score.of_mean("fold score of the defaults, trial 0", first.mean, first.standard_error))
+        rows.append(Score.of_mean("fold score, defaults", first.mean, first.standard_error))
     if best:
         rows.append(Score.of_mean(f"fold score, trial {best.number}", best.mean, best.standard_error))
     if found := study.corrected:

@@ -67,7 +67,8 @@ def _answer(study: StudyReport) -> str:
         parts.append(charts.forest(rows, f"Scores of the study, {study.objective}"))
         parts.append(paragraph(hint, "hint"))
         named = [name for name in QUANTITIES if any(row.label.startswith(name) for row in rows)]
-        parts.append(paragraph("; ".join(f"{name}: {QUANTITIES[name]}" for name in named) + ".", "hint"))
+        meanings = table(("score", "what it is"), [(name, QUANTITIES[name]) for name in named], wrap=1)
+        parts.append(folded("What each score is of", meanings))
     if best := study.best_trial:
         test = study.final.scores if study.final and study.final.trial == best.number else {}
         metrics = [
