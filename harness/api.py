@@ -134,32 +134,40 @@ class StartedStudy:
     def predictions(self, trial: int | str = "best") -> "pd.DataFrame":
         """Out-of-fold predictions: one row per training image, by its index, from the network that had not seen it.
 
+        With `cv.repeats` an image has a row in each repetition; of a hold-out there are the images that it holds out.
         Columns: `name`, its file's, where images have names; fold, label, predicted, correct, and a probability per
         class, `p(cat)` say.
         Raises UsageError for a trial that is not there or not complete.
         """
+        import numpy as np
         import pandas as pd
 
         found = self.study.out_of_fold(self.study.complete_trial(str(trial)))
         names = pd.Index([str(name) for name in self.record.data["classes"]])
-        predicted = found.probabilities.argmax(1)
+        rows = np.flatnonzero(found.fold_of >= 0)
+        (labels, probabilities), images = found.known, found.images[rows]
+        predicted = probabilities.argmax(1)
         table = {
-            **({"name": self._image_names} if self._image_names else {}),
-            "fold": found.fold_of,
-            "label": pd.Categorical.from_codes(found.labels, categories=names),
+            **({"name": [self._image_names[image] for image in images]} if self._image_names else {}),
+            "fold": found.fold_of[rows],
+            "label": pd.Categorical.from_codes(labels, categories=names),
             "predicted": pd.Categorical.from_codes(predicted, categories=names),
-            "correct": predicted == found.labels,
+            "correct": predicted == labels,
         }
-        table |= {f"p({name})": found.probabilities[:, index] for index, name in enumerate(names)}
-        return pd.DataFrame(table).rename_axis("image")
+        table |= {f"p({name})": probabilities[:, index] for index, name in enumerate(names)}
+        return pd.DataFrame(table, index=pd.Index(images, name="image"))
 
     def confusion(self, trial: int | str = "best") -> "pd.DataFrame":
-        """How many training images of each class (rows) were taken for which (columns), each held out of training."""
+        """How many training images of each class (rows) were taken for which (columns), each held out of training.
+
+        With `cv.repeats` every image counts once in each repetition.
+        """
         import pandas as pd
 
         found = self.study.out_of_fold(self.study.complete_trial(str(trial)))
         names = [str(name) for name in self.record.data["classes"]]
-        matrix = confusion_matrix(found.labels, found.probabilities.argmax(1), len(names))
+        labels, probabilities = found.known
+        matrix = confusion_matrix(labels, probabilities.argmax(1), len(names))
         return pd.DataFrame(matrix, pd.Index(names, name="label"), pd.Index(names, name="predicted"))
 
     def model(self, trial: int | str = "best") -> "nn.Module":

@@ -166,7 +166,7 @@ def history(trials: Sequence[TrialRecord], objective: str, direction: str) -> Fi
         bottom = axes.get_xaxis_transform()
         axes.plot(failed, [0.03] * len(failed), "x", color=INK, transform=bottom, label="failed")
     axes.set(xlabel="trial", ylabel=objective)
-    axes.set_title("mean over folds ± corrected standard error", loc="right", fontsize=10, color="#555555")
+    axes.set_title("mean over folds ± standard error", loc="right", fontsize=10, color="#555555")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _tidy(axes)
     if axes.get_legend_handles_labels()[0]:

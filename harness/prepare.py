@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from harness import provenance, training
 from harness.config import plugins, search_space
 from harness.config.earlier import as_begun
-from harness.config.kinds import DIFF
+from harness.config.kinds import DIFF, is_table
 from harness.config.study_file import Study
 from harness.data import FOLDER, data_set
 from harness.data.data_set import DataSet
@@ -193,7 +194,7 @@ def _new_record(
         objective=study.objective,
         direction=study.direction,
         others=study.objectives[1:],
-        num_folds=study.cv.folds,
+        num_folds=study.cv.num_folds,
         num_trials=search_space.num_trials(study),
         seed=study.search.seed,
         data={
@@ -246,14 +247,16 @@ def _change_of_images(known: StudyRecord, images: Images, store: Store) -> str:
 
 
 def _edits_of_split(known: StudyRecord, study: Study, images: Images, store: Store) -> list[str]:
-    """How the user's own split maker was edited since the study began, where it deals images otherwise now."""
+    """How the user's own split maker or table was edited since the study began, where it deals images otherwise now."""
     if images.content_hash != known.data["hash"] or study.definition()["cv"] != known.definition["cv"]:
         return []
     folder = store.study_folder(known.name)
     edits = list(project.edits(folder, known, (project.SPLIT,)))
+    if is_table(study.cv.split):
+        edits = [f"  {study.cv.split} was edited"] if Path(study.cv.split).exists() else []
     if not edits or (split := make_split(study, images, store.home)).hash == known.split_hash:
         return []
-    moved = int((split.fold_of != store.read_split(known).fold_of).sum())
+    moved = int((split.by_repeat != store.read_split(known).by_repeat).any(1).sum())
     return [f"cv.split   deals {moved:,} of {len(images):,} images to other folds", *edits]
 
 

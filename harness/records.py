@@ -78,7 +78,8 @@ class TrialRecord:
 
     params: the searched values only.   values: every value used, defaults included.
     folds: keys of the fold records, in fold order, as far as the trial got.   scores: the objective per fold.
-    standard_error: corrected for the overlap of the folds; None below two folds.
+    standard_error: corrected for the overlap of the folds; None below two folds. In a study with a single fold, of its
+    images being a sample.
     rung, rung_score: key and score of a short training on fold 0, where the study has such.
     others: of each further objective of the study its values, one per fold in the order of `folds`; of a network's
     size, which is known before, a single one.
@@ -143,6 +144,50 @@ class StudyRecord:
     def all_names(self) -> tuple[str, ...]:
         """That it had and has, the oldest first."""
         return (*self.names, self.name)
+
+    @property
+    def repeats(self) -> int:
+        """How many times its folds were dealt."""
+        return int(self.definition.get("cv", {}).get("repeats", 1))
+
+    @property
+    def parts(self) -> float:
+        """How many parts as large as the one that a fold holds out make up the images: 5 of 5 folds, or repeated."""
+        folds = self.num_folds // self.repeats
+        return folds if folds > 1 else 1 / float(self.definition.get("cv", {}).get("fraction", 0.2))
+
+    @property
+    def is_hold_out(self) -> bool:
+        """Whether a share of the images is held out, and the others never are."""
+        return self.num_folds == self.repeats
+
+    @property
+    def validation(self) -> str:
+        """How its trials are scored, in words: 3 times repeated 5-fold cross-validation."""
+        if self.is_hold_out:
+            times = f"{self.repeats} hold-outs" if self.repeats > 1 else "a hold-out"
+            return f"{times} of {1 / self.parts:.0%} of the images"
+        often = f"{self.repeats} times repeated " if self.repeats > 1 else ""
+        return f"{often}{self.num_folds // self.repeats}-fold cross-validation"
+
+    @property
+    def error(self) -> str:
+        """What the error of a trial's mean is."""
+        return "corrected standard error" if self.num_folds > 1 else "sampling error of the held-out images"
+
+    @property
+    def scored_by(self) -> str:
+        """What must be known of scores that are not of folds that were dealt once; "" for those."""
+        if self.num_folds == 1:
+            return (
+                f"scored by {self.validation}: ± is the sampling error of these images; how much another division "
+                "of the images would change is not in it (cv.repeats shows that)"
+            )
+        if self.is_hold_out:
+            return f"scored by {self.validation}: what is pooled counts an image as often as it was held out"
+        if self.repeats > 1:
+            return f"scored by {self.validation}: what is pooled counts every image {self.repeats} times"
+        return ""
 
     @property
     def sign(self) -> int:

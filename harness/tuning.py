@@ -126,7 +126,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         begun = LoadedStudy(store, record, tuple(store.read_trials(name)), is_driven=True)
         if profiling is not None:
             workplace = replace(workplace, profile=profiling.parts)
-        most_useful = study.cv.folds * min(study.search.batch, record.num_trials)
+        most_useful = study.cv.num_folds * min(study.search.batch, record.num_trials)
         executor = cluster.executor(workplace, record.compute, most_useful=most_useful)
         recorder = Recorder(
             begun,
@@ -145,7 +145,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         deadline = _deadline(started, settings.timeout_minutes, study.search.timeout_minutes)
         driver = Driver(
             study, store, name, executor, tasks, record.num_trials, deadline, limits_of(study, record),
-            other_objectives(record),
+            other_objectives(record), groups=begun.split.groups if record.num_folds == 1 else None,
         )  # fmt: skip
         patience = 3.0  # seconds to deliver what is left when the user wants to leave
         try:
@@ -187,7 +187,7 @@ def _watched(begun: LoadedStudy, driver: Driver, recorder: Recorder) -> Iterator
                 filter(None, map(store.read_fold_record, event.trial.folds))
             )  # some may have been found
             if event.trial.state == "complete":
-                _guard(event.trial, store, begun.record.data["num_images"])
+                _guard(event.trial, begun)
             kept = pinned | _folds_needed_elsewhere(begun, only_driven=True)
             before, leaders = leaders, begun.with_trials(driver.trials).leaders
             _drop_losers([event.trial, *before], leaders, store, kept)
@@ -217,9 +217,11 @@ class _Alike:
             logger.warning("study goes on: %s", said)
 
 
-def _guard(trial: TrialRecord, store: Store, num_images: int) -> None:
-    folds = filter(None, map(store.read_fold, trial.folds))
-    guards.covered_once(trial.number, [read_predictions(fold)["indices"] for fold in folds], num_images)
+def _guard(trial: TrialRecord, study: LoadedStudy) -> None:
+    folds = filter(None, map(study.store.read_fold, trial.folds))
+    held_out = [read_predictions(fold)["indices"] for fold in folds]
+    wanted = (study.split.by_repeat >= 0).sum(1)
+    guards.covered_once(trial.number, held_out, study.record.data["num_images"], wanted=wanted)
 
 
 def _drop_losers(

@@ -40,7 +40,7 @@ def test_limits_and_defaults_of_the_fixed_sections_are_those_of_their_fields() -
     found: dict[str, Option] = {option.name: option for option in (*options_of(Cv), *options_of(Search))}
     assert found["rung"].allowed() == "a number > 0 and < 1 or null" and found["rung"].default is None
     assert found["duplicates"].choices == ("near", "exact", "ignore")
-    assert (found["folds"].allowed(), found["folds"].default) == ("an integer >= 2 and <= 100", 5)
+    assert (found["folds"].allowed(), found["folds"].default) == ("an integer >= 1 and <= 100", 5)
     assert found["seed"].limits.allow(2**63 - 1025) and not found["seed"].limits.allow(2**63)
     assert "options" not in found
 

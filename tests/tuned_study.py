@@ -36,7 +36,10 @@ def tune(path: Path, home: Path, *overrides: str) -> Store:
     )
     with InlineExecutor(workplace) as executor:
         others = other_objectives(record)
-        driver = Driver(study, store, study.name, executor, tasks, record.num_trials, others=others)
+        groups = store.read_split(record).groups if record.num_folds == 1 else None
+        driver = Driver(
+            study, store, study.name, executor, tasks, record.num_trials, others=others, groups=groups
+        )
         list(driver.run())
     return store
 

@@ -94,14 +94,21 @@ def require_passed(audit: Audit) -> None:
 def _guards(study: LoadedStudy, trial: TrialRecord) -> Check:
     """That each image was predicted once, by a network that had not seen it."""
     try:
-        found = study.out_of_fold(trial)
-        missing = int((found.fold_of < 0).sum())
+        found, repeats = study.out_of_fold(trial), study.record.repeats
+        held_out = (study.split.by_repeat.T >= 0).ravel()
+        missing = int((held_out & (found.fold_of < 0)).sum())
         problem = f"{missing} images were never predicted" if missing else ""
     except HarnessError as error:
         problem = str(error)
     if problem:
         return Check("folds", "failed", None, None, f"{problem[0].upper()}{problem[1:]}.")
-    sentence = f"Each of {len(found.labels):,} images was held out once; images, split and predictions are unchanged."
+    times = "once" if repeats == 1 else f"{repeats} times"
+    what = f"Each of {found.num_images:,} images was held out {times}"
+    if study.record.is_hold_out:
+        what = f"Of {found.num_images:,} images {int(held_out.sum()):,} were held out" + f" in {times}" * (
+            repeats > 1
+        )
+    sentence = f"{what}; images, split and predictions are unchanged."
     return Check("folds", "passed", None, None, sentence)
 
 

@@ -71,7 +71,8 @@ def _require_plain(record: StudyRecord) -> None:
         "data.test": not _is_test(data.get("test")),
         "data.snapshot": not isinstance(data.get("snapshot", ""), str),
         "data.extends": not isinstance(data.get("extends") or "", str),
-        "num_folds": not 2 <= record.num_folds <= MOST_FOLDS,
+        "num_folds": not 1 <= record.num_folds <= MOST_FOLDS,
+        "cv": not _is_cv(record.definition.get("cv", {}), record.num_folds),
         "num_trials": not _is_count(record.num_trials, MOST_TRIALS),
     }
     for name, is_wrong in problems.items():
@@ -81,6 +82,15 @@ def _require_plain(record: StudyRecord) -> None:
 
 def _is_count(value: object, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most
+
+
+def _is_cv(value: object, num_folds: int) -> bool:
+    """Whether a record's number of folds is that of a whole number of repetitions."""
+    if not isinstance(value, Mapping):
+        return False
+    repeats, fraction = value.get("repeats", 1), value.get("fraction", 0.2)
+    is_share = isinstance(fraction, float) and 0 < fraction < 1
+    return _is_count(repeats, num_folds) and num_folds % repeats == 0 and is_share
 
 
 def _is_list(value: object, kind: type) -> bool:

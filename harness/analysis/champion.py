@@ -27,9 +27,16 @@ def estimate(
     """Train the confirmed winner's folds on half of their images: yields a line per fold, then what is expected.
 
     Without test images, of as many as there are for training. None where a network cannot be trained on so few images
-    or a metric of the user's own has no value for them, or with fewer than two folds. What is trained is kept.
+    or a metric of the user's own has no value for them, and with repeated folds or a hold-out. What is trained is kept.
     """
     store, record = study.store, study.record
+    if record.scored_by:
+        yield (
+            f"what the network of all images will score is not estimated for {record.validation}: the estimate is of "
+            "folds that are dealt once"
+        )
+        yield None
+        return
     winner = study.trials[confirmation.winner]
     folder = store.study_folder(study.name) / "confirm"
     workplace = workplace_of(store, record)

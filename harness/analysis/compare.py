@@ -29,13 +29,16 @@ class Contender:
 
     @property
     def right(self) -> np.ndarray:
-        """Which images its out-of-fold predictions get right: bool (N,). Raises RecordError if some are gone."""
+        """Which images its out-of-fold predictions get right: bool (N,). Raises RecordError if some are gone.
+
+        Of repeated cross-validation what the first repetition says: the same image again is no further one to count.
+        """
         found = self.study.out_of_fold(self.trial)
         if not found.complete:
             raise RecordError(
                 f"{self.label}: some of its predictions are gone; run tune again to make them anew"
             )
-        return found.right
+        return found.first.right
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def compare(trials: Sequence[Contender], *, rope: float = 0.01, alpha: float = 0
     first = trials[0].study.record
     contenders = sorted(trials, key=lambda one: (-first.sign * (one.trial.mean or 0.0), one.label))
     scores = first.sign * np.array([one.trial.scores for one in contenders])
-    test_fraction = held_out_fraction(first.num_folds)
+    test_fraction = held_out_fraction(first.parts)
     against_best = _against_best([one.right for one in contenders], scores, test_fraction, rope)
     alike = paired.indistinguishable(scores, test_fraction=test_fraction, alpha=alpha)
     cheapest = paired.cheapest_within_one_error(
@@ -180,6 +183,11 @@ def _require_comparable(trials: Sequence[Contender]) -> None:
             "compare needs two trials: STUDY is its best one, STUDY:3 trial 3, STUDY:* all complete ones"
         )
     one, *others = trials
+    if one.study.record.num_folds == 1:
+        raise UsageError(
+            f"{one.label} is scored on one held-out part, and compare judges by the differences between folds: set "
+            "cv.folds to 2 or more, or cv.repeats, in a new study"
+        )
     for other in others:
         if what := mismatch(one.study.record, other.study.record):
             raise UsageError(

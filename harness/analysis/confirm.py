@@ -1,11 +1,13 @@
 """Trains the best trials again with fresh seeds and new folds: does the order hold, and how much was luck?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
 from harness.analysis.champion import estimate
+from harness.config.kinds import STRATIFIED, is_table
 from harness.data.grouping import by_appearance
 from harness.data.images import Images
 from harness.data.split import Manifest
@@ -21,7 +23,7 @@ from harness.scoring.variance import variance_of
 from harness.seeds import seed_for
 from harness.store.findings import Confirmation, ConfirmedTrial
 from harness.store.loaded_study import LoadedStudy, in_use
-from harness.store.predictions import score_by
+from harness.store.predictions import sampling_error, score_by
 
 Place = tuple[int, int, int, int]  # trial, split, seed, fold
 
@@ -40,13 +42,15 @@ def confirm(
     store, record, chosen = study.store, study.record, study.top(top)
     workplace = workplace_of(store, record, to_split=True)
     images, split, _ = workplace.open()
-    has_same_folds = True
+    has_same_folds, errors = True, dict[int, float]()
     scores = np.full((len(chosen), repeats, repeats, record.num_folds), np.nan)
     for repeat in range(repeats):
         new = _new_split(record, images, split, repeat)
         path = store.study_folder(study.name) / "confirm" / f"split{repeat}.npz"
         new.save(path)
-        has_same_folds &= np.array_equal(by_appearance(new.fold_of), by_appearance(split.fold_of))
+        has_same_folds &= np.array_equal(
+            by_appearance(new.fold_of.ravel()), by_appearance(split.fold_of.ravel())
+        )
         tasks = _tasks(record, chosen, new, repeat, range(repeats if repeat == 0 else 1))
         trained = train_tasks(replace(workplace, split=path), tasks, cluster=cluster)
         for (trial, _, seed, fold), report in trained:
@@ -54,11 +58,13 @@ def confirm(
                 continue
             score = score_by(report, record.objective)
             scores[trial, repeat, seed, fold] = score
+            if scores[0].size == 1:
+                errors[trial] = sampling_error(report, record.objective, split.groups)
             store.drop_weights([report.key])
             where = f"trial {chosen[trial].number} split {repeat} seed {seed} fold {fold}"
             yield f"{where}  {record.objective} {score:.4f}"
     yield from with_estimate(
-        study, _confirmation(study, chosen, scores, has_same_folds=has_same_folds), cluster=cluster
+        study, _confirmation(study, chosen, scores, errors, has_same_folds=has_same_folds), cluster=cluster
     )
 
 
@@ -76,9 +82,10 @@ def with_estimate(
 
 
 def _new_split(record: StudyRecord, images: Images, split: Manifest, repeat: int) -> Manifest:
-    """The same images and groups in new folds."""
-    seed = seed_for(record.seed, "confirm", repeat)
-    fold_of = deal(record.definition["cv"], images, split.groups, seed=seed)
+    """The same images and groups in new folds; where a table says the folds, in these."""
+    seed, cv = seed_for(record.seed, "confirm", repeat), record.definition["cv"]
+    is_said = is_table(cv.get("split", STRATIFIED))
+    fold_of = split.fold_of if is_said else deal(cv, images, split.groups, seed=seed)
     new = replace(split, seed=seed, fold_of=fold_of)
     new.verify()
     return new
@@ -98,10 +105,16 @@ def _tasks(
 
 
 def _confirmation(
-    study: LoadedStudy, trials: Sequence[TrialRecord], scores: np.ndarray, *, has_same_folds: bool = False
+    study: LoadedStudy,
+    trials: Sequence[TrialRecord],
+    scores: np.ndarray,
+    errors: Mapping[int, float] = MappingProxyType({}),
+    *,
+    has_same_folds: bool = False,
 ) -> Confirmation:
     """trials: best first.   scores: (trials, splits, seeds, folds), NaN where nothing was trained.
 
+    errors: of sampling the images, by the trial's place, where there is one score of each.
     has_same_folds: all splits are the study's, so that of each fold there are as many scores as splits.
     """
     record, sign = study.record, study.record.sign
@@ -113,14 +126,16 @@ def _confirmation(
             tuned=trial.mean,
             tuned_standard_error=trial.standard_error,
             confirmed=float(mean),
-            confirmed_standard_error=corrected_standard_error(
+            confirmed_standard_error=errors[place]
+            if place in errors
+            else corrected_standard_error(
                 (again.mean(0) if has_same_folds else again.ravel()).tolist(),
-                test_fraction=held_out_fraction(record.num_folds),
+                test_fraction=held_out_fraction(record.parts),
             ),
             shrinkage=sign * ((trial.mean or 0.0) - float(mean)),
             scores=tuple(map(tuple, again.tolist())),
         )
-        for trial, mean, again in zip(trials, means, fresh, strict=True)
+        for place, (trial, mean, again) in enumerate(zip(trials, means, fresh, strict=True))
     ]
     order = [trials[place].number for place in np.argsort(-sign * means, kind="stable")]
     return Confirmation(

@@ -38,10 +38,8 @@ def report(subject: AuditedTrial) -> Generator[str, None, Report]:
     images, split = subject.images, subject.split
     found = duplicates_of(images, subject.study.store.home)
     joined = found.joined(len(images), images.labels)
-    plain = _plain_folds(split)
-    crossing = {
-        what: _crossing(joined, fold_of) for what, fold_of in (("study", split.fold_of), ("plain", plain))
-    }
+    plain = _plain_folds(split, subject.study.record.parts)
+    crossing = {what: _crossing(joined, one.by_repeat) for what, one in (("study", split), ("plain", plain))}
     sizes = np.unique(components(joined.pairs, len(images)), return_counts=True)[1]
     border = _test_border(subject, found)
     sure = found.of(found.sure)
@@ -55,21 +53,26 @@ def report(subject: AuditedTrial) -> Generator[str, None, Report]:
         pairs_crossing_plain_folds=len(crossing["plain"].pairs),
         test_border=border,
         picture=_draw(subject, joined),
-        leaky_split=(yield from _leaky_split(subject, replace(split, fold_of=plain), crossing["plain"])),
+        leaky_split=(yield from _leaky_split(subject, plain, crossing["plain"])),
     )
     return Report([_folds(pairs, len(images)), *_border(border)], pairs)
 
 
-def _plain_folds(split: Manifest) -> np.ndarray:
-    """Stratified folds without any groups; not stratified where a class is too rare, as the user's own folds allow."""
-    is_rare = np.bincount(split.labels).min() < split.num_folds
+def _plain_folds(split: Manifest, parts: float) -> Manifest:
+    """Stratified folds without any groups; not stratified where a class is too rare, as the user's own folds allow.
+
+    parts: how many; of a hold-out, as many as its held-out part fits into the images.
+    """
+    num_folds = max(round(parts), 2)
+    is_rare = np.bincount(split.labels).min() < num_folds
     labels = np.zeros_like(split.labels) if is_rare else split.labels
     seed = seed_for(split.seed, "split") % 2**32
-    return make_folds(labels, num_folds=split.num_folds, seed=seed, groups=None)
+    plain = make_folds(labels, num_folds=num_folds, seed=seed, groups=None)
+    return replace(split, fold_of=plain, num_folds=num_folds)
 
 
 def _crossing(found: Duplicates, fold_of: np.ndarray) -> Duplicates:
-    cross = fold_of[found.pairs[:, 0]] != fold_of[found.pairs[:, 1]]
+    cross = (fold_of[found.pairs[:, 0]] != fold_of[found.pairs[:, 1]]).any(1)
     return found.of(cross)
 
 
@@ -125,14 +128,15 @@ def _leaky_split(
     One fold is trained anew, in full; the same images were scored by the study without their duplicates.
     """
     ends = np.concatenate([crossing.pairs, crossing.pairs[:, ::-1]])
+    honest = subject.study.out_of_fold(subject.trial).first
     concerned = np.unique(ends[leaky.fold_of[ends[:, 0]] == 0, 0])
+    concerned = concerned[honest.fold_of[concerned] >= 0]  # a hold-out has not scored all of them
     if len(concerned) < ENOUGH:
         return None
     groups = np.arange(len(subject.images))  # every image by itself: that is the leak
     yield f"training a fold that leaks {len(concerned)} duplicates, to see what that does"
     fold = yield from subject.train(subject.images, replace(leaky, groups=groups))
     indices, labels, predicted = subject.predicted(fold)
-    honest = subject.study.out_of_fold(subject.trial)
     right = {
         "leaky": dict(zip(indices.tolist(), (labels == predicted).tolist(), strict=True)),
         "honest": dict(enumerate(honest.right.tolist())),

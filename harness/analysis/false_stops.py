@@ -56,7 +56,7 @@ def false_stops(
         rival = rival_of(finished, study.trials, record.objectives)
         if rival is not None and rival.mean is not None:
             gains[trial.number] = record.sign * (means[trial.number] - rival.mean)
-            if gains[trial.number] > indifference.worth(rival.scores, record.num_folds):
+            if gains[trial.number] > indifference.worth(rival.scores, record.parts):
                 too_good.add(trial.number)
         elif others:  # nothing is at least as good in all others
             gains[trial.number] = math.inf

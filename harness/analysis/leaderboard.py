@@ -94,6 +94,7 @@ class Status:
     honest: the best score corrected for the choice; None while trials run or where predictions are gone.
     pending: MLflow lacks something.   mixed_fingerprints: in what folds were computed differently, with all values.
     contradiction: that the test score is not what was expected, or "".   hidden: what the best score does not say.
+    scored_by: what must be known of scores that are not of folds that were dealt once.
     """
 
     study: str
@@ -110,6 +111,7 @@ class Status:
     pareto: ParetoFront | None = field(default=None, metadata=WHERE_SET)
     contradiction: str = field(default="", metadata=WHERE_SET)
     hidden: tuple[str, ...] = field(default=(), metadata=WHERE_SET)
+    scored_by: str = field(default="", metadata=WHERE_SET)
 
     @property
     def ranking(self) -> list[TrialStatus]:
@@ -193,6 +195,7 @@ def status(study: LoadedStudy) -> Status:
         pareto=pareto_front(study) if record.others else None,
         contradiction=tested.contradiction if (tested := study.finding(FinalTest)) else "",
         hidden=tuple(_hidden(study)),
+        scored_by=record.scored_by,
     )  # fmt: skip
 
 

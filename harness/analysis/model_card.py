@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from harness.config.kinds import MLFLOW, STRATIFIED
+from harness.config.kinds import MLFLOW, STRATIFIED, is_table
 from harness.errors import RecordError
 from harness.files import write_file
 from harness.folds.project import kept_sources
@@ -155,8 +155,11 @@ def _data(record: StudyRecord) -> str:
 def _training(record: StudyRecord, trial: TrialRecord) -> str:
     commit = str(record.provenance.get("commit") or "")[:10] or "unknown"
     split = record.definition.get("cv", {}).get("split", STRATIFIED)
-    folds = f"{record.num_folds}-fold cross-validation"
-    folds = f"stratified {folds}" if split == STRATIFIED else f"{folds} by the split maker {split}"
+    folds = record.validation
+    if split != STRATIFIED:
+        folds = f"{folds} by the {'table' if is_table(split) else 'split maker'} {split}"
+    elif not record.is_hold_out and record.repeats == 1:
+        folds = f"stratified {folds}"
     protocol = (
         f"Chosen among {record.num_trials} trials by {folds} (seed "
         f"{record.seed}, commit `{commit}`), then trained once more on all training images."

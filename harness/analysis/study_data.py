@@ -67,7 +67,8 @@ def study_data(study: LoadedStudy, *, look: bool = True) -> StudyData:
     classes = []
     for label, name in enumerate(snapshot.classes):
         count = {part: int(((parts == part) & (labels == label)).sum()) for part in (TRAIN, TEST, LEFT_OUT)}
-        folds = np.bincount(split.fold_of[split.labels == label], minlength=split.num_folds)
+        of_class = split.by_repeat[split.labels == label]
+        folds = np.bincount(of_class[of_class >= 0], minlength=split.num_folds)
         classes.append(ClassData(name, count[TRAIN], tuple(folds.tolist()), count[TEST], count[LEFT_OUT]))
     since, now = None, ""
     try:
@@ -110,9 +111,9 @@ def data_diff(first: LoadedStudy, second: LoadedStudy | None = None) -> DataDiff
 
 
 def _places(study: LoadedStudy, snapshot: Snapshot) -> list[tuple[str, int]]:
-    """The part and the fold of each row; the fold is -1 outside the training part."""
+    """The part and the fold of each row, of repeated ones the first; the fold is -1 outside the training part."""
     folds = np.full(len(snapshot), -1)
-    folds[snapshot.rows(TRAIN)] = study.split.fold_of
+    folds[snapshot.rows(TRAIN)] = study.split.by_repeat[:, 0]
     return list(zip(snapshot.parts, folds.tolist(), strict=True))
 
 

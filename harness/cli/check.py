@@ -41,7 +41,7 @@ class Plan:
 def plan(study: Study) -> Plan:
     """What the study searches and trains at most."""
     trials = search_space.num_trials(study)
-    folds = trials * study.cv.folds
+    folds = trials * study.cv.num_folds
     return Plan(
         study=study.name,
         space={parameter.name: _as_json(parameter) for parameter in study.space.parameters},
@@ -63,7 +63,7 @@ def described(study: Study, plan: Plan) -> tuple[list[tuple[str, str, str]], str
     epochs = f", {plan.num_epochs:,} epochs" if plan.num_epochs else ""
     combinations = "infinitely many" if math.isinf(size) else f"{size:,.0f}"
     totals = (
-        f"at most {plan.num_trials} trials × {study.cv.folds} folds = {plan.num_folds:,} folds"
+        f"at most {plan.num_trials} trials × {study.cv.num_folds} folds = {plan.num_folds:,} folds"
         f"{epochs}; {combinations} combinations; sampler {study.search.sampler}, "
         f"racing {study.search.racing}, {_objectives(study)}"
     )
@@ -145,7 +145,7 @@ def size_lines(study: Study, plan: Plan, sizes: Sizes) -> list[str]:
         chosen = ", ".join(f"{key} {number(value)}" for key, value in options.items() if key in differing)
         lines.append(f"{word} model: {count:,} parameters" + (f" ({chosen})" if chosen else ""))
     if sizes.images_per_second:
-        trained_on = sizes.num_images * (1 - 1 / study.cv.folds) * plan.num_epochs
+        trained_on = sizes.num_images * (1 - 1 / study.cv.parts) * plan.num_epochs
         words = ("if all were like trial 0", "if all had the largest model")
         for word, speed in zip(words, sizes.images_per_second, strict=True):
             lines.append(f"{duration(trained_on / speed)} in one process {word} ({speed:,.0f} images/s)")

@@ -59,7 +59,7 @@ def leaderboard(status: Status) -> None:
 
 def _worth(status: Status) -> list[Text]:
     """What the best score is worth: corrected for the choice, and what the audit has found."""
-    lines = []
+    lines = [Text(status.scored_by)] if status.scored_by else []
     corrected, audit = status.honest, status.audit
     if corrected and corrected.num_trials > 1:
         interval = f"95 % {corrected.low:.4f} to {corrected.high:.4f}"

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from harness.config import catalog, own_code, plugins
-from harness.config.kinds import KINDS, MLFLOW, NO_NETWORK, NO_TRACKER, STRATIFIED
-from harness.config.sections import Cv, Search, Section
+from harness.config.kinds import KINDS, MLFLOW, NO_NETWORK, NO_TRACKER, STRATIFIED, is_table
+from harness.config.sections import Cv, Search, Section, cv_problems
 from harness.config.settings import Choice, Conditional, Searched, Setting, expanded, parse_setting
 from harness.config.signatures import Option
 from harness.config.yaml import parse_value
@@ -147,7 +147,9 @@ def bound_cv(given: dict[str, Any], problems: list[Problem]) -> Cv | None:
     only_fixed("cv", bound, "all trials of a study have the same folds", problems)
     if any(isinstance(value, Searched) for value in bound.values()):
         return None
-    return validated(Cv, "cv", {**own_values, "options": bound}, problems)
+    cv = validated(Cv, "cv", {**own_values, "options": bound}, problems)
+    problems += cv_problems(cv) if cv else []
+    return cv
 
 
 def bound_search(given: dict[str, Any], problems: list[Problem]) -> Search | None:
@@ -313,6 +315,8 @@ def search_options(racing: str, sampler: str) -> dict[str, Option]:
 
 def _split_problem(name: str) -> str:
     """Why a split maker cannot be used, or ""."""
+    if is_table(name):
+        return ""
     entry = catalog.entry("cv.split", name)
     if entry is None:
         return f"unknown split maker {name!r}{did_you_mean(name, list(catalog.known('cv.split')))}"

@@ -42,6 +42,13 @@ SPLIT_ARGUMENTS = (
     "random_state",
 )  # the last two as scikit-learn's classes have them
 STRATIFIED = "stratified"  # harness's own split maker
+
+
+def is_table(split: str) -> bool:
+    """Whether a study's `cv.split` is a table of images and folds, not a split maker."""
+    return split.lower().endswith(".csv")
+
+
 KINDS = {
     "model": Kind("model", "models", "build", ("in_channels", "image_size", "num_classes", "classes")),
     "data": Kind("data set", "datasets", "load", ("home", "part")),

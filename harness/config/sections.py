@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.config import own_code
-from harness.config.kinds import NO_NETWORK, STRATIFIED
+from harness.config.kinds import NO_NETWORK, STRATIFIED, is_table
 from harness.config.settings import Range, ends
 from harness.config.signatures import Between, Option, OrOwn, Younger, meanings
 from harness.config.space import Space, point
@@ -18,6 +18,7 @@ from harness.errors import Problem
 from harness.records import Scalar
 
 Chosen = TypeVar("Chosen")
+MOST_FOLDS = 100  # of a trial
 MAX_GRID = 100_000  # as many as search.trials may be
 
 
@@ -51,18 +52,33 @@ class Section(BaseModel):
 
 
 class Cv(Section):
-    """Cross-validation of every trial: `folds` parts of the training images.
+    """How every trial is scored: by cross-validation in `folds` parts of the training images, or by a hold-out.
 
-    folds: how many parts; each is held out once.
+    folds: how many parts; each is held out once. With 1 a share of the images is held out, and the others never are.
+    repeats: how many times that is done, each with parts of its own.
+    fraction: share of each class that is held out where folds is 1.
     duplicates: images of the same picture are held out together: near ones too, exact ones only, or ignored.
-    split: what deals images to folds: stratified spreads each class evenly over them.
+    split: what deals images to folds: stratified spreads each class evenly over them; NAME.csv is a table
+    of your own with a column for the image and one for its fold.
     options: those of a split maker of the user's own, which stand beside the others in a study file.
     """
 
-    folds: int = Field(default=5, ge=2, le=100)
+    folds: int = Field(default=5, ge=1, le=100)
+    repeats: Annotated[int, Younger()] = Field(default=1, ge=1, le=100)
+    fraction: Annotated[float, Younger()] = Field(default=0.2, gt=0, le=0.9, strict=False)
     duplicates: Literal["near", "exact", "ignore"] = "near"
     split: Annotated[str, Younger(), OrOwn()] = STRATIFIED
     options: dict[str, Scalar] = {}
+
+    @property
+    def num_folds(self) -> int:
+        """That a trial has in all."""
+        return self.folds * self.repeats
+
+    @property
+    def parts(self) -> float:
+        """How many parts as large as the one that a fold holds out make up the images."""
+        return self.folds if self.folds > 1 else 1 / self.fraction
 
 
 class Constraints(Section):
@@ -150,6 +166,23 @@ def options_of(section: type[Section]) -> tuple[Option, ...]:
             )
         )
     return tuple(found)
+
+
+def cv_problems(cv: Cv) -> list[Problem]:
+    """What of a section `cv` does not fit together."""
+    found = []
+    if cv.num_folds > MOST_FOLDS:
+        why = f"{cv.folds} folds {cv.repeats} times are more than {MOST_FOLDS} trainings of a trial"
+        found.append(Problem("cv.repeats", why))
+    if "fraction" in cv.model_fields_set and cv.folds > 1:
+        found.append(Problem("cv.fraction", f"is read with folds: 1 only (folds is {cv.folds})"))
+    if cv.split != STRATIFIED and cv.folds == 1:
+        found.append(
+            Problem("cv.split", f"must be {STRATIFIED} with folds: 1, which holds out a share of each class")
+        )
+    if is_table(cv.split) and cv.repeats > 1:
+        found.append(Problem("cv.repeats", f"must be 1: {cv.split} says one fold of each image"))
+    return found
 
 
 def search_problems(search: Search, space: Space) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Stratified folds over the training images, and the inner split that early stopping looks at."""
+"""Stratified folds over the training images, a held-out part, and the inner split that early stopping looks at."""
 
 from collections.abc import Sequence
 
@@ -50,19 +50,21 @@ def inner_split(
     seed: int,
     groups: np.ndarray | None = None,
     classes: Sequence[str] = (),
+    purpose: str = "early stopping",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Part a fold's training images again: (train, inner), disjoint, sorted, int64.
 
     labels: (N,), of the whole data set.   indices: the fold's training images.   fraction: of each class that
     goes to `inner`, rounded, at least one image and never all.   groups: int (N,), images that stay together, or
     None; where whole groups do not fit, inner gets fewer, but of each class at least one group, if need be a large one.
+    purpose: for messages.
     Raises DataError if a class has a single image, or cannot be in both parts.
     """
     of_indices = labels[indices]
     counts = np.bincount(of_indices)
     if (counts == 1).any():
         name = _name(np.flatnonzero(counts == 1)[0], classes)
-        raise DataError(f"class {name} has 1 training image; early stopping needs 2 of each class")
+        raise DataError(f"class {name} has 1 training image; {purpose} needs 2 of each class")
     room = np.clip(np.rint(counts * fraction).astype(int), 1, np.maximum(counts - 1, 1))
     random = np.random.default_rng(seed)
     if groups is None or len(np.unique(groups[indices])) == len(indices):
@@ -71,7 +73,7 @@ def inner_split(
         for label in np.flatnonzero(counts):
             chosen[order[of_indices[order] == label][: room[label]]] = True
     else:
-        chosen = _whole_groups(of_indices, groups[indices], room, random, classes)
+        chosen = _whole_groups(of_indices, groups[indices], room, random, classes, purpose)
     train, inner = np.sort(indices[~chosen]), np.sort(indices[chosen])
     return train.astype(np.int64), inner.astype(np.int64)
 
@@ -82,6 +84,7 @@ def _whole_groups(
     room: np.ndarray,
     random: np.random.Generator,
     classes: Sequence[str],
+    purpose: str,
 ) -> np.ndarray:
     """Which images go to the inner split, by whole groups: bool (n,)."""
     found, codes = np.unique(groups, return_inverse=True)
@@ -91,7 +94,7 @@ def _whole_groups(
         of_class = labels == label
         if not chosen[of_class].any() or chosen[of_class].all():
             raise DataError(
-                f"early stopping sets whole groups aside, and class {_name(label, classes)} cannot be on both sides "
+                f"{purpose} sets whole groups aside, and class {_name(label, classes)} cannot be on both sides "
                 f"(training images: {of_class.sum()}, groups: {len(np.unique(codes[of_class]))})"
             )
     return chosen

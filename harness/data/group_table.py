@@ -35,26 +35,29 @@ class Table:
     groups: dict[str, str]
     incomplete: tuple[str, ...]
 
-    def said_of_incomplete(self) -> str:
+    def said_of_incomplete(self, word: str = "group") -> str:
         """To be added to what is said of images without a group."""
         if not self.incomplete:
             return ""
         more = ", …" if len(self.incomplete) > NUM_NAMED else ""
         named = ", ".join(self.incomplete[:NUM_NAMED])
-        return f"; {len(self.incomplete)} rows of the table have no name or no group: {named}{more}"
+        return f"; {len(self.incomplete)} rows of the table have no name or no {word}: {named}{more}"
 
 
-def read_table(path: Path) -> Table:
-    """The table. Raises DataError for a file that is none, has no such columns, or has an image in two groups."""
+def read_table(path: Path, known: Sequence[str] = GROUPS) -> Table:
+    """The table. Raises DataError for a file that is none, has no such columns, or has an image in two groups.
+
+    known: what the column of the groups may be called; the first of them is what a group is called in messages.
+    """
     text = _text(path)
-    rows = _parsed(path, text, *_dialect(path, text))
+    rows = _parsed(path, text, *_dialect(path, text, known))
     groups: dict[str, str] = {}
     incomplete = []
     for number, (name, group) in enumerate(rows, start=1):
         if not name or not group:
             incomplete.append(f"row {number} ({name or group or 'empty'})")
         elif groups.setdefault(name, group) != group:
-            raise DataError(f"{path}: {name} is in two groups: {groups[name]} and {group}")
+            raise DataError(f"{path}: {name} is in two {known[0]}s: {groups[name]} and {group}")
     return Table(groups, tuple(incomplete))
 
 
@@ -90,7 +93,7 @@ def _text(path: Path) -> str:
     raise DataError(f"{path}: is no table in UTF-8, UTF-16 or Windows' Latin")
 
 
-def _dialect(path: Path, text: str) -> tuple[str, int, int]:
+def _dialect(path: Path, text: str, known: Sequence[str]) -> tuple[str, int, int]:
     """The separator by which the first line has a column of names and one of groups, and which these are."""
     import csv
 
@@ -100,12 +103,12 @@ def _dialect(path: Path, text: str) -> tuple[str, int, int]:
         for separator in SEPARATORS
     }
     for separator, columns in found.items():
-        name, group = _one_of(path, columns, NAMES), _one_of(path, columns, GROUPS)
+        name, group = _one_of(path, columns, NAMES), _one_of(path, columns, known)
         if name is not None and group is not None:
             return separator, name, group
     got = ", ".join(printable(column.strip()) for column in max(found.values(), key=len)) or "none"
     raise DataError(
-        f"{path}: needs the columns name (or {', '.join(NAMES[1:])}) and group (or {', '.join(GROUPS[1:])}); "
+        f"{path}: needs the columns name (or {', '.join(NAMES[1:])}) and {known[0]} (or {', '.join(known[1:])}); "
         f"got {got}"
     )
 

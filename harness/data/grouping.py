@@ -32,7 +32,7 @@ def group_names(groups: Groups, names: Sequence[str], part: Literal["train", "te
     if "csv" in groups:
         path = Path(groups["csv"])
         table = read_table(path)
-        found = _from_table(path, table.groups, [plain(name) for name in names], part)
+        found = from_table(path, table.groups, [plain(name) for name in names], part)
         wrong, also = f"have no group in {path}", table.said_of_incomplete()
     elif "regex" in groups:
         found = list(_from_pattern(groups["regex"], names))
@@ -95,10 +95,13 @@ def _from_pattern(pattern: str, names: Sequence[str]) -> Iterator[str]:
         yield (match.group(min(1, compiled.groups)) or "") if match else ""
 
 
-def _from_table(path: Path, table: Mapping[str, str], names: Sequence[str], part: str) -> list[str]:
-    """Each image's group, "" where the table has none."""
+def from_table(path: Path, table: Mapping[str, str], names: Sequence[str], part: str) -> list[str]:
+    """Each image's group, "" where the table has none.
+
+    table: by names as `plain` writes them.   part: train or test.   Raises DataError for a name that several end with.
+    """
     in_full = _in_full(table, set(names), part)
-    endings = [list(_endings(f"{part}/{name}")) for name in names]
+    endings = [list(dict.fromkeys(_endings(f"{part}/{name}"))) for name in names]
     uses = Counter(ending for of_image in endings for ending in of_image if ending in table)
     found = []
     for name, of_image in zip(names, endings, strict=True):

@@ -45,7 +45,9 @@ class Manifest:
     data_hash: the images' content hash.   seed: the study's.
     image_hashes: uint8 (N, 16), of the pixels of each image.   labels: int64 (N,).
     groups: int64 (N,), equal for images that are held out together; most are groups of one.
-    fold_of: int64 (N,), values 0..num_folds-1, or LEFT_OUT for an image that is in no part of any fold.
+    fold_of: int64 (N,), values 0..num_folds-1, or LEFT_OUT for an image that is in no part of any fold. Where
+    cross-validation is repeated, int64 (N, repeats): column r has the folds of repetition r, numbered on. With one fold
+    in a repetition, -1 is an image that it does not hold out.
     """
 
     data_hash: str
@@ -76,20 +78,39 @@ class Manifest:
             digest.update(array.tobytes())
         return digest.hexdigest()
 
+    @property
+    def by_repeat(self) -> np.ndarray:
+        """`fold_of` as int64 (N, repeats), however many there are."""
+        return self.fold_of.reshape(len(self.fold_of), -1)
+
+    @property
+    def is_left_out(self) -> np.ndarray:
+        """Which images are in no part of any fold: bool (N,)."""
+        left_out: np.ndarray = (self.by_repeat == LEFT_OUT).any(1)
+        return left_out
+
+    @property
+    def num_parts(self) -> int:
+        """Folds of one repetition."""
+        return self.num_folds // int(self.by_repeat.shape[1])
+
     def train_indices(self, fold: int) -> np.ndarray:
         """The images that a fold is trained on: sorted int64."""
         self._check_fold(fold)
-        return np.flatnonzero((self.fold_of != fold) & (self.fold_of != LEFT_OUT))
+        return np.flatnonzero((self.by_repeat != fold).all(1) & ~self.is_left_out)
 
     def held_out(self, fold: int) -> np.ndarray:
         """The images that a fold is scored on: sorted int64."""
         self._check_fold(fold)
-        return np.flatnonzero(self.fold_of == fold)
+        return np.flatnonzero((self.by_repeat == fold).any(1))
 
     def verify(self) -> None:
-        """Raises CheckFailed unless each image is held out once, never trained on then, and with all of its group."""
-        num_images = len(self.fold_of)
-        used = np.flatnonzero(self.fold_of != LEFT_OUT)
+        """Raises CheckFailed unless each image is held out as often as it should, and then with all of its group.
+
+        That is once in every repetition; with one fold in each, that may never be.
+        """
+        num_images, repeats = self.by_repeat.shape
+        used = np.flatnonzero(~self.is_left_out)
         times = np.zeros(num_images, dtype=np.int64)
         for fold in range(self.num_folds):
             train, held_out = self.train_indices(fold), self.held_out(fold)
@@ -99,12 +120,13 @@ class Manifest:
             if not np.array_equal(np.union1d(train, held_out), used) or len(np.intersect1d(train, held_out)):
                 raise CheckFailed(f"fold {fold}: training and held-out images do not make up the data set")
             times[held_out] += 1
-        if (times[used] != 1).any():
-            image = int(used[np.argmax(times[used] != 1)])
-            raise CheckFailed(f"image {image} is held out {times[image]} times, not once")
+        wrong = (times > repeats if self.num_parts == 1 else times != repeats)[used]
+        if wrong.any():
+            image, should = int(used[np.argmax(wrong)]), "once" if repeats == 1 else str(repeats)
+            raise CheckFailed(f"image {image} is held out {times[image]} times, not {should}")
         order = np.argsort(self.groups, kind="stable")
         same_group = self.groups[order][1:] == self.groups[order][:-1]
-        crossing = same_group & (self.fold_of[order][1:] != self.fold_of[order][:-1])
+        crossing = same_group & (self.by_repeat[order][1:] != self.by_repeat[order][:-1]).any(1)
         if crossing.any():
             group = self.groups[order][1:][crossing][0]
             raise CheckFailed(f"group {group} is in more than one fold: its images leak into their own score")
@@ -184,7 +206,7 @@ def make_split(study: Study, images: Images, home: Path) -> Manifest:
         fold_of = deal(study.definition()["cv"], images, groups, seed=seed)
     except UsageError as error:
         raise StudyError(study.source, [Problem("cv.split", str(error))]) from None
-    return Manifest.make(images, fold_of, groups, num_folds=study.cv.folds, seed=study.search.seed)
+    return Manifest.make(images, fold_of, groups, num_folds=study.cv.num_folds, seed=study.search.seed)
 
 
 def kind_of_duplicates(study: Study) -> Kind:

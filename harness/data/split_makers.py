@@ -1,4 +1,4 @@
-"""Deals images to folds: by harness's own split maker, or by the user's own, which is called and judged here.
+"""Deals images to folds: by harness's own split maker, a table, or the user's own, which is called and judged here.
 
 A split maker of the user's own is a function that gives the fold in which each image is held out, or a class of
 scikit-learn's kind, which is made with `n_splits` and whose `split(X, y, groups)` gives the parts.
@@ -15,12 +15,22 @@ from typing import Any, Protocol
 import numpy as np
 
 from harness.config import plugins
-from harness.config.kinds import STRATIFIED
+from harness.config.kinds import STRATIFIED, is_table
 from harness.config.plugins import Plugin
-from harness.data.folds import make_folds
+from harness.data.fold_table import folds_in_table
+from harness.data.folds import inner_split, make_folds
+from harness.data.grouping import by_appearance
 from harness.errors import HarnessError, UsageError
+from harness.seeds import seed_for
 
 LONGEST = 400  # characters of somebody else's message
+OF_HARNESS = (
+    "folds",
+    "repeats",
+    "fraction",
+    "duplicates",
+    "split",
+)  # options of cv that no split maker brings
 UNEVEN = 1.5  # times as many images in the largest fold as in the smallest, from which on it is worth a word
 Wrong = Callable[[str], UsageError]
 
@@ -41,14 +51,41 @@ class ImagesToDeal(Protocol):
 
 
 def deal(cv: Mapping[str, Any], images: ImagesToDeal, groups: np.ndarray, *, seed: int) -> np.ndarray:
-    """The fold in which each image is held out: int64 (N,), values 0..folds-1.
+    """The fold in which each image is held out: int64 (N,), or with cv.repeats int64 (N, repeats), see `Manifest`.
 
     cv: that section of a study's definition.   groups: int64 (N,), equal for images that are held out together.
     Raises DataError where harness's split maker has too few images or groups, UsageError that names the file of one of
     the user's own which does not give a split of these images.
     """
-    options = {name: value for name, value in cv.items() if name not in ("folds", "duplicates", "split")}
+    repeats = cv.get("repeats", 1)
+    if repeats == 1:
+        return _dealt(cv, images, groups, seed)
+    columns: list[np.ndarray] = []
+    for repeat in range(repeats):
+        column = _dealt(cv, images, groups, seed_for(seed, "repeat", repeat) if repeat else seed)
+        if any(np.array_equal(by_appearance(column), by_appearance(other)) for other in columns):
+            raise UsageError(
+                f"cv.repeats: {cv.get('split', STRATIFIED)} deals the same folds again from another seed, so that "
+                "repeats would score the same parts; use cv.repeats: 1"
+            )
+        columns.append(column)
+    numbered = [
+        np.where(column < 0, -1, column + number * cv["folds"]) for number, column in enumerate(columns)
+    ]
+    return np.stack(numbered, axis=1)
+
+
+def _dealt(cv: Mapping[str, Any], images: ImagesToDeal, groups: np.ndarray, seed: int) -> np.ndarray:
+    """One repetition: int64 (N,), values 0..folds-1; with one fold, -1 for images that are not held out."""
+    options = {name: value for name, value in cv.items() if name not in OF_HARNESS}
     name, num_folds, seed = cv.get("split", STRATIFIED), cv["folds"], seed % 2**32
+    if num_folds == 1:
+        return held_out_part(images, groups, fraction=cv.get("fraction", 0.2), seed=seed)
+    if is_table(name):
+        names = images.names or [str(number) for number in range(len(images.labels))]
+        fold_of, called = folds_in_table(name, names, num_folds=num_folds)
+        _require_split(fold_of, images, groups, called, lambda said: UsageError(f"{name}: {said}"))
+        return fold_of
     if name == STRATIFIED:
         return make_folds(
             images.labels, num_folds=num_folds, seed=seed, groups=groups, classes=images.classes
@@ -77,7 +114,19 @@ def deal(cv: Mapping[str, Any], images: ImagesToDeal, groups: np.ndarray, *, see
             "deals otherwise when it is asked again; draw by `seed`, as with numpy.random.default_rng(seed), not from "
             "a generator that others draw from, too"
         )
-    _require_split(fold_of, images, groups, num_folds, wrong)
+    _require_split(fold_of, images, groups, [str(fold) for fold in range(num_folds)], wrong)
+    return fold_of
+
+
+def held_out_part(images: ImagesToDeal, groups: np.ndarray, *, fraction: float, seed: int) -> np.ndarray:
+    """A share of each class in fold 0, by whole groups, and -1 for all others: int64 (N,)."""
+    everything = np.arange(len(images.labels))
+    _, held_out = inner_split(
+        images.labels, everything, fraction=fraction, seed=seed, groups=groups, classes=images.classes,
+        purpose="a hold-out",
+    )  # fmt: skip
+    fold_of = np.full(len(everything), -1, dtype=np.int64)
+    fold_of[held_out] = 0
     return fold_of
 
 
@@ -186,16 +235,17 @@ def _of_parts(
 
 
 def _require_split(
-    fold_of: np.ndarray, images: ImagesToDeal, groups: np.ndarray, num_folds: int, wrong: Wrong
+    fold_of: np.ndarray, images: ImagesToDeal, groups: np.ndarray, called: Sequence[str], wrong: Wrong
 ) -> None:
-    """Every fold holds images out, trains on every class, and shares no group with another."""
+    """Every fold holds images out, trains on every class, and shares no group with another.   called: the folds."""
+    num_folds = len(called)
     empty = np.setdiff1d(np.arange(num_folds), fold_of)
     if len(empty):
         raise wrong(f"holds no image out in fold {empty[0]}, of {num_folds}")
     for fold in range(num_folds):
         absent = np.setdiff1d(images.labels, images.labels[fold_of != fold])
         if len(absent):
-            raise wrong(f"trains fold {fold} on no image of class {images.classes[absent[0]]}")
+            raise wrong(f"trains fold {called[fold]} on no image of class {images.classes[absent[0]]}")
     order = np.argsort(groups, kind="stable")
     crossing = (groups[order][1:] == groups[order][:-1]) & (fold_of[order][1:] != fold_of[order][:-1])
     if crossing.any():
@@ -204,7 +254,8 @@ def _require_split(
         is_own = images.groups is not None and images.groups[one] == images.groups[other]
         why = "are of one group of the data set" if is_own else "are duplicates (see cv.duplicates)"
         raise wrong(
-            f"deals {_image(images, one)} to fold {fold_of[one]} and {_image(images, other)} to fold {fold_of[other]}, "
+            f"deals {_image(images, one)} to fold {called[fold_of[one]]} and {_image(images, other)} to fold "
+            f"{called[fold_of[other]]}, "
             f"which {why}: keep images whose `groups` are equal in one fold"
         )
 

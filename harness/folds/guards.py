@@ -25,12 +25,14 @@ def division(split: Manifest, fold: int, train: np.ndarray, held_out: np.ndarray
         raise CheckFailed(
             f"fold {fold}: image {overlap[0]} is trained on and scored on ({len(overlap)} such)"
         )
-    num_images = int((split.fold_of != LEFT_OUT).sum())
+    by_repeat = split.fold_of.reshape(len(split.fold_of), -1)
+    left_out = (by_repeat == LEFT_OUT).any(1)
+    num_images = int((~left_out).sum())
     if len(np.union1d(train, held_out)) != num_images or len(train) + len(held_out) != num_images:
         raise CheckFailed(f"fold {fold}: its training and held-out images do not make up the data set")
-    if (split.fold_of[train] == LEFT_OUT).any():
+    if left_out[train].any():
         raise CheckFailed(f"fold {fold}: it is trained on images that the split leaves out")
-    if (split.fold_of[held_out] != fold).any():
+    if (by_repeat[held_out] != fold).all(1).any():
         raise CheckFailed(f"fold {fold}: it is scored on images that the split gives to another fold")
     shared = np.intersect1d(split.groups[train], split.groups[held_out])
     if len(shared):
@@ -91,12 +93,16 @@ def sealed_test() -> None:
         )
 
 
-def covered_once(trial: int, held_out: list[np.ndarray], num_images: int) -> None:
+def covered_once(
+    trial: int, held_out: list[np.ndarray], num_images: int, *, wanted: np.ndarray | None = None
+) -> None:
     """The held-out images of a complete trial's folds are all images, each once.
 
-    held_out: int64 indices, one array for each fold.
+    held_out: int64 indices, one array for each fold.   wanted: int (num_images,), how often each is, where not once.
     """
     times = np.bincount(np.concatenate(held_out), minlength=num_images)
-    if len(times) != num_images or (times != 1).any():
-        image = int(np.argmax(times != 1)) if len(times) == num_images else num_images
-        raise CheckFailed(f"trial {trial}: image {image} was predicted {times[image]} times, not once")
+    wanted = np.ones(num_images, dtype=np.int64) if wanted is None else wanted
+    if len(times) != num_images or (times != wanted).any():
+        image = int(np.argmax(times != wanted)) if len(times) == num_images else num_images
+        often = "once" if image == num_images or wanted[image] == 1 else wanted[image]
+        raise CheckFailed(f"trial {trial}: image {image} was predicted {times[image]} times, not {often}")

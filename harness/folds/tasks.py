@@ -45,7 +45,7 @@ def make_tasks(
             values=values,
             data_hash=data_hash,
             split_hash=split_hash,
-            num_folds=study.cv.folds,
+            num_folds=study.cv.num_folds,
             fold=max(step, 0),
             seed=study.search.seed,
             compute=compute,  # type: ignore[arg-type]

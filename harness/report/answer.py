@@ -15,8 +15,10 @@ def sentences(study: StudyReport) -> list[str]:
     which = f"The best of {ended} trials is trial {best.number}" if ended > 1 else "The one trial"
     parts = [
         f"{which}{f' ({values})' if values else ''}: {metric} {with_error(best.mean, best.standard_error)} "
-        f"(mean of {study.num_folds} folds ± corrected standard error)"
+        f"({'one held-out part' if study.num_folds == 1 else f'mean of {study.num_folds} folds'} ± {study.error})"
     ]
+    if study.scored_by:
+        parts.append(study.scored_by)
     if corrected := study.corrected:
         parts.append(
             f"corrected for the choice among {corrected.num_trials} trials {score(corrected.corrected)} "

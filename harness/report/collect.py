@@ -147,6 +147,8 @@ def _study(loaded: LoadedStudy) -> StudyReport:
         pareto=stands.pareto,
         hidden=stands.hidden,
         num_folds=record.num_folds,
+        scored_by=record.scored_by,
+        error=record.error,
         data=Data(
             record.data["settings"]["name"],
             tuple(record.data["classes"]),

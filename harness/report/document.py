@@ -253,6 +253,8 @@ class StudyReport:
     hidden: tuple[str, ...] = field(default=(), metadata=WHERE_SET)
     begun_with: BegunWith | None = field(default=None, metadata=WHERE_SET)
     alike: Alike | None = field(default=None, metadata=WHERE_SET)
+    scored_by: str = field(default="", metadata=WHERE_SET)
+    error: str = "corrected standard error"
 
     @property
     def num_ended(self) -> int:

@@ -37,8 +37,9 @@ def leaderboard(study: StudyReport) -> str:
             f"<td>{_bar(axis, found.corrected, found.low, found.high, 'exact')}</td>"
             f'<td colspan="{3 + len(study.searched)}">{escaped(words)}</td></tr>',
         )
+    overlap = "standard error corrected for the folds' overlap (Nadeau and Bengio 2003)"
     hint = (
-        "Mean over the folds, ± standard error corrected for the folds' overlap (Nadeau and Bengio 2003); triangles "
+        f"Mean over the folds, ± {overlap if study.num_folds > 1 else study.error}; triangles "
         "lie off the scale. Stopped trials have fewer folds, so their means are not comparable."
     )
     more = folded(f"{len(others)} more", _table(study, [_row(study, trial, axis) for trial in others], axis))

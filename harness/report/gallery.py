@@ -73,18 +73,23 @@ def choose(study: LoadedStudy, *, top: int, most: int) -> Chosen:
     Raises UsageError if no trial is complete.
     """
     trials = study.top(top)[:top]
-    predicted = [study.out_of_fold(trial) for trial in trials]
-    labels = predicted[0].labels
-    mean = np.mean([found.probabilities for found in predicted], axis=0)
-    calls = np.array([found.probabilities.argmax(1) for found in predicted])
+    predicted = [study.out_of_fold(trial).of_images() for trial in trials]
+    places, labels, _ = predicted[0]
+    mean = np.mean([probabilities for _, _, probabilities in predicted], axis=0)
+    calls = np.array([probabilities.argmax(1) for _, _, probabilities in predicted])
     agreed = (calls == calls[0]).all(0) & (calls[0] != labels)
     wrong = np.flatnonzero(agreed)
-    kinds = {
+    rows = {
         "wrong": wrong[np.argsort(-mean[wrong, calls[0][wrong]], kind="stable")],
         "suspicious": np.asarray(label_issues(labels, mean), dtype=np.int64),
     }
     images = images_of(study.store, study.record, split=study.split)
-    shown = {kind: _by_class(images, indices, labels, mean, most) for kind, indices in kinds.items()}
+    everything = np.full((len(images), mean.shape[1]), np.nan)
+    everything[places] = mean
+    kinds = {kind: places[chosen] for kind, chosen in rows.items()}
+    shown = {
+        kind: _by_class(images, indices, images.labels, everything, most) for kind, indices in kinds.items()
+    }
     return Chosen(study.record, trials, images, kinds, shown)
 
 

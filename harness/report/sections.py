@@ -63,7 +63,7 @@ def _answer(study: StudyReport) -> str:
     ]
     rows = answer.scores(study)
     if len(rows) > 1:
-        hint = "Blue: mean ± corrected standard error. Orange: 95 % interval."
+        hint = f"Blue: mean ± {study.error}. Orange: 95 % interval."
         parts.append(charts.forest(rows, f"Scores of the study, {study.objective}"))
         parts.append(paragraph(hint, "hint"))
         named = [name for name in QUANTITIES if any(row.label.startswith(name) for row in rows)]
@@ -136,7 +136,8 @@ def _curves(study: StudyReport) -> str:
     if not best:
         why = study.absent.get("best_trial")
         return paragraph(f"Not shown: {why}.", "hint") if why else ""
-    hint = f"Trial {best.number}: the mean over {study.num_folds} folds; the band spans all of them."
+    folds = "one held-out part" if study.num_folds == 1 else f"the mean over {study.num_folds} folds"
+    hint = f"Trial {best.number}: {folds}" + "; the band spans all of them" * (study.num_folds > 1) + "."
     return (
         legend((TRAINING, "training"), (HELD_OUT, "held-out"))
         + charts.learning_curves(best)

@@ -35,9 +35,10 @@ def corrected_standard_error(scores: Sequence[float], *, test_fraction: float) -
     return float(np.sqrt(variance))
 
 
-def held_out_fraction(num_folds: int) -> float:
+def held_out_fraction(num_folds: float) -> float:
     """The `test_fraction` of cross-validation: held-out images of a fold per image that its network is trained on.
 
+    num_folds: of one repetition; of a hold-out of a share s of the images 1/s.
     Of folds of unequal sizes it is that of the mean fold, for the shares that they hold out are 1/k in the mean.
     """
     return 1 / (num_folds - 1)
@@ -48,10 +49,10 @@ def trial_mean(scores: Sequence[float]) -> float:
     return sum(scores) / len(scores)
 
 
-def trial_standard_error(scores: Sequence[float], *, num_folds: int) -> float | None:
+def trial_standard_error(scores: Sequence[float], *, num_folds: float) -> float | None:
     """Corrected standard error of a trial's mean over the folds that it has; None below two.
 
-    scores: of these folds, or of repeated ones, or differences of two trials.   num_folds: of a whole trial.
+    scores: of these folds, or of repeated ones, or differences of two trials.   num_folds: as of `held_out_fraction`.
     """
     if len(scores) < 2:
         return None

@@ -20,11 +20,12 @@ def stops_dominated(
     objectives: Sequence[Objective],
     *,
     num_folds: int,
+    parts: float | None = None,
 ) -> str:
     """Why the trial should go no further, or "".
 
     trial: with the scores of the folds that it has, at least one.   earlier: all trials before it, those that are
-    complete with all objectives.   objectives: the first one first.
+    complete with all objectives.   objectives: the first one first.   num_folds, parts: as of `Field`.
     """
     first, *others = objectives
 
@@ -46,6 +47,7 @@ def stops_dominated(
             earlier=[signed(other, objective) for other in raced],
             sign=sign,
             rival=f"trial {rival.number}",
+            parts=parts,
         )
         reason = rule.stops(signed(trial, objective), field)
         if not reason:

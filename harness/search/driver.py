@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
+import numpy as np
+
 from harness.config import search_space
 from harness.config.study_file import Study
 from harness.errors import HarnessError
@@ -25,7 +27,7 @@ from harness.search.dominance import stops_dominated
 from harness.search.objectives import OtherObjectives
 from harness.search.racing import Field, rule_of, stops_at_rung
 from harness.search.sampling import Asker
-from harness.store.predictions import score_by
+from harness.store.predictions import sampling_error, score_by
 from harness.store.store import Store
 
 Place = tuple[int, int]  # trial, step: a fold's number, or RUNG
@@ -73,6 +75,7 @@ class Driver:
 
     make_task: the task of a trial's step.   deadline: on the monotonic clock; no trial starts after it.
     limits: the study's constraints, where it has such.   others: its objectives beside the first, where it has such.
+    groups: int64 (N,), of the images; with a single fold, whose score has then the error of sampling them.
     """
 
     study: Study
@@ -84,7 +87,9 @@ class Driver:
     deadline: float | None = None
     limits: Limits | None = None
     others: OtherObjectives | None = None
+    groups: np.ndarray | None = None
     trials: list[TrialRecord] = field(default_factory=list)
+    _errors: dict[str, float] = field(default_factory=dict)
     asker: Asker = field(init=False)
     scheduler: Scheduler[Place] = field(init=False)
 
@@ -115,6 +120,15 @@ class Driver:
     def score(self, record: FoldRecord) -> float:
         """By the study's objective."""
         return score_by(record, self.study.objective)
+
+    def standard_error(self, records: Sequence[FoldRecord], scores: Sequence[float]) -> float | None:
+        """Of the mean of the scores of these folds; of a single one that of its held-out images being a sample."""
+        if self.study.cv.num_folds > 1 or self.groups is None:
+            return trial_standard_error(scores, num_folds=self.study.cv.parts)
+        for record in records:
+            if record.key not in self._errors:
+                self._errors[record.key] = sampling_error(record, self.study.objective, self.groups)
+        return next((self._errors[record.key] for record in records), None)
 
     def _require_successes(self) -> None:
         """Raise HarnessError where most trials fail: more of them would be a night lost."""
@@ -183,7 +197,7 @@ class _Batch:
     def __init__(self, trials: list[TrialRecord], driver: Driver):
         self.open_trials = trials
         self.driver = driver
-        self.num_folds = driver.study.cv.folds
+        self.num_folds = driver.study.cv.num_folds
         self.sign = sign_of(driver.study.direction)
         self.rule = rule_of(driver.study.search)
         self.steps = [*([RUNG] if driver.study.search.rung else []), *range(self.num_folds)]
@@ -279,7 +293,14 @@ class _Batch:
             return ""
         earlier = self.driver.trials[: trial.number]
         if len(objectives) > 1:
-            return stops_dominated(self.rule, trial, earlier, objectives, num_folds=self.num_folds)
+            return stops_dominated(
+                self.rule,
+                trial,
+                earlier,
+                objectives,
+                num_folds=self.num_folds,
+                parts=self.driver.study.cv.parts,
+            )
         best = best_of(earlier, self.driver.study.direction)
         raced = [other for other in earlier if other.scores]
         field = Field(
@@ -288,6 +309,7 @@ class _Batch:
             earlier=[self._signed(other.scores) for other in raced],
             rungs=self._signed([other.rung_score for other in raced if other.rung_score is not None]),
             sign=self.sign,
+            parts=self.driver.study.cv.parts,
         )
         if scores:
             return self.rule.stops(self._signed(scores), field)
@@ -303,7 +325,7 @@ class _Batch:
             folds=tuple(record.key for record in records),
             scores=tuple(scores),
             mean=trial_mean(scores) if scores else None,
-            standard_error=trial_standard_error(scores, num_folds=self.num_folds),
+            standard_error=self.driver.standard_error(records, scores),
             others=self.driver.others.of(trial.values, records) if self.driver.others else {},
             seconds=sum(record.seconds for record in records),
             started=min((record.started for record in records), default=0.0),

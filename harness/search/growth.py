@@ -41,6 +41,11 @@ def parent_of(study: Study, store: Store, name: str) -> Parent:
         problems.append(
             Problem("cv.folds", f"must be {parent.record.num_folds}, as in study {name} that it extends")
         )
+    if study.cv.num_folds != study.cv.folds or study.cv.folds == 1:
+        why = (
+            "a study that extends another has folds that are dealt once: cv.folds of 2 or more, cv.repeats 1"
+        )
+        problems.append(Problem("cv", why))
     if study.cv.split != STRATIFIED:
         problems.append(Problem("cv.split", f"must be {STRATIFIED} in a study that extends another"))
     if study.data["name"] != parent.record.data["settings"]["name"]:

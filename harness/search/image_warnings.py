@@ -34,7 +34,7 @@ def warn_of_images(study: Study, data: DataSet) -> None:
     ):  # fmt: skip
         logger.warning("%s", line)
     if images.groups is None and images.names:
-        suggestion = suggest(images.names, images.labels.tolist(), folds=study.cv.folds)
+        suggestion = suggest(images.names, images.labels.tolist(), folds=max(study.cv.folds, 2))
         if suggestion is not None:
             logger.warning("%s", suggestion.in_words())
 

@@ -155,7 +155,7 @@ def _try_schedule(study: Study, settings: "training.Settings", images: Images) -
     from harness.training import own
     from harness.training.optim import Schedule
 
-    num_train = len(images) * (study.cv.folds - 1) // study.cv.folds
+    num_train = int(len(images) * (study.cv.parts - 1) // study.cv.parts)
     steps = max(num_train // settings.train.batch_size, 1)
     schedule = Schedule(
         settings.optim, num_epochs=settings.train.epochs, steps_per_epoch=steps, own=own.schedule(settings)

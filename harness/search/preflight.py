@@ -152,10 +152,10 @@ def _split(study: Study, images: Images, home: Path, found: _Found) -> Manifest 
     if split is not None:
         if said := joined(split.groups, images.groups, images.names):
             logger.warning("%s", said)
-        for remark in remarks(split.fold_of, images) if study.cv.split != STRATIFIED else ():
+        for remark in remarks(split.by_repeat[:, 0], images) if study.cv.split != STRATIFIED else ():
             logger.warning("cv.split: %s", remark)
         if HARNESS in own_code.loops(study.train) and any(ends(study.train["patience"])):
-            for fold in range(study.cv.folds):
+            for fold in range(study.cv.num_folds):
                 if found.attempt("train.patience", _require_inner, study, images, split, fold) is None:
                     break
     return split

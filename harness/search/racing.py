@@ -26,6 +26,7 @@ class Field:
     """The trials before: scores per fold, in fold order, of the incumbent and of all that trained a fold.
 
     num_folds: of a trial that has all.   incumbent: empty as long as no trial has all its folds.
+    parts: of one repetition, see `StudyRecord.parts`; None where that is `num_folds`.
     rungs: what those trials scored after their short trainings, in the same order, where there are such.
     sign: by which all these were multiplied, so that higher is better: 1 or -1.   rival: what the incumbent is called.
     """
@@ -36,6 +37,7 @@ class Field:
     rungs: Sequence[float] = ()
     sign: float = 1
     rival: str = "the best trial"
+    parts: float | None = None
 
     def shown(self, score: float) -> str:
         """A score as the study's metric has it."""
@@ -103,7 +105,7 @@ class Paired(Rule):
         # The incumbent, one to stop, and between them as many whole trials as the variance lacks: the one to stop
         # has num_folds - 1 scores at most while it can still be stopped, and so num_folds - 2 degrees of freedom.
         lacking = max(LEAST_FREEDOM - (num_folds - 2), 0)
-        return 2 + -(-lacking // (num_folds - 1))
+        return 2 + -(-lacking // max(num_folds - 1, 1))
 
     def stops(self, scores: Sequence[float], field: Field) -> str:
         variance, freedom = _paired_variance([*field.earlier, scores], field.incumbent)
@@ -113,7 +115,7 @@ class Paired(Rule):
 
         n, k, gap = len(scores), field.num_folds, _mean(_differences(scores, field.incumbent))
         margin = float(stdtrit(freedom, self.confidence)) * (variance * (1 / n - 1 / k)) ** 0.5
-        worth = self.worth(field.incumbent, k)
+        worth = self.worth(field.incumbent, field.parts or k)
         if gap + margin >= worth or gap > 0:
             return ""
         behind = f"{_so_far(scores, field)} is {-gap:.4f} behind {field.rival}"
@@ -121,8 +123,11 @@ class Paired(Rule):
             return f"{behind}, more than chance explains ({margin:.4f})"
         return f"{behind}, and will hardly end better by more than {worth:.4f}"
 
-    def worth(self, incumbent: Sequence[float], num_folds: int) -> float:
-        """By how much the mean of a trial must be better than the incumbent's; of scores of this kind."""
+    def worth(self, incumbent: Sequence[float], num_folds: float) -> float:
+        """By how much the mean of a trial must be better than the incumbent's; of scores of this kind.
+
+        num_folds: of one repetition.
+        """
         return self.indifference * (trial_standard_error(incumbent, num_folds=num_folds) or 0.0)
 
 
@@ -157,7 +162,10 @@ def rule_of(search: Search) -> Rule:
 
 def require_enough_trials(study: Study) -> None:
     """Raise StudyError for a racing rule that is asked for by name and has too few trials to ever stop one."""
-    search, folds = study.search, study.cv.folds
+    search, folds = study.search, study.cv.num_folds
+    if "racing" in search.model_fields_set and search.racing != "none" and folds == 1:
+        why = "has nothing to stop: with one fold a trial is over when its score is known; use none, or leave it out"
+        raise StudyError(study.source, [Problem("search.racing", f"{search.racing} {why}")])
     least = rule_of(search).least_trials(folds)
     if "racing" not in search.model_fields_set or search.trials >= least:
         return  # the default may well have nothing to do

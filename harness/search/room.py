@@ -89,7 +89,7 @@ def _disk_bytes(study: Study, size: Size, images: Images) -> tuple[int, int]:
     checkpoint = CHECKPOINT_STATES * BYTES * size.parameters
     trials = search_space.num_trials(study)
     with_weights = trials if study.train["keep_models"] == "all" else min(KEPT_TRIALS, trials)
-    of_trial = study.cv.folds * size.model_bytes
+    of_trial = study.cv.num_folds * size.model_bytes
     predictions = len(images) * (len(images.classes) + 2) * BYTES
     first = pixels + of_trial + checkpoint + predictions
     return first, pixels + with_weights * of_trial + checkpoint + trials * predictions

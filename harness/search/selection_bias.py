@@ -28,16 +28,16 @@ def corrected_score(study: LoadedStudy) -> CorrectedScore | None:
         return known
     scored = [trial for trial in study.trials if trial.folds and trial.state in ("complete", "stopped")]
     winner = study.out_of_fold(best)
-    predicted = [study.out_of_fold(trial).probabilities for trial in scored]
-    groups = study.split.groups
+    held_out = winner.fold_of >= 0
+    predicted = [study.out_of_fold(trial).probabilities[held_out] for trial in scored]
     try:
         found = corrected_best(
             study.record.objective,
-            winner.labels,
+            winner.labels[held_out],
             predicted,
             eligible=[trial.state == "complete" for trial in scored],
-            groups=groups,
-            fold_of=winner.fold_of,
+            groups=study.split.groups[winner.images[held_out]],
+            fold_of=winner.fold_of[held_out],
         )
     except (
         HarnessError

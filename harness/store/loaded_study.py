@@ -202,7 +202,7 @@ class LoadedStudy:
 
     def standard_error(self, scores: Sequence[float]) -> float | None:
         """Of the mean of these scores, one per fold, corrected for the folds' overlap; None below two."""
-        return trial_standard_error(scores, num_folds=self.record.num_folds)
+        return trial_standard_error(scores, num_folds=self.record.parts)
 
     def finding(self, kind: type[AnyFinding]) -> AnyFinding | None:
         """The last finding of that type, or None. Raises RecordError for a damaged or newer one."""

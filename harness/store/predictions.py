@@ -7,32 +7,46 @@ from typing import Any
 
 import numpy as np
 
+from harness.data.grouping import by_appearance
 from harness.errors import CheckFailed, RecordError
 from harness.files import digest, unpacked_size
 from harness.os_errors import NOT_THE_FILE, explained
 from harness.records import FoldRecord, StudyRecord
 from harness.scoring.find_metric import find_metric
+from harness.scoring.intervals import score_interval
 from harness.scoring.metrics import METRICS, score
 
 PREDICTIONS = "oof.npz"
+NORMAL = 1.959964  # standard errors from the middle of a 95 % interval to its end
 MOST_EXPANSION = 100  # how many times its own size a file of arrays may unpack to
 
 
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
-    """Predictions for the N images of a study, each by the fold that held it out.
+    """Predictions for the N images of a study, each by the fold that held it out: n of them, a row each.
 
-    labels: int64 (N,).   probabilities: float32 (N, classes).   fold_of: int64 (N,).
-    Where the trial has no such fold yet, the label is -1, the row NaN and the fold -1.
+    labels: int64 (n,).   probabilities: float32 (n, classes).   fold_of: int64 (n,).
+    Row i is of image i. Where cross-validation was repeated, n is N times the repetitions: row r·N + i is what
+    repetition r says of image i. Where the trial has no such fold yet, or a hold-out never holds the image out,
+    the label is -1, the row NaN and the fold -1.
+    num_images: N.   num_folds: that a complete trial has.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
     fold_of: np.ndarray
+    num_images: int
+    num_folds: int
 
     @property
     def complete(self) -> bool:
-        return bool((self.fold_of >= 0).all())
+        """Whether every fold is there."""
+        return len(np.unique(self.fold_of[self.fold_of >= 0])) == self.num_folds
+
+    @property
+    def images(self) -> np.ndarray:
+        """The image of each row: int64 (n,)."""
+        return np.arange(len(self.labels)) % self.num_images
 
     @property
     def known(self) -> tuple[np.ndarray, np.ndarray]:
@@ -40,11 +54,32 @@ class OutOfFold:
         held_out = self.fold_of >= 0
         return self.labels[held_out], self.probabilities[held_out]
 
+    def of_images(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images (m,) that were held out, their labels, and mean probabilities over the repetitions: one row each."""
+        is_known = (self.fold_of >= 0).reshape(-1, self.num_images)
+        images = np.flatnonzero(is_known.any(0))
+        labels = self.labels.reshape(-1, self.num_images).max(0)[images]
+        if len(is_known) == 1:
+            return images, labels, self.probabilities[images]
+        of_image = self.probabilities.reshape(len(is_known), self.num_images, -1)[:, images]
+        return images, labels, np.nanmean(of_image, axis=0)
+
+    @property
+    def first(self) -> "OutOfFold":
+        """What the first repetition says: one row for each image."""
+        rows = slice(self.num_images)
+        return replace(
+            self,
+            labels=self.labels[rows],
+            probabilities=self.probabilities[rows],
+            fold_of=self.fold_of[rows],
+        )
+
     @property
     def right(self) -> np.ndarray:
-        """Which images are predicted right: bool (N,)."""
+        """Which rows are predicted right: bool (n,)."""
         right: np.ndarray = self.probabilities.argmax(1) == self.labels
-        return right
+        return right & (self.fold_of >= 0)
 
 
 def packed(predictions: Mapping[str, np.ndarray]) -> bytes:
@@ -76,6 +111,24 @@ def score_by(record: FoldRecord, objective: str) -> float:
         return record.metrics[objective]
     predictions = read_predictions(record)
     return find_metric(objective)(predictions["labels"], predictions["probabilities"])
+
+
+def sampling_error(record: FoldRecord, objective: str, groups: np.ndarray) -> float:
+    """Standard error of a fold's score for its held-out images being a sample: what is known where there is one fold.
+
+    groups: int64 (N,), of all images; whole groups are drawn.   It is the 95 % interval's width in standard errors, so
+    it is above 0 even where no image, or every one, is wrong.
+    Raises RecordError for predictions that are gone or damaged, and what the metric raises.
+    """
+    found = read_predictions(record)
+    units = by_appearance(groups[found["indices"]])
+    low, high = score_interval(
+        objective,
+        found["labels"],
+        found["probabilities"],
+        groups=None if units.max(initial=0) + 1 == len(units) else units,
+    )
+    return (high - low) / (2 * NORMAL)
 
 
 def read_predictions(record: FoldRecord) -> dict[str, np.ndarray]:
@@ -118,12 +171,13 @@ def _require_fitting(indices: np.ndarray, labels: np.ndarray, probabilities: np.
 def gathered(study: StudyRecord, folds: Sequence[FoldRecord]) -> OutOfFold:
     """The predictions of these folds together, for all images of the study.
 
-    Raises RecordError if some are gone or damaged, CheckFailed if an image was held out twice.
+    Raises RecordError if some are gone or damaged, CheckFailed if an image was held out twice in a repetition.
     """
     num_images, num_classes = study.data["num_images"], len(study.data["classes"])
-    labels = np.full(num_images, -1, dtype=np.int64)
-    probabilities = np.full((num_images, num_classes), np.nan, dtype=np.float32)
-    fold_of = np.full(num_images, -1, dtype=np.int64)
+    num_rows = num_images * study.repeats
+    labels = np.full(num_rows, -1, dtype=np.int64)
+    probabilities = np.full((num_rows, num_classes), np.nan, dtype=np.float32)
+    fold_of = np.full(num_rows, -1, dtype=np.int64)
     for fold in folds:
         found = read_predictions(fold)
         indices, path = found["indices"], fold.folder / PREDICTIONS
@@ -133,9 +187,11 @@ def gathered(study: StudyRecord, folds: Sequence[FoldRecord]) -> OutOfFold:
             raise RecordError(
                 f"{path}: damaged: {found['probabilities'].shape[1]} classes in place of {num_classes}"
             )
-        times = np.bincount(indices, minlength=num_images) + (fold_of >= 0)
+        rows = indices + num_images * (fold.fold * study.repeats // study.num_folds)
+        times = np.bincount(rows, minlength=num_rows) + (fold_of >= 0)
         if (times > 1).any():
-            raise CheckFailed(f"fold {fold.fold}: image {int(times.argmax())} was held out more than once")
-        labels[indices], fold_of[indices] = found["labels"], fold.fold
-        probabilities[indices] = found["probabilities"]
-    return OutOfFold(labels, probabilities, fold_of)
+            image = int(times.argmax()) % num_images
+            raise CheckFailed(f"fold {fold.fold}: image {image} was held out more than once")
+        labels[rows], fold_of[rows] = found["labels"], fold.fold
+        probabilities[rows] = found["probabilities"]
+    return OutOfFold(labels, probabilities, fold_of, num_images, study.num_folds)

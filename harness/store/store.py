@@ -482,14 +482,14 @@ class Store:
 
 def _fits(split: Manifest, study: StudyRecord) -> bool:
     """Whether a split has as many images and folds as the study, and no others."""
-    count, folds = study.data["num_images"], split.fold_of
-    rows = (split.labels, split.groups, folds)
+    count, folds = study.data["num_images"], split.by_repeat
     return (
         split.image_hashes.shape == (count, 16)
-        and all(array.shape == (count,) for array in rows)
+        and split.labels.shape == split.groups.shape == (count,)
+        and folds.shape == (count, study.repeats)
         and split.num_folds == study.num_folds
         and split.data_hash == study.data["hash"]
-        and bool(((folds >= 0) & (folds < split.num_folds)).all())
+        and bool(((folds >= -study.is_hold_out) & (folds < split.num_folds)).all())
         and bool(((split.labels >= 0) & (split.labels < len(study.data["classes"]))).all())
     )
 

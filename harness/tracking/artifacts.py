@@ -147,6 +147,8 @@ def _scores(study: LoadedStudy, trial: TrialRecord, predicted: OutOfFold | None)
             name.removesuffix(ERROR): value for name, value in found.items() if name.endswith(ERROR)
         },
     }
+    if study.record.scored_by:
+        document["scored_by"] = study.record.scored_by
     if trial.state == "complete":
         document["choice_of_epochs"] = asdict(choice_of_epochs(study, trial))
     if predicted is not None:

@@ -171,4 +171,4 @@ def test_folds_to_compare_with_are_drawn_for_rare_classes_too() -> None:
     labels = np.where(np.arange(24) < 2, 1, 0)
     images = Images(np.zeros((24, 1, 4, 4), np.uint8), labels, ("many", "two"))
     split = Manifest.make(images, np.arange(24) % 3, np.arange(24), num_folds=3, seed=0)
-    assert np.bincount(_plain_folds(split)).tolist() == [8, 8, 8]
+    assert np.bincount(_plain_folds(split, 3).fold_of).tolist() == [8, 8, 8]

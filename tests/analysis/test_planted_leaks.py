@@ -130,7 +130,7 @@ def test_duplicates_in_a_study_that_ignores_them() -> None:
     images = smooth_images(100)
     pixels = np.concatenate([images.pixels, images.pixels[:30, :, :, ::-1]])
     found = near_duplicates.find(pixels).joined(130, np.concatenate([images.labels, images.labels[:30]]))
-    fold_of = np.arange(130) % 5
+    fold_of = np.arange(130)[:, None] % 5
     crossing = duplicate_leakage._crossing(found, fold_of)
     pairs = DuplicatePairs(
         groups=30, images=60, exact_pairs=0, near_pairs=30, labels_differ=0, pairs_crossing_folds=len(crossing.pairs),

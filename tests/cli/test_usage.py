@@ -39,7 +39,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["tune", "--study", "smoke", "--as", "../up"], "cannot be called '../up'"),
     (["status", "nothing"], "no study 'nothing' in"),
     (["reproduce", "nothing"], "no study 'nothing' in"),
-    (["check", "smoke", "--set", "cv.folds=1"], "must be greater than or equal to 2 (got 1)"),
+    (["check", "smoke", "--set", "cv.folds=0"], "must be greater than or equal to 1 (got 0)"),
     (["check", "smoke", "--set", "objective=acc"], "did you mean 'accuracy'?"),
     (["list", "modles"], "'modles' is not one of"),
     (["list", "racing", "pared"], "did you mean 'paired'?"),

@@ -60,14 +60,14 @@ def test_all_problems_of_a_file_are_told_together(study_file: Path) -> None:
     text = (
         STUDY.replace("dropout", "droput")
         .replace("low: 0.01", "low: -1")
-        .replace("folds: 3", "folds: 1")
+        .replace("folds: 3", "folds: 0")
         .replace("objective: accuracy", "objective: acuracy")
     )
     said = problems_of(study_file, text)
     assert "4 problems" in said
     assert "model.droput" in said and "did you mean 'dropout'?" in said
     assert "train.lr.low" in said and "must be a number > 0 (got -1)" in said
-    assert "cv.folds" in said and "greater than or equal to 2" in said
+    assert "cv.folds" in said and "greater than or equal to 1" in said
     assert "did you mean 'accuracy'?" in said
 
 
