@@ -17,7 +17,7 @@ def label_issues(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     joint = confident_joint(labels, probabilities)
     images = np.bincount(labels, minlength=len(joint))
     share = joint / np.maximum(joint.sum(1, keepdims=True), 1)
-    wanted = np.rint(share * images[:, None]).astype(np.int64)
+    wanted = _rounded(share * images[:, None])
     suspect = np.zeros(len(labels), dtype=bool)
     for given, actual in zip(*np.nonzero(wanted), strict=True):
         if given != actual:
@@ -27,6 +27,16 @@ def label_issues(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     suspect &= probabilities.argmax(1) != labels
     found = np.flatnonzero(suspect)
     return found[np.argsort(probabilities[found, labels[found]], kind="stable")]
+
+
+def _rounded(counts: np.ndarray) -> np.ndarray:
+    """Each row as integers of the same sum: those nearest to the next one are rounded up."""
+    whole = np.floor(counts + 1e-9)
+    missing = np.rint(counts.sum(1, keepdims=True) - whole.sum(1, keepdims=True))
+    order = np.argsort(whole - counts, axis=1, kind="stable")
+    place = np.argsort(order, axis=1, kind="stable")
+    rounded: np.ndarray = (whole + (place < missing)).astype(np.int64)
+    return rounded
 
 
 def confident_joint(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -1,10 +1,13 @@
 """Confident learning on small cases worked by hand, and on labels that were changed on purpose."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
 from harness.scoring import softmax
 from harness.scoring.label_errors import confident_joint, label_issues
+from tests.benchmarks.label_errors import _digits, moved, out_of_fold
 
 # Class 0 is confident from 0.7 on, class 1 from 0.6 on: the means of its own images' probabilities.
 LABELS = np.array([0, 0, 0, 1, 1, 1])
@@ -56,3 +59,61 @@ def test_a_class_without_images_and_a_class_called_nowhere_are_no_trouble():
     found = label_issues(labels, probabilities)
     assert set(found.tolist()) <= {1, 2, 3}
     assert confident_joint(labels, probabilities)[:, 2].sum() == 0
+
+
+@cache
+def of_digits(noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """600 digits: labels of which some were moved, which, and out-of-fold probabilities of networks trained on them."""
+    pixels, truth = (array[:600] for array in _digits())
+    labels = moved(truth, noise, np.random.default_rng(1))
+    return labels, labels != truth, out_of_fold(pixels, labels, num_folds=3, epochs=4)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.2, 0.4])
+def test_the_issues_of_trained_networks_are_those_of_cleanlab(noise: float) -> None:
+    """The same method; they part where counts are rounded."""
+    from cleanlab.filter import find_label_issues
+
+    labels, _, probabilities = of_digits(noise)
+    theirs = find_label_issues(
+        labels,
+        probabilities,
+        filter_by="prune_by_noise_rate",
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,
+    )
+    ours = label_issues(labels, probabilities)
+    shared = np.intersect1d(ours, theirs)
+    assert len(shared) >= 0.95 * len(np.union1d(ours, theirs)) and abs(len(ours) - len(theirs)) <= 2
+    of_both = set(shared.tolist())
+    assert [i for i in ours.tolist() if i in of_both] == [i for i in theirs.tolist() if i in of_both]
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.2, 0.4])
+def test_the_confident_joint_is_that_of_cleanlab_but_for_images_of_several_classes(noise: float) -> None:
+    """Of an image that is confident for several it takes the likeliest of all, and the paper that of these."""
+    from cleanlab.count import compute_confident_joint
+
+    labels, _, probabilities = of_digits(noise)
+    theirs = compute_confident_joint(labels, probabilities, calibrate=False)
+    found = confident_joint(labels, probabilities)
+    off_diagonal = np.abs(found - theirs) * (1 - np.eye(10))  # it adds 1 to a class that would be empty
+    assert off_diagonal.sum() <= 0.01 * len(labels)
+
+
+@pytest.mark.parametrize(
+    ("noise", "precision", "recall"), [(0.1, 0.75, 0.7), (0.2, 0.8, 0.7), (0.4, 0.75, 0.55)]
+)
+def test_labels_of_digits_that_were_moved_are_found(noise: float, precision: float, recall: float) -> None:
+    labels, wrong, probabilities = of_digits(noise)
+    found = label_issues(labels, probabilities)
+    assert wrong[found].mean() > precision and wrong[found].sum() > recall * wrong.sum()
+    assert wrong[found[: int(wrong.sum() / 2)]].mean() > 0.95
+
+
+def test_counts_are_rounded_so_that_each_label_keeps_its_number() -> None:
+    """A third of a class to each of three others: one each, not none, of three images; cleanlab rounds so, too."""
+    from harness.scoring.label_errors import _rounded
+
+    exact = np.array([[0.4, 0.3, 0.3], [1.5, 1.5, 0.0], [0.0, 0.0, 0.0], [2.0, 3.0, 4.0]])
+    assert _rounded(exact).tolist() == [[1, 0, 0], [2, 1, 0], [0, 0, 0], [2, 3, 4]]
