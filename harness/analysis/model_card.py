@@ -115,28 +115,22 @@ def model_card(
             )
         )
     checked = f" Accepted nevertheless: {final.checked}." if final.checked else ""
-    return (
-        "\n\n".join(
-            [
-                f"# {record.name}, trial {trial.number}",
-                f"**{final.contradiction}**" if final.contradiction else "",
-                record.question.splitlines()[0] if record.question else "",
-                f"## Evaluation\n\n{_table((metric, 'value'), scores)}",
-                f"Looks at these test images so far, by any study: **{final.looks}**."
-                + (f" Reason for this one: {final.reason}." if final.reason else "")
-                + (
-                    f" Seen before by a study that it extends: {seen:,}."
-                    if (seen := final.seen_before)
-                    else ""
-                ),
-                f"Audit {final.audit.verdict}: {final.audit.sentence}{checked}",
-                f"## Training data\n\n{_data(record)}",
-                f"## Training\n\n{_training(record, trial)}",
-                f"## Use\n\n{_use(record, problem)}",
-            ]
-        )
-        + "\n"
-    )
+    looks = f"Looks at these test images so far, by any study: **{final.looks}**."
+    looks += f" Reason for this one: {final.reason}." if final.reason else ""
+    if final.seen_before:
+        looks += f" Seen before by a study that it extends: {final.seen_before:,}."
+    parts = [
+        f"# {record.name}, trial {trial.number}",
+        f"**{final.contradiction}**" if final.contradiction else "",
+        record.question.splitlines()[0] if record.question else "",
+        f"## Evaluation\n\n{_table((metric, 'value'), scores)}",
+        looks,
+        f"Audit {final.audit.verdict}: {final.audit.sentence}{checked}",
+        f"## Training data\n\n{_data(record)}",
+        f"## Training\n\n{_training(record, trial)}",
+        f"## Use\n\n{_use(record, problem)}",
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _scored(mean: float | None, error: float | None) -> str:
