@@ -28,6 +28,7 @@ from harness.errors import RecordError, StoreError, UsageError
 from harness.files import read_json, telling_disk_trouble, write_json
 from harness.os_errors import explaining
 from harness.redaction import redacted
+from harness.store.postgres import limit_waiting
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5  # for which somebody may hold a study's lock, only to see whether it is free
@@ -168,33 +169,38 @@ def driving_alone(storage_url: str, study: str) -> Iterator[None]:
     if not storage_url.startswith("postgresql"):
         yield
         return
-    from sqlalchemy import create_engine, text
+    from sqlalchemy import text
     from sqlalchemy.exc import SQLAlchemyError
+
+    key, holder = {"key": _key(study)}, ""
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(_connected(storage_url))
+            if not connection.execute(text("select pg_try_advisory_lock(:key)"), key).scalar():
+                holder = _holder_in_database(connection, text(HOLDER), key)
+        except (SQLAlchemyError, ImportError, ValueError) as error:
+            logger.warning(
+                "whether another machine runs this study cannot be asked (%s); it is run all the same",
+                _first_line(error, storage_url),
+            )
+        else:
+            if holder:
+                raise StoreError(f"study {study} is already being driven by {holder}")
+            stack.callback(_unlock, connection, text("select pg_advisory_unlock(:key)"), key)
+        yield
+
+
+def _connected(storage_url: str) -> Any:
+    """A connection of its own to the database, which is closed when its context is left."""
+    from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
-    try:
-        engine = create_engine(
-            storage_url, poolclass=NullPool, isolation_level="AUTOCOMMIT",
-            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": _application_name()},
-        )  # fmt: skip
-        connection = engine.connect()
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        logger.warning(
-            "whether another machine runs this study cannot be asked (%s); it is run all the same",
-            _first_line(error, storage_url),
-        )
-        yield
-        return
-    with connection:
-        key = {"key": _key(study)}
-        if not connection.execute(text("select pg_try_advisory_lock(:key)"), key).scalar():
-            raise StoreError(
-                f"study {study} is already being driven by {_holder_in_database(connection, text(HOLDER), key)}"
-            )
-        try:
-            yield
-        finally:
-            _unlock(connection, text("select pg_advisory_unlock(:key)"), key)
+    limit_waiting(storage_url)
+    engine = create_engine(
+        storage_url, poolclass=NullPool, isolation_level="AUTOCOMMIT",
+        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": _application_name()},
+    )  # fmt: skip
+    return engine.connect()
 
 
 def _unlock(connection: Any, query: Any, key: dict[str, int]) -> None:

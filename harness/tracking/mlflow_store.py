@@ -18,6 +18,7 @@ from harness.errors import StoreError
 from harness.os_errors import explained
 from harness.records import StudyRecord
 from harness.redaction import redacted, shown
+from harness.store.postgres import limit_waiting
 from harness.tracking.addresses import HOST
 from harness.tracking.experiment_view import study_id
 from harness.tracking.local_database import MAKES_ANEW, MLFLOW, is_damaged, path_of, url_of
@@ -40,6 +41,7 @@ def connect(uri: str) -> "MlflowClient":
     Call it with environment.MLFLOW set, as every command and every Recorder does: without, MLflow waits for minutes.
     """
     path = path_of(uri)
+    limit_waiting(uri)
     with telling_store_errors(uri), _sole_creator(path):
         _require_answer(uri)
         from mlflow import MlflowClient

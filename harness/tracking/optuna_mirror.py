@@ -18,6 +18,7 @@ from harness.files import digest
 from harness.records import TrialRecord
 from harness.redaction import redacted
 from harness.scoring.pareto import values_of
+from harness.store.postgres import limit_waiting
 from harness.tracking.local_database import MAKES_ANEW, is_damaged, path_of
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def _opened(url: str) -> Iterator[Any]:
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
+    limit_waiting(url)
     try:
         try:
             storage = optuna.storages.RDBStorage(url)
