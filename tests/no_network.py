@@ -1,7 +1,7 @@
 """Keeps the tests of this process on this machine: whatever looks up or reaches another one is refused, and told."""
 
 import socket
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 attempts: list[str] = []  # since the last look; a test that swallows the error fails by these
@@ -26,9 +26,21 @@ def is_here(host: object) -> bool:
     if host in (None, "", "localhost", "0.0.0.0", "::", socket.gethostname()):
         return True
     try:
-        return ip_address(str(host).partition("%")[0]).is_loopback
+        address = ip_address(str(host).partition("%")[0])
     except ValueError:
         return False
+    return address.is_loopback or (not address.is_multicast and _is_own(address))
+
+
+def _is_own(address: IPv4Address | IPv6Address) -> bool:
+    """Whether an interface of this machine has it, as Ray's nodes use; nobody can bind another's."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
 
 
 def _refuse(host: object) -> None:

@@ -8,9 +8,11 @@ elsewhere. Nodes may come and go; `num_slots` follows what the cluster has.
 
 import logging
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,8 @@ logger = logging.getLogger(__name__)
 MOST_LOSSES = 3  # of one fold with its node or process, before its trial fails
 REFRESH_SECONDS = 2.0  # between two looks at what the cluster has
 NODE_SECONDS = 300.0  # that a cluster which grows by itself has to start a node with room for a fold
+HEAD_SECONDS = 20.0  # that a lost head has to come back; after 60 s Ray ends the process itself
+AGAIN = "start the cluster again, and then the same command: it goes on"
 PLACE_SECONDS = 60.0  # after which an actor that has not begun is taken for one without a place
 
 
@@ -115,6 +119,7 @@ class RayExecutor(Executor):
         split = self.workplace.split.read_bytes()
         pixels = np.ascontiguousarray(images.pixels)
         self._shared = ray.put(Shared(pixels, images.labels, images.classes, images.groups, split))
+        self._head: str = ray.get_runtime_context().gcs_address
         self._worker = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_concurrency=1)(FoldWorker)
 
     @property
@@ -134,6 +139,7 @@ class RayExecutor(Executor):
 
     def next(self) -> tuple[str, Report]:
         while True:
+            self._require_head()
             waited_for = [running.reports for running in self._running]
             ready, _ = ray.wait(waited_for, num_returns=1, timeout=REFRESH_SECONDS)
             running = next((one for one in self._running if ready and one.reports is ready[0]), None)
@@ -146,6 +152,15 @@ class RayExecutor(Executor):
         for actor in [*self._idle, *(running.actor for running in self._running)]:
             ray.kill(actor)
         self._idle, self._running = [], []
+
+    def _require_head(self) -> None:
+        """Raise StoreError where the cluster's head is lost: every call of Ray's would wait for it, deaf to Ctrl-C."""
+        deadline = time.monotonic() + HEAD_SECONDS
+        while not _answers(self._head):
+            if time.monotonic() > deadline:
+                self._idle, self._running = [], []  # they are not to be ended: that would ask the head
+                raise StoreError(f"the head of the Ray cluster, {self._head}, is lost; {AGAIN}")
+            time.sleep(REFRESH_SECONDS)
 
     def _make_room(self) -> None:
         """Have idle actors train what waits for a place that they themselves hold, or leave.
@@ -178,9 +193,7 @@ class RayExecutor(Executor):
         except StopIteration:
             return self._lost(running, "its reports ended early")
         except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, HarnessError):
-                raise error.cause from None
-            raise
+            raise error.cause if isinstance(error.cause, HarnessError) else error from None
         running.heard = True
         if report is SIGN_OF_LIFE or isinstance(report, Epoch):
             return report
@@ -215,16 +228,15 @@ class RayCluster(Cluster):
 
     def executor(self, workplace: Workplace, compute: Mapping[str, Any], *, most_useful: int) -> RayExecutor:
         self.options.require_used(compute)
-        cpus, gpus = self._place(compute)
-        return RayExecutor(workplace, min(self.options.workers or most_useful, most_useful), cpus, gpus)
+        workers = min(self.options.workers or most_useful, most_useful)
+        return RayExecutor(workplace, workers, *self._place(compute))
 
     def call(self, compute: Mapping[str, Any], function: Callable[..., Answer], *arguments: Any) -> Answer:
         """As a task on a node, which sends its answer; where a study's device is "auto", on one with a GPU if any."""
         cpus, gpus = self._place(compute)
+        task = ray.remote(num_cpus=cpus, num_gpus=gpus)(_answer)
         try:
-            answer: Answer = ray.get(
-                ray.remote(num_cpus=cpus, num_gpus=gpus)(_answer).remote(function, *arguments)
-            )
+            return ray.get(task.remote(function, *arguments))  # type: ignore[no-any-return]
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, HarnessError):
                 raise error.cause from None
@@ -233,12 +245,11 @@ class RayCluster(Cluster):
             raise StoreError(
                 f"Ray has lost what it was asked: {str(error).strip().splitlines()[0]}"
             ) from None
-        return answer
 
     def close(self) -> None:
         if self._joined:
             ray.shutdown()
-            self._joined = False
+        self._joined = False
 
     def _place(self, compute: Mapping[str, Any]) -> tuple[float, float]:
         """The processors and GPUs of a fold, once there is a node that has them."""
@@ -262,6 +273,14 @@ class RayCluster(Cluster):
                 told = True
             time.sleep(REFRESH_SECONDS)
         return cpus, gpus
+
+
+def _answers(address: str) -> bool:
+    """Whether anybody listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), REFRESH_SECONDS):
+        return True
+    return False
 
 
 def _answer(function: Callable[..., Answer], *arguments: Any) -> Answer:

@@ -10,12 +10,12 @@ import pytest
 
 from harness.config import search_space
 from harness.config.study_file import load_study_file
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, StoreError, UsageError
 from harness.folds.executor_options import ExecutorOptions
 from harness.folds.tasks import make_tasks
 from harness.prepare import prepare
 from harness.records import FoldRecord, TrialRecord
-from harness.search.driver import EpochEnded, FoldEnded
+from harness.search.driver import EpochEnded, FoldEnded, TrialEnded
 from harness.store.store import Store
 from harness.tuning import Settings, StudyEnded, tune
 
@@ -26,6 +26,7 @@ CHANGES = [
     "search.trials=2", "train.epochs=3", "cv.folds=3", "model.depth=1", "model.blocks=1", "model.width=4",
     "search.racing=none", "search.sampler=random",
 ]  # fmt: skip
+HEAD = {"num_cpus": 1, "include_dashboard": False}
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    found = Cluster(initialize_head=True, head_node_args=HEAD)
     found.add_node(num_cpus=1)
     found.wait_for_nodes()
     yield found
@@ -72,6 +73,31 @@ def test_two_nodes_of_which_one_dies_end_with_the_bits_of_one_process(
             assert event.state == "finished"
     assert lost and sorted(began) == [(trial, fold) for trial in range(2) for fold in range(3)]
     assert hashes(tmp_path) == inline and len(inline) == 6
+
+
+@pytest.mark.timeout(120)
+def test_a_lost_head_ends_the_study_in_one_line_and_the_same_study_goes_on(
+    inline: list[dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setattr(ray_executor, "HEAD_SECONDS", 2.0)
+    study = load_study_file("quickstart", CHANGES)
+    first = Cluster(initialize_head=True, head_node_args=HEAD)
+    try:
+        settings = Settings(tmp_path, offline=True, executor="ray", address=first.address)
+        with pytest.raises(StoreError, match=r"the head of the Ray cluster, .*, is lost; start the cluster"):
+            for event in tune(study, settings):
+                if isinstance(event, TrialEnded):
+                    first.head_node.kill_gcs_server(check_alive=False)
+    finally:
+        ray.shutdown()
+        first.shutdown()
+    assert hashes(tmp_path) == inline[:3]
+    for _ in tune(study, Settings(tmp_path, workers=1, offline=True)):
+        pass
+    assert hashes(tmp_path) == inline
 
 
 def test_without_an_address_a_cluster_is_started_and_ended(
