@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from uuid import uuid4
 
 from harness.errors import RecordError, StoreError, UsageError
-from harness.os_errors import NOT_THE_FILE, ROOM, explained, explaining
+from harness.os_errors import ROOM, explaining, require_about_the_file
 
 logger = logging.getLogger(__name__)
 SEAL = "seal"
@@ -132,7 +132,8 @@ def remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with explaining(path):
+            path.unlink(missing_ok=True)
 
 
 def sealed_json(document: dict[str, Any]) -> bytes:
@@ -154,8 +155,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise
-        if error.errno in NOT_THE_FILE and (trouble := explained(error, path)):
-            raise trouble from None
+        require_about_the_file(error, path)
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
     return dict(document)
 
@@ -209,11 +209,12 @@ def sync_folder(path: Path) -> None:
     """Make a rename in this folder durable, where the system can."""
     if os.name != "posix":
         return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with explaining(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

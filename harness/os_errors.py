@@ -1,15 +1,20 @@
 """What the operating system refuses, in one line with what to do about it: the one place that knows the kinds.
 
 `files.py` uses it where files are written and read, the command line as its last boundary. An error that is not of
-the place, such as a file that only the program itself has named and that is not there, stays what it is.
+the place, such as a file that only the program itself has named and that is not there, stays what it is. There are
+more kinds than anybody lists, and each file system has its own: what is not listed here is of the place.
 """
 
 import errno
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+if sys.platform != "win32":
+    import resource  # at once: a process that has too many files open imports nothing any more
 
 from harness.errors import HarnessError, StoreError, UsageError
 
@@ -31,8 +36,8 @@ KINDS = {
     errno.EROFS: Kind("nothing can be written there; choose another place"),
     errno.EACCES: Kind(OWNER),
     errno.EPERM: Kind(OWNER),
-    errno.EFBIG: Kind("raise the limit of a file's size (ulimit -f unlimited) and run the same command again"),
-    errno.EMFILE: Kind("raise the limit of open files (ulimit -n 4096) and run the same command again"),
+    errno.EFBIG: Kind("raise the limit of a file's size (ulimit -f) and run the same command again"),
+    errno.EMFILE: Kind("raise the limit of open files (ulimit -n) and run the same command again"),
     errno.ENFILE: Kind("all programs of this machine together have too many; run the same command again later"),
     errno.ENOMEM: Kind("close other programs, or use fewer --workers, and run the same command again"),
     errno.EIO: Kind("the disk or the way to it fails; look into the system's log before you go on"),
@@ -43,14 +48,35 @@ KINDS = {
     errno.ENAMETOOLONG: Kind("choose a shorter name", UsageError),
     errno.ELOOP: Kind("its links lead back to themselves; name what they were meant for", UsageError),
 }  # fmt: skip
+# Of a file system, and none of the kinds above: damaged, say, or of a kind that cannot do this.
+OTHER = Kind("the file system refuses; look into the system's log, or choose another place")
+# What a program does about itself, its processes and other programs: not of a place.
+OF_A_PROGRAM = (
+    errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.EBADF, errno.EFAULT, errno.EPIPE, errno.EINTR, errno.EAGAIN,
+    errno.ECHILD, errno.ESRCH, errno.E2BIG, errno.ENOEXEC, errno.ENOTTY, errno.ESPIPE, errno.EDOM, errno.ERANGE,
+)  # fmt: skip
+OF_THE_NETWORK = (
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.EHOSTUNREACH, errno.ENETUNREACH,
+    errno.ENETDOWN, errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ETIMEDOUT, errno.EINPROGRESS,
+)  # fmt: skip
 # These may as well be a program's own mistake: they are explained where the path is known to be a user's.
-ABOUT_A_NAME = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
-# These befall whoever computes there, whatever is computed: no reason to call a trial failed.
-OF_THE_PLACE = tuple({*KINDS} - {*ABOUT_A_NAME, errno.ENOMEM, errno.EIO})
+ABOUT_A_NAME = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 # These say nothing about the file that was to be read: it is not damaged, and nothing may be done in its place.
 NOT_THE_FILE = (
     errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ENOLCK
 )  # fmt: skip
+
+
+def is_of_the_place(error: OSError) -> bool:
+    """Whether it befalls whoever computes there, whatever is computed: no reason to call a trial failed."""
+    other = {*OF_A_PROGRAM, *OF_THE_NETWORK, *ABOUT_A_NAME, errno.ENOMEM, errno.EIO}
+    return error.errno is not None and error.errno not in other
+
+
+def require_about_the_file(error: BaseException, path: Path) -> None:
+    """Raise StoreError where an error in reading a file says nothing about what is in it."""
+    if isinstance(error, OSError) and error.errno in NOT_THE_FILE and (trouble := explained(error, path)):
+        raise trouble from None
 
 
 @contextmanager
@@ -73,15 +99,15 @@ def explained(
     error: OSError, path: Path | None = None, *, needed: int = 0, room: str = ROOM
 ) -> HarnessError | None:
     """The error in one line, to be raised in its place; None for one that is not of the place."""
-    kind = KINDS.get(error.errno or 0)
-    if kind is None:
+    if error.errno is None or error.errno in (*OF_A_PROGRAM, *OF_THE_NETWORK):
         if isinstance(error, FileNotFoundError) and "temporary directory" in str(error.strerror):
             return StoreError(
                 f"{error.strerror}; make room, or set TMPDIR to a folder that can be written to"
             )
         return None
+    kind = KINDS.get(error.errno, OTHER)
     place = path or (Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None)
-    what, advice = error.strerror or os.strerror(error.errno or 0), kind.advice
+    what, advice = error.strerror or os.strerror(error.errno), kind.advice
     if error.errno == errno.ENOSPC:
         advice = room
         free, inodes = _left(place)
@@ -92,6 +118,8 @@ def explained(
             )
         elif needed:
             what = f"{what}: {needed:,} bytes needed, {free:,} free"
+    if error.errno in (errno.EFBIG, errno.EMFILE):
+        advice = _about_a_limit(error.errno) or advice
     if error.errno == errno.ENOTDIR and (file := _in_the_way(place)) is not None:
         what = f"{file} is not a folder"
     return kind.error("".join(f"{part}: " for part in (place,) if part) + f"{what}; {advice}")
@@ -117,6 +145,26 @@ def explained_to_user(error: OSError, named: Iterable[str]) -> HarnessError | No
         if path.is_relative_to(place) or (path.parent != path and place.is_relative_to(path)):
             return explained(error) or UsageError(f"{filename}: there is no such file or folder")
     return None
+
+
+def _about_a_limit(number: int) -> str:
+    """What to do about a limit of this process, as far as its user may raise it; "" where systems have none."""
+    if sys.platform == "win32":
+        return ""
+    name, option, noun, unit = {
+        errno.EFBIG: (resource.RLIMIT_FSIZE, "f", "a file's size", 1024),
+        errno.EMFILE: (resource.RLIMIT_NOFILE, "n", "open files", 1),
+    }[number]
+    soft, hard = resource.getrlimit(name)
+    if soft == resource.RLIM_INFINITY:
+        return "nothing larger can be kept there; choose another place"
+    if soft == hard:
+        return f"the limit of {noun} is {hard:,} for you; ask for a higher one (ulimit -H{option})"
+    most = hard // unit if hard != resource.RLIM_INFINITY else 0
+    enough = "unlimited" if not most else str(most)
+    if number == errno.EMFILE:
+        enough = str(min(most or sys.maxsize, max(4096, 4 * soft)))
+    return f"raise the limit of {noun} (ulimit -{option} {enough}) and run the same command again"
 
 
 def _left(place: Path | None) -> tuple[int, int]:

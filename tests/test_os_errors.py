@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from harness import files, os_errors
 from harness.cli import run
 from harness.errors import StoreError, UsageError
-from harness.os_errors import KINDS, explained, explained_to_user, explaining
+from harness.os_errors import KINDS, explained, explained_to_user, explaining, is_of_the_place
 
 AGAIN = "run the same command again"
 PASSES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
@@ -20,15 +22,58 @@ PASSES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, e
 
 @pytest.mark.parametrize("number", sorted(KINDS), ids=lambda number: errno.errorcode[number])
 def test_every_kind_is_one_line_with_its_place_its_reason_and_its_own_advice(
-    number: int, tmp_path: Path
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a b" / "x.json"
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, resource.RLIM_INFINITY))
     with pytest.raises((StoreError, UsageError)) as told, explaining(path):
         raise OSError(number, os.strerror(number), str(path))
     said = str(told.value)
     assert said.startswith(f"{path}: {os.strerror(number)}; ") and "\n" not in said
     assert (AGAIN in said) == (number in PASSES)  # only where that can help
     assert told.value.exit_code == (2 if number in os_errors.ABOUT_A_NAME else 4)
+
+
+@pytest.mark.parametrize(
+    "name", ["EUCLEAN", "EREMOTEIO", "ENODEV", "ENXIO", "EBUSY", "EOVERFLOW", "EBADMSG", "EINVAL"]
+)
+def test_a_kind_that_nobody_has_listed_is_one_line_too(name: str, tmp_path: Path) -> None:
+    """Of a damaged file system, an unplugged disk, a mount of other software: each has its own numbers."""
+    refused = OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
+    refusal = "; the file system refuses; look into the system's log"
+    with pytest.raises(StoreError, match=refusal) as told, explaining(tmp_path / "x"):
+        raise refused
+    assert str(told.value).startswith(f"{tmp_path / 'x'}: {refused.strerror}; ")
+    assert is_of_the_place(refused) == (name != "EINVAL")
+    assert (explained_to_user(refused, ["status"]) is None) == (name == "EINVAL")
+
+
+@pytest.mark.parametrize("name", ["ENOENT", "EEXIST", "EBADF", "EPIPE", "ECONNREFUSED", "ETIMEDOUT"])
+def test_what_befalls_a_program_or_a_network_is_not_of_the_place(name: str, tmp_path: Path) -> None:
+    error = OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
+    assert explained(error, tmp_path) is None and not is_of_the_place(error)
+
+
+INFINITE = resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize(
+    ("number", "limits", "advice"),
+    [
+        (errno.EMFILE, (1024, INFINITE), f"raise the limit of open files (ulimit -n 4096) and {AGAIN}"),
+        (errno.EMFILE, (20000, INFINITE), f"raise the limit of open files (ulimit -n 80000) and {AGAIN}"),
+        (errno.EMFILE, (256, 2000), f"raise the limit of open files (ulimit -n 2000) and {AGAIN}"),
+        (errno.EMFILE, (2000, 2000), "the limit of open files is 2,000 for you; ask for a higher one (ulimit -Hn)"),
+        (errno.EFBIG, (1024, INFINITE), f"raise the limit of a file's size (ulimit -f unlimited) and {AGAIN}"),
+        (errno.EFBIG, (1024, 8192), f"raise the limit of a file's size (ulimit -f 8) and {AGAIN}"),
+        (errno.EFBIG, (INFINITE, INFINITE), "nothing larger can be kept there; choose another place"),
+    ],
+)  # fmt: skip
+def test_a_limit_is_told_as_far_as_it_may_be_raised(
+    number: int, limits: tuple[int, int], advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    assert str(explained(OSError(number, "refused"))) == f"refused; {advice}"
 
 
 def test_the_kinds_have_different_advice() -> None:
@@ -123,7 +168,7 @@ def test_a_limit_of_file_sizes_is_an_error_and_no_signal(tmp_path: Path) -> None
         "try: write_file(Path('small'), bytes(5000))\n"
         "except StoreError as error: print(error)"
     )
-    done = limited(code, "-f 1", tmp_path)
+    done = limited(code, "-Sf 1", tmp_path)
     assert done.stdout.strip() == (
         "small: File too large; raise the limit of a file's size (ulimit -f unlimited) and run the same command again"
     ), done.stderr
@@ -145,10 +190,18 @@ def test_too_many_open_files_make_no_record_damaged(tmp_path: Path) -> None:
         "try: read_json(Path('a.json'))\n"
         "except StoreError as error: print(error)"
     )
-    done = limited(code, "-n 32", tmp_path)
-    assert done.stdout.strip() == (
-        "a.json: Too many open files; raise the limit of open files (ulimit -n 4096) and run the same command again"
-    ), done.stderr
+    done = limited(code, "-Sn 32", tmp_path)
+    advice = r"raise the limit of open files \(ulimit (-n \d+)\) and run the same command again"
+    told = re.fullmatch(rf"a.json: Too many open files; {advice}", done.stdout.strip())
+    assert told, done.stderr
+    assert (
+        limited(
+            code.partition("taken")[0] + "print(read_json(Path('a.json')))",
+            f"-Sn 32; ulimit {told[1]}",
+            tmp_path,
+        ).stdout
+        == "{'x': 1}\n"
+    )
 
 
 def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from harness.files import telling_disk_trouble
 from harness.inference.predict import Predicted
 from harness.inference.rows import Columns, Row
 from harness.inference.sorting import Sorter
+from harness.os_errors import explained, is_of_the_place
 
 
 def run(
@@ -83,6 +84,8 @@ class _Work:
             try:
                 target = self.sorter.put(found.path, row["label"])
             except OSError as error:
+                if is_of_the_place(error) and not isinstance(error, PermissionError):  # which is of this file
+                    raise explained(error, self.sorter.root) or error from None
                 problem = f"cannot {self.sorter.how} it: {error.strerror or error}"
                 self.misplaced += 1
             else:

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from harness.data.foreign_folders import stray_images, told_texts, without_texts
 from harness.data.formats import NEEDS_EXTRA, is_image_name, needs_extra
 from harness.errors import DataError
+from harness.os_errors import require_about_the_file
 from harness.standalone.image_pixels import UnreadableError
 
 logger = logging.getLogger(__name__)
@@ -284,7 +285,10 @@ def image_files(paths: Sequence[str], *, without: Path | None = None) -> Iterato
 
 
 def read(path: str) -> bytes:
-    """The content of a regular file. Raises UnreadableError for anything else, and for a very large one."""
+    """The content of a regular file. Raises UnreadableError for anything else, and for a very large one.
+
+    Raises StoreError where it is this process that can read no file more.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(descriptor, "rb") as file:  # noqa: PTH123  without waiting for who might write into a pipe
@@ -295,6 +299,8 @@ def read(path: str) -> bytes:
                 raise UnreadableError(f"larger than {MAX_FILE_BYTES:,} bytes")
             return file.read()
     except (OSError, ValueError) as error:
+        if not isinstance(error, PermissionError):  # which is of this file
+            require_about_the_file(error, Path(path))
         raise UnreadableError(getattr(error, "strerror", None) or str(error)) from None
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from harness.data.grouping import by_appearance
 from harness.errors import DataError, RecordError
 from harness.files import read_json, sync, sync_folder, telling_disk_trouble, write_json
+from harness.os_errors import require_about_the_file
 
 SCHEMA = 1
 ADVICE = "make room, or set HARNESS_DATA to a folder that has it"
@@ -106,6 +107,7 @@ class Images:
         except DataError:
             raise
         except Exception as error:  # numpy answers a damaged header with half a dozen types
+            require_about_the_file(error, folder)
             raise DataError(f"{folder}: damaged saved images ({type(error).__name__}: {error})") from None
         return cls(pixels, labels, classes, names, groups, folder)
 

@@ -17,6 +17,7 @@ from harness.data.near_duplicates import Duplicates, Kind
 from harness.data.split_makers import deal
 from harness.errors import CheckFailed, DataError, Problem, StudyError, UsageError
 from harness.files import unpacked_size, write_file
+from harness.os_errors import require_about_the_file
 from harness.seeds import seed_for
 
 SCHEMA = 2
@@ -183,6 +184,7 @@ class Manifest:
         except FileNotFoundError:
             raise DataError(f"{path}: there is no such split") from None
         except Exception as error:  # zipfile, zlib, numpy and json each have their own
+            require_about_the_file(error, path)
             raise DataError(f"{path}: damaged split: {error}") from None
         return manifest
 

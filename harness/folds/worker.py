@@ -23,7 +23,7 @@ from harness.files import clear_way
 from harness.folds import code
 from harness.folds.fold import FoldTask, halved, train_fold
 from harness.folds.gpus import see_only
-from harness.os_errors import OF_THE_PLACE, explained
+from harness.os_errors import explained, is_of_the_place
 from harness.profiler import phase
 from harness.records import Epoch, FoldRecord
 from harness.redaction import redacted
@@ -103,7 +103,7 @@ def run_fold(
         except HarnessError:
             raise
         except (Exception, SystemExit) as error:  # of the user's own code it may be
-            if isinstance(error, OSError) and error.errno in OF_THE_PLACE and (trouble := explained(error)):
+            if isinstance(error, OSError) and is_of_the_place(error) and (trouble := explained(error)):
                 raise trouble from None
             logger.debug("fold %s of %s failed", task.fold, task.values, exc_info=True)
             line = plugins.line_of(error, plugins.project())

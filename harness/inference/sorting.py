@@ -22,6 +22,7 @@ from uuid import uuid4
 from harness.data.image_files import printable
 from harness.errors import StoreError, UsageError
 from harness.files import sync, sync_folder
+from harness.os_errors import explaining
 
 logger = logging.getLogger(__name__)
 
@@ -178,11 +179,9 @@ def _names(folder: Path, name: str) -> Iterator[Path]:
 def _make(folder: Path) -> None:
     if folder.is_dir():
         return
-    try:
+    with explaining(folder):
         folder.mkdir(parents=True, exist_ok=True)
         sync_folder(folder.parent)
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be made: {error.strerror}") from None
 
 
 def _lock(root: Path) -> int | None:
@@ -191,7 +190,8 @@ def _lock(root: Path) -> int | None:
         import fcntl
     except ImportError:  # Windows
         return None
-    descriptor = os.open(root, os.O_RDONLY)
+    with explaining(root):
+        descriptor = os.open(root, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

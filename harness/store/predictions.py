@@ -10,7 +10,7 @@ import numpy as np
 from harness.data.grouping import by_appearance
 from harness.errors import CheckFailed, RecordError
 from harness.files import digest, unpacked_size
-from harness.os_errors import NOT_THE_FILE, explained
+from harness.os_errors import require_about_the_file
 from harness.records import FoldRecord, StudyRecord
 from harness.scoring.find_metric import find_metric
 from harness.scoring.intervals import score_interval
@@ -144,8 +144,7 @@ def read_predictions(record: FoldRecord) -> dict[str, np.ndarray]:
             found = {name: arrays[name] for name in ("indices", "labels", "probabilities")}
         _require_fitting(**found)
     except Exception as error:  # zipfile, zlib and numpy each have their own
-        if isinstance(error, OSError) and error.errno in NOT_THE_FILE:
-            raise explained(error, path) or error from None
+        require_about_the_file(error, path)
         raise RecordError(f"{path}: damaged predictions: {error}") from None
     return found
 

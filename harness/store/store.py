@@ -49,7 +49,7 @@ from harness.files import (
     write_folder,
     write_json,
 )
-from harness.os_errors import NOT_THE_FILE, explained, explaining
+from harness.os_errors import explaining, require_about_the_file
 from harness.records import (
     FoldRecord,
     StudyRecord,
@@ -201,8 +201,7 @@ class Store:
         except NewerRecord as error:
             raise NewerRecord(f"{folder}: {error}") from None
         except (RecordError, OSError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno in NOT_THE_FILE:
-                raise explained(error, folder) or error from None
+            require_about_the_file(error, folder)
             logger.warning("fold %s: %s; it is trained again", key, error)
             return None
 

@@ -110,14 +110,13 @@ def driving(folder: Path) -> Iterator[None]:
         except Timeout:
             raise _driven(folder) from None
     try:
-        try:
+        with suppress(StoreError):  # a full disk keeps nobody from making room
             since = time.strftime("%Y-%m-%d %H:%M:%S")
             write_json(holder, {"pid": os.getpid(), "host": platform.node(), "since": since})
-        except StoreError:  # a full disk keeps nobody from making room
-            holder.unlink(missing_ok=True)
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):  # which it may be for longer than its holder drives
+            holder.unlink(missing_ok=True)
         lock.release()
 
 

@@ -24,6 +24,7 @@ from harness.errors import StoreError
 from harness.files import digest, write_json
 from harness.folds.tasks import RUNG
 from harness.messages import RECORDER
+from harness.os_errors import explaining
 from harness.profiler import phase
 from harness.records import TrialRecord
 from harness.redaction import redacted
@@ -131,8 +132,18 @@ class Recorder:
 
     def _run(self) -> None:
         # One at a time: an earlier recorder that was not waited for may still be delivering.
-        with FileLock(self._study.store.study_folder(self._study.name) / "delivering"):
+        path = self._study.store.study_folder(self._study.name) / "delivering"
+        lock = FileLock(path)
+        try:
+            with explaining(path):
+                lock.acquire()
+        except StoreError as error:
+            self._report(str(error))
+            return
+        try:
             self._deliver_until_closed()
+        finally:
+            lock.release()
 
     def _deliver_until_closed(self) -> None:
         study, is_first = self._study, True

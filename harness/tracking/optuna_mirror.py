@@ -69,7 +69,8 @@ def _opened(url: str) -> Iterator[Any]:
             storage.remove_session()
             storage.engine.dispose()
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError) as error:
-        first, path = str(error).strip().splitlines()[0], path_of(url)
+        # Optuna takes every failing commit for one of invalid data; the database says why, of a full disk say.
+        first, path = str(error.__cause__ or error).strip().splitlines()[0], path_of(url)
         advice = f"; {MAKES_ANEW}" if path is not None and is_damaged(path) else ""
         raise StoreError(f"Optuna's store cannot be written: {redacted(first, url)}{advice}") from None
 

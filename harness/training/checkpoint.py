@@ -18,6 +18,7 @@ from torch import nn
 
 from harness.errors import RecordError
 from harness.files import with_checksum, without_checksum, write_file
+from harness.os_errors import require_about_the_file
 from harness.records import Epoch
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,10 @@ def read(path: Path, state: State, identity: dict[str, Any]) -> Progress:
     try:
         content = without_checksum(path.read_bytes())
     except FileNotFoundError:
+        return Progress()
+    except OSError as error:
+        require_about_the_file(error, path)
+        log.warning("checkpoint %s cannot be read (%s); this training starts over", path, error.strerror)
         return Progress()
     if content is None:
         log.warning("checkpoint %s is damaged; this training starts over", path)

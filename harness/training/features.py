@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from harness.files import telling_disk_trouble, with_checksum, without_checksum, write_file
+from harness.os_errors import require_about_the_file
 from harness.training.augment import unchanged
 from harness.training.compute import Compute, recorded
 from harness.training.pixels import Inputs, Pixels, Statistics, as_tensor, autocast, evaluate, measure
@@ -155,12 +156,12 @@ class Keeper:
 @lru_cache(maxsize=64)
 def _verified(path: Path, _: int) -> np.ndarray | None:
     """The array, mapped, if the SHA-256 that follows it in the file is its own; read once a process."""
-    if without_checksum(path.read_bytes()) is None:
-        log.warning("%s is damaged; it is made anew", path)
-        return None
     try:
+        if without_checksum(path.read_bytes()) is None:
+            raise ValueError("it has another checksum")
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:  # whole, but not by `_write`
+    except (ValueError, OSError, EOFError) as error:  # the last of these if it is whole, but not by `_write`
+        require_about_the_file(error, path)
         log.warning("%s is damaged (%s); it is made anew", path, error)
         return None
     return mapped if isinstance(mapped, np.ndarray) else None

@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import math
+import os
 import signal
 from pathlib import Path
 from typing import BinaryIO
@@ -204,7 +205,9 @@ def test_lists_that_name_nothing_are_told(
     assert expected in capsys.readouterr().err
 
 
-def test_files_that_could_not_be_copied_are_told_and_counted(
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_files_that_could_not_be_copied_are_told_and_come_with_the_same_command(
+    number: int,
     kept: Store,
     photos: Path,
     tmp_path: Path,
@@ -219,14 +222,21 @@ def test_files_that_could_not_be_copied_are_told_and_counted(
         file.write(source.read())
         copied.append(file)
         if len(copied) > 9:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
         patch.setattr("shutil.copyfileobj", full)
-        assert run(arguments) == 1
+        of_the_file = number == errno.EACCES
+        assert run(arguments) == (1 if of_the_file else 4)
     err = capsys.readouterr().err.splitlines()
-    assert err[-1].startswith("harness: 12 predicted, 0 unreadable, 3 could not be copied; put that right")
-    assert sum(line.endswith("cannot copy it: No space left on device") for line in err) == 3
+    if of_the_file:
+        assert err[-1].startswith(
+            "harness: 12 predicted, 0 unreadable, 3 could not be copied; put that right"
+        )
+        assert sum(line.endswith("cannot copy it: Permission denied") for line in err) == 3
+    else:  # the next ones would meet the same: it is told once
+        assert err[-1].startswith(f"harness: {tmp_path / 'to'}: No space left on device; make room and run")
+        assert len(err) == 2
     assert len([path for path in (tmp_path / "to").rglob("*") if path.is_file()]) == 9
     assert run(arguments) == 0
     assert len([path for path in (tmp_path / "to").rglob("*") if path.is_file()]) == 12
