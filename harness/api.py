@@ -86,6 +86,7 @@ class StartedStudy:
     def trials(self) -> "pd.DataFrame":
         """One row per trial, by number: state, mean, standard_error, num_folds, seconds, …, and each searched value.
 
+        half_width is of the mean's 95 % interval.
         Only complete trials have a mean; that of a stopped one, over the folds that it has, is partial_mean.
         Of a study with several objectives also the mean of each further one, under its name.
         """
@@ -98,6 +99,7 @@ class StartedStudy:
                 "mean": trial.mean if trial.state == "complete" else None,
                 "partial_mean": None if trial.state == "complete" else trial.mean,
                 "standard_error": trial.standard_error,
+                "half_width": trial.half_width,
                 "num_folds": len(trial.scores),
                 "seconds": trial.seconds,
                 "started": pd.Timestamp(trial.started, unit="s", tz="UTC") if trial.started else pd.NaT,

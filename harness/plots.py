@@ -144,7 +144,7 @@ def comparison(rows: Sequence[ComparedTrial], *, objective: str, rope: float) ->
 
 
 def history(trials: Sequence[TrialRecord], objective: str, direction: str) -> Figure:
-    """Every trial's score with its standard error, by number, and the best so far of the complete ones."""
+    """Every trial's score with its 95 % interval, by number, and the best so far of the complete ones."""
     figure = _figure(9.6, 4.2)
     axes = _place(figure, 0.8, 0.55, 8.6, 3.2)
     scored = [trial for trial in trials if trial.mean is not None and trial.state in ("complete", "stopped")]
@@ -153,7 +153,7 @@ def history(trials: Sequence[TrialRecord], objective: str, direction: str) -> Fi
         if group:
             axes.errorbar(
                 [trial.number for trial in group], [trial.mean or 0.0 for trial in group],
-                yerr=[trial.standard_error or 0.0 for trial in group], fmt=marker, color=colour,
+                yerr=[trial.half_width or 0.0 for trial in group], fmt=marker, color=colour,
                 mfc=colour if filled else "white", markersize=6, elinewidth=1, alpha=0.9,
                 label="stopped early" if state == "stopped" else "complete", zorder=3,
             )  # fmt: skip
@@ -166,7 +166,7 @@ def history(trials: Sequence[TrialRecord], objective: str, direction: str) -> Fi
         bottom = axes.get_xaxis_transform()
         axes.plot(failed, [0.03] * len(failed), "x", color=INK, transform=bottom, label="failed")
     axes.set(xlabel="trial", ylabel=objective)
-    axes.set_title("mean over folds ± standard error", loc="right", fontsize=10, color="#555555")
+    axes.set_title("mean over folds, 95 % intervals", loc="right", fontsize=10, color="#555555")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _tidy(axes)
     if axes.get_legend_handles_labels()[0]:

@@ -78,8 +78,9 @@ class TrialRecord:
 
     params: the searched values only.   values: every value used, defaults included.
     folds: keys of the fold records, in fold order, as far as the trial got.   scores: the objective per fold.
-    standard_error: corrected for the overlap of the folds; None below two folds. In a study with a single fold, of its
-    images being a sample.
+    standard_error: corrected for the overlap of the folds, and no less than the held-out images being a sample makes it
+    (`scoring.standard_errors.mean_error`). In a study with a single fold, of its images being a sample.
+    half_width: of the 95 % interval that goes with it. A trial of an earlier release has its former error.
     rung, rung_score: key and score of a short training on fold 0, where the study has such.
     others: of each further objective of the study its values, one per fold in the order of `folds`; of a network's
     size, which is known before, a single one.
@@ -103,6 +104,7 @@ class TrialRecord:
     others: dict[str, tuple[float, ...]] = field(default_factory=dict)
     failure: str = ""
     traceback: str = ""
+    half_width: float | None = None
     schema: int = SCHEMA
 
 
@@ -171,16 +173,11 @@ class StudyRecord:
         return f"{often}{self.num_folds // self.repeats}-fold cross-validation"
 
     @property
-    def error(self) -> str:
-        """What the error of a trial's mean is."""
-        return "corrected standard error" if self.num_folds > 1 else "sampling error of the held-out images"
-
-    @property
     def scored_by(self) -> str:
         """What must be known of scores that are not of folds that were dealt once; "" for those."""
         if self.num_folds == 1:
             return (
-                f"scored by {self.validation}: ± is the sampling error of these images; how much another division "
+                f"scored by {self.validation}: ± is of these images being a sample; how much another division "
                 "of the images would change is not in it (cv.repeats shows that)"
             )
         if self.is_hold_out:

@@ -145,7 +145,7 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
         deadline = _deadline(started, settings.timeout_minutes, study.search.timeout_minutes)
         driver = Driver(
             study, store, name, executor, tasks, record.num_trials, deadline, limits_of(study, record),
-            other_objectives(record), groups=begun.split.groups if record.num_folds == 1 else None,
+            other_objectives(record), groups=begun.split.groups,
         )  # fmt: skip
         patience = 3.0  # seconds to deliver what is left when the user wants to leave
         try:

@@ -20,7 +20,7 @@ CORRECTED = CorrectedScore(
 )  # fmt: skip
 CONFIRMED = ConfirmedTrial(
     number=3, tuned=0.9, tuned_standard_error=0.02, confirmed=0.871, confirmed_standard_error=0.02, shrinkage=0.029,
-    scores=((0.86, 0.87, 0.883),),
+    scores=((0.86, 0.87, 0.883),), tuned_half_width=0.0392, confirmed_half_width=0.0392,
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 import harness
 from harness.analysis import leaderboard
@@ -19,10 +20,10 @@ from harness.prepare import prepare
 from harness.records import StudyRecord
 from harness.report.collect import collect
 from harness.report.gallery import choose
-from harness.scoring.intervals import share_interval
 from harness.store.findings import Confirmation
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
+from harness.store.trial_scores import sampling_of
 
 STUDY = """\
 # Does it work?
@@ -55,26 +56,32 @@ def opened(homes: Path) -> Callable[[str], LoadedStudy]:
     return lambda name: LoadedStudy.open(Store(homes), name)
 
 
-def test_the_error_of_repeats_is_that_of_nadeau_and_bengio_for_all_splits(
+def test_the_error_of_repeats_is_that_of_nadeau_and_bengio_drawn_to_the_images_error(
     opened: Callable[..., LoadedStudy],
 ) -> None:
-    """(1 / (R·k) + n_test / n_train) · s², with 1 / (k - 1) of k folds however often, and f / (1 - f) of a hold-out."""
+    """(1 / (R·k) + n_test / n_train) · s², with 1 / (k - 1) of k folds however often, and f / (1 - f) of a hold-out.
+
+    s² is at least the sampling variance, and drawn towards it with the weight of six scores.
+    """
     for name, ratio, number in (("repeats", 1.0, 6), ("hold_outs", 0.3 / 0.7, 2)):
-        for trial in opened(name).trials:
+        study = opened(name)
+        for trial in study.trials:
             assert len(trial.scores) == number
-            expected = np.sqrt((1 / number + ratio) * np.var(trial.scores, ddof=1))
-            assert trial.standard_error == pytest.approx(expected, rel=1e-9)
+            least = sampling_of(study, trial, "accuracy")
+            seen, freedom = max(np.var(trial.scores, ddof=1), least), number - 1
+            variance = (6 * least + freedom * seen) / (6 + freedom)
+            assert trial.standard_error == pytest.approx(np.sqrt((1 / number + ratio) * variance), rel=1e-9)
+            assert trial.half_width / trial.standard_error == pytest.approx(t.ppf(0.975, 6 + freedom))
 
 
 def test_the_error_of_one_hold_out_is_that_of_sampling_its_images(opened: Callable[..., LoadedStudy]) -> None:
     study = opened("hold_out")
     for trial in study.trials:
         labels, probabilities = study.out_of_fold(trial).known
-        low, high = share_interval(int((probabilities.argmax(1) == labels).sum()), len(labels))
-        assert trial.standard_error == pytest.approx((high - low) / 3.92, rel=1e-4)
-        assert trial.standard_error == pytest.approx(
-            np.sqrt(trial.mean * (1 - trial.mean) / len(labels)), rel=0.1
-        )
+        share = (probabilities.argmax(1) == labels).mean()
+        expected = np.sqrt(share * (1 - share) / (len(labels) - 1))
+        assert trial.standard_error == pytest.approx(expected)
+        assert trial.half_width == pytest.approx(1.959964 * expected)
 
 
 @pytest.mark.parametrize(("name", "each"), [("repeats", 3), ("hold_out", 1), ("hold_outs", None)])
@@ -109,7 +116,7 @@ def test_the_report_says_what_is_counted_and_the_matrix_sums_to_it(
 ) -> None:
     said = {
         "repeats": "counts every image 3 times",
-        "hold_out": "± is the sampling error",
+        "hold_out": "± is of these images being a sample",
         "hold_outs": "was held out",
     }
     for name, words in said.items():

@@ -36,7 +36,7 @@ def tune(path: Path, home: Path, *overrides: str) -> Store:
     )
     with InlineExecutor(workplace) as executor:
         others = other_objectives(record)
-        groups = store.read_split(record).groups if record.num_folds == 1 else None
+        groups = store.read_split(record).groups
         driver = Driver(
             study, store, study.name, executor, tasks, record.num_trials, others=others, groups=groups
         )

@@ -8,11 +8,12 @@ import numpy as np
 
 from harness.analysis.leaderboard import mismatch
 from harness.documents import INLINE
-from harness.errors import RecordError, UsageError
+from harness.errors import HarnessError, RecordError, UsageError
 from harness.records import TrialRecord
 from harness.scoring import paired
-from harness.scoring.standard_errors import corrected_interval, corrected_standard_error, held_out_fraction
+from harness.scoring.standard_errors import held_out_fraction
 from harness.store.loaded_study import LoadedStudy
+from harness.store.trial_scores import fold_deviations
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ class Bayes:
 
 @dataclass(frozen=True)
 class AgainstBest:
-    """A trial against the best one.   difference: of their means, negative or zero; low, high: its 95 % interval."""
+    """A trial against the best one.   difference: of their means, negative or zero; low, high: its 95 % interval.
+
+    mcnemar: whole groups stand for one where images belong together, those of one patient say.
+    """
 
     difference: float
     difference_standard_error: float
@@ -84,7 +88,7 @@ class AgainstBest:
 
 @dataclass(frozen=True)
 class ComparedTrial:
-    """trial: STUDY:3.   folds: its scores.   against_best: None for the best one itself.
+    """trial: STUDY:3.   half_width: of the 95 % interval.   folds: its scores.   against_best: None for the best.
 
     indistinguishable: from the best one.   cheapest: of those within one standard error of the best one.
     """
@@ -92,6 +96,7 @@ class ComparedTrial:
     trial: str
     mean: float | None
     standard_error: float | None
+    half_width: float | None
     folds: tuple[float, ...]
     seconds: float
     best_of_its_study: bool
@@ -142,14 +147,24 @@ def compare(trials: Sequence[Contender], *, rope: float = 0.01, alpha: float = 0
     contenders = sorted(trials, key=lambda one: (-first.sign * (one.trial.mean or 0.0), one.label))
     scores = first.sign * np.array([one.trial.scores for one in contenders])
     test_fraction = held_out_fraction(first.parts)
-    against_best = _against_best([one.right for one in contenders], scores, test_fraction, rope)
-    alike = paired.indistinguishable(scores, test_fraction=test_fraction, alpha=alpha)
+    right, groups = [one.right for one in contenders], contenders[0].study.split.groups
+    spread = _deviations(first.objective, contenders)
+    against_best = _against_best(
+        right, scores, test_fraction, rope, spread, None if len(np.unique(groups)) == len(groups) else groups
+    )
+    alike = paired.indistinguishable(scores, test_fraction=test_fraction, alpha=alpha, deviations=spread)
     cheapest = paired.cheapest_within_one_error(
         scores.mean(1).tolist(),
         [one.trial.standard_error or 0.0 for one in contenders],
         [one.trial.seconds for one in contenders],
     )
-    spread = [float(np.std(scores[0] - other, ddof=1)) for other in scores[1:]]
+    errors = [
+        paired.difference_error(
+            scores[0] - other, test_fraction=test_fraction, sampling=_between(spread, 0, place)
+        )
+        for place, other in enumerate(scores[1:], 1)
+    ]
+    typical = sorted(errors, key=lambda error: error.standard_error)[len(errors) // 2]
     return Comparison(
         objective=first.objective,
         direction=first.direction,
@@ -162,6 +177,7 @@ def compare(trials: Sequence[Contender], *, rope: float = 0.01, alpha: float = 0
                 trial=one.label,
                 mean=one.trial.mean,
                 standard_error=one.trial.standard_error,
+                half_width=one.trial.half_width,
                 folds=one.trial.scores,
                 seconds=one.trial.seconds,
                 best_of_its_study=one.trial is one.study.best,
@@ -171,10 +187,22 @@ def compare(trials: Sequence[Contender], *, rope: float = 0.01, alpha: float = 0
             )
             for place, (one, against) in enumerate(zip(contenders, [None, *against_best], strict=True))
         ),
-        smallest_difference=paired.smallest_difference(
-            float(np.median(spread)), num_folds=first.num_folds, test_fraction=test_fraction, alpha=alpha
-        ),
+        smallest_difference=paired.smallest_difference(typical, alpha=alpha),
     )
+
+
+def _deviations(objective: str, contenders: Sequence[Contender]) -> np.ndarray | None:
+    """None for a metric of the user's own that has no value for some resample."""
+    try:
+        return fold_deviations(objective, [(one.study, one.trial) for one in contenders])
+    except RecordError:
+        raise
+    except (HarnessError, ValueError):
+        return None
+
+
+def _between(deviations: np.ndarray | None, one: int, other: int) -> float | None:
+    return None if deviations is None else float(np.square(deviations[:, one] - deviations[:, other]).sum())
 
 
 def _require_comparable(trials: Sequence[Contender]) -> None:
@@ -196,28 +224,36 @@ def _require_comparable(trials: Sequence[Contender]) -> None:
 
 
 def _against_best(
-    right: Sequence[np.ndarray], scores: np.ndarray, test_fraction: float, rope: float
+    right: Sequence[np.ndarray],
+    scores: np.ndarray,
+    test_fraction: float,
+    rope: float,
+    deviations: np.ndarray | None,
+    groups: np.ndarray | None,
 ) -> list[AgainstBest]:
     """Each trial but the first against that.
 
     right: which images each has right, bool (N,).   scores: (trials, folds), higher is better, the best first.
+    deviations: of `fold_deviations`.   groups: int64 (N,), of images that belong together.
     """
-    t_adjusted = paired.against_best(scores, test_fraction=test_fraction)[1:]
-    counted = [paired.mcnemar(right[0], other) for other in right[1:]]
+    t_adjusted = paired.against_best(scores, test_fraction=test_fraction, deviations=deviations)[1:]
+    counted = [paired.mcnemar(right[0], other, groups) for other in right[1:]]
     exact_adjusted = paired.holm([exact for _, _, exact in counted])
     found = []
     for place, (only_best, only_this, exact) in enumerate(counted):
         gaps = (scores[place + 1] - scores[0]).tolist()
-        low, high = corrected_interval(gaps, test_fraction=test_fraction)
-        t, p = paired.corrected_t_test(gaps, test_fraction=test_fraction)
-        worse, equivalent, better = paired.correlated_bayes(gaps, test_fraction=test_fraction, rope=rope)
+        sampling, mean = _between(deviations, 0, place + 1), float(np.mean(gaps))
+        error = paired.difference_error(gaps, test_fraction=test_fraction, sampling=sampling)
+        worse, equivalent, better = paired.correlated_bayes(
+            gaps, test_fraction=test_fraction, rope=rope, sampling=sampling
+        )
         found.append(
             AgainstBest(
-                difference=float(np.mean(gaps)),
-                difference_standard_error=corrected_standard_error(gaps, test_fraction=test_fraction),
-                low=low,
-                high=high,
-                t_test=TTest(float(t), float(p), t_adjusted[place]),
+                difference=mean,
+                difference_standard_error=error.standard_error,
+                low=mean - error.half_width,
+                high=mean + error.half_width,
+                t_test=TTest(error.t_of(mean), error.p_of(mean), t_adjusted[place]),
                 mcnemar=McNemar(int(only_best), int(only_this), float(exact), exact_adjusted[place]),
                 bayes=Bayes(float(worse), float(equivalent), float(better)),
             )

@@ -1,8 +1,10 @@
 """Trains the best trials again with fresh seeds and new folds: does the order hold, and how much was luck?"""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from types import MappingProxyType
+from itertools import zip_longest
 
 import numpy as np
 
@@ -12,18 +14,19 @@ from harness.data.grouping import by_appearance
 from harness.data.images import Images
 from harness.data.split import Manifest
 from harness.data.split_makers import deal
+from harness.errors import HarnessError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.fold import FoldTask
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import train_tasks, workplace_of
 from harness.records import Epoch, StudyRecord, TrialRecord
-from harness.scoring.standard_errors import corrected_standard_error, held_out_fraction
+from harness.scoring.standard_errors import MeanError
 from harness.scoring.variance import variance_of
 from harness.seeds import seed_for
 from harness.store.findings import Confirmation, ConfirmedTrial
 from harness.store.loaded_study import LoadedStudy, in_use
-from harness.store.predictions import sampling_error, score_by
+from harness.store.predictions import sampling_variance, score_by
 
 Place = tuple[int, int, int, int]  # trial, split, seed, fold
 
@@ -42,7 +45,8 @@ def confirm(
     store, record, chosen = study.store, study.record, study.top(top)
     workplace = workplace_of(store, record, to_split=True)
     images, split, _ = workplace.open()
-    has_same_folds, errors = True, dict[int, float]()
+    has_same_folds = True
+    sampling: list[list[float]] = [[] for _ in chosen]
     scores = np.full((len(chosen), repeats, repeats, record.num_folds), np.nan)
     for repeat in range(repeats):
         new = _new_split(record, images, split, repeat)
@@ -58,13 +62,13 @@ def confirm(
                 continue
             score = score_by(report, record.objective)
             scores[trial, repeat, seed, fold] = score
-            if scores[0].size == 1:
-                errors[trial] = sampling_error(report, record.objective, split.groups)
+            with suppress(HarnessError):  # of a metric of the user's own that has no value for fewer images
+                sampling[trial].append(sampling_variance(report, record.objective, split.groups))
             store.drop_weights([report.key])
             where = f"trial {chosen[trial].number} split {repeat} seed {seed} fold {fold}"
             yield f"{where}  {record.objective} {score:.4f}"
     yield from with_estimate(
-        study, _confirmation(study, chosen, scores, errors, has_same_folds=has_same_folds), cluster=cluster
+        study, _confirmation(study, chosen, scores, sampling, has_same_folds=has_same_folds), cluster=cluster
     )
 
 
@@ -108,30 +112,35 @@ def _confirmation(
     study: LoadedStudy,
     trials: Sequence[TrialRecord],
     scores: np.ndarray,
-    errors: Mapping[int, float] = MappingProxyType({}),
+    sampling: Sequence[Sequence[float]] = (),
     *,
     has_same_folds: bool = False,
 ) -> Confirmation:
     """trials: best first.   scores: (trials, splits, seeds, folds), NaN where nothing was trained.
 
-    errors: of sampling the images, by the trial's place, where there is one score of each.
+    sampling: of each trial the variances of its folds' scores for their images being a sample.
     has_same_folds: all splits are the study's, so that of each fold there are as many scores as splits.
     """
     record, sign = study.record, study.record.sign
     fresh = scores[:, :, 0]  # every split with a seed of its own: the trials' second chance
     means = fresh.mean((1, 2))
+    errors = [
+        study.error(
+            (again.mean(0) if has_same_folds else again.ravel()).tolist(),
+            float(np.mean(known)) if known else None,
+        )
+        or MeanError(0.0, math.inf)  # of one score by a metric whose sampling error is not known
+        for again, known in zip_longest(fresh, sampling)
+    ]
     rows = [
         ConfirmedTrial(
             number=trial.number,
             tuned=trial.mean,
             tuned_standard_error=trial.standard_error,
             confirmed=float(mean),
-            confirmed_standard_error=errors[place]
-            if place in errors
-            else corrected_standard_error(
-                (again.mean(0) if has_same_folds else again.ravel()).tolist(),
-                test_fraction=held_out_fraction(record.parts),
-            ),
+            tuned_half_width=trial.half_width,
+            confirmed_standard_error=errors[place].standard_error,
+            confirmed_half_width=errors[place].half_width,
             shrinkage=sign * ((trial.mean or 0.0) - float(mean)),
             scores=tuple(map(tuple, again.tolist())),
         )

@@ -89,11 +89,11 @@ def _environment(study: LoadedStudy) -> dict[str, str]:
 
 
 def _score(study: LoadedStudy) -> dict[str, str]:
-    """What came of it: of the best trial the mean and its standard error, the values that won, how much was trained."""
+    """What came of it: of the best trial the mean and its 95 % interval, the values that won, how much was trained."""
     found = {"trials": str(len(study.ended)), "folds": str(sum(len(trial.folds) for trial in study.trials))}
     best = study.best
     if best is not None and best.mean is not None:
-        error = "" if best.standard_error is None else f" ± {best.standard_error:.4f}"
+        error = "" if best.half_width is None else f" ± {best.half_width:.4f}"
         found[f"best {study.record.objective}"] = f"{best.mean:.4f}{error} (trial {best.number})"
         found |= {f"best {path}": _text(value) for path, value in best.params.items()}
     return found

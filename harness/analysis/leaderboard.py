@@ -12,11 +12,12 @@ from harness.records import Objective, StudyRecord, TrialRecord, TrialState, Val
 from harness.redaction import redacted
 from harness.scoring.hidden import hidden
 from harness.scoring.pareto import values_of
+from harness.scoring.standard_errors import MeanError
 from harness.search.selection_bias import corrected_score
 from harness.store.findings import Audit, CorrectedScore, FinalTest, Verdict
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
-from harness.store.trial_scores import pooled
+from harness.store.trial_scores import pooled, sampling_of, sampling_of_difference
 from harness.tracking.deliver import is_pending
 
 STATES = ("complete", "stopped", "running", "failed")  # in the order of a leaderboard
@@ -24,7 +25,7 @@ STATES = ("complete", "stopped", "running", "failed")  # in the order of a leade
 
 @dataclass(frozen=True)
 class TrialStatus:
-    """A trial. mean, standard_error: over the folds there are.   folds: their scores.
+    """A trial. mean, standard_error: over the folds there are, `folds`.   half_width: of the mean's 95 % interval.
 
     others: the means of the study's further objectives, where it has such and they are known.
     """
@@ -36,6 +37,7 @@ class TrialStatus:
     params: Values
     mean: float | None
     standard_error: float | None
+    half_width: float | None
     folds: tuple[float, ...]
     seconds: float
     mlflow_run_id: str | None
@@ -47,6 +49,7 @@ class BestTrial:
     number: int
     mean: float | None
     standard_error: float | None
+    half_width: float | None
     params: Values
 
 
@@ -59,10 +62,11 @@ class AuditStatus:
 
 @dataclass(frozen=True)
 class FrontValue:
-    """What a trial has of an objective: the mean over its folds, and its standard error where that is a metric."""
+    """What a trial has of an objective: the mean over its folds; its error and 95 % interval where that is a metric."""
 
     value: float
     standard_error: float | None
+    half_width: float | None
 
 
 @dataclass(frozen=True)
@@ -155,12 +159,14 @@ class ComparedStudy:
     trial: int | None
     mean: float | None
     standard_error: float | None
+    half_width: float | None
     epochs: int | None
     num_images: int
     images_per_second: float | None
     seconds: float | None
     gain: float | None
     gain_standard_error: float | None
+    gain_half_width: float | None
     no_gain: str
 
 
@@ -183,11 +189,12 @@ def status(study: LoadedStudy) -> Status:
         trials=tuple(
             TrialStatus(
                 trial.number, trial.state, trial.reason, trial.failure, trial.params, trial.mean,
-                trial.standard_error, trial.scores, trial.seconds, runs.get(str(trial.number)), _others(study, trial),
+                trial.standard_error, trial.half_width, trial.scores, trial.seconds,
+                runs.get(str(trial.number)), _others(study, trial),
             )
             for trial in study.trials
         ),
-        best=BestTrial(best.number, best.mean, best.standard_error, best.params) if best else None,
+        best=BestTrial(best.number, best.mean, best.standard_error, best.half_width, best.params) if best else None,
         honest=_corrected(study),
         pending=bool(study.trials) and not study.is_driven and is_pending(study),
         audit=AuditStatus(audit.verdict, audit.sentence, audit.trial) if audit else None,
@@ -212,11 +219,19 @@ def pareto_front(study: LoadedStudy) -> ParetoFront:
 
     def values(trial: TrialRecord) -> tuple[FrontValue, ...]:
         means = values_of(trial, others) or ()
+        if not means:
+            return ()
         errors = [
-            None if objective.name in COSTS else study.standard_error(trial.others[objective.name])
+            None
+            if objective.name in COSTS
+            else study.error(trial.others[objective.name], sampling_of(study, trial, objective.name))
             for objective in others
         ]
-        return tuple(map(FrontValue, means, [trial.standard_error, *errors]))
+        one = FrontValue(means[0], trial.standard_error, trial.half_width)
+        return one, *(
+            FrontValue(mean, error.standard_error if error else None, error.half_width if error else None)
+            for mean, error in zip(means[1:], errors, strict=True)
+        )
 
     metrics = [first.name, *(objective.name for objective in others if objective.name not in COSTS)]
     worth = (
@@ -271,9 +286,7 @@ def images_per_second(study: LoadedStudy, trial: TrialRecord | None) -> float | 
     return sum(speeds) / len(speeds) if speeds else None
 
 
-def _compared(
-    study: LoadedStudy, gain: float | None, gain_standard_error: float | None, no_gain: str
-) -> ComparedStudy:
+def _compared(study: LoadedStudy, gain: float | None, error: MeanError | None, no_gain: str) -> ComparedStudy:
     record, best = study.record, study.best
     return ComparedStudy(
         study=study.name,
@@ -283,23 +296,26 @@ def _compared(
         trial=best.number if best else None,
         mean=best.mean if best else None,
         standard_error=best.standard_error if best else None,
+        half_width=best.half_width if best else None,
         epochs=int(best.values["train.epochs"] or 0) if best else None,
         num_images=record.data["num_images"],
         images_per_second=images_per_second(study, best),
         seconds=best.seconds if best else None,
         gain=gain,
-        gain_standard_error=gain_standard_error,
+        gain_standard_error=error.standard_error if error else None,
+        gain_half_width=error.half_width if error else None,
         no_gain=no_gain,
     )
 
 
-def _gain(before: LoadedStudy, after: LoadedStudy) -> tuple[float | None, float | None, str]:
+def _gain(before: LoadedStudy, after: LoadedStudy) -> tuple[float | None, MeanError | None, str]:
     no_gain = mismatch(before.record, after.record)
     if before.best is None or after.best is None or no_gain:
         return None, None, no_gain
     pairs = zip(after.best.scores, before.best.scores, strict=True)
     gains = [after.record.sign * (new - old) for new, old in pairs]
-    return sum(gains) / len(gains), after.standard_error(gains), ""
+    sampling = sampling_of_difference((after, after.best), (before, before.best))
+    return sum(gains) / len(gains), after.error(gains, sampling), ""
 
 
 def _corrected(study: LoadedStudy) -> CorrectedScore | None:

@@ -82,10 +82,10 @@ def model_card(
     expected = final.confirm.champion
     of = f"networks of {expected.fold_images:,} images" if expected else "fold networks"
     scores = [
-        (f"fold score: tuned, {of}", f"{_scored(trial.mean, trial.standard_error)}"),
+        (f"fold score: tuned, {of}", f"{_scored(trial.mean, trial.half_width)}"),
         (
             f"confirmed with fresh seeds and folds: {of}",
-            f"{_scored(confirmed.confirmed, confirmed.confirmed_standard_error)}",
+            f"{_scored(confirmed.confirmed, confirmed.confirmed_half_width)}",
         ),
         *(
             [

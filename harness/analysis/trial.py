@@ -24,7 +24,7 @@ class FoldLine:
 
 @dataclass(frozen=True)
 class TrialPage:
-    """One trial.   params: the searched values only.   fingerprints: what its folds were computed on, each once.
+    """One trial.   half_width: of its 95 % interval.   params: the searched values only.   fingerprints: each once.
 
     others: the means of the study's further objectives, where it has such.
     """
@@ -37,6 +37,7 @@ class TrialPage:
     objective: str
     mean: float | None
     standard_error: float | None
+    half_width: float | None
     rung_score: float | None
     seconds: float
     params: Values
@@ -68,6 +69,7 @@ def trial_page(study: LoadedStudy, wanted: str) -> TrialPage:
         objective=study.record.objective,
         mean=trial.mean,
         standard_error=trial.standard_error,
+        half_width=trial.half_width,
         rung_score=trial.rung_score,
         seconds=trial.seconds,
         params=trial.params,

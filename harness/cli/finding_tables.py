@@ -13,13 +13,13 @@ from harness.store.findings import Audit, ChampionEstimate, Confirmation, FinalT
 
 def confirmation(found: Confirmation) -> None:
     """The trials before and after, and whether the order held."""
-    table = new_table("trial", "tuned", "± se", "confirmed", "± se", "lost", header="dim")
+    table = new_table("trial", "tuned", "± 95 %", "confirmed", "± 95 %", "lost", header="dim")
     for number in found.confirmed_order:
         trial = found.of(number)
         table.add_row(
             f"{number}{' *' if number == found.winner else ''}",
-            *_pair(trial.tuned or 0.0, trial.tuned_standard_error),
-            *_pair(trial.confirmed, trial.confirmed_standard_error),
+            *_pair(trial.tuned or 0.0, trial.tuned_half_width),
+            *_pair(trial.confirmed, trial.confirmed_half_width),
             f"{trial.shrinkage:+.4f}",
         )
     console().print(table)
@@ -63,10 +63,10 @@ def final(found: FinalTest) -> None:
         print(f"{'expected':<17} {_expected(expected)}   before they were opened")
     of = f"{expected.fold_images:,} images" if expected else "fewer images"
     for name, score, error in (
-        ("confirmed", trial.confirmed, trial.confirmed_standard_error),
-        ("tuned", trial.tuned or 0.0, trial.tuned_standard_error),
+        ("confirmed", trial.confirmed, trial.confirmed_half_width),
+        ("tuned", trial.tuned or 0.0, trial.tuned_half_width),
     ):
-        print(f"{name:<17} {score:.4f} ± {error or 0.0:.4f} (standard error)   networks of {of}")
+        print(f"{name:<17} {score:.4f} ± {error or 0.0:.4f} (95 %)   networks of {of}")
     times = "once" if found.looks == 1 else f"{found.looks} times"
     print(f"these test images have been looked at {times} so far (ledger.jsonl)")
     if found.seen_before:
@@ -80,14 +80,14 @@ def _expected(found: ChampionEstimate) -> str:
 def comparison(found: Comparison) -> None:
     """The trials, best first, each against the best."""
     table = new_table(
-        "trial", "mean", "± se", "to the best", "95 %", "t-test p", "McNemar", "p", "worse/equal/better", "time", "",
+        "trial", "mean", "± 95 %", "to the best", "95 %", "t-test p", "McNemar", "p", "worse/equal/better", "time", "",
         header="dim",
     )  # fmt: skip
     for row in found.trials:
         alike = ["cannot be told from the best"] if row.indistinguishable and row.against_best else []
         cheapest = ["cheapest within one error"] if row.cheapest else []
         table.add_row(
-            row.trial, *_pair(row.mean or 0.0, row.standard_error), *_against(row.against_best),
+            row.trial, *_pair(row.mean or 0.0, row.half_width), *_against(row.against_best),
             duration(row.seconds), ", ".join(alike + cheapest),
         )  # fmt: skip
     console().print(table)

@@ -200,5 +200,5 @@ def _params(trial: TrialRecord) -> str:
 def _score(trial: TrialRecord) -> str:
     if trial.mean is None:
         return "-"
-    error = "" if trial.standard_error is None else f" ± {trial.standard_error:.4f}"
+    error = "" if trial.half_width is None else f" ± {trial.half_width:.4f}"
     return f"{trial.mean:.4f}{error}"

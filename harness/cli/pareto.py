@@ -25,7 +25,7 @@ def front(found: ParetoFront, *, best: int | None) -> None:
     if not found.trials:
         return
     columns = [
-        f"{one.name} {'↑' if one.direction == 'maximize' else '↓'}{'' if one.name in COSTS else ' ± se'}"
+        f"{one.name} {'↑' if one.direction == 'maximize' else '↓'}{'' if one.name in COSTS else ' ± 95 %'}"
         for one in found.objectives
     ]
     rows = [_row(found, trial, best) for trial in found.trials[:MOST_ROWS]]
@@ -51,7 +51,7 @@ def front(found: ParetoFront, *, best: int | None) -> None:
 
 def _row(found: ParetoFront, trial: FrontTrial, best: int | None) -> list[str]:
     cells = [
-        of_objective(one.name, known.value, known.standard_error)
+        of_objective(one.name, known.value, known.half_width)
         for one, known in zip(found.objectives, trial.values, strict=True)
     ]
     return [f"{trial.number}{' *' if trial.number == best else ''}", *cells]

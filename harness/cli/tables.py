@@ -35,7 +35,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def leaderboard(status: Status) -> None:
-    """The trials, best first, with a bar of mean ± standard error on a common scale."""
+    """The trials, best first, with a bar of its 95 % interval on a common scale."""
     rows = status.ranking
     out = console()
     counts = {state: sum(row.state == state for row in rows) for state in STATE_STYLES}
@@ -96,7 +96,7 @@ def _leaderboard_table(
     """With a column for every searched name, or all of them in one that wraps.   bars: whether these are drawn."""
     names = list(dict.fromkeys(name for row in rows for name in row.params))
     short = [name.partition(".")[2] for name in names]
-    table = new_table("trial", status.objective, "± se", *([""] if bars else []), "folds", "time", "state")
+    table = new_table("trial", status.objective, "± 95 %", *([""] if bars else []), "folds", "time", "state")
     for column in ["values"] if one_column else short:
         table.add_column(column, no_wrap=not one_column, overflow="fold")
     scale, best = _scale(rows), status.best.number if status.best else None
@@ -107,7 +107,7 @@ def _leaderboard_table(
         table.add_row(
             f"{row.number}{' *' if row.number == best else ''}",
             _four_digits(row.mean),
-            _four_digits(row.standard_error),
+            _four_digits(row.half_width),
             *([_bar(row, scale)] if bars else []),
             str(len(row.folds)),
             duration(row.seconds),
@@ -150,18 +150,18 @@ def comparison(studies: ComparedStudies) -> None:
     """The best trials of several studies, with the gain over the study before where there is one."""
     rows = studies.compared
     table = new_table(
-        "study", "best mean ± se", "trials", "epochs", "images", "images/s", "time", "gain ± se"
+        "study", "best mean ± 95 %", "trials", "epochs", "images", "images/s", "time", "gain ± 95 %"
     )
     for row in rows:
         table.add_row(
             row.study,
-            _with_error(row.mean, row.standard_error),
+            _with_error(row.mean, row.half_width),
             f"{row.trials_done}/{row.num_trials}",
             number(row.epochs),
             f"{row.num_images:,}",
             "-" if row.images_per_second is None else f"{row.images_per_second:,.0f}",
             "-" if row.seconds is None else duration(row.seconds),
-            _with_error(row.gain, row.gain_standard_error, sign="+"),
+            _with_error(row.gain, row.gain_half_width, sign="+"),
         )
     out = console()
     out.print(table)
@@ -178,7 +178,7 @@ def trial(page: TrialPage) -> None:
         why = f"{page.failure}: {page.reason}" if page.failure else page.reason
         said += textwrap.wrap(why, WIDTH, initial_indent="  ", subsequent_indent="  ")
     if page.mean is not None:
-        error = "" if page.standard_error is None else f" ± {page.standard_error:.4f}"
+        error = "" if page.half_width is None else f" ± {page.half_width:.4f}"
         said.append(f"{page.objective} {page.mean:.4f}{error}, {duration(page.seconds)}")
     said += [f"{name} {of_objective(name, value)}" for name, value in page.others.items()]
     if page.rung_score is not None:
@@ -300,12 +300,12 @@ def _scale(rows: Sequence[TrialStatus]) -> tuple[float, float]:
     """The span of the complete trials' intervals, or of all means if there are none."""
     known = [row for row in rows if row.mean is not None]
     chosen = [row for row in known if row.state == "complete"] or known
-    ends = [(row.mean or 0.0) + sign * (row.standard_error or 0.0) for row in chosen for sign in (-1, 1)]
+    ends = [(row.mean or 0.0) + sign * (row.half_width or 0.0) for row in chosen for sign in (-1, 1)]
     return (min(ends), max(ends)) if ends else (0.0, 1.0)
 
 
 def _bar(row: TrialStatus, scale: tuple[float, float], width: int = 21) -> Text:
-    """The interval mean ± standard error on a line of the scale; an arrow where the mean lies off it."""
+    """The mean and its 95 % interval on a line of the scale; an arrow where the mean lies off it."""
     if row.mean is None:
         return Text("")
     low, high = scale
@@ -314,7 +314,7 @@ def _bar(row: TrialStatus, scale: tuple[float, float], width: int = 21) -> Text:
     def place(value: float) -> int:
         return round((value - low) / span * (width - 1))
 
-    error = row.standard_error or 0.0
+    error = row.half_width or 0.0
     start, middle, end = place(row.mean - error), place(row.mean), place(row.mean + error)
     marks = ["─" if start <= i <= end else " " for i in range(width)]
     if middle < 0:

@@ -14,8 +14,8 @@ def sentences(study: StudyReport) -> list[str]:
     values = ", ".join(f"{path.partition('.')[2]} {number(value)}" for path, value in best.params.items())
     which = f"The best of {ended} trials is trial {best.number}" if ended > 1 else "The one trial"
     parts = [
-        f"{which}{f' ({values})' if values else ''}: {metric} {with_error(best.mean, best.standard_error)} "
-        f"({'one held-out part' if study.num_folds == 1 else f'mean of {study.num_folds} folds'} ± {study.error})"
+        f"{which}{f' ({values})' if values else ''}: {metric} {with_error(best.mean, best.half_width)} "
+        f"({'one held-out part' if study.num_folds == 1 else f'mean of {study.num_folds} folds'}, ± 95 %)"
     ]
     if study.scored_by:
         parts.append(study.scored_by)
@@ -33,11 +33,12 @@ def sentences(study: StudyReport) -> list[str]:
     if found := study.defaults:
         span = f"95 % {found.low:+.4f} to {found.high:+.4f}"
         chance = "which may be chance" if found.low <= 0 <= found.high else "more than chance explains"
-        said.append(f"Against the defaults (trial 0) it gains {found.gain:+.4f} ({span}), {chance}.")
+        gain = f"it gains {found.gain:+.4f} ({span}) without the luck of the choice"
+        said.append(f"Against the defaults (trial 0) {gain}, {chance}.")
     if confirm := study.confirm:
         winner = confirm.of(confirm.winner)
         held = "the winner held" if confirm.winner_held else f"the winner is now trial {confirm.winner}"
-        value = with_error(winner.confirmed, winner.confirmed_standard_error)
+        value = with_error(winner.confirmed, winner.confirmed_half_width)
         folds = "the same folds" if confirm.has_same_folds else "new folds"
         said.append(f"Confirmed with fresh seeds and {folds}: {value}; {held}.")
         if expected := confirm.champion:
@@ -95,18 +96,18 @@ def warnings(study: StudyReport) -> list[Notice]:
 
 
 class Score(NamedTuple):
-    """low, high: ± one standard error, or a 95 % interval; `interval` says which."""
+    """low, high: its 95 % interval.   of_folds: whether it is a mean over folds, whose interval is ± as much."""
 
     label: str
     value: float
     low: float
     high: float
-    interval: str
+    of_folds: bool = False
 
     @classmethod
-    def of_mean(cls, label: str, mean: float | None, standard_error: float | None) -> "Score":
-        mean, error = mean or 0.0, standard_error or 0.0
-        return cls(label, mean, mean - error, mean + error, "± standard error")
+    def of_mean(cls, label: str, mean: float | None, half_width: float | None) -> "Score":
+        mean, half_width = mean or 0.0, half_width or 0.0
+        return cls(label, mean, mean - half_width, mean + half_width, of_folds=True)
 
 
 def scores(study: StudyReport) -> list[Score]:
@@ -116,17 +117,17 @@ def scores(study: StudyReport) -> list[Score]:
     if best and best.number != 0 and first and first.state == "complete":
         rows.append(Score.of_mean("fold score, defaults", first.mean, first.standard_error))
     if best:
-        rows.append(Score.of_mean(f"fold score, trial {best.number}", best.mean, best.standard_error))
+        rows.append(Score.of_mean(f"fold score, trial {best.number}", best.mean, best.half_width))
     if found := study.corrected:
-        rows.append(Score(f"corrected, trial {found.trial}", found.corrected, found.low, found.high, "95 %"))
+        rows.append(Score(f"corrected, trial {found.trial}", found.corrected, found.low, found.high))
     if confirm := study.confirm:
         winner = confirm.of(confirm.winner)
         label = f"confirmed, trial {winner.number}"
-        rows.append(Score.of_mean(label, winner.confirmed, winner.confirmed_standard_error))
+        rows.append(Score.of_mean(label, winner.confirmed, winner.confirmed_half_width))
         if expected := confirm.champion:
             label = f"expected, trial {expected.trial}"
-            rows.append(Score(label, expected.expected, expected.low, expected.high, "95 %"))
+            rows.append(Score(label, expected.expected, expected.low, expected.high))
     if final := study.final:
         low, high = final.intervals[study.objective]
-        rows.append(Score(f"test, trial {final.trial}", final.scores[study.objective], low, high, "95 %"))
+        rows.append(Score(f"test, trial {final.trial}", final.scores[study.objective], low, high))
     return rows

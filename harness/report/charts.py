@@ -26,12 +26,10 @@ def forest(rows: Sequence[Score], title: str) -> str:
     parts = [markup.x_axis(axis, height - 36, 4, grid=True)]
     for place, row in enumerate(rows):
         y = 20 + 30.0 * place
-        said = f"{score(row.value)}  {score(row.low)} to {score(row.high)} ({row.interval})"
-        if row.interval == "95 %":
-            kind, shape = "exact", "diamond"
-            words = f"{score(row.value)}  ({score(row.low)}–{score(row.high)})"
-        else:
-            kind, shape = "rough", "circle"
+        said = f"{score(row.value)}  {score(row.low)} to {score(row.high)} (95 %)"
+        kind, shape = ("rough", "circle") if row.of_folds else ("exact", "diamond")
+        words = f"{score(row.value)}  ({score(row.low)}–{score(row.high)})"
+        if row.of_folds:
             words = with_error(row.value, (row.high - row.low) / 2)
         parts += [
             text(220, y + 4, shortened(row.label, 32), anchor="end"),
@@ -83,7 +81,7 @@ def score_scale(trials: Sequence[TrialStatus], *, reach: float = 2.5) -> tuple[f
     scored = [trial for trial in trials if trial.mean is not None]
     complete = [trial for trial in scored if trial.state == "complete"]
     ends = [
-        (trial.mean or 0.0) + sign * (trial.standard_error or 0.0)
+        (trial.mean or 0.0) + sign * (trial.half_width or 0.0)
         for trial in (complete if len(complete) > 1 else scored)
         for sign in (-1.0, 1.0)
     ] or [0.0, 1.0]
@@ -95,7 +93,7 @@ def score_scale(trials: Sequence[TrialStatus], *, reach: float = 2.5) -> tuple[f
 
 def trial_words(study: StudyReport, trial: TrialStatus) -> str:
     """What is shown of a trial while the pointer is on it."""
-    value = "no score" if trial.mean is None else with_error(trial.mean, trial.standard_error)
+    value = "no score" if trial.mean is None else with_error(trial.mean, trial.half_width)
     folds = f"{len(trial.folds)} of {study.num_folds} folds, {duration(trial.seconds)}"
     others = [f"{name} {of_objective(name, found)}" for name, found in trial.others.items()]
     values = [f"{path.partition('.')[2]}  {number(found)}" for path, found in trial.params.items()]
@@ -122,7 +120,7 @@ def dot(
 
 
 def history(study: StudyReport) -> str:
-    """Every trial's score with its standard error by number, and the best so far of the complete ones."""
+    """Every trial's score with its 95 % interval by number, and the best so far of the complete ones."""
     trials = sorted(study.trials, key=lambda trial: trial.number)
     if not trials:
         return ""
@@ -147,7 +145,7 @@ def history(study: StudyReport) -> str:
             kind, extra = f"point {trial.state}", of_trial(trial)
             parts.append(mark(x, bottom - 6, SHAPES[trial.state], kind, size=4, extra=extra))
             continue
-        if (error := trial.standard_error) and up.contains(mean):
+        if (error := trial.half_width) and up.contains(mean):
             low, high = up.place(mean - error), up.place(mean + error)
             parts.append(line(x, low, x, high, "whisker thin", extra=of_trial(trial)))
         parts.append(dot(study, trial, mean, x, up))

@@ -47,9 +47,9 @@ from harness.scoring import METRICS, confusion_matrix
 from harness.scoring.calibration import calibration_curve
 from harness.scoring.per_class import per_class
 from harness.search.sampling import replay
-from harness.store.findings import Audit, Confirmation, FinalTest
+from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest
 from harness.store.loaded_study import LoadedStudy
-from harness.store.trial_scores import means
+from harness.store.trial_scores import means, sampling_of
 
 MOST_IMAGES = 60  # of each kind, however many classes there are
 CURVES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
@@ -148,7 +148,6 @@ def _study(loaded: LoadedStudy) -> StudyReport:
         hidden=stands.hidden,
         num_folds=record.num_folds,
         scored_by=record.scored_by,
-        error=record.error,
         data=Data(
             record.data["settings"]["name"],
             tuple(record.data["classes"]),
@@ -177,7 +176,7 @@ def _study(loaded: LoadedStudy) -> StudyReport:
         final=loaded.finding(FinalTest),
         absent=absent,
     ))  # fmt: skip
-    study = replace(study, defaults=_against_defaults(loaded), begun_with=begun_with(loaded))
+    study = replace(study, defaults=_against_defaults(loaded, study.corrected), begun_with=begun_with(loaded))
     return replace(study, answer=tuple(answer.sentences(study)), warnings=tuple(answer.warnings(study)))
 
 
@@ -217,6 +216,12 @@ def _importances(
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
+def _metric(study: LoadedStudy, trial: TrialRecord, name: str, mean: float) -> Metric:
+    scores = [fold.metrics[name] for fold in study.folds(trial)]
+    error = study.error(scores, sampling_of(study, trial, name)) if np.isfinite(scores).all() else None
+    return Metric(mean, error.standard_error if error else None, error.half_width if error else None)
+
+
 def _best_trial(study: LoadedStudy, absent: dict[str, str]) -> TrialDetails | None:
     """Learning curves, metrics and, of the pooled held-out predictions, confusion, classes and calibration."""
     trial = study.best
@@ -227,9 +232,7 @@ def _best_trial(study: LoadedStudy, absent: dict[str, str]) -> TrialDetails | No
         absent["best_trial"] = "records of its folds are gone or damaged; harness tune makes them anew"
         return None
     known = means(study, trial)
-    metrics = {
-        name: Metric(known[name], known.get(f"{name}.standard_error")) for name in METRICS if name in known
-    }
+    metrics = {name: _metric(study, trial, name, known[name]) for name in METRICS if name in known}
     chosen_epochs = tuple(fold.chosen_epoch for fold in folds)
     try:
         labels, probabilities = study.out_of_fold(trial).known
@@ -293,8 +296,8 @@ def _racing(study: LoadedStudy) -> Racing:
     )
 
 
-def _against_defaults(study: LoadedStudy) -> Gain | None:
-    """The best trial's gain over trial 0; None without either."""
+def _against_defaults(study: LoadedStudy, corrected: CorrectedScore | None) -> Gain | None:
+    """The best trial's gain over trial 0, without the luck of having been chosen; None without either."""
     best = study.best
     if best is None or best.number == 0 or study.trials[0].state != "complete":
         return None
@@ -304,7 +307,8 @@ def _against_defaults(study: LoadedStudy) -> Gain | None:
         return None
     defaults = found.trials[1].against_best
     assert defaults is not None
-    return Gain(-defaults.difference, -defaults.high, -defaults.low, defaults.t_test.p)
+    luck = study.record.sign * (corrected.naive - corrected.corrected) if corrected else 0.0
+    return Gain(-defaults.difference - luck, -defaults.high - luck, -defaults.low - luck)
 
 
 def _with_gallery(

@@ -26,12 +26,12 @@ def _table(rows: Sequence[ComparedReport]) -> str:
     columns: dict[str, list[str | None]] = {
         "study": [row.study for row in rows],
         "objective": [row.objective for row in rows],
-        "best ± se": [with_error(row.mean, row.standard_error) for row in rows],
+        "best ± 95 %": [with_error(row.mean, row.half_width) for row in rows],
         "corrected (95 %)": [
             f"{score(found.corrected)} ({score(found.low)}–{score(found.high)})" if found else None
             for found in map(_corrected, rows)
         ],
-        "gain ± se": [with_error(row.gain, row.gain_standard_error, sign="+") for row in rows],
+        "gain ± 95 %": [with_error(row.gain, row.gain_half_width, sign="+") for row in rows],
         "trials": [f"{row.trials_done}/{row.num_trials}" for row in rows],
         "images": [f"{row.num_images:,}" for row in rows],
         "time": [duration(row.seconds) for row in rows],
@@ -71,18 +71,18 @@ def _scores(rows: Sequence[ComparedReport]) -> str:
         if row.mean is None:
             continue
         group = groups.setdefault((row.objective, row.data, row.data_hash), [])
-        group.append(Score.of_mean(row.study, row.mean, row.standard_error))
+        group.append(Score.of_mean(row.study, row.mean, row.half_width))
         if found := _corrected(row):
-            group.append(Score(f"{row.study}, corrected", found.corrected, found.low, found.high, "95 %"))
+            group.append(Score(f"{row.study}, corrected", found.corrected, found.low, found.high))
     parts = []
     for (objective, data, _), drawn in groups.items():
         title = f"{objective} of the best trials on {'a folder of images' if data == 'folder' else data}"
         parts.append(f"{paragraph(title)}{charts.forest(drawn, title)}")
     if not parts:
         return ""
-    hint = "Blue: mean ± corrected standard error."
+    hint = "All bars are 95 % intervals. Blue: means over the folds."
     if any(map(_corrected, rows)):
-        hint += " Orange: corrected for the choice among the study's trials, 95 %."
+        hint += " Orange: corrected for the choice among the study's trials."
     return "".join(parts) + paragraph(hint, "hint")
 
 
@@ -91,12 +91,12 @@ def _gains(rows: Sequence[ComparedReport]) -> str:
     drawn = []
     for row in rows[1:]:
         if row.gain is not None:
-            error = row.gain_standard_error or 0.0
-            words = with_error(row.gain, row.gain_standard_error, sign="+")
+            error = row.gain_half_width or 0.0
+            words = with_error(row.gain, row.gain_half_width, sign="+")
             drawn.append(Difference(row.study, row.gain, row.gain - error, row.gain + error, words))
     if not drawn:
         return ""
-    hint = "Positive is better, whatever the metric; ± the corrected standard error of the differences fold by fold."
+    hint = "Positive is better, whatever the metric; ± the 95 % interval of the differences fold by fold."
     return (
         paragraph("Gain of each study over the one before it")
         + charts.differences(drawn, "Gains from study to study")

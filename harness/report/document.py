@@ -70,10 +70,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Metric:
-    """Mean over the folds, and its corrected standard error."""
+    """Mean over the folds, its standard error, and the half width of its 95 % interval."""
 
     mean: float | None
     standard_error: float | None
+    half_width: float | None
 
 
 @dataclass(frozen=True)
@@ -198,12 +199,11 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Gain:
-    """Of the best trial over trial 0, positive for better, with its 95 % interval and the p of the t-test."""
+    """Of the best trial over trial 0 without the luck of its choice, positive for better, with its 95 % interval."""
 
     gain: float
     low: float
     high: float
-    p: float
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,6 @@ class StudyReport:
     begun_with: BegunWith | None = field(default=None, metadata=WHERE_SET)
     alike: Alike | None = field(default=None, metadata=WHERE_SET)
     scored_by: str = field(default="", metadata=WHERE_SET)
-    error: str = "corrected standard error"
 
     @property
     def num_ended(self) -> int:

@@ -37,9 +37,8 @@ def leaderboard(study: StudyReport) -> str:
             f"<td>{_bar(axis, found.corrected, found.low, found.high, 'exact')}</td>"
             f'<td colspan="{3 + len(study.searched)}">{escaped(words)}</td></tr>',
         )
-    overlap = "standard error corrected for the folds' overlap (Nadeau and Bengio 2003)"
     hint = (
-        f"Mean over the folds, ± {overlap if study.num_folds > 1 else study.error}; triangles "
+        "Mean over the folds with its 95 % interval; triangles "
         "lie off the scale. Stopped trials have fewer folds, so their means are not comparable."
     )
     more = folded(f"{len(others)} more", _table(study, [_row(study, trial, axis) for trial in others], axis))
@@ -52,17 +51,17 @@ def _table(study: StudyReport, rows: Sequence[str], axis: Axis) -> str:
     scale = f'<svg class="bar" width="{BAR:g}" height="14" aria-hidden="true">{labels}</svg>'
     names = "".join(f"<th>{escaped(option.name)}</th>" for option in study.searched)
     head = (
-        f'<tr><th class="n">trial</th><th class="n">{escaped(study.objective)}</th><th class="n">± se</th>'
+        f'<tr><th class="n">trial</th><th class="n">{escaped(study.objective)}</th><th class="n">± 95 %</th>'
         f'<th>{scale}</th><th class="n">folds</th><th class="n">time</th><th>state</th>{names}</tr>'
     )
     return f'<div class="scroll"><table class="ranks"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def _row(study: StudyReport, trial: TrialStatus, axis: Axis) -> str:
-    best, mean, error = study.is_best(trial), trial.mean, trial.standard_error or 0.0
+    best, mean, error = study.is_best(trial), trial.mean, trial.half_width or 0.0
     kind = f"{trial.state}{' best' if best else ''}"
     drawn = "" if mean is None else _bar(axis, mean, mean - error, mean + error, kind)
-    numbers = [f"{trial.number}{' ★' if best else ''}", score(mean), score(trial.standard_error)]
+    numbers = [f"{trial.number}{' ★' if best else ''}", score(mean), score(trial.half_width)]
     after = [len(trial.folds), duration(trial.seconds)]
     cells = [
         *(f'<td class="n">{value}</td>' for value in numbers),

@@ -29,7 +29,7 @@ def front(study: StudyReport) -> str:
         (
             trial.number,
             *(
-                of_objective(one.name, known.value, known.standard_error)
+                of_objective(one.name, known.value, known.half_width)
                 for one, known in zip(found.objectives, trial.values, strict=True)
             ),
             *(number(trial.params.get(name)) for name in options),
@@ -92,7 +92,7 @@ def _point(
 ) -> str:
     if not is_chosen:
         return charts.dot(study, trial, mean, x, up)
-    error, extra = trial.standard_error or 0.0, charts.of_trial(trial)
+    error, extra = trial.half_width or 0.0, charts.of_trial(trial)
     ends = up.place(mean - error), up.place(mean + error)
     return markup.line(x, ends[0], x, ends[1], "whisker thin best", extra=extra) + markup.mark(
         x, up.place(mean), "circle", "point exact", size=6 if study.is_best(trial) else 5, extra=extra

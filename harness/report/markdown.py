@@ -59,7 +59,7 @@ def _trials(study: StudyReport) -> str:
     head += [plain(option.name) for option in study.searched]
     rows = [
         [
-            trial.number, with_error(trial.mean, trial.standard_error), len(trial.folds),
+            trial.number, with_error(trial.mean, trial.half_width), len(trial.folds),
             duration(trial.seconds), trial.state,
             *(plain(number(trial.params.get(option.path))) for option in study.searched),
         ]
@@ -75,7 +75,7 @@ def _front(found: ParetoFront) -> str:
         [
             trial.number,
             *(
-                of_objective(objective.name, known.value, known.standard_error)
+                of_objective(objective.name, known.value, known.half_width)
                 for objective, known in zip(found.objectives, trial.values, strict=True)
             ),
         ]
@@ -85,12 +85,12 @@ def _front(found: ParetoFront) -> str:
 
 
 def _comparison(rows: Sequence[ComparedReport]) -> str:
-    head = ["study", "best ± se", "corrected", "gain ± se", "trials", "time"]
+    head = ["study", "best ± 95 %", "corrected", "gain ± 95 %", "trials", "time"]
     body = [
         [
-            plain(row.study), f"{plain(row.objective)} {with_error(row.mean, row.standard_error)}",
+            plain(row.study), f"{plain(row.objective)} {with_error(row.mean, row.half_width)}",
             score(row.honest.corrected if row.honest else None),
-            with_error(row.gain, row.gain_standard_error, sign="+"),
+            with_error(row.gain, row.gain_half_width, sign="+"),
             f"{row.trials_done}/{row.num_trials}", duration(row.seconds),
         ]
         for row in rows

@@ -63,7 +63,7 @@ def _answer(study: StudyReport) -> str:
     ]
     rows = answer.scores(study)
     if len(rows) > 1:
-        hint = f"Blue: mean ± {study.error}. Orange: 95 % interval."
+        hint = "All bars are 95 % intervals. Blue: means over the folds."
         parts.append(charts.forest(rows, f"Scores of the study, {study.objective}"))
         parts.append(paragraph(hint, "hint"))
         named = [name for name in QUANTITIES if any(row.label.startswith(name) for row in rows)]
@@ -72,10 +72,10 @@ def _answer(study: StudyReport) -> str:
     if best := study.best_trial:
         test = study.final.scores if study.final and study.final.trial == best.number else {}
         metrics = [
-            (name, with_error(found.mean, found.standard_error), *([score(test.get(name))] if test else []))
+            (name, with_error(found.mean, found.half_width), *([score(test.get(name))] if test else []))
             for name, found in best.metrics.items()
         ]
-        head = ("metric", f"trial {best.number}, mean of folds ± se", *(["test"] if test else []))
+        head = ("metric", f"trial {best.number}, mean of folds ± 95 %", *(["test"] if test else []))
         parts.append(folded("All metrics of the best trial", table(head, metrics)))
     return "".join(parts)
 

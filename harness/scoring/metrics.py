@@ -22,7 +22,7 @@ Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric, and where there is one its short form, by which resampling many times is quick (`bbc_cv.py`).
+    """A metric, and where there is one its short form, by which resampling many times is quick (`resampling.py`).
 
     per_image: the (n,) numbers of which it is the mean.   of_counts: the same metric from images of each class
     found, there, and called so, (…, classes) each -> (…).   of_weights: the same metric from labels, probabilities and

@@ -1,9 +1,14 @@
 """What may be said of a mean over cross-validation folds, whose training parts overlap."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from harness.records import TrialRecord
+
+PRIOR = 6  # scores whose weight the sampling variance has
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,64 @@ def trial_mean(scores: Sequence[float]) -> float:
     return sum(scores) / len(scores)
 
 
+@dataclass(frozen=True)
+class MeanError:
+    """Of a mean over folds.   freedom: degrees of freedom of Student's t that go with it; math.inf for the normal."""
+
+    standard_error: float
+    freedom: float
+
+    @property
+    def half_width(self) -> float:
+        """Of the 95 % interval."""
+        return self.standard_error * _quantile(self.freedom)
+
+    def p_of(self, mean: float) -> float:
+        """Two-sided p of a mean of 0, where this one was seen."""
+        from scipy.special import stdtr
+
+        return float(2 * stdtr(self.freedom, -abs(self.t_of(mean))))
+
+    def t_of(self, mean: float) -> float:
+        """Student's t; infinite where the error is 0."""
+        error = self.standard_error
+        return mean / error if error else math.copysign(math.inf, mean) if mean else 0.0
+
+
+def mean_error(
+    scores: Sequence[float], *, num_folds: float, sampling: float | None = None
+) -> MeanError | None:
+    """The error of a trial's mean over the folds that it has, corrected for their overlap; None where none is known.
+
+    scores: of these folds, or of repeated ones, or differences of two trials.   num_folds: as of `held_out_fraction`.
+    sampling: the variance of one fold's score for its held-out images being a sample, the mean over the folds; the
+    squared length of a column of `sampling.deviations`.
+
+    Two to ten scores tell their variance badly, and what they tell is often less than the images alone allow. So it is
+    at least that, and drawn towards it with the weight of PRIOR scores, which the t of the error has in its degrees of
+    freedom too. Simulated, its 95 % interval held the truth in 94 to 100 % of studies of 2 to 10 folds, with and
+    without groups (`python -m tests.benchmarks statistics --only floor`). One score has the sampling error alone, and
+    without `sampling` the error is that of `corrected_standard_error`.
+    Source: Smyth 2004, Statistical Applications in Genetics and Molecular Biology 3, of variances drawn together.
+    """
+    count = len(scores)
+    if count < 2:
+        return None if sampling is None or not count else MeanError(math.sqrt(sampling), math.inf)
+    variance, freedom = float(np.var(scores, ddof=1)), count - 1.0
+    if sampling is not None:
+        variance = (PRIOR * sampling + freedom * max(variance, sampling)) / (PRIOR + freedom)
+        freedom += PRIOR
+    return MeanError(math.sqrt((1 / count + held_out_fraction(num_folds)) * variance), freedom)
+
+
+def with_half_width(trial: TrialRecord) -> TrialRecord:
+    """The trial with the interval of its error, which an earlier release has not written."""
+    if trial.half_width is not None or trial.standard_error is None:
+        return trial
+    freedom = len(trial.scores) - 1 if len(trial.scores) > 1 else math.inf
+    return replace(trial, half_width=MeanError(trial.standard_error, freedom).half_width)
+
+
 def trial_standard_error(scores: Sequence[float], *, num_folds: float) -> float | None:
     """Corrected standard error of a trial's mean over the folds that it has; None below two.
 
@@ -66,12 +129,18 @@ def corrected_interval(
 
     scores, test_fraction, errors and source: as in `corrected_standard_error`.   confidence: in 0..1.
     """
-    from scipy.stats import t
-
     error = corrected_standard_error(scores, test_fraction=test_fraction)
-    half_width = float(t.ppf((1 + confidence) / 2, df=len(scores) - 1)) * error
+    half_width = _quantile(len(scores) - 1, confidence) * error
     mean = float(np.mean(scores))
     return mean - half_width, mean + half_width
+
+
+def _quantile(freedom: float, confidence: float = 0.95) -> float:
+    """Of Student's t, in the middle of which is the confidence."""
+    from scipy.special import ndtri, stdtrit
+
+    at = (1 + confidence) / 2
+    return float(ndtri(at) if math.isinf(freedom) else stdtrit(freedom, at))
 
 
 def epoch_choice(curves: Sequence[Sequence[float]], chosen: Sequence[int]) -> EpochChoice:

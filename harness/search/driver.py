@@ -7,6 +7,7 @@ are, or how often the study was interrupted.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
@@ -21,13 +22,13 @@ from harness.folds.tasks import RUNG
 from harness.folds.train_folds import Scheduler
 from harness.folds.worker import FoldFailure
 from harness.records import Epoch, FoldRecord, TrialRecord, best_of, sign_of
-from harness.scoring.standard_errors import trial_mean, trial_standard_error
+from harness.scoring.standard_errors import MeanError, mean_error, trial_mean
 from harness.search.constraints import Limits
 from harness.search.dominance import stops_dominated
 from harness.search.objectives import OtherObjectives
 from harness.search.racing import Field, rule_of, stops_at_rung
 from harness.search.sampling import Asker
-from harness.store.predictions import sampling_error, score_by
+from harness.store.predictions import sampling_variance, score_by
 from harness.store.store import Store
 
 Place = tuple[int, int]  # trial, step: a fold's number, or RUNG
@@ -75,7 +76,7 @@ class Driver:
 
     make_task: the task of a trial's step.   deadline: on the monotonic clock; no trial starts after it.
     limits: the study's constraints, where it has such.   others: its objectives beside the first, where it has such.
-    groups: int64 (N,), of the images; with a single fold, whose score has then the error of sampling them.
+    groups: int64 (N,), of the images: what the error of a score has to do with their being a sample.
     """
 
     study: Study
@@ -89,7 +90,7 @@ class Driver:
     others: OtherObjectives | None = None
     groups: np.ndarray | None = None
     trials: list[TrialRecord] = field(default_factory=list)
-    _errors: dict[str, float] = field(default_factory=dict)
+    _sampling: dict[str, float] = field(default_factory=dict)
     asker: Asker = field(init=False)
     scheduler: Scheduler[Place] = field(init=False)
 
@@ -121,14 +122,17 @@ class Driver:
         """By the study's objective."""
         return score_by(record, self.study.objective)
 
-    def standard_error(self, records: Sequence[FoldRecord], scores: Sequence[float]) -> float | None:
-        """Of the mean of the scores of these folds; of a single one that of its held-out images being a sample."""
-        if self.study.cv.num_folds > 1 or self.groups is None:
-            return trial_standard_error(scores, num_folds=self.study.cv.parts)
+    def error(self, records: Sequence[FoldRecord], scores: Sequence[float]) -> MeanError | None:
+        """Of the mean of the scores of these folds."""
         for record in records:
-            if record.key not in self._errors:
-                self._errors[record.key] = sampling_error(record, self.study.objective, self.groups)
-        return next((self._errors[record.key] for record in records), None)
+            if self.groups is not None and record.key not in self._sampling:
+                with suppress(HarnessError):  # a metric of the user's own that has no value for fewer images
+                    self._sampling[record.key] = sampling_variance(record, self.study.objective, self.groups)
+        known = [self._sampling[record.key] for record in records if record.key in self._sampling]
+        sampling = sum(known) / len(known) if known and len(known) == len(records) else None
+        if len(scores) < 2 and self.study.cv.num_folds > 1:
+            return None
+        return mean_error(scores, num_folds=self.study.cv.parts, sampling=sampling)
 
     def _require_successes(self) -> None:
         """Raise HarnessError where most trials fail: more of them would be a night lost."""
@@ -320,12 +324,14 @@ class _Batch:
 
     def _summary(self, trial: TrialRecord, records: list[FoldRecord]) -> TrialRecord:
         scores = [self.driver.score(record) for record in records]
+        error = self.driver.error(records, scores)
         return replace(
             trial,
             folds=tuple(record.key for record in records),
             scores=tuple(scores),
             mean=trial_mean(scores) if scores else None,
-            standard_error=self.driver.standard_error(records, scores),
+            standard_error=error.standard_error if error else None,
+            half_width=error.half_width if error else None,
             others=self.driver.others.of(trial.values, records) if self.driver.others else {},
             seconds=sum(record.seconds for record in records),
             started=min((record.started for record in records), default=0.0),

@@ -147,6 +147,7 @@ class ConfirmedTrial:
     """A trial's mean when it was tuned and with fresh seeds and new folds.
 
     shrinkage: what it lost, positive for a worse score.   scores: (splits, folds).
+    tuned_half_width, confirmed_half_width: of the 95 % intervals; None in what an earlier release has found.
     """
 
     number: int
@@ -156,6 +157,8 @@ class ConfirmedTrial:
     confirmed_standard_error: float
     shrinkage: float
     scores: tuple[tuple[float, ...], ...]
+    tuned_half_width: float | None = field(default=None, metadata=WHERE_SET)
+    confirmed_half_width: float | None = field(default=None, metadata=WHERE_SET)
 
 
 @dataclass(frozen=True)

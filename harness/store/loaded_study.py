@@ -20,7 +20,7 @@ from harness.files import read_json
 from harness.os_errors import explaining
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of, mixed_fingerprints, ranked
 from harness.scoring.pareto import front
-from harness.scoring.standard_errors import trial_standard_error
+from harness.scoring.standard_errors import MeanError, mean_error
 from harness.store.findings import AnyFinding, Finding
 from harness.store.predictions import OutOfFold, gathered
 from harness.store.store import Store, valid_name
@@ -200,9 +200,9 @@ class LoadedStudy:
             self._predictions[trial.number] = gathered(self.record, self.all_folds(trial))
         return self._predictions[trial.number]
 
-    def standard_error(self, scores: Sequence[float]) -> float | None:
-        """Of the mean of these scores, one per fold, corrected for the folds' overlap; None below two."""
-        return trial_standard_error(scores, num_folds=self.record.parts)
+    def error(self, scores: Sequence[float], sampling: float | None = None) -> MeanError | None:
+        """Of the mean of these scores, one per fold.   sampling: as of `mean_error`."""
+        return mean_error(scores, num_folds=self.record.parts, sampling=sampling)
 
     def finding(self, kind: type[AnyFinding]) -> AnyFinding | None:
         """The last finding of that type, or None. Raises RecordError for a damaged or newer one."""

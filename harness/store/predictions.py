@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.grouping import by_appearance
 from harness.errors import CheckFailed, RecordError
 from harness.files import digest, unpacked_size
 from harness.os_errors import require_about_the_file
 from harness.records import FoldRecord, StudyRecord
 from harness.scoring.find_metric import find_metric
-from harness.scoring.intervals import score_interval
 from harness.scoring.metrics import METRICS, score
+from harness.scoring.sampling import deviations
 
 PREDICTIONS = "oof.npz"
-NORMAL = 1.959964  # standard errors from the middle of a 95 % interval to its end
 MOST_EXPANSION = 100  # how many times its own size a file of arrays may unpack to
 
 
@@ -113,22 +111,15 @@ def score_by(record: FoldRecord, objective: str) -> float:
     return find_metric(objective)(predictions["labels"], predictions["probabilities"])
 
 
-def sampling_error(record: FoldRecord, objective: str, groups: np.ndarray) -> float:
-    """Standard error of a fold's score for its held-out images being a sample: what is known where there is one fold.
+def sampling_variance(record: FoldRecord, objective: str, groups: np.ndarray) -> float:
+    """The variance of a fold's score for its held-out images being a sample; above 0 even where none is wrong.
 
-    groups: int64 (N,), of all images; whole groups are drawn.   It is the 95 % interval's width in standard errors, so
-    it is above 0 even where no image, or every one, is wrong.
+    groups: int64 (N,), of all images; whole groups are drawn.
     Raises RecordError for predictions that are gone or damaged, and what the metric raises.
     """
     found = read_predictions(record)
-    units = by_appearance(groups[found["indices"]])
-    low, high = score_interval(
-        objective,
-        found["labels"],
-        found["probabilities"],
-        groups=None if units.max(initial=0) + 1 == len(units) else units,
-    )
-    return (high - low) / (2 * NORMAL)
+    spread = deviations(objective, found["labels"], [found["probabilities"]], groups[found["indices"]])
+    return float(np.square(spread).sum())
 
 
 def read_predictions(record: FoldRecord) -> dict[str, np.ndarray]:

@@ -59,6 +59,7 @@ from harness.records import (
     to_json,
     trial_from_json,
 )
+from harness.scoring.standard_errors import with_half_width
 from harness.store import study_lock
 from harness.store.findings import AnyFinding, Finding
 from harness.store.predictions import PREDICTIONS, packed, scored
@@ -382,7 +383,7 @@ class Store:
         paths = entries(self.study_folder(study) / "trials")
         for path in (path for path in paths if path.match("[!.]*.json")):
             try:
-                trials.append(trial_from_json(read_json(path)))
+                trials.append(with_half_width(trial_from_json(read_json(path))))
             except NewerRecord as error:
                 raise NewerRecord(f"{path}: {error}") from None
             except RecordError as error:

@@ -165,10 +165,10 @@ def _write_per_class(path: Path, classes: Sequence[str], scores: Sequence[ClassS
 
 
 def _answer(study: StudyRecord, best: TrialRecord, ended: int) -> str:
-    error = f" ± {best.standard_error:.4f}" if best.standard_error is not None else ""
+    error = f" ± {best.half_width:.4f}" if best.half_width is not None else ""
     lines = [
         f"**Answer so far.** Trial {best.number}: {study.objective} **{best.mean:.4f}**{error} "
-        f"(mean of {len(best.scores)} folds ± corrected standard error), "
+        f"(mean of {len(best.scores)} folds, ± 95 %), "
         f"the best of {ended} of {study.num_trials} trials. The best of many scores is a little too good.",
         "",
         "| option | value |",

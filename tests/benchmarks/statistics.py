@@ -7,6 +7,7 @@ False alarms: trials equal by construction, each a real learner on features of i
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from scipy.stats import sem
 
 from harness.scoring.bbc_cv import corrected_best
 from harness.scoring.paired import corrected_t_test, holm, indistinguishable, mcnemar, smallest_difference
-from harness.scoring.standard_errors import corrected_interval
+from harness.scoring.standard_errors import MeanError, corrected_interval
 from harness.search.racing import RULES, Field
 
 FOLDS = 5
@@ -254,7 +255,8 @@ def power(*, num_folds: int, runs: int) -> Row:
     random = np.random.default_rng(4)
     shared = TEST_FRACTION / (1 + TEST_FRACTION)  # correlation: test / (test + train)
     visible = np.sqrt(1 - shared)  # standard deviation from fold to fold
-    shift = smallest_difference(visible, num_folds=num_folds, test_fraction=TEST_FRACTION)
+    error = MeanError(float(visible) * math.sqrt(1 / num_folds + TEST_FRACTION), num_folds - 1)
+    shift = smallest_difference(error)
     none, found = [], []
     for _ in range(runs):
         differences = np.sqrt(shared) * random.normal() + visible * random.normal(size=num_folds)

@@ -37,7 +37,7 @@ def test_a_trial_is_shown_with_its_folds_values_and_machine(
     text = shown(tuned, capsys, "small", "1")
     lines = text.splitlines()
     assert lines[0] == "small, trial 1: complete" and max(map(len, lines)) <= 80
-    assert f"accuracy {trial.mean:.4f} ± {trial.standard_error:.4f}" in text
+    assert f"accuracy {trial.mean:.4f} ± {trial.half_width:.4f}" in text
     assert "  model.dropout *" in text and "computed on" in text and "Traceback" not in text
     for fold, (key, score) in enumerate(zip(trial.folds, trial.scores, strict=True)):
         assert any(line.split()[:2] == [str(fold), f"{score:.4f}"] and key[:12] in line for line in lines)

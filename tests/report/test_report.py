@@ -92,7 +92,7 @@ def test_the_page_says_what_the_records_say(tuned: Store) -> None:
     stands = leaderboard.status(*opened(tuned, "small"))
     best, honest = stands.best, stands.honest
     assert best is not None and honest is not None
-    assert f"{best.mean:.4f} ± {best.standard_error:.4f}" in content
+    assert f"{best.mean:.4f} ± {best.half_width:.4f}" in content
     assert f"{honest.corrected:.4f} (95 % {honest.low:.4f} to {honest.high:.4f})" in content
     assert f"harness reproduce small --trial {best.number}" in content
     record = tuned.read_study("small")
@@ -176,7 +176,7 @@ def test_the_answer_ends_with_the_sealed_test(store: Store) -> None:
     assert study["answer"][0].endswith(
         "on the sealed test images trial 3 scores 0.8512 (95 % 0.8000 to 0.9000)."
     )
-    assert any("0.8710 ± 0.0200; the winner is now trial 3" in said for said in study["answer"])
+    assert any("0.8710 ± 0.0392; the winner is now trial 3" in said for said in study["answer"])
     said = [warning["text"] for warning in study["warnings"]]
     assert "These test images have been looked at 2 times (reason: a typo)." in said
     assert any("did not hold" in warning for warning in said)
@@ -209,7 +209,7 @@ def test_several_studies_are_compared_as_elsewhere(store: Store) -> None:
     expected = to_json(compare(contenders))
     assert paired["trials"] == expected["trials"]
     content = page(report)
-    assert f"{rows[1].gain:+.4f} ± {rows[1].gain_standard_error:.4f}" in content
+    assert f"{rows[1].gain:+.4f} ± {rows[1].gain_half_width:.4f}" in content
     assert "two and evil are of different data and splits" in content
     assert content.count('<details class="study"') == 3
     assert content.index("Comparison</h2>") < content.index('<details class="study"')

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from harness.scoring import METRICS, softmax
-from harness.scoring.bbc_cv import _bootstrap, _resampled, corrected_best
+from harness.scoring.bbc_cv import corrected_best
+from harness.scoring.resampling import bootstrap_weights, resampled
 from tests.benchmarks.statistics import World, winner
 
 
@@ -24,9 +25,9 @@ def study(
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_of_weights_is_the_metric_of_the_images_drawn(name):
     labels, trials = study(3)
-    weights = next(_bootstrap(np.arange(len(labels)), 5, seed=1))
+    weights = next(bootstrap_weights(np.arange(len(labels)), 5, seed=1))
     for row, found in zip(
-        weights, _resampled(name, labels, trials, [np.arange(len(labels))])(weights), strict=True
+        weights, resampled(name, labels, trials, [np.arange(len(labels))])(weights), strict=True
     ):
         drawn = np.repeat(np.arange(len(labels)), row.astype(int))
         assert found == pytest.approx(
@@ -74,7 +75,7 @@ def test_rows_of_a_stopped_trial_come_from_one_network_where_images_are_ranked(m
     fold_of, seen = np.arange(150) % 3, {}
     trials[3][fold_of == 1] = np.nan
     monkeypatch.setattr(
-        "harness.scoring.bbc_cv._resampled", lambda *given: seen.update(trials=given[2]) or _resampled(*given)
+        "harness.scoring.bbc_cv.resampled", lambda *given: seen.update(trials=given[2]) or resampled(*given)
     )
     corrected_best("roc_auc", labels, trials, eligible=[True] * 3 + [False], repeats=3, fold_of=fold_of)
     filled = seen["trials"][3][fold_of == 1]
@@ -106,7 +107,7 @@ def test_leaving_stopped_trials_out_would_undercorrect():
     assert simulated("forgiving")["without_stopped"] > simulated("forgiving")["corrected"] + 0.002
 
 
-def test_one_trial_keeps_its_score_and_has_the_interval_of_the_plain_bootstrap():
+def test_one_trial_keeps_its_score_and_has_the_interval_of_the_plainbootstrap_weights():
     labels, (rows,) = study(1, num_images=400)
     found = corrected_best("accuracy", labels, [rows], eligible=[True])
     share = METRICS["accuracy"](labels, rows)
@@ -126,7 +127,7 @@ def test_the_same_trial_twice_is_as_good_as_once_and_as_sure():
 
 def test_whole_groups_are_drawn():
     groups = np.repeat(np.arange(30), 4)
-    weights = next(_bootstrap(groups, 20, seed=0)).reshape(20, 30, 4)
+    weights = next(bootstrap_weights(groups, 20, seed=0)).reshape(20, 30, 4)
     assert (weights == weights[:, :, :1]).all()
     assert (weights[:, :, 0].sum(1) == 30).all()
 
@@ -146,7 +147,7 @@ def test_it_does_not_depend_on_how_many_resamples_are_held_at_a_time(monkeypatch
     trials[2][30:] = np.nan
     found = []
     for numbers in (4_000_000, 1):
-        monkeypatch.setattr("harness.scoring.bbc_cv.CHUNK_NUMBERS", numbers)
+        monkeypatch.setattr("harness.scoring.resampling.CHUNK_NUMBERS", numbers)
         found.append(
             corrected_best("accuracy", labels, trials, eligible=[True, True, False, True], repeats=50)
         )

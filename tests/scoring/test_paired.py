@@ -18,6 +18,7 @@ from harness.scoring.paired import (
     mcnemar,
     smallest_difference,
 )
+from harness.scoring.standard_errors import MeanError
 from tests.benchmarks.statistics import best_of_ten, false_alarms, interval, power, stump
 
 DIFFERENCES = [0.02, -0.01, 0.03, 0.015, 0.005]
@@ -97,8 +98,8 @@ def test_the_bayesian_test_of_equal_differences_is_certain(value, expected):
 
 @pytest.mark.parametrize(("num_folds", "wanted"), [(3, 0.5), (5, 0.8), (10, 0.95)])
 def test_the_smallest_difference_has_its_power_by_the_noncentral_t(num_folds, wanted):
-    found = smallest_difference(0.02, num_folds=num_folds, test_fraction=0.25, power=wanted)
-    shift = found / (0.02 * math.sqrt(1 / num_folds + 0.25))
+    found = smallest_difference(MeanError(0.02, num_folds - 1), power=wanted)
+    shift = found / 0.02
     critical = stats.t.ppf(0.975, num_folds - 1)
     assert stats.nct.sf(critical, num_folds - 1, shift) + stats.nct.cdf(
         -critical, num_folds - 1, shift
