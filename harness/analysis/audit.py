@@ -3,10 +3,20 @@
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.analysis import duplicate_leakage, shortcut_features
+from harness.analysis import (
+    duplicate_leakage,
+    file_clues,
+    image_statistics,
+    look_alikes,
+    marks,
+    repeated_patterns,
+    watermarks,
+)
 from harness.analysis.false_stops import false_stops
 from harness.analysis.leak_probes import AuditedTrial, probes
 from harness.data.class_counts import count_classes
+from harness.data.images import Images
+from harness.data.snapshot import TRAIN
 from harness.errors import CheckFailed, HarnessError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
@@ -61,13 +71,15 @@ def audit(
         yield f"probe: {name.replace('_', ' ')}"
         check = yield from probe.check(subject)
         checks += [check] if check else []
-    yield "looking at names, sizes and outermost pixels"
-    checks += [shortcut_features.border(images, score), _ceiling(study.record, score)]
-    found = shortcut_features.metadata(images, study.record.data["settings"])
-    checks += [found] if found else []
-    yield "looking for duplicates"
+    yield "looking for marks in the pixels"
+    checks += [_ceiling(study.record, score), *of_pixels(images)]
+    yield "looking at files, names and order"
+    columns = study.snapshot.columns(TRAIN) if study.snapshot else {}
+    facts = file_clues.facts_of(images, columns, study.record.data["settings"])
+    checks += file_clues.checks(images, facts)
+    yield "looking for duplicates and look-alikes"
     duplicates = yield from duplicate_leakage.report(subject)
-    checks += duplicates.checks
+    checks += [*duplicates.checks, *look_alikes.checks(images, duplicates.found, split.groups)]
     verdict, sentence = _verdict(checks)
     document = Audit(
         study=study.name,
@@ -83,6 +95,13 @@ def audit(
     study.store.write_finding(study.name, document)
     subject.close()
     yield document
+
+
+def of_pixels(images: Images) -> Iterator[Check]:
+    """What the pixels of a sample of the images say of marks and of how they were made, whatever a trial scores."""
+    some = images.take(marks.sample(images))
+    for look in (marks.check, watermarks.check, repeated_patterns.check, image_statistics.check):
+        yield look(some)
 
 
 def require_passed(audit: Audit) -> None:

@@ -25,8 +25,11 @@ FEW = 0.01  # of the images across a border: below, they can hardly change a sco
 
 @dataclass(frozen=True)
 class Report:
+    """checks and pairs: what it comes to.   found: all that is alike among the training images."""
+
     checks: list[Check]
     pairs: DuplicatePairs
+    found: Duplicates
 
 
 def report(subject: AuditedTrial) -> Generator[str, None, Report]:
@@ -55,7 +58,11 @@ def report(subject: AuditedTrial) -> Generator[str, None, Report]:
         picture=_draw(subject, joined),
         leaky_split=(yield from _leaky_split(subject, plain, crossing["plain"])),
     )
-    return Report([_folds(pairs, len(images)), *_border(border)], pairs)
+    in_folds = check_folds(
+        pairs.pairs_crossing_folds, len(images), plain=pairs.pairs_crossing_plain_folds,
+        what=f"{pairs.groups:,} groups of {pairs.images:,} images show the same picture",
+    )  # fmt: skip
+    return Report([in_folds, *_border(border)], pairs, found)
 
 
 def _plain_folds(split: Manifest, parts: float) -> Manifest:
@@ -91,13 +98,15 @@ def _test_border(subject: AuditedTrial, within: Duplicates) -> TestBorder | None
     return TestBorder(images=len(np.unique(pairs[:, 1])), of=len(test))
 
 
-def _folds(pairs: DuplicatePairs, num_images: int) -> Check:
-    crossing, plain = pairs.pairs_crossing_folds, pairs.pairs_crossing_plain_folds
+def check_folds(crossing: int, num_images: int, *, what: str, plain: int | None = None) -> Check:
+    """Whether copies are in several folds.   what: how many there are, in words.
+
+    crossing, plain: pairs of them that are in two folds, of the study and of plain ones.
+    """
     share = 2 * crossing / num_images
-    what = f"{pairs.groups:,} groups of {pairs.images:,} images show the same picture"
     if not crossing:
-        sentence = f"{what}; no pair is in two folds ({plain:,} would be in plain ones)."
-        return Check("duplicates across folds", "passed", 0.0, FEW, sentence)
+        more = "" if plain is None else f" ({plain:,} would be in plain ones)"
+        return Check("duplicates across folds", "passed", 0.0, FEW, f"{what}; no pair is in two folds{more}.")
     advice = "leave data.duplicates and cv.duplicates at near, and run the study anew"
     sentence = f"{what}, and {crossing:,} pairs are in two folds: {advice}."
     return Check("duplicates across folds", "failed" if share > FEW else "noted", share, FEW, sentence)

@@ -61,7 +61,8 @@ def audit(
     """Probe a study for leaks.
 
     Trains its best trial on permuted labels and on noise, looks for duplicates across folds and test images, for
-    labels in texts, names and margins, for scores that are too good. Exit code 3 if the score cannot be believed.
+    labels in texts, marks in the pixels, classes that their files or names tell, scores that are too good. Exit code 3
+    if the score cannot be believed.
     """
     to_stderr()
     from harness.analysis import audit as auditing

@@ -53,7 +53,8 @@ def test_an_honest_study_passes(tuned: Store) -> None:
     study = LoadedStudy.open(tuned, "small")
     found = last(audit(study))
     assert found.verdict == "passed", found.sentence
-    assert {check.verdict for check in found.findings} == {"passed"}
+    beside = "likest images beside each other"  # digits are sorted by who wrote them
+    assert {check.probe for check in found.findings if check.verdict != "passed"} == {beside}
     probes = {check.probe: check for check in found.findings}
     assert probes["permuted labels"].figure <= probes["permuted labels"].bound
     assert found.duplicates is not None and found.duplicates.pairs_crossing_folds == 0

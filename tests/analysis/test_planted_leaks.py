@@ -8,9 +8,9 @@ duplicates, split without them     audit: duplicates across folds
 test images merged into training   audit: duplicates in the test images
 groups split                       guard: division
 best epoch on the scored fold      guard: epoch choice
-a mark of the class in the pixels  audit: outermost pixels
+a mark of the class in the pixels  audit: marks (see test_marks.py)
 the text is made from the label    audit: text, permuted labels, noise
-the label in the file name         audit: file names
+the label in the file name         audit: file names (see test_file_clues.py)
 a label changed after the split    manifest
 training after the test was seen   guard: the test is sealed
 an image scored twice              guard: covered once
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.analysis import duplicate_leakage, leak_probes, shortcut_features
+from harness.analysis import duplicate_leakage, leak_probes
 from harness.data import near_duplicates, test_set
 from harness.data.folds import make_folds
 from harness.data.images import Images
@@ -35,7 +35,6 @@ from harness.folds.fold import train_fold
 from harness.folds.tasks import fold_tasks
 from harness.folds.train_folds import workplace_of
 from harness.store import findings
-from harness.store.findings import DuplicatePairs
 from harness.store.loaded_study import started_study
 from harness.store.store import Store
 from harness.training import loop
@@ -130,16 +129,11 @@ def test_duplicates_in_a_study_that_ignores_them() -> None:
     images = smooth_images(100)
     pixels = np.concatenate([images.pixels, images.pixels[:30, :, :, ::-1]])
     found = near_duplicates.find(pixels).joined(130, np.concatenate([images.labels, images.labels[:30]]))
-    fold_of = np.arange(130)[:, None] % 5
+    fold_of = np.arange(130)[:, None] // 26
     crossing = duplicate_leakage._crossing(found, fold_of)
-    pairs = DuplicatePairs(
-        groups=30, images=60, exact_pairs=0, near_pairs=30, labels_differ=0, pairs_crossing_folds=len(crossing.pairs),
-        pairs_crossing_plain_folds=30, test_border=None, picture=None, leaky_split=None,
-    )  # fmt: skip
-    assert len(found.pairs) == 30 and duplicate_leakage._folds(pairs, 130).verdict == (
-        "failed" if len(crossing.pairs) else "passed"
-    )
-    assert duplicate_leakage._folds(replace(pairs, pairs_crossing_folds=25), 130).verdict == "failed"
+    assert len(found.pairs) == len(crossing.pairs) == 30
+    for count, verdict in ((len(crossing.pairs), "failed"), (0, "passed")):
+        assert duplicate_leakage.check_folds(count, 130, what="30 groups").verdict == verdict
 
 
 def test_test_images_merged_into_training() -> None:
@@ -165,26 +159,6 @@ def test_the_best_epoch_on_the_scored_fold(tuned: Store, monkeypatch: pytest.Mon
     monkeypatch.setattr(loop, "Fitted", lambda epoch, statistics: honest(epoch - 1, statistics))
     with pytest.raises(CheckFailed, match="epoch 0 of 1 was scored"):
         list(trained(tuned))
-
-
-def test_a_mark_of_the_class_in_the_pixels() -> None:
-    images = smooth_images(600)
-    assert shortcut_features.border(images, 0.9).verdict == "passed"
-    marked = images.pixels.copy()
-    marked[:, 0, 0, 0] = 40 * images.labels
-    assert shortcut_features.border(replace(images, pixels=marked), 1.0).verdict == "failed"
-
-
-def test_the_label_in_the_file_name() -> None:
-    images = smooth_images(400)
-    random = np.random.default_rng(0).permutation(400)
-    numbered = tuple(f"{images.classes[label]}/{random[i]:04}.png" for i, label in enumerate(images.labels))
-    named = tuple(f"x/{images.classes[label]}_{random[i]:04}.png" for i, label in enumerate(images.labels))
-    for names, verdict in ((numbered, "passed"), (named, "noted")):
-        shuffled = replace(images, names=names).take(random)
-        finding = shortcut_features.metadata(shuffled, {})
-        assert finding is not None and finding.verdict == verdict
-    assert "100% of the file names contain the class" in finding.sentence
 
 
 def test_a_label_changed_after_the_split(tuned: Store) -> None:
