@@ -7,6 +7,7 @@ from harness.errors import HarnessError, RecordError
 from harness.files import digest
 from harness.records import TrialRecord
 from harness.scoring.bbc_cv import corrected_best
+from harness.scoring.find_metric import find_metric
 from harness.store.findings import CorrectedScore, Epochs
 from harness.store.loaded_study import LoadedStudy
 from harness.store.trial_scores import choice_of_epochs, sampling_of
@@ -47,14 +48,15 @@ def corrected_score(study: LoadedStudy) -> CorrectedScore | None:
     ) as error:  # a metric of the user's own that is gone, or has no value for some resample
         logger.warning("no score corrected for the choice: %s", error)
         return None
+    least, most = find_metric(study.record.objective).limits or (-math.inf, math.inf)
     epochs, training = choice_of_epochs(study, best), _training_half_width(study, best)
     return CorrectedScore(
         of=of,
         trial=best.number,
         naive=found.naive,
         corrected=found.corrected,
-        low=found.corrected - math.hypot(found.corrected - found.low, training),
-        high=found.corrected + math.hypot(found.high - found.corrected, training),
+        low=max(found.corrected - math.hypot(found.corrected - found.low, training), least),
+        high=min(found.corrected + math.hypot(found.high - found.corrected, training), most),
         num_trials=len(study.trials),
         epochs=Epochs(epochs.final, epochs.chosen, epochs.oracle, epochs.inflation),
     )

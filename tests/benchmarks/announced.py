@@ -2,9 +2,11 @@
 
 Many small studies of a folder's images (500 to 2,000 for training, 3 or 5 folds, 8 or 16 trials), each tuned, confirmed
 and refitted as `final` does it; the network is then scored on 10,000 other images of the folder, which no study has.
-`bias`: what was announced less what came, in points.   `covered`: how often the 95 % interval has what came.
+`bias`: what was announced less what came, in points.   `covered`: how often the 95 % interval has what came. The last
+rows are about the choice: by how much the best trial's network and the confirmed winner's are better than that of trial
+0, the defaults, on the unseen images, and how often they are worse.
 
-    python -m tests.benchmarks announced --root FOLDER [--studies 45] [--rows FILE] [--picture FILE.png] [--json]
+    python -m tests.benchmarks announced --root FOLDER [--studies 45] [--first 0] [--rows FILE] [--picture FILE.png]
 
 FOLDER has a folder of images for each class.   --rows: a file of studies that are done, gone on from.
 """
@@ -80,6 +82,8 @@ def announced(seed: int, pixels: np.ndarray, labels: np.ndarray, home: Path) -> 
         "confirmed": found.champion.confirmed, "champion": asdict(found.champion),
         "expected": [found.champion.expected, found.champion.low, found.champion.high],
         "truth": _scored(study, found.winner, pixels[unseen], labels[unseen]),
+        "best": [study.best.number, _scored(study, study.best.number, pixels[unseen], labels[unseen])],
+        "defaults": [study.trials[0].mean, _scored(study, 0, pixels[unseen], labels[unseen])],
     }  # fmt: skip
 
 
@@ -103,6 +107,7 @@ def _scored(study: LoadedStudy, number: int, pixels: np.ndarray, labels: np.ndar
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path)
     parser.add_argument("--studies", type=int, default=45)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first study; the others follow")
     parser.add_argument("--rows", type=Path, help="studies that are done")
     parser.add_argument("--picture", type=Path)
 
@@ -112,7 +117,7 @@ def report(options: argparse.Namespace) -> list[dict[str, Any]]:
         raise SystemExit("--root FOLDER is needed: a folder of images for each class")
     known = options.rows.read_text().splitlines() if options.rows and options.rows.exists() else []
     rows = [json.loads(line) for line in known][: options.studies]
-    missing = range(len(rows), options.studies)
+    missing = range(options.first + len(rows), options.first + options.studies)
     pixels, labels = images_of(options.root) if missing else (np.empty(0), np.empty(0))
     for seed in missing:
         with tempfile.TemporaryDirectory() as home:
@@ -146,6 +151,26 @@ def summary(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 "half_width": float(50 * (high - low).mean()),
             }
         yield row
+    yield from _gains([row for row in rows if "defaults" in row])
+
+
+def _gains(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What was chosen against the defaults, on the unseen images; `announced` is what the fold scores had said."""
+    if not rows:
+        return
+    defaults = np.array([row["defaults"][1] for row in rows])
+    said = 100 * np.array([row["fold score"] - row["defaults"][0] for row in rows])
+    for name, truths in (
+        ("gain of the best trial", [row["best"][1] for row in rows]),
+        ("gain of the confirmed winner", [row["truth"] for row in rows]),
+    ):
+        gains = 100 * (np.array(truths) - defaults)
+        yield {
+            "announced": name, "studies": len(rows), "bias": float(gains.mean()),
+            "bias_error": float(gains.std(ddof=1) / len(rows) ** 0.5) if len(rows) > 1 else None,
+            "error": None, "covered": None, "half_width": None,
+            "worse": float(np.mean(gains < 0)), "said": float(said.mean()),
+        }  # fmt: skip
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -173,10 +198,31 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 def table(found: Sequence[dict[str, Any]]) -> str:
     lines = ["| announced | studies | bias, points | error (rms) | covered | half width |", "|---" * 6 + "|"]
+    gains = [row for row in found if "worse" in row]
     for row in found:
-        error = f" ± {row['bias_error']:.1f}" if row["bias_error"] is not None else ""
+        if row in gains:
+            continue
         covered = "–" if row["covered"] is None else f"{row['covered']:.0%}"
         width = "–" if row["half_width"] is None else f"{row['half_width']:.1f}"
-        cells = [row["announced"], row["studies"], f"{row['bias']:+.1f}{error}", f"{row['error']:.1f}"]
+        cells = [row["announced"], row["studies"], _with_error(row), f"{row['error']:.1f}"]
         lines.append(f"| {' | '.join(map(str, [*cells, covered, width]))} |")
+    if gains:
+        lines += [
+            "",
+            "| over the defaults, points | studies | by the folds | unseen | worse |",
+            "|---" * 5 + "|",
+        ]
+    for row in gains:
+        cells = [
+            row["announced"],
+            row["studies"],
+            f"{row['said']:+.1f}",
+            _with_error(row),
+            f"{row['worse']:.0%}",
+        ]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
+
+
+def _with_error(row: dict[str, Any]) -> str:
+    return f"{row['bias']:+.1f}" + (f" ± {row['bias_error']:.1f}" if row["bias_error"] is not None else "")
