@@ -22,6 +22,7 @@ COMES_WITH = {
 LOADED_BY_OTHERS = {
     "psycopg2-binary": "SQLAlchemy's driver for PostgreSQL",
     "optuna-dashboard": "a process of its own, see tracking/ui.py",
+    "python-multipart": "Starlette, for forms",
     "onnx": "torch.onnx",
     "onnxscript": "torch.onnx",
 }

@@ -29,7 +29,7 @@ FOR_CONTRIBUTORS = [GITHUB / "CONTRIBUTING.md", *sorted((ROOT / "harness" / "doc
 LINK = re.compile(r"\]\(([^)\s]+)\)|\b(?:src|srcset|href)=\"([^\"]+)\"")
 NAMED = re.compile(r"`([\w./-]+(?:\.(?:py|md|yaml|yml|toml|js|css|cff|gz|xz)|/))`")
 UV = ("build", "lock", "run", "sync", "tool")  # the commands of uv that the documents use
-COMES_FROM_ELSEWHERE = {"git", "pre-commit"}
+COMES_FROM_ELSEWHERE = {"curl", "git", "pre-commit"}
 
 
 def name_of(path: Path) -> str:

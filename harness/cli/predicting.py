@@ -209,7 +209,13 @@ def similar(
 
 def serve(
     model: Model,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where it listens; beyond this machine only with a token.")
+    ] = "127.0.0.1",
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Holds the token that requests must bring.")
+    ] = None,
     index: IndexOf = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = False,
     ensemble: Ensemble = False,
@@ -217,17 +223,19 @@ def serve(
 ) -> None:
     """Try a model in a browser.
 
-    Drop an image, and see its classes, where the model looked, and with --index similar images.
+    Drop images, and see their classes, where the model looked, and with --index similar images.
 
-    Only this machine is answered, without users or encryption; for others use `mlflow models serve`. POST /predict
-    takes an image file and answers with JSON; GET /health says which model it is.
+    POST /predict takes an image file and answers with JSON, POST /predict/batch takes many; GET /openapi.json lists
+    all there is. Only this machine is answered. With --host and --token-file others are, too: unencrypted, so behind
+    a proxy that has TLS.
     """
     to_stderr()
     from harness.inference import index as indices
     from harness.inference.embedding import Embedder
-    from harness.inference.web.server import Server
+    from harness.inference.web.server import Server, listen
     from harness.inference.web.service import Service
 
+    listening = listen(port, host=host, token="" if token_file is None else _token(token_file))
     warnings.filterwarnings("ignore", module="PIL")  # it doubts files that it reads all the same
     found = found_model(home, model, ensemble=ensemble)
     embedder = None if index is None else Embedder(found.model)
@@ -235,11 +243,22 @@ def serve(
     if index is not None and embedder is not None:
         searched = indices.update(home, embedder, index, model=found.origin)
     service = Service(found.model, found.source, index=searched, embedder=embedder)
-    with Server(service, port=port) as server:
-        print(f"{server.url}\nCtrl-C ends it", file=sys.stderr)
-        if browser:
-            webbrowser.open(server.url)
-        server.serve_forever()
+    server = Server(service, listening)
+    print(f"{listening.url}\nCtrl-C ends it", file=sys.stderr)
+    if browser:
+        webbrowser.open(listening.url)
+    server.serve()
+
+
+def _token(file: Path) -> str:
+    """The first line of a file. Raises UsageError for one that cannot be read, or is empty."""
+    try:
+        token = file.read_text(encoding="ascii").partition("\n")[0].strip()
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--token-file {file}: {getattr(error, 'strerror', None) or 'is no text'}") from None
+    if not token:
+        raise UsageError(f"--token-file {file}: is empty")
+    return token
 
 
 def _files(paths: list[str], without: Path | None, *, end: bytes) -> "Iterator[Candidate]":

@@ -33,8 +33,12 @@ MAX_BYTES = 2**30  # of one image as RGB, after JPEG's shrinking: 268 megapixels
 BYTES_HERE = 2**27  # of one that is decoded in this process, as several are at once
 
 
-class _TooLargeError(UnreadableError):
-    """More bytes than are allowed."""
+class TooLargeError(UnreadableError):
+    """More bytes than are allowed in this process."""
+
+
+class SlowError(Exception):
+    """The file may take long to decode, which should be done by a process that can be ended."""
 
 
 def decode(content: bytes, *, image_size: int, channels: int, policy: Policy = DEFAULT) -> np.ndarray:
@@ -54,13 +58,32 @@ def decode_with_facts(
     sizes: (image_size, channels) of each array; each is what `decode` makes of the file.
     Raises UnreadableError, and nothing else, for whatever is no whole image of a known format.
     """
+    with suppress(SlowError, TooLargeError):
+        return decode_light(content, sizes, policy, most=BYTES_HERE)
+    return decode_apart(content, sizes, policy)
+
+
+def decode_light(
+    content: bytes, sizes: Sequence[tuple[int, int]], policy: Policy, *, most: int
+) -> tuple[list[np.ndarray], Facts]:
+    """As `decode_with_facts`, in this process, what takes little time and memory.
+
+    most: bytes of the decoded image.
+    Raises SlowError or TooLargeError for what `decode_apart` is for, and UnreadableError.
+    """
     if formats.is_heic(content) and not formats.reads_heic():
         raise UnreadableError(formats.NEEDS_EXTRA)
-    if limited.is_quick(content):
-        with suppress(_TooLargeError):
-            return decode_here(content, sizes, policy, most=BYTES_HERE)
+    if not limited.is_quick(content):
+        raise SlowError
+    return decode_here(content, sizes, policy, most=most)
+
+
+def decode_apart(
+    content: bytes, sizes: Sequence[tuple[int, int]], policy: Policy, bounds: limited.Bounds | None = None
+) -> tuple[list[np.ndarray], Facts]:
+    """As `decode_with_facts`, in a process of its own. bounds: of time and memory; None: the ordinary ones."""
     try:
-        return limited.decode(content, sizes=sizes, policy=policy)
+        return limited.decode(content, sizes=sizes, policy=policy, bounds=bounds)
     except limited.Stopped as error:
         raise UnreadableError(str(error)) from None
 
@@ -79,7 +102,7 @@ def decode_here(
     except UnreadableError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _TooLargeError(str(error)) from None
+        raise TooLargeError(str(error)) from None
     except MemoryError:
         raise UnreadableError("takes more memory to decode than there is for it") from None
     except UnidentifiedImageError:
@@ -132,7 +155,7 @@ def _require_memory(image: "Image.Image", most: int) -> None:
             f"{width}×{height} pixels take {size:,} bytes when decoded; {MAX_BYTES:,} are allowed"
         )
     if size > most:
-        raise _TooLargeError
+        raise TooLargeError
 
 
 def _range(image: "Image.Image") -> tuple[float, float] | tuple[None, None]:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from math import prod
 from queue import Empty, LifoQueue
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,14 @@ class Stopped(Exception):
     """Why the file was not decoded, in a few words."""
 
 
+class Bounds(NamedTuple):
+    """Of one file.   seconds: of processor time.   deadline_seconds: by the clock.   memory_gib: of addresses."""
+
+    seconds: int
+    deadline_seconds: float
+    memory_gib: float
+
+
 def is_quick(content: bytes) -> bool:
     """Whether the time that decoding takes is known to be short but for the number of pixels.
 
@@ -53,16 +61,29 @@ def is_quick(content: bytes) -> bool:
 
 
 def decode(
-    content: bytes, *, sizes: Sequence[tuple[int, int]], policy: Policy
+    content: bytes, *, sizes: Sequence[tuple[int, int]], policy: Policy, bounds: Bounds | None = None
 ) -> tuple[list[np.ndarray], Facts]:
-    """As `decoding.decode_with_facts`. Raises Stopped where that would raise UnreadableError, or a limit is reached."""
+    """As `decoding.decode_with_facts`. Raises Stopped where that would raise UnreadableError, or a limit is reached.
+
+    bounds: at most as wide as the ordinary ones, which None stands for.
+    """
     with _free:
         worker = _idle_worker() or _Worker()
-        result = worker.decode(content, sizes, policy)
+        _busy.add(worker)
+        try:
+            result = worker.decode(content, sizes, policy, bounds or _ordinary())
+        finally:
+            _busy.discard(worker)
         _idle.put(worker)
     if isinstance(result, str):
         raise Stopped(result)
     return result
+
+
+def end_all() -> None:
+    """Stop what is being decoded, which raises Stopped there: for a program that ends."""
+    for worker in tuple(_busy):
+        worker.process.kill()
 
 
 class _Worker:
@@ -72,30 +93,30 @@ class _Worker:
         self.parent = os.getpid()
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__, str(SECONDS), str(MEMORY_GIB)],
+                [sys.executable, "-P", "-m", __name__, str(MEMORY_GIB)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )  # fmt: skip
         except OSError as error:
             raise Stopped(f"no process to decode it can be started: {error.strerror}") from None
-        self._is_late, self._seconds = False, SECONDS
+        self._is_late = False
 
     def decode(
-        self, content: bytes, sizes: Sequence[tuple[int, int]], policy: Policy
+        self, content: bytes, sizes: Sequence[tuple[int, int]], policy: Policy, bounds: Bounds
     ) -> tuple[list[np.ndarray], Facts] | str:
         """What the process answers, or why the file is unreadable. Raises Stopped where it ended."""
-        timer = threading.Timer(DEADLINE_SECONDS, self._end_late)
+        timer = threading.Timer(bounds.deadline_seconds, self._end_late)
         timer.daemon = True
         timer.start()
         try:
-            return self._asked(content, sizes, policy)
+            return self._asked(content, sizes, policy, bounds)
         except (
             OSError,
             EOFError,
             ValueError,
             TypeError,
         ):  # whatever a process writes that a file has taken over
-            raise Stopped(self._why_ended()) from None
+            raise Stopped(self._why_ended(bounds)) from None
         except BaseException:  # its answer to this file is not to be taken for one to the next
             self.end()
             raise
@@ -110,22 +131,22 @@ class _Worker:
         self._is_late = True
         self.process.kill()
 
-    def _why_ended(self) -> str:
+    def _why_ended(self, bounds: Bounds) -> str:
         import signal
 
         self.end()
         code = self.process.returncode
         if self._is_late:
-            return f"takes more than {DEADLINE_SECONDS:.0f} seconds to decode"
+            return f"takes more than {bounds.deadline_seconds:.0f} seconds to decode"
         if code == -getattr(signal, "SIGXCPU", 0):
-            return f"takes more than {self._seconds} seconds of processor time to decode"
+            return f"takes more than {bounds.seconds} seconds of processor time to decode"
         return f"ended the process that decoded it (exit code {code})"
 
     def _asked(
-        self, content: bytes, sizes: Sequence[tuple[int, int]], policy: Policy
+        self, content: bytes, sizes: Sequence[tuple[int, int]], policy: Policy, bounds: Bounds
     ) -> tuple[list[np.ndarray], Facts] | str:
         assert self.process.stdin is not None and self.process.stdout is not None
-        head = {"sizes": list(sizes), "policy": policy.changed(), "bytes": len(content)}
+        head = {"sizes": list(sizes), "policy": policy.changed(), "bytes": len(content), **bounds._asdict()}
         _write(self.process.stdin, head, content)
         answer = _read_head(self.process.stdout)
         if "problem" in answer:
@@ -205,11 +226,16 @@ def _has_few_chunks(content: bytes) -> bool:
 
 
 _idle: LifoQueue[_Worker] = LifoQueue()
+_busy: set[_Worker] = set()
 atexit.register(_end_idle)
 _free = threading.BoundedSemaphore(MAX_PROCESSES)
 
 
-def _serve(asked: IO[bytes], answers: IO[bytes], seconds: int) -> None:
+def _ordinary() -> Bounds:
+    return Bounds(SECONDS, DEADLINE_SECONDS, MEMORY_GIB)
+
+
+def _serve(asked: IO[bytes], answers: IO[bytes], memory_gib: float) -> None:
     """Decode what is asked for until there is no more, each within the limits."""
     from PIL import Image
 
@@ -223,7 +249,8 @@ def _serve(asked: IO[bytes], answers: IO[bytes], seconds: int) -> None:
         except EOFError:
             return
         content = _read(asked, head["bytes"])
-        _limit_seconds(seconds)
+        _limit_seconds(head["seconds"])
+        _limit_memory(head["memory_gib"], memory_gib)
         sizes = [(size, channels) for size, channels in head["sizes"]]
         try:
             arrays, facts = decode_here(content, sizes, of_changes(head["policy"]), most=MAX_BYTES)
@@ -233,12 +260,13 @@ def _serve(asked: IO[bytes], answers: IO[bytes], seconds: int) -> None:
             _write(answers, {"facts": facts}, *(array.tobytes() for array in arrays))
 
 
-def _limit_memory(gib: float) -> None:
+def _limit_memory(gib: float, most_gib: float) -> None:
+    """most_gib: what may be allowed later, too."""
     with suppress(ImportError, ValueError, OSError):  # not on Windows
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_AS, (int(gib * 2**30),) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (int(gib * 2**30), int(most_gib * 2**30)))
 
 
 def _limit_seconds(seconds: int) -> None:
@@ -256,10 +284,11 @@ def _main() -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it ends it, by closing its input
     warnings.simplefilter("ignore")  # Pillow doubts files that it reads all the same
-    _limit_memory(float(sys.argv[2]))
+    memory_gib = float(sys.argv[1])
+    _limit_memory(memory_gib, memory_gib)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
-    _serve(sys.stdin.buffer, answers, int(sys.argv[1]))
+    _serve(sys.stdin.buffer, answers, memory_gib)
 
 
 if __name__ == "__main__":

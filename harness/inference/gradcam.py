@@ -3,6 +3,7 @@
 Source: Selvaraju et al. 2017, Grad-CAM: visual explanations from deep networks via gradient-based localization
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from harness.inference.model import TrialModel
 if TYPE_CHECKING:
     import torch
 
+CHUNK_PIXELS = 2**17  # of a forward pass whose activations are kept: 128 images of 32×32, 2 of 224×224
+
 
 class GradCam:
-    """A trial's model as a function from an image and a class to a map of what spoke for the class.
+    """A trial's model as a function from images and a class for each to maps of what spoke for the classes.
 
     Networks that end in no map of features, like transformers, have none to show.
     """
@@ -26,24 +29,33 @@ class GradCam:
         self._model = model
         self._portable = Portable(model).eval().to(model.compute.device)
 
-    def __call__(self, pixels: np.ndarray, label: int) -> np.ndarray | None:
-        """uint8 (C, H, W) to float32 (h, w) of the features' size in 0..1, or None where there is none to show.
+    def __call__(self, pixels: np.ndarray, labels: Sequence[int]) -> np.ndarray | None:
+        """uint8 (N, C, H, W) to float32 (N, h, w) of the features' size in 0..1, or None where there is none to show.
 
-        Of several networks it is the mean of their maps.
+        labels: of each image, N >= 1. Of several networks it is the mean of their maps.
         """
+        chunk = max(1, CHUNK_PIXELS // (pixels.shape[2] * pixels.shape[3]))
+        parts = []
+        for start in range(0, len(pixels), chunk):
+            part = self._of_chunk(pixels[start : start + chunk], labels[start : start + chunk])
+            if part is None:
+                return None
+            parts.append(part)
+        return np.concatenate(parts)
+
+    def _of_chunk(self, pixels: np.ndarray, labels: Sequence[int]) -> np.ndarray | None:
         import torch
 
-        images = torch.from_numpy(pixels[None]).to(self._model.compute.device).float()
+        images = torch.from_numpy(pixels).to(self._model.compute.device).float()
         with training.session(self._model.compute), torch.enable_grad():
-            found = [self._of_network(place, images, label) for place in range(len(self._model.folds))]
+            found = [self._of_network(place, images, labels) for place in range(len(self._model.folds))]
         maps = [one for one in found if one is not None]
         if len(maps) < len(found):
             return None
-        mean = torch.stack(maps).mean(0)
-        heat: np.ndarray = (mean / mean.max().clamp(min=1e-12)).cpu().numpy()
+        heat: np.ndarray = _up_to_1(torch.stack(maps).mean(0)).cpu().numpy()
         return heat
 
-    def _of_network(self, place: int, images: "torch.Tensor", label: int) -> "torch.Tensor | None":
+    def _of_network(self, place: int, images: "torch.Tensor", labels: Sequence[int]) -> "torch.Tensor | None":
         import torch
 
         network: Any = self._portable.networks[place]
@@ -64,9 +76,14 @@ class GradCam:
                 hook.remove()
         if not last or last[0].ndim != 4:
             return None
-        gradient: Any = torch.autograd.grad(logits[0, label], last[0], allow_unused=True)[0]
+        chosen = logits[torch.arange(len(labels)), list(labels)]  # an image's own depends on no other image
+        gradient: Any = torch.autograd.grad(chosen.sum(), last[0], allow_unused=True)[0]
         if gradient is None:
             return None
         weights = gradient.mean((2, 3), keepdim=True)
-        heat: torch.Tensor = (weights * last[0].detach()).sum(1)[0].relu()
-        return heat / heat.max().clamp(min=1e-12)
+        return _up_to_1((weights * last[0].detach()).sum(1).relu())
+
+
+def _up_to_1(maps: "torch.Tensor") -> "torch.Tensor":
+    """(N, h, w), each divided by its greatest value."""
+    return maps / maps.amax((1, 2), keepdim=True).clamp(min=1e-12)

@@ -49,7 +49,8 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> str:
 def data_url(image: "Image", kind: Literal["JPEG", "PNG"]) -> str:
     """An image as a page can hold it inside."""
     content = io.BytesIO()
-    image.save(content, format=kind, **({"quality": 82} if kind == "JPEG" else {}))
+    # Level 1 takes a quarter of the time of level 6, for a quarter more bytes.
+    image.save(content, format=kind, **({"quality": 82} if kind == "JPEG" else {"compress_level": 1}))
     return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 

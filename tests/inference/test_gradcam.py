@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from harness.inference import gradcam
 from harness.inference.gradcam import GradCam
 from harness.inference.model import FoldModel, TrialModel
 from harness.training import Statistics
@@ -31,8 +32,9 @@ def brightness_model() -> TrialModel:
 def test_it_is_bright_where_the_class_is(label: int, place: tuple[int, int]) -> None:
     pixels = np.zeros((3, 16, 16), np.uint8)
     pixels[0, 3, 4] = pixels[2, 12, 9] = 255
-    heat = GradCam(brightness_model())(pixels, label)
-    assert heat is not None and heat.shape == (16, 16)
+    found = GradCam(brightness_model())(np.stack([np.zeros_like(pixels), pixels]), [0, label])
+    assert found is not None and found.shape == (2, 16, 16) and not found[0].any()
+    heat = found[1]
     assert heat[place] == 1 and heat.sum() == pytest.approx(1)
 
 
@@ -50,11 +52,19 @@ def test_it_is_bright_where_the_class_is(label: int, place: tuple[int, int]) -> 
 )
 def test_every_convolutional_network_has_one(name: str) -> None:
     model = made(name, 2, size=32)
-    maps = [GradCam(model)(noise(1, 32)[0], label) for label in range(3)]
-    for heat in maps:
-        assert heat is not None and min(heat.shape) > 1 and np.isfinite(heat).all()
-        assert heat.min() >= 0 and heat.max() <= 1
-    assert any(heat is not None and heat.max() == 1 for heat in maps)
+    maps = GradCam(model)(noise(1, 32).repeat(3, 0), range(3))
+    assert maps is not None and min(maps.shape[1:]) > 1 and np.isfinite(maps).all()
+    assert maps.min() >= 0 and maps.max() == 1
+
+
+def test_many_at_once_are_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradcam, "CHUNK_PIXELS", 2 * 32 * 32)
+    model, pixels, labels = made("resnet", 2, size=32), noise(5, 32), [0, 1, 2, 0, 1]
+    together = GradCam(model)(pixels, labels)
+    assert together is not None
+    for heat, image, label in zip(together, pixels, labels, strict=True):
+        alone = GradCam(model)(image[None], [label])
+        np.testing.assert_allclose(heat, alone[0], atol=1e-5)
 
 
 class Patches(nn.Module):
@@ -86,18 +96,18 @@ def test_a_network_of_tokens_has_none(mixer: str) -> None:
     }
     fold = FoldModel(Patches(layers[mixer]).eval(), Statistics((0.5,) * 3, (0.25,) * 3))
     model = TrialModel((fold,), (3, 16, 16), CLASSES, made("resnet").compute)
-    assert GradCam(model)(noise(1)[0], 0) is None
+    assert GradCam(model)(noise(1), [0]) is None
 
 
 @pytest.mark.slow
 def test_a_clip_has_none() -> None:
-    assert GradCam(made("clip_fusion"))(noise(1)[0], 0) is None
+    assert GradCam(made("clip_fusion"))(noise(1), [0]) is None
 
 
 def test_the_network_is_left_as_it_was() -> None:
     model, pixels = made("resnet"), noise(3)
     before = model.predict(pixels)
-    GradCam(model)(pixels[0], 1)
+    GradCam(model)(pixels, [0, 1, 2])
     np.testing.assert_array_equal(model.predict(pixels), before)
     network = model.folds[0].network
     assert not network.training and all(weight.grad is None for weight in network.parameters())

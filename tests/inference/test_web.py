@@ -4,7 +4,6 @@ import base64
 import io
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from PIL import Image
 
 from harness.data.decoding import MAX_BYTES
 from harness.errors import DataError, StoreError
-from harness.inference.web.server import Server
-from harness.inference.web.service import Service
+from harness.inference.web.server import listen
+from harness.inference.web.service import Asked, Service, Wanted
 from tests.inference.made_up_models import CLASSES, made, noise
 from tests.inference.web_server import Running, png
 
@@ -47,6 +46,11 @@ def test_a_form_is_answered_like_its_file(running: Running) -> None:
     status, answer, _ = running.ask(
         "POST", "/predict", body, Content_Type="multipart/form-data; boundary=other"
     )
+    assert (status, answer["error"]) == (400, "the form cannot be read: Invalid multipart data.")
+    empty = b'--xyz\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n--xyz--\r\n'
+    status, answer, _ = running.ask(
+        "POST", "/predict", empty, Content_Type="multipart/form-data; boundary=xyz"
+    )
     assert (status, answer["error"]) == (400, "there is no file in the form")
 
 
@@ -75,9 +79,9 @@ def test_it_says_which_model_it_is(running: Running) -> None:
     "host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example:{port}"]
 )
 def test_a_foreign_host_is_refused(running: Running, host: str) -> None:
-    status, answer, _ = running.ask("GET", "/health", Host=host.format(port=running.server.port))
-    assert (status, answer["error"]) == (403, f"Host must be 127.0.0.1:{running.server.port}")
-    assert running.ask("GET", "/health", Host=f"localhost:{running.server.port}")[0] == 200
+    status, answer, _ = running.ask("GET", "/health", Host=host.format(port=running.port))
+    assert (status, answer["error"]) == (403, f"Host must be 127.0.0.1:{running.port}")
+    assert running.ask("GET", "/health", Host=f"localhost:{running.port}")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -87,7 +91,7 @@ def test_a_foreign_host_is_refused(running: Running, host: str) -> None:
 def test_pages_of_others_are_refused(running: Running, headers: dict[str, str]) -> None:
     status, answer, _ = running.ask("POST", "/predict", png(noise(1)[0]), **headers)
     assert status == 403 and "are not answered" in answer["error"]
-    own = f"http://127.0.0.1:{running.server.port}"
+    own = f"http://127.0.0.1:{running.port}"
     assert (
         running.ask("POST", "/predict", png(noise(1)[0]), Origin=own, Sec_Fetch_Site="same-origin")[0] == 200
     )
@@ -120,7 +124,7 @@ def test_pages_of_others_are_refused(running: Running, headers: dict[str, str]) 
     ],
 )
 def test_malformed_requests_are_refused_as_json(running: Running, request_: bytes, status: int) -> None:
-    host = f"127.0.0.1:{running.server.port}".encode()
+    host = f"127.0.0.1:{running.port}".encode()
     head, _, body = running.send(request_.replace(b"{host}", host)).partition(b"\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {status} ".encode()), head[:80]
     assert b"Content-Security-Policy" in head
@@ -150,22 +154,22 @@ def test_hostile_files_are_refused_and_do_no_harm(running: Running) -> None:
 def test_a_failure_inside_is_told_without_its_traceback(
     running: Running, service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_: bytes) -> dict[str, Any]:
+    def fail(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("secret place")
 
-    monkeypatch.setattr(service, "predict", fail)
+    monkeypatch.setattr(service, "decode", fail)
     status, answer, _ = running.ask("POST", "/predict", b"x")
     assert (status, answer) == (500, {"schema": 1, "error": "something failed; the server's log says what"})
     assert "POST /predict: ZeroDivisionError: secret place" in caplog.text and "Traceback" not in caplog.text
 
 
-def test_a_port_in_use_is_told_in_one_line(running: Running, service: Service) -> None:
-    with pytest.raises(StoreError, match=f"port {running.server.port} of 127.0.0.1 cannot be used"):
-        Server(service, port=running.server.port)
+def test_a_port_in_use_is_told_in_one_line(running: Running) -> None:
+    with pytest.raises(StoreError, match=f"port {running.port} of 127.0.0.1 cannot be used"):
+        listen(running.port)
 
 
 def test_it_listens_on_this_machine_only(running: Running) -> None:
-    assert running.server.server_address[0] == "127.0.0.1"
+    assert running.listening.socket.getsockname()[0] == "127.0.0.1"
 
 
 def test_a_model_of_no_image_files_is_refused() -> None:
@@ -173,8 +177,9 @@ def test_a_model_of_no_image_files_is_refused() -> None:
         Service(replace(made("resnet"), image_shape=(4, 16, 16)), "source")
 
 
-def test_without_an_index_there_are_no_similar_images(tmp_path: Path) -> None:
-    answer = Service(made("simple_cnn"), "source").predict(png(noise(1)[0]))
+def test_without_an_index_there_are_no_similar_images() -> None:
+    service, asked = Service(made("simple_cnn"), "source"), Asked(noise(1)[0], Wanted())
+    answer = service.describe(asked, service.look([asked])[0])
     assert answer.similar == () and (answer.where or "").startswith("data:image/png;base64,")
 
 
@@ -182,5 +187,6 @@ def test_probabilities_that_are_no_numbers_are_no_answer() -> None:
     model = made("simple_cnn")
     for parameter in model.folds[0].network.parameters():
         torch.nn.init.constant_(parameter, float("nan"))
+    service, asked = Service(model, "source"), Asked(noise(1)[0], Wanted())
     with pytest.raises(ArithmeticError, match="not finite"):
-        Service(model, "source").predict(png(noise(1)[0]))
+        service.describe(asked, service.look([asked])[0])

@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
@@ -15,7 +16,7 @@ from PIL import Image
 from harness.inference.embedding import Embedder
 from harness.inference.index import update
 from harness.inference.web.limits import Limits
-from harness.inference.web.server import Server
+from harness.inference.web.server import Server, listen
 from harness.inference.web.service import Service
 from tests.inference.made_up_models import made, noise, save
 
@@ -25,28 +26,36 @@ LIMITS = Limits(
     wait_seconds=0.1,
     at_once=2,
     connections=4,
-    burst=1000,
-    per_second=1000,
 )
 
 
 class Running:
     """A server on a free port, and requests to it."""
 
-    def __init__(self, service: Service, limits: Limits = LIMITS):
-        self.server = Server(service, port=0, limits=limits)
-        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+    def __init__(self, service: Service, limits: Limits = LIMITS, token: str = ""):
+        self._service, self._limits = service, limits
+        self._start(limits, token)
+
+    def _start(self, limits: Limits, token: str = "") -> None:
+        self.listening = listen(0, token=token)
+        self.port = self.listening.port
+        self.server = Server(self._service, self.listening, limits)
+        self._thread = threading.Thread(target=self.server.serve, daemon=True)
         self._thread.start()
 
+    def again(self, **limits: Any) -> None:
+        """With other limits."""
+        self.end()
+        self._start(replace(self._limits, **limits))
+
     def end(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        self.server.end()
         self._thread.join()
 
     def ask(
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> tuple[int, Any, HTTPResponse]:
-        connection = HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body=body, headers=named)
         response = connection.getresponse()
@@ -57,7 +66,7 @@ class Running:
 
     def send(self, raw: bytes) -> bytes:
         """What comes back for these bytes, until the server ends the connection."""
-        with socket.create_connection(("127.0.0.1", self.server.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
             connection.sendall(raw)
             found = b""
             while part := connection.recv(65536):

@@ -1,47 +1,37 @@
 """How much of this machine those who ask may use."""
 
-import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
-MOST_ADDRESSES = 1024
+from harness.data.limited import Bounds
+
+APART = Bounds(seconds=10, deadline_seconds=30, memory_gib=1.0)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """body_bytes: of a request.   receive_seconds, send_seconds: for all of a request, and of its answer.
+    """body_bytes: of a request with one image, and of each image of a batch.   batch_bytes, batch_images: of a batch.
 
-    at_once: images that are worked on; others wait for wait_seconds.   connections: others are turned away.
-    burst, per_second: requests of one address, at once and in the long run.
+    head_bytes, head_lines: of the head of a request.
+    receive_seconds: for the head of a request, and for its body.   send_seconds: for its answer.
+    connections: at once; more are turned away.   held_bytes: of all bodies together.
+    at_once: requests that are worked on, each for work_seconds; others wait for wait_seconds.
+    light_bytes: of a decoded image that this process decodes; larger ones, and those that may take long, are decoded
+    one after the other by a process of their own, within `apart`.
+    forward_images: that the network is given at once.
     """
 
     body_bytes: int = 10_000_000
+    batch_bytes: int = 64_000_000
+    batch_images: int = 1000
+    head_bytes: int = 65_536
+    head_lines: int = 100
     receive_seconds: float = 20.0
     send_seconds: float = 20.0
-    at_once: int = 4
+    connections: int = 512
+    held_bytes: int = 256_000_000
+    at_once: int = 64
+    work_seconds: float = 300.0
     wait_seconds: float = 10.0
-    connections: int = 32
-    burst: int = 40
-    per_second: float = 10.0
-
-
-class RateLimit:
-    """A token bucket for each address: it holds `burst` tokens and gets `per_second` new ones."""
-
-    def __init__(self, burst: int, per_second: float, *, clock: Callable[[], float] = time.monotonic):
-        self._burst, self._per_second, self._clock = burst, per_second, clock
-        self._lock = threading.Lock()
-        self._buckets: dict[str, tuple[float, float]] = {}  # tokens, and when they were counted
-
-    def wait(self, address: str) -> float:
-        """Takes a token and returns 0, or returns the seconds until there is one."""
-        with self._lock:
-            now = self._clock()
-            tokens, counted = self._buckets.pop(address, (float(self._burst), now))
-            tokens = min(self._burst, tokens + (now - counted) * self._per_second)
-            allowed = tokens >= 1
-            self._buckets[address] = (tokens - 1 if allowed else tokens), now  # the latest is last
-            while len(self._buckets) > MOST_ADDRESSES:
-                del self._buckets[next(iter(self._buckets))]
-            return 0.0 if allowed else (1 - tokens) / self._per_second
+    light_bytes: int = 2**25
+    apart: Bounds = APART
+    forward_images: int = 64
