@@ -38,7 +38,7 @@ def checks(images: Images, found: Duplicates, groups: np.ndarray) -> Iterator[Ch
 
 def _likely(images: Images, pairs: np.ndarray) -> Check:
     """Pairs that chance makes are of any classes, and fewer; those of one film or patient are of one class."""
-    name = "look-alikes held out apart"
+    name = "look-alikes apart"
     share = 2 * len(pairs) / len(images)
     if not len(pairs):
         return Check(
@@ -56,7 +56,7 @@ def _likely(images: Images, pairs: np.ndarray) -> Check:
 
 
 def _labels(images: Images, pairs: np.ndarray) -> Check:
-    name = "two labels for one picture"
+    name = "two labels"
     if not len(pairs):
         return Check(name, "passed", 0.0, 0.0, "No images of different classes show the same picture.")
     sentence = (
@@ -81,7 +81,7 @@ def neighbours_in_order(images: Images, groups: np.ndarray) -> Check | None:
     Of images that are taken one by one it lies anywhere; frames of a film or images of a patient have it beside them.
     None where classes are too small to say.
     """
-    name = "likest images beside each other"
+    name = "look-alikes in a row"
     order = np.argsort(np.array(images.names), kind="stable") if images.names else np.arange(len(images))
     hits, chances, total, example = 0, 0.0, 0, ""
     for label in range(len(images.classes)):

@@ -18,7 +18,7 @@ MOST_COMMON = 0.3  # of all patches that are common: with more, images are drawn
 
 def check(images: Images) -> Check:
     """A patch of 3×3 pixels, equal to the last bit, in many images of one class and in hardly any other."""
-    name = "a pattern that is repeated"
+    name = "repeated pattern"
     passed = Check(
         name, "passed", None, SURE, "No pattern of pixels is repeated in the images of one class alone."
     )

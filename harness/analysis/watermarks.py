@@ -59,7 +59,7 @@ def check(images: Images) -> Check:
     if area >= TOLD and gain >= TOLD_MORE and still <= STILL and p <= LUCK:
         sentence = f"{what[0].upper()}{what[1:]}: it bears a mark, a faint watermark say; {ADVICE}."
         return Check(NAME, "failed", area, TOLD, sentence)
-    return Check(NAME, "passed", area, TOLD, f"There is none: {what}.")
+    return Check(NAME, "passed", area, TOLD, f"None for certain: {what}.")
 
 
 def _detail(pixels: np.ndarray) -> np.ndarray:

@@ -63,7 +63,12 @@ def telling_facts(
             for words, values in found.items()
             for rule in _rules(values, labels, len(classes), least)
         ]
-        for rule, words in sorted(rules, key=lambda one: -abs(one[0].inside - one[0].outside)):
+        # Of equally clear ones the rule that says what a class has, not what it lacks.
+        clearest = sorted(
+            rules,
+            key=lambda one: (-abs(one[0].inside - one[0].outside), name in KINDS and not one[0].is_above),
+        )
+        for rule, words in clearest:
             if _is_significant(rule.values[alone], labels[alone] == rule.label, level):
                 sentence = _in_words(rule, name, words, classes[rule.label])
                 yield TellingFact(name, rule.inside - rule.outside, sentence)

@@ -53,7 +53,7 @@ def test_an_honest_study_passes(tuned: Store) -> None:
     study = LoadedStudy.open(tuned, "small")
     found = last(audit(study))
     assert found.verdict == "passed", found.sentence
-    beside = "likest images beside each other"  # digits are sorted by who wrote them
+    beside = "look-alikes in a row"  # digits are sorted by who wrote them
     assert {check.probe for check in found.findings if check.verdict != "passed"} == {beside}
     probes = {check.probe: check for check in found.findings}
     assert probes["permuted labels"].figure <= probes["permuted labels"].bound

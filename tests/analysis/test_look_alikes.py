@@ -38,7 +38,7 @@ def test_two_labels_for_one_picture_are_noted_with_the_names() -> None:
     checks = {
         check.probe: check for check in look_alikes.checks(both, found, found.groups(len(both), both.labels))
     }
-    labels_differ = checks["two labels for one picture"]
+    labels_differ = checks["two labels"]
     assert labels_differ.verdict == "noted" and images.names[0] in labels_differ.sentence
     found = near_duplicates.find(images.pixels)
     honest = look_alikes.checks(images, found, found.groups(len(images), images.labels))

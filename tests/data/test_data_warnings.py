@@ -68,8 +68,8 @@ def test_a_class_of_one_picture_is_told() -> None:
 DOGS = HALVES == 1
 TELLING = {
     "format": (np.where(DOGS, "PNG", "JPEG"), "100% of class cat and 0% of all others have the file format JPEG"),
-    "mode": (np.where(DOGS, "L", "RGB"), "0% of class cat and 100% of all others have pixels of the kind L"),
-    "has_alpha": (DOGS, "0% of class cat and 100% of all others have transparency"),
+    "mode": (np.where(DOGS, "L", "RGB"), "100% of class dog and 0% of all others have pixels of the kind L"),
+    "has_alpha": (DOGS, "100% of class dog and 0% of all others have transparency"),
     "width": (np.where(DOGS, 640, 800), "100% of class cat and 0% of all others have a width above 640"),
     "height": (np.where(DOGS, 3000, 20), "100% of class cat and 0% of all others have a height of at most 20"),
     "quality": (np.where(DOGS, 75, 95), "100% of class cat and 0% of all others have a JPEG quality above 75"),

@@ -76,7 +76,7 @@ CASES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     ),
     "another format": (
         both(lambda: made("cat"), lambda: made("dog", ending="bmp")),
-        (f"0% of class cat and 100% of all others have the file format BMP: {HOW_MADE}",),
+        (f"100% of class dog and 0% of all others have the file format BMP: {HOW_MADE}",),
     ),
     "another size": (
         both(lambda: made("cat"), lambda: made("dog", make=lambda: noise(12))),
@@ -88,11 +88,11 @@ CASES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     ),
     "transparency": (
         both(lambda: made("cat"), lambda: made("dog", make=lambda: noise(channels=4))),
-        ("pixels of the kind RGB: ", "100% of all others have transparency: "),
+        ("pixels of the kind RGB: ", "100% of class dog and 0% of all others have transparency: "),
     ),
     "grey": (
         both(lambda: made("cat"), lambda: made("dog", make=lambda: noise(channels=1))),
-        (f"0% of class cat and 100% of all others have pixels of the kind L: {HOW_MADE}",),
+        (f"100% of class dog and 0% of all others have pixels of the kind L: {HOW_MADE}",),
     ),
     "images beside the classes and a folder of texts": (
         lambda: (
