@@ -24,6 +24,7 @@ from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_fingerpr
 from harness.search.constraints import limits_of
 from harness.search.driver import Driver, EpochEnded, Event, FoldBegan, FoldEnded, TrialEnded
 from harness.search.objectives import other_objectives
+from harness.search.patience import last_improvement
 from harness.search.profiling import Profile, Profiling
 from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import read_predictions
@@ -152,6 +153,9 @@ def tune(study: Study, settings: Settings) -> Generator[Event | StudyBegan | Stu
             with executor:
                 yield StudyBegan(record, executor.num_slots, begun.trials)
                 yield from _watched(begun, driver, recorder)
+                if driver.num_trials < record.num_trials:
+                    record = _at_rest(record, driver, store)
+                    recorder.rests(record)
             patience = 600.0
         finally:
             if store.has_study(name):
@@ -196,6 +200,19 @@ def _watched(begun: LoadedStudy, driver: Driver, recorder: Recorder) -> Iterator
         yield event
     leaders = begun.with_trials(driver.trials).leaders
     _drop_losers(driver.trials, leaders, store, pinned)  # also what a kill has left
+
+
+def _at_rest(record: StudyRecord, driver: Driver, store: Store) -> StudyRecord:
+    """The study's record with the trials that it has come to, which is said."""
+    last = last_improvement(driver.trials, record.direction)
+    logger.warning(
+        "search.patience: no trial after trial %d has gained a third of its standard error, so %d of %d trials are "
+        "not begun; --set search.patience=null begins them",
+        last, record.num_trials - driver.num_trials, record.num_trials,
+    )  # fmt: skip
+    record = replace(record, num_trials=driver.num_trials)
+    store.write_study(record)
+    return record
 
 
 class _Alike:

@@ -152,7 +152,7 @@ def _verdict(checks: Sequence[Check]) -> tuple[Verdict, str]:
     if failed:
         return "failed", failed[0].sentence
     noted = [check for check in checks if check.verdict == "noted"]
-    more = f" {len(noted)} worth a look." if noted else ""
+    more = f" Worth a look: {', '.join(check.probe for check in noted)}." if noted else ""
     return "passed", f"None of {len(checks)} checks found a leak.{more}"
 
 

@@ -13,14 +13,14 @@ from harness.store.findings import Audit, ChampionEstimate, Confirmation, FinalT
 
 def confirmation(found: Confirmation) -> None:
     """The trials before and after, and whether the order held."""
-    table = new_table("trial", "tuned", "± 95 %", "confirmed", "± 95 %", "lost", header="dim")
+    table = new_table("trial", "tuned", "± 95 %", "confirmed", "± 95 %", "change", header="dim")
     for number in found.confirmed_order:
         trial = found.of(number)
         table.add_row(
             f"{number}{' *' if number == found.winner else ''}",
             *_pair(trial.tuned or 0.0, trial.tuned_half_width),
             *_pair(trial.confirmed, trial.confirmed_half_width),
-            f"{trial.shrinkage:+.4f}",
+            f"{trial.confirmed - (trial.tuned or 0.0):+.4f}",
         )
     console().print(table)
     if found.winner_held:
@@ -39,8 +39,8 @@ def confirmation(found: Confirmation) -> None:
         )
         print(f"  {_expected(expected)}")
         print(
-            f"  confirmed {expected.confirmed:.4f} with {expected.fold_images:,} images, choice "
-            f"{-expected.optimism:+.4f}, more images {expected.gain:+.4f}"
+            f"  {expected.confirmed:.4f} confirmed, of networks of {expected.fold_images:,} images; "
+            f"{-expected.optimism:+.4f} for the choice among these; {expected.gain:+.4f} for more images"
         )
     for line in _causes(found.variance):
         print(line)

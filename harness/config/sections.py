@@ -105,6 +105,8 @@ class Search(Section):
     racing: the rule that stops trials early.   seed: of all that is random, from the folds to the weights.
     batch: how many are chosen before the first score is known; the result depends on it, and never on the number
     of workers.   timeout_minutes: no new trial is begun after it.
+    patience: so many trials in a row without a gain of a third of the best trial's standard error, and no further one
+    is begun; null begins all.
     rung: share of the epochs of a short training on fold 0 that comes first and may stop a trial; null is none. It
     pays from some 20 trials on: the study has to learn first what a short training foretells.
     stopped_as: what the sampler is told of a stopped trial: the mean that it is expected to have over all folds, by
@@ -124,6 +126,7 @@ class Search(Section):
     first: Annotated[list[dict[str, Any]], Younger()] = []
     constraints: Annotated[Constraints, Younger()] = Constraints()
     timeout_minutes: Annotated[float | None, Budget()] = Field(default=None, gt=0, strict=False)
+    patience: Annotated[int | None, Budget()] = Field(default=None, ge=1, le=100_000)
     options: dict[str, Scalar] = {}
 
     def with_options(self, kind: type[Chosen]) -> Chosen:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from harness.report.document import Notice, StudyReport
 from harness.report.format import interval, number, score, times, with_error
+from harness.store.findings import Confirmation, FinalTest
 
 
 def sentences(study: StudyReport) -> list[str]:
@@ -13,46 +14,64 @@ def sentences(study: StudyReport) -> list[str]:
         return [f"There is no answer yet: {ended} of {study.num_trials} trials have ended, none is complete."]
     values = ", ".join(f"{path.partition('.')[2]} {number(value)}" for path, value in best.params.items())
     which = f"The best of {ended} trials is trial {best.number}" if ended > 1 else "The one trial"
-    parts = [
-        f"{which}{f' ({values})' if values else ''}: {metric} {with_error(best.mean, best.half_width)} "
-        f"({'one held-out part' if study.num_folds == 1 else f'mean of {study.num_folds} folds'}, ± 95 %)"
+    folds = "one held-out part" if study.num_folds == 1 else f"the mean of {study.num_folds} folds"
+    said = [
+        f"{which}{f' ({values})' if values else ''}: {metric} {with_error(best.mean, best.half_width)}, {folds} "
+        "(± is the 95 % interval)."
     ]
-    if study.scored_by:
-        parts.append(study.scored_by)
-    if corrected := study.corrected:
-        parts.append(
-            f"corrected for the choice among {corrected.num_trials} trials {score(corrected.corrected)} "
-            f"({interval(corrected.low, corrected.high)})"
-        )
     if final := study.final:
-        parts.append(
-            f"on the sealed test images trial {final.trial} scores {score(final.scores[metric])} "
-            f"({interval(*final.intervals[metric])})"
+        said.append(_of_test(final, metric))
+    if study.scored_by:
+        said.append(f"{study.scored_by[0].upper()}{study.scored_by[1:]}.")
+    if corrected := study.corrected:
+        said.append(
+            f"Without the luck of being the best of {corrected.num_trials} trials: {score(corrected.corrected)} "
+            f"({interval(corrected.low, corrected.high)})."
         )
-    said = [f"{'; '.join(parts)}."]
     if found := study.defaults:
-        span = f"95 % {found.low:+.4f} to {found.high:+.4f}"
-        chance = "which may be chance" if found.low <= 0 <= found.high else "more than chance explains"
-        gain = f"it gains {found.gain:+.4f} ({span}) without the luck of the choice"
-        said.append(f"Against the defaults (trial 0) {gain}, {chance}.")
-    if confirm := study.confirm:
-        winner = confirm.of(confirm.winner)
-        held = "the winner held" if confirm.winner_held else f"the winner is now trial {confirm.winner}"
-        value = with_error(winner.confirmed, winner.confirmed_half_width)
-        folds = "the same folds" if confirm.has_same_folds else "new folds"
-        said.append(f"Confirmed with fresh seeds and {folds}: {value}; {held}.")
-        if expected := confirm.champion:
-            said.append(
-                f"Trained on all {expected.train_images:,} training images, trial {expected.trial} is expected to "
-                f"score {score(expected.expected)} on {expected.test_images:,} new images "
-                f"({interval(expected.low, expected.high)}); fold networks have {expected.fold_images:,}."
-            )
+        gains = f"gains {found.gain:+.4f} over the defaults (trial 0)"
+        chance = "that may be chance" if found.low <= 0 <= found.high else "more than chance explains"
+        said.append(f"Without that luck it {gains}: {chance} (95 % {found.low:+.4f} to {found.high:+.4f}).")
+    said += _of_confirmation(study.confirm) if study.confirm else []
     if study.audit is None:
         said.append("It has not been audited for leaks.")
     elif study.audit.verdict == "passed":
         said.append(f"The audit of trial {study.audit.trial} has passed: {study.audit.sentence}")
     else:
         said.append("The audit has failed: this score cannot be believed.")
+    return said
+
+
+def _of_test(final: FinalTest, metric: str) -> str:
+    value, worth = final.scores[metric], " This is the number to report."
+    right = (
+        f"{round(value * final.num_images):,} of {final.num_images:,} right, " if metric == "accuracy" else ""
+    )
+    if final.looks > 1:
+        worth = f" They have been looked at {final.looks} times, so it may be too good."
+    elif final.contradiction or final.checked:
+        worth = ""
+    return (
+        f"On the sealed test images, which nothing was trained on or chosen by, trial {final.trial} has {right}"
+        f"{score(value)} ({interval(*final.intervals[metric])}).{worth}"
+    )
+
+
+def _of_confirmation(confirm: Confirmation) -> list[str]:
+    winner, before = confirm.of(confirm.winner), confirm.tuned_order[0]
+    value = with_error(winner.confirmed, winner.confirmed_half_width)
+    folds = "the same folds" if confirm.has_same_folds else "new folds"
+    held = "is the best again" if confirm.winner_held else f"is the best now, where trial {before} was"
+    said = [
+        f"With {times(len(confirm.trials), 'trial')} trained again from other seeds on {folds}, trial {confirm.winner} "
+        f"{held}: {value}."
+    ]
+    if expected := confirm.champion:
+        said.append(
+            f"Trained on all {expected.train_images:,} training images, trial {expected.trial} is expected to score "
+            f"{score(expected.expected)} on {expected.test_images:,} new images "
+            f"({interval(expected.low, expected.high)}); the folds' networks are trained on {expected.fold_images:,}."
+        )
     return said
 
 
@@ -115,7 +134,7 @@ def scores(study: StudyReport) -> list[Score]:
     best, rows = study.best, []
     first = next((trial for trial in study.trials if trial.number == 0), None)
     if best and best.number != 0 and first and first.state == "complete":
-        rows.append(Score.of_mean("fold score, defaults", first.mean, first.standard_error))
+        rows.append(Score.of_mean("fold score, defaults", first.mean, first.half_width))
     if best:
         rows.append(Score.of_mean(f"fold score, trial {best.number}", best.mean, best.half_width))
     if found := study.corrected:

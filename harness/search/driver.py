@@ -26,6 +26,7 @@ from harness.scoring.standard_errors import MeanError, mean_error, trial_mean
 from harness.search.constraints import Limits
 from harness.search.dominance import stops_dominated
 from harness.search.objectives import OtherObjectives
+from harness.search.patience import has_come_to_rest
 from harness.search.racing import Field, rule_of, stops_at_rung
 from harness.search.sampling import Asker
 from harness.store.predictions import sampling_variance, score_by
@@ -101,6 +102,9 @@ class Driver:
         self.trials = self.store.read_trials(self.name)
         size = self.study.search.batch
         for first in range(0, self.num_trials, size):
+            if self._has_come_to_rest(first):
+                self.num_trials = first
+                return
             batch = [self._begin(number) for number in range(first, min(first + size, self.num_trials))]
             open_trials = [trial for trial in batch if trial.state == "running"]
             if open_trials:
@@ -113,6 +117,11 @@ class Driver:
             for trial in self.trials[first : first + size]:
                 self.asker.tell(trial)
             self._require_successes()
+
+    def _has_come_to_rest(self, first: int) -> bool:
+        """Whether the trials before this one, the first of a batch, are the last ones."""
+        patience, trials = self.study.search.patience, self.trials[:first]
+        return patience is not None and has_come_to_rest(trials, self.study.direction, patience=patience)
 
     @property
     def best(self) -> TrialRecord | None:

@@ -118,7 +118,7 @@ class Paired(Rule):
         worth = self.worth(field.incumbent, field.parts or k)
         if gap + margin >= worth or gap > 0:
             return ""
-        behind = f"{_so_far(scores, field)} is {-gap:.4f} behind {field.rival}"
+        behind = f"{_so_far(scores, field)} is {-gap:.4f} behind {field.rival} on the same folds"
         if gap + margin < 0:
             return f"{behind}, more than chance explains ({margin:.4f})"
         return f"{behind}, and will hardly end better by more than {worth:.4f}"

@@ -26,7 +26,7 @@ from harness.folds.tasks import RUNG
 from harness.messages import RECORDER
 from harness.os_errors import explaining
 from harness.profiler import phase
-from harness.records import TrialRecord
+from harness.records import StudyRecord, TrialRecord
 from harness.redaction import redacted
 from harness.search.driver import EpochEnded, Event, FoldBegan, FoldEnded
 from harness.search.sampling import replay
@@ -94,6 +94,10 @@ class Recorder:
         self._trials = tuple(trials)
         self._news.set()
 
+    def rests(self, record: StudyRecord) -> None:
+        """Take note of the record of a study that has fewer trials than it was to have; before the next `update`."""
+        self._study = replace(self._study, record=record)
+
     def watch(self, event: Event, *, begun: bool) -> None:
         """Take note of an event of the driver's; returns at once.   begun: whether the study exists by now.
 
@@ -154,7 +158,7 @@ class Recorder:
             final = self._closing
             if self._trials is None:
                 return
-            study = study.with_trials(self._trials)
+            study = replace(study, record=self._study.record).with_trials(self._trials)
             if is_first and final and self._has_been_delivered(study):
                 return
             is_first = False

@@ -183,7 +183,7 @@ def test_a_map_of_one_key_is_taken_and_its_place_is_made_absolute(
 
 SEARCHED = {"trials": 9, "sampler": "random", "racing": "none", "rung": 0.25, "seed": 1, "batch": 3,
             "timeout_minutes": 5, "first": "[{train.lr: 0.2}]", "constraints": "{parameters: 1000000}",
-            "stopped_as": "so_far"}  # fmt: skip
+            "stopped_as": "so_far", "patience": 7}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(Search.model_fields.keys() - {"options"}))
@@ -194,7 +194,7 @@ def test_every_field_of_the_search_but_its_budget_belongs_to_the_definition(
         load_study_file(str(study_file), ["train.epochs=8", *more]).definition_hash()
         for more in ([], [f"search.{name}={SEARCHED[name]}"])
     )
-    assert (changed == plain) == (name in ("trials", "timeout_minutes"))
+    assert (changed == plain) == (name in ("trials", "timeout_minutes", "patience"))
 
 
 def test_options_of_the_racing_rule_and_the_sampler_belong_to_the_definition_once_they_are_set(

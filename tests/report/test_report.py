@@ -21,6 +21,7 @@ from harness.analysis import leaderboard
 from harness.analysis.compare import compare, named
 from harness.cli import run
 from harness.documents import to_json
+from harness.report import answer
 from harness.report.collect import collect
 from harness.report.document import Gallery, ImageToLookAt
 from harness.report.html import page, safe_json
@@ -168,15 +169,21 @@ def test_warnings_come_first(store: Store) -> None:
     assert said.index("The label is given away.") < said.index("The best of")
 
 
-def test_the_answer_ends_with_the_sealed_test(store: Store) -> None:
+def test_the_answer_has_the_sealed_test(store: Store) -> None:
     store.write_finding("one", confirmation())
     store.write_finding("one", final_test(study="one"))
     report = collect(opened(store, "one"), images=0)
     (study,) = report.document["studies"]
-    assert study["answer"][0].endswith(
-        "on the sealed test images trial 3 scores 0.8512 (95 % 0.8000 to 0.9000)."
+    sealed, again = study["answer"][1], next(said for said in study["answer"] if "trained again" in said)
+    assert sealed.startswith(
+        "On the sealed test images, which nothing was trained on or chosen by, trial 3 has "
     )
-    assert any("0.8710 ± 0.0392; the winner is now trial 3" in said for said in study["answer"])
+    assert " right, 0.8512 (95 % 0.8000 to 0.9000). They have been looked at 2 times" in sealed
+    assert again.endswith("trial 3 is the best now, where trial 1 was: 0.8710 ± 0.0392.")
+    once = replace(
+        report.studies[0], final=replace(final_test(study="one"), looks=1, contradiction="", checked="")
+    )
+    assert answer.sentences(once)[1].endswith(" This is the number to report.")
     said = [warning["text"] for warning in study["warnings"]]
     assert "These test images have been looked at 2 times (reason: a typo)." in said
     assert any("did not hold" in warning for warning in said)
