@@ -180,10 +180,8 @@ def test_the_answer_has_the_sealed_test(store: Store) -> None:
     )
     assert " right, 0.8512 (95 % 0.8000 to 0.9000). They have been looked at 2 times" in sealed
     assert again.endswith("trial 3 is the best now, where trial 1 was: 0.8710 ± 0.0392.")
-    once = replace(
-        report.studies[0], final=replace(final_test(study="one"), looks=1, contradiction="", checked="")
-    )
-    assert answer.sentences(once)[1].endswith(" This is the number to report.")
+    once = final_test(study="one", looks=1)
+    assert answer._of_test(once, "accuracy").endswith(" This is the number to report.")
     said = [warning["text"] for warning in study["warnings"]]
     assert "These test images have been looked at 2 times (reason: a typo)." in said
     assert any("did not hold" in warning for warning in said)
