@@ -130,5 +130,28 @@ def test_large_images_keep_no_small_ones_waiting(
         assert [future.result()[0] for future in found] == [200] * 3
 
 
+def test_who_waits_too_long_for_large_images_is_told_to_come_again(
+    running: Running, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.again(light_bytes=2000, wait_seconds=0.2, connections=10, at_once=10)
+    begun, go_on, apart = threading.Event(), threading.Event(), service.decode_apart
+
+    def slow(content: bytes, bounds: Bounds) -> np.ndarray:
+        begun.set()
+        go_on.wait(20)
+        return apart(content, bounds)
+
+    monkeypatch.setattr(service, "decode_apart", slow)
+    large = png(noise(1, 64)[0])
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(running.ask, "POST", "/predict", large)
+        begun.wait(10)
+        status, answer, response = running.ask("POST", "/predict", large)
+        go_on.set()
+        assert first.result()[0] == 200
+    assert (status, response.headers["Retry-After"]) == (503, "1")
+    assert answer["error"] == "too many images at once that are large or take long"
+
+
 def test_there_is_no_limit_to_how_often_one_asks(running: Running) -> None:
     assert {running.ask("GET", path)[0] for path in ("/health", "/page.css") * 50} == {200}
