@@ -79,7 +79,8 @@ def using(home: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # whoever clears away next finds that nobody holds it
+            path.unlink(missing_ok=True)
         lock.release()
 
 

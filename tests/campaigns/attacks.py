@@ -166,6 +166,7 @@ ATTACKS: dict[str, Attack] = {
         network.uploads,
         network.outages,
         machines.full_disk,
+        machines.refusals,
         machines.pauses,
         machines.first_starts,
         machines.crowd,

@@ -1,11 +1,14 @@
-"""Attacks by the machine itself: a full disk, paused workers, many processes at once."""
+"""Attacks by the machine itself: a full disk, refused operations, paused workers, many processes at once."""
 
+import errno
+import io
 import os
 import random
 import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +21,7 @@ DISK = 16 * 2**20
 PATIENCE = 6.0
 FIRST_STARTS = 8
 CROWD = 8
+EVERY = 7  # operations that attempts are apart
 
 
 def full_disk(victim: Victim, chance: random.Random, attempt: int) -> str:
@@ -39,6 +43,59 @@ def full_disk(victim: Victim, chance: random.Random, attempt: int) -> str:
         return f"after making room: exit code {code}: {victim.told(home)}" if code else victim.compare(home)
     finally:
         subprocess.run(["umount", "--lazy", str(home)], check=True)
+
+
+REFUSALS = (
+    "EUCLEAN",
+    "EREMOTEIO",
+    "EIO",
+    "EMFILE",
+    "EACCES",
+    "ENOSPC",
+    "EROFS",
+    "ENODEV",
+    "EDQUOT",
+    "ENOLCK",
+)
+
+
+def refusals(victim: Victim, chance: random.Random, attempt: int) -> str:
+    """An operation on a file below the store is refused once, of ten kinds: no trial fails, one line says it.
+
+    Which one grows with the attempts, by EVERY.
+    """
+    home, kind = victim.home("refusals"), chance.choice(REFUSALS)
+    process = victim.start(home, before=partial(refuse_at, home, EVERY * attempt, getattr(errno, kind)))
+    process.join(300)
+    code, told = process.exitcode, victim.told(home)
+    if code not in (0, 4) or (code == 4 and (not told or "\n" in told.strip())):
+        return f"{kind} at operation {EVERY * attempt}: exit code {code}: {told}"
+    victim.notes.append(f"{kind}: exit code {code}")
+    code = victim.finish(home)
+    return f"the same command ended with {code}: {victim.told(home)}" if code else victim.compare(home)
+
+
+def refuse_at(home: Path, number: int, kind: int) -> None:
+    """Have the `number`-th operation of this process on a file below `home` refused, once."""
+    count = 0
+
+    def refusing(real: Callable[..., object]) -> Callable[..., object]:
+        def operation(path: object, *arguments: object, **options: object) -> object:
+            nonlocal count
+            known = (
+                Path(f"/proc/self/fd/{path}").readlink() if isinstance(path, int) else Path(os.fsdecode(path))
+            )  # type: ignore[arg-type,call-overload]
+            if known.is_relative_to(home):
+                mine, count = count, count + 1
+                if mine == number:
+                    raise OSError(kind, os.strerror(kind), str(known))
+            return real(path, *arguments, **options)
+
+        return operation
+
+    for name in ("open", "mkdir", "rename", "replace", "fsync", "link", "unlink", "rmdir", "scandir", "stat"):
+        setattr(os, name, refusing(getattr(os, name)))
+    io.open = refusing(io.open)  # type: ignore[assignment]
 
 
 def pauses(victim: Victim, chance: random.Random, attempt: int) -> str:

@@ -25,7 +25,8 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
 
 QUICK = [
     ("kills", 0), ("writes", 20), ("writes", 61), ("bits", 0), ("pauses", 0), ("crowd", 0), ("clearing", 0),
-    ("first_starts", 0), ("full_disk", 0), ("requests", 0), ("uploads", 0), ("outages", 0),
+    ("first_starts", 0), ("full_disk", 0), ("refusals", 9), ("refusals", 31),
+    ("requests", 0), ("uploads", 0), ("outages", 0),
 ]  # fmt: skip
 
 

@@ -100,3 +100,22 @@ def test_who_reads_a_study_keeps_it_from_being_driven_and_leaves_no_trace(tmp_pa
             pass
     with store.driving("s"), store.staying("never begun"):
         pass
+
+
+@pytest.mark.parametrize("hold", ["driving", "in_use"])
+def test_a_file_that_cannot_be_removed_keeps_no_lock(
+    hold: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file system that has become damaged meanwhile: what was trained is kept, so the command has succeeded."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    store = Store(tmp_path)
+    with monkeypatch.context() as patch:
+        held = store.driving("s") if hold == "driving" else store.in_use()
+        with held:
+            patch.setattr(Path, "unlink", refuse)
+    assert not store.is_driven("s")
+    with store.alone():
+        study_lock.require_unused(tmp_path)
