@@ -202,7 +202,7 @@ class Store:
         except NewerRecord as error:
             raise NewerRecord(f"{folder}: {error}") from None
         except (RecordError, OSError, ValueError) as error:
-            require_about_the_file(error, folder)
+            require_about_the_file(error, self.home / "folds" / key)
             logger.warning("fold %s: %s; it is trained again", key, error)
             return None
 
