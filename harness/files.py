@@ -109,8 +109,9 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
 
 def clear_way(path: Path) -> None:
     """Put aside what lies where a file of ours is to be, and is a folder."""
-    if path.is_dir():
-        put_aside(path)
+    with explaining(path):
+        if path.is_dir():
+            put_aside(path)
 
 
 def put_aside(path: Path) -> Path:
@@ -129,10 +130,10 @@ def put_aside(path: Path) -> Path:
 
 def remove(path: Path) -> None:
     """Delete a file or a folder, if there is one."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with explaining(path):
+    with explaining(path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)
 
 

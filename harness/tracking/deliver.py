@@ -145,7 +145,10 @@ class Recorder:
             self._report(str(error))
             return
         try:
-            self._deliver_until_closed()
+            with explaining(path.parent):
+                self._deliver_until_closed()
+        except StoreError as error:
+            self._report(str(error))
         finally:
             lock.release()
 

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from harness.files import DAMAGED, put_aside
+from harness.os_errors import explaining
 
 MLFLOW, OPTUNA = "mlflow.db", "optuna.db"
 MAKES_ANEW = "it is damaged: rename it, and harness sync makes a new one"
@@ -68,8 +69,9 @@ def put_aside_if_damaged(path: Path) -> bool:
 
     Raises StoreError where it cannot be renamed.
     """
-    if not is_damaged(path):
-        return False
+    with explaining(path):
+        if not is_damaged(path):
+            return False
     aside = put_aside(path)
     for end in JOURNALS:
         with suppress(FileNotFoundError):

@@ -160,6 +160,7 @@ def _run(path: Path, home: Path, name: str, workers: int, before: Before | None,
     import sys
 
     from harness.errors import HarnessError
+    from harness.os_errors import explained_to_user
 
     logging.disable(logging.CRITICAL)
     if uri:
@@ -178,8 +179,11 @@ def _run(path: Path, home: Path, name: str, workers: int, before: Before | None,
                 trained = time.monotonic()
         document = {"training": trained - began, "leaving": time.monotonic() - trained}
         _beside(home, name, "seconds").write_text(json.dumps(document))
-    except HarnessError as error:
-        _beside(home, name, "error").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
-        os._exit(error.exit_code)
+    except (HarnessError, OSError) as error:
+        known = error if isinstance(error, HarnessError) else explained_to_user(error, [])
+        if known is None:
+            raise
+        _beside(home, name, "error").write_text(f"{type(known).__name__}: {known}", encoding="utf-8")
+        os._exit(known.exit_code)
     sys.stdout.flush()
     os._exit(0)
