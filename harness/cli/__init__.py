@@ -139,7 +139,8 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):  # not one of the command line parser's own
             raise
-        _tell(f"{error.format_message().rstrip('.')}; see harness --help")
+        said = error.format_message().replace("Value error, ", "")  # as pydantic begins what a check has said
+        _tell(f"{said.rstrip('.')}; see harness --help")
         return 2
 
 

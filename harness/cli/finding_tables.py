@@ -1,11 +1,13 @@
 """What audit, confirm, final and compare have found, for people."""
 
+from collections.abc import Iterable, Sequence
+
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.compare import AgainstBest, Comparison
-from harness.cli.tables import console, new_table
+from harness.analysis.compare import AgainstBest, ComparedTrial, Comparison
+from harness.cli.tables import console, fits, new_table
 from harness.report.format import duration
 from harness.scoring.variance import Variance
 from harness.store.findings import Audit, ChampionEstimate, Confirmation, FinalTest
@@ -78,19 +80,38 @@ def _expected(found: ChampionEstimate) -> str:
 
 
 def comparison(found: Comparison) -> None:
-    """The trials, best first, each against the best."""
-    table = new_table(
-        "trial", "mean", "± 95 %", "to the best", "95 %", "t-test p", "McNemar", "p", "worse/equal/better", "time", "",
-        header="dim",
-    )  # fmt: skip
-    for row in found.trials:
-        alike = ["cannot be told from the best"] if row.indistinguishable and row.against_best else []
-        cheapest = ["cheapest within one error"] if row.cheapest else []
-        table.add_row(
-            row.trial, *_pair(row.mean or 0.0, row.half_width), *_against(row.against_best),
-            duration(row.seconds), ", ".join(alike + cheapest),
-        )  # fmt: skip
-    console().print(table)
+    """The trials, best first, each against the best; in two tables where one would be too wide."""
+    out = console()
+    rows = [
+        (
+            row.trial,
+            *_pair(row.mean or 0.0, row.half_width),
+            *_against(row.against_best),
+            duration(row.seconds),
+        )
+        for row in found.trials
+    ]
+    head = (
+        "trial",
+        "mean",
+        "± 95 %",
+        "to the best",
+        "95 %",
+        "t-test p",
+        "McNemar",
+        "p",
+        "worse/equal/better",
+        "time",
+    )
+    table = _table((*head, ""), [(*row, _verdict(one)) for row, one in zip(rows, found.trials, strict=True)])
+    if fits(table, out):
+        out.print(table)
+    else:
+        out.print(_table(head[:5], [row[:5] for row in rows]))
+        out.print(_table((head[0], *head[5:]), [(row[0], *row[5:]) for row in rows]))
+        for one in found.trials:
+            if said := _verdict(one):
+                out.print(Text(f"{one.trial}: {said}"))
     level = f"p adjusted for all pairs (Holm), level {found.alpha:g}; equal is within ±{found.rope:g}"
     print(f"{level}; McNemar: images only the best has right, only this one")
     smallest = f"{found.smallest_difference:.4f}"
@@ -99,6 +120,18 @@ def comparison(found: Comparison) -> None:
         print(
             "the best of a study was chosen by these very scores, so it looks a little better than it is: see confirm"
         )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = new_table(*head, header="dim")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _verdict(row: ComparedTrial) -> str:
+    alike = ["cannot be told from the best"] if row.indistinguishable and row.against_best else []
+    return ", ".join(alike + ["cheapest within one error"] * row.cheapest)
 
 
 def _against(best: AgainstBest | None) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Tables and closing lines for people, with rich; scripts use --json."""
 
+import os
 import shlex
 import sys
 import textwrap
@@ -29,9 +30,15 @@ WIDTH = 80  # of what is said of a trial; a traceback and a path may be longer
 
 
 def console(*, stderr: bool = False) -> Console:
-    """As wide as the terminal; wide enough for anything where the output is not one."""
+    """As wide as the terminal, or COLUMNS; wide enough for anything where the output is none and nothing is said."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else 240)
+    is_known = stream.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    return Console(stderr=stderr, highlight=False, width=None if is_known else 240)
+
+
+def fits(table: Table, out: Console) -> bool:
+    """Whether nothing of it has to be cut."""
+    return out.measure(table, options=out.options.update(width=1000)).maximum <= out.width
 
 
 def leaderboard(status: Status) -> None:
@@ -44,7 +51,7 @@ def leaderboard(status: Status) -> None:
     if not rows:
         return
     table = _leaderboard_table(status, rows[:MOST_ROWS], one_column=False)
-    if out.measure(table, options=out.options.update(width=1000)).maximum > out.width:
+    if not fits(table, out):
         has_room = out.width >= ROOM_FOR_BARS
         table = _leaderboard_table(status, rows[:MOST_ROWS], one_column=True, bars=has_room)
     out.print(table)
