@@ -61,10 +61,11 @@ OF_THE_NETWORK = (
 )  # fmt: skip
 # These may as well be a program's own mistake: they are explained where the path is known to be a user's.
 ABOUT_A_NAME = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
-# These say nothing about the file that was to be read: it is not damaged, and nothing may be done in its place.
-NOT_THE_FILE = (
-    errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ENOLCK
-)  # fmt: skip
+# What a medium says of a file that it cannot give any more: that file is damaged. What else keeps one from being read
+# says nothing about it, and nothing may be done in its place.
+DAMAGE = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
+# This process can read no file at all then.
+OF_THE_PROCESS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE)
 
 
 def is_of_the_place(error: OSError) -> bool:
@@ -75,7 +76,9 @@ def is_of_the_place(error: OSError) -> bool:
 
 def require_about_the_file(error: BaseException, path: Path) -> None:
     """Raise StoreError where an error in reading a file says nothing about what is in it."""
-    if isinstance(error, OSError) and error.errno in NOT_THE_FILE and (trouble := explained(error, path)):
+    if not isinstance(error, OSError) or error.errno in (*DAMAGE, *ABOUT_A_NAME):
+        return
+    if trouble := explained(error, path):
         raise trouble from None
 
 

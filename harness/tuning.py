@@ -11,7 +11,7 @@ from typing import Literal
 from harness.config.earlier import as_begun
 from harness.config.kinds import MLFLOW
 from harness.config.study_file import Study
-from harness.errors import UsageError
+from harness.errors import RecordError, StoreError, UsageError
 from harness.folds import guards
 from harness.folds.cluster import connect
 from harness.folds.executor import num_processors
@@ -235,8 +235,16 @@ class _Alike:
 
 
 def _guard(trial: TrialRecord, study: LoadedStudy) -> None:
-    folds = filter(None, map(study.store.read_fold, trial.folds))
-    held_out = [read_predictions(fold)["indices"] for fold in folds]
+    """Raise CheckFailed where an image was not predicted as often as it was held out, StoreError where that is lost."""
+    try:
+        folds = [study.store.read_fold(key) for key in trial.folds]
+        held_out = [read_predictions(fold)["indices"] for fold in folds if fold]
+    except RecordError as error:
+        raise StoreError(f"{error}; the same command trains it again") from None
+    if None in folds:
+        raise StoreError(
+            f"trial {trial.number}: a fold cannot be read any more; the same command trains it again"
+        )
     wanted = (study.split.by_repeat >= 0).sum(1)
     guards.covered_once(trial.number, held_out, study.record.data["num_images"], wanted=wanted)
 

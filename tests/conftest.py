@@ -18,7 +18,7 @@ from tests.tuned_study import _tuned, tuned, tuning_of
 
 __all__ = ["_tuned", "check_here", "empty_database", "home", "new_home", "own_model", "tuned", "tuning_of"]
 
-SETTINGS = ("HARNESS_HOME", "HARNESS_STORAGE", "MLFLOW_TRACKING_URI")
+SETTINGS = ("HARNESS_HOME", "HARNESS_STORAGE", "MLFLOW_TRACKING_URI", "COLUMNS")
 
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"

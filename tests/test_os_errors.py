@@ -142,6 +142,8 @@ def test_an_unreadable_record_is_not_called_damaged(tmp_path: Path, monkeypatch:
     for number, kind in (
         (errno.EACCES, StoreError),
         (errno.EMFILE, StoreError),
+        (errno.ENODEV, StoreError),
+        (errno.EUCLEAN, files.RecordError),
         (errno.EIO, files.RecordError),
     ):
 

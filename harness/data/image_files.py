@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from harness.data.foreign_folders import stray_images, told_texts, without_texts
 from harness.data.formats import NEEDS_EXTRA, is_image_name, needs_extra
 from harness.errors import DataError
-from harness.os_errors import require_about_the_file
+from harness.os_errors import OF_THE_PROCESS, require_about_the_file
 from harness.standalone.image_pixels import UnreadableError
 
 logger = logging.getLogger(__name__)
@@ -299,7 +299,7 @@ def read(path: str) -> bytes:
                 raise UnreadableError(f"larger than {MAX_FILE_BYTES:,} bytes")
             return file.read()
     except (OSError, ValueError) as error:
-        if not isinstance(error, PermissionError):  # which is of this file
+        if isinstance(error, OSError) and error.errno in OF_THE_PROCESS:
             require_about_the_file(error, Path(path))
         raise UnreadableError(getattr(error, "strerror", None) or str(error)) from None
 
