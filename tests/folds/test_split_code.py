@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from harness.analysis import bundle
 from harness.analysis.confirm import confirm
@@ -133,8 +134,13 @@ def test_a_split_in_which_nothing_is_drawn_is_confirmed_on_its_own_folds(own: Pa
     assert found.has_same_folds and found.variance is not None
     assert found.variance.components.share["split"] is None
     assert found.variance.components.share["initialisation"] is not None
-    means = np.mean(found.of(0).scores, axis=0)  # of each fold over the seeds
-    assert found.of(0).confirmed_standard_error == pytest.approx(np.sqrt((1 / 2 + 1) * means.var(ddof=1)))
+    first = found.of(0)
+    means = np.mean(
+        first.scores, axis=0
+    )  # of each fold over the seeds: two scores, not four, with the weight of six
+    assert first.confirmed_half_width is not None
+    assert first.confirmed_half_width / first.confirmed_standard_error == pytest.approx(t.ppf(0.975, 6 + 1))
+    assert first.confirmed_standard_error >= np.sqrt((1 / 2 + 1) * means.var(ddof=1) / 7)
     assert opened().finding(Confirmation) == found
 
 
