@@ -192,7 +192,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     ends = [min(truth) - 0.02, max(truth) + 0.02]
     axes.plot(ends, ends, color="0.5", lw=1)
     axes.set(xlabel=f"accuracy on {UNSEEN:,} images that nobody had seen", ylabel="announced")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right")
     figure.savefig(path, dpi=110)
 
 
