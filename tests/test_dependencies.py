@@ -76,6 +76,7 @@ def test_what_is_installed_is_what_the_repository_names() -> None:
     assert not other, f"write it again: {again} -o docker/requirements.txt"
 
 
+@pytest.mark.slow
 def test_every_import_is_declared_or_comes_with_what_is() -> None:
     strangers = {
         name: files for name, files in imported().items() if name not in declared() | set(COMES_WITH)
@@ -91,6 +92,7 @@ def test_what_comes_with_another_does() -> None:
             assert owner in declared()
 
 
+@pytest.mark.slow
 def test_everything_declared_is_imported() -> None:
     assert declared() - set(imported()) <= set(LOADED_BY_OTHERS)
 

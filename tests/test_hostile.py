@@ -39,6 +39,7 @@ def test_odd_folders_are_read_or_refused() -> None:
     assert hostile_folders.folders(15, seed=0) == []
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_artifacts_run_nothing_and_write_nothing_outside(tmp_path: Path) -> None:
     assert artifacts(tmp_path) == []

@@ -164,6 +164,7 @@ def test_nothing_that_tunes_or_reproduces_can_reach_the_test_split() -> None:
     assert within == {"final", "duplicate_leakage"}  # the latter reads pixels only, to look for duplicates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["list", "models"], ["list", "studies"], ["check", "smoke"]]
 )

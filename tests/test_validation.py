@@ -152,6 +152,7 @@ def test_compare_counts_each_image_once_and_refuses_a_single_hold_out(
         compare(named(opened, ["hold_out:0", "hold_out:1"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FORMS))
 def test_a_trial_is_confirmed_audited_and_reproduced(opened: Callable[..., LoadedStudy], name: str) -> None:
     study = opened(name)

@@ -40,6 +40,7 @@ def states(store: Store) -> set[str]:
     return {state for _, state, _ in shown(store.home / "mlflow.db", store.read_study("small"))["runs"]}
 
 
+@pytest.mark.slow
 def test_the_next_command_closes_its_runs(tuned: Store, empty_database: Path) -> None:
     uri = abandoned(tuned, empty_database)
     deliver.close_abandoned(tuned, tracking_uri=uri)
@@ -54,6 +55,7 @@ def test_a_study_that_somebody_works_on_is_left_alone(tuned: Store, empty_databa
     assert "RUNNING" in states(tuned)
 
 
+@pytest.mark.slow
 def test_any_command_that_delivers_sees_to_it(
     tuned: Store, empty_database: Path, tuning_of: Callable[..., Store], tmp_path: Path
 ) -> None:
@@ -77,6 +79,7 @@ def test_a_study_that_cannot_be_shown_is_not_in_the_others_way(tuned: Store, emp
     assert states(tuned) == {"FINISHED"}
 
 
+@pytest.mark.slow
 def test_what_the_server_has_lost_is_delivered_again(
     tuned: Store, empty_database: Path, tmp_path: Path
 ) -> None:

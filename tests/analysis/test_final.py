@@ -77,6 +77,7 @@ def test_a_second_look_needs_a_reason_and_is_counted(audited: Store) -> None:
     assert second.scores == first.scores
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_while_it_looks_has_looked(
     audited: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +135,7 @@ def test_an_unfinished_study_can_be_ended_as_it_is_advised(
     assert last(audited).looks == 1
 
 
+@pytest.mark.slow
 def test_a_look_that_was_taken_out_of_the_ledger_is_noticed(audited: Store) -> None:
     last(audited)
     (audited.home / "ledger.jsonl").unlink()

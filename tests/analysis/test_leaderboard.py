@@ -160,6 +160,7 @@ def test_a_study_whose_folds_were_computed_differently_says_so(
     assert "**Computed differently.** Not all folds were computed alike" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_found", [False, True], ids=["begun", "found"])
 def test_going_on_says_of_mixed_folds_what_status_says(
     tuned: Store, tmp_path: Path, empty_database: Path, caplog: pytest.LogCaptureFixture, is_found: bool

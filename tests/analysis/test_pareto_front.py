@@ -188,6 +188,7 @@ def test_python_has_the_front_and_each_objective_of_every_trial(study: LoadedStu
     assert list(loaded.trials["parameters"]) == [trial.others["parameters"][0] for trial in study.trials]
 
 
+@pytest.mark.slow
 def test_a_metric_of_the_users_own_may_come_second(project: Path) -> None:
     write(project, "metrics/ones.py", METRIC)
     path = write(

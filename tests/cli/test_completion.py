@@ -26,6 +26,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_studies_of_the_store(home: Path) -> None:
     assert offered("harness status d", HARNESS_HOME=str(home)) == ["depth", "dropout"]
     assert offered(f"harness reproduce --home {home} dr") == ["dropout"]

@@ -106,6 +106,7 @@ def test_a_driven_study_is_refused(
     assert "already being driven by process" in said(capsys)[1] and tuned.studies() == ["small"]
 
 
+@pytest.mark.slow
 def test_a_renamed_study_is_known_by_its_new_name_and_its_old_one_is_explained(
     tuned: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

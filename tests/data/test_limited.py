@@ -100,6 +100,7 @@ def test_one_process_decodes_many_files_and_says_why_it_cannot() -> None:
     worker.end()
 
 
+@pytest.mark.slow
 @POSIX
 def test_a_file_that_takes_too_long_ends_its_process_and_the_next_is_decoded(
     monkeypatch: pytest.MonkeyPatch,

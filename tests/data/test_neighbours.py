@@ -32,6 +32,7 @@ def test_descriptions_ignore_brightness_and_contrast_and_know_turns() -> None:
     assert not described(np.full((1, 3, 32, 32), 7, np.float32)).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 7, 8, 63, 1100])
 def test_the_nearest_are_those_of_all_likenesses(count: int) -> None:
     random = np.random.default_rng(count)

@@ -81,6 +81,7 @@ def test_its_name_is_looked_up_as_all_names_are(project: Path, tmp_path: Path, n
     assert (split(f'split: "{name}"', tmp_path).fold_of == GROUPS % 5).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "reference"),
     [

@@ -114,6 +114,7 @@ def test_a_process_does_not_train_what_other_code_is_to_train() -> None:
         code.require({"model": "f00"}, "resnet")
 
 
+@pytest.mark.slow
 def test_all_that_a_training_loads_is_its_code_or_cannot_change_it(package: Path) -> None:
     script = """
 import sys
@@ -160,6 +161,7 @@ def test_an_edit_is_told_by_file_and_function(package: Path) -> None:
     assert code.edits(before, edited) == ["harness/models/resnet.py: function build changed"]
 
 
+@pytest.mark.slow
 def test_every_file_of_the_package_can_be_hashed() -> None:
     for path in code.PACKAGE.rglob("*.py"):
         assert code.source_hash(path) == code._hash(ast.parse(path.read_text(encoding="utf-8")))

@@ -181,6 +181,7 @@ def work_and_say(pipe: Any, workplace: Workplace, gpu: str | None) -> None:
     work(pipe, workplace, gpu)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(worker_context().get_start_method() != "forkserver", reason="as on Linux")
 def test_real_workers_see_their_gpu_and_who_replaces_one_sees_the_same(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -261,6 +261,7 @@ def test_held_out_predictions_are_of_the_held_out_images(images: Images, tmp_pat
     assert sum(map(sum, record.confusion)) == len(predictions["labels"])
 
 
+@pytest.mark.slow
 def test_what_workers_train_with_is_imported_before_they_are_forked() -> None:
     says = "import sys, harness.folds.preload; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", says], capture_output=True, text=True, check=True)

@@ -81,6 +81,7 @@ def prefixed(*prefixes: str) -> Callable[[State, Path], None]:
     return save
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "save",
     [

@@ -69,6 +69,7 @@ def of_digits(noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return labels, labels != truth, out_of_fold(pixels, labels, num_folds=3, epochs=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.1, 0.2, 0.4])
 def test_the_issues_of_trained_networks_are_those_of_cleanlab(noise: float) -> None:
     """The same method; they part where counts are rounded."""

@@ -141,6 +141,7 @@ RIGHT = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", RIGHT)
 def test_what_is_right_is_not_refused(project: Path, what: str) -> None:
     choice, text, train = RIGHT[what]

@@ -37,6 +37,7 @@ def profiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Profile]:
     return home, ended.profile
 
 
+@pytest.mark.slow
 def test_the_phases_add_up_to_the_time_of_the_workers(profiled: tuple[Path, Profile]) -> None:
     _, table = profiled
     assert sum(row.share for row in table.phases) == pytest.approx(1)
@@ -73,6 +74,7 @@ def test_timing_changes_no_bits(profiled: tuple[Path, Profile], tmp_path: Path) 
     assert hashes[0] == hashes[1] and len(hashes[0]) == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_leaves_its_profile(tmp_path: Path) -> None:
     run(tmp_path, profile=True, stop_after="FoldEnded")
     assert (tmp_path / "studies" / "quickstart" / "profile.json").exists()

@@ -124,6 +124,7 @@ def test_delivering_again_changes_nothing(delivered):
     assert shown(study.folder) == before
 
 
+@pytest.mark.slow
 def test_delivering_after_every_fold_ends_like_delivering_once(new_home, monkeypatch):
     monkeypatch.setattr(plots, "save", lambda figure, path: path.write_bytes(b"a picture"))
     once, often = new_home("once"), new_home("often")

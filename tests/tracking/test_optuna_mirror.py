@@ -90,6 +90,7 @@ def best_number(found: Any) -> int | None:
     return number
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(trials=trial_lists())
 def test_the_best_trial_is_harness_s(trials: list[TrialRecord], database: Path) -> None:

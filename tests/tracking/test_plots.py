@@ -41,6 +41,7 @@ def test_a_confusion_matrix_names_every_class_and_count():
     assert "71 of 73" in axes.get_title(loc="left")
 
 
+@pytest.mark.slow
 def test_labels_stay_inside_the_picture():
     figure = plots.confusion(np.eye(10, dtype=int), [f"a rather long class name {i}" for i in range(10)])
     figure.draw_without_rendering()
