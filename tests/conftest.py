@@ -66,6 +66,14 @@ def _seal_the_test_images_again() -> Iterator[None]:
         opened.opened = False  # type: ignore[attr-defined]
 
 
+@pytest.fixture(autouse=True)
+def _be_wary_of_nothing_any_more() -> Iterator[None]:
+    """A process that has looked into somebody else's records stays wary to its end; the next test is another."""
+    yield
+    if known := sys.modules.get("harness.config.plugins"):
+        known.be_wary(False)
+
+
 @pytest.fixture
 def study_file(tmp_path: Path) -> Path:
     """A small valid study file called `small.yaml`."""
