@@ -11,7 +11,7 @@ from harness.documents import INLINE
 from harness.errors import HarnessError, RecordError, UsageError
 from harness.records import TrialRecord
 from harness.scoring import paired
-from harness.scoring.standard_errors import held_out_fraction
+from harness.scoring.standard_errors import MeanError, held_out_fraction
 from harness.store.loaded_study import LoadedStudy
 from harness.store.trial_scores import fold_deviations
 
@@ -158,13 +158,6 @@ def compare(trials: Sequence[Contender], *, rope: float = 0.01, alpha: float = 0
         [one.trial.standard_error or 0.0 for one in contenders],
         [one.trial.seconds for one in contenders],
     )
-    errors = [
-        paired.difference_error(
-            scores[0] - other, test_fraction=test_fraction, sampling=_between(spread, 0, place)
-        )
-        for place, other in enumerate(scores[1:], 1)
-    ]
-    typical = sorted(errors, key=lambda error: error.standard_error)[len(errors) // 2]
     return Comparison(
         objective=first.objective,
         direction=first.direction,
@@ -187,7 +180,9 @@ def compare(trials: Sequence[Contender], *, rope: float = 0.01, alpha: float = 0
             )
             for place, (one, against) in enumerate(zip(contenders, [None, *against_best], strict=True))
         ),
-        smallest_difference=paired.smallest_difference(typical, alpha=alpha),
+        smallest_difference=paired.smallest_difference(
+            _typical_error(scores, test_fraction, spread), alpha=alpha
+        ),
     )
 
 
@@ -201,8 +196,18 @@ def _deviations(objective: str, contenders: Sequence[Contender]) -> np.ndarray |
         return None
 
 
-def _between(deviations: np.ndarray | None, one: int, other: int) -> float | None:
-    return None if deviations is None else float(np.square(deviations[:, one] - deviations[:, other]).sum())
+def _apart(deviations: np.ndarray | None, num_trials: int) -> list[float | None]:
+    """The `sampling` of the difference of each trial to the first; None where it is not known."""
+    return [None] * num_trials if deviations is None else paired.squared_distances(deviations)[0].tolist()
+
+
+def _typical_error(scores: np.ndarray, test_fraction: float, deviations: np.ndarray | None) -> MeanError:
+    """The median one of the differences to the best trial."""
+    errors = [
+        paired.difference_error(scores[0] - other, test_fraction=test_fraction, sampling=apart)
+        for other, apart in zip(scores[1:], _apart(deviations, len(scores))[1:], strict=True)
+    ]
+    return sorted(errors, key=lambda error: error.standard_error)[len(errors) // 2]
 
 
 def _require_comparable(trials: Sequence[Contender]) -> None:
@@ -238,11 +243,12 @@ def _against_best(
     """
     t_adjusted = paired.against_best(scores, test_fraction=test_fraction, deviations=deviations)[1:]
     counted = [paired.mcnemar(right[0], other, groups) for other in right[1:]]
+    apart = _apart(deviations, len(scores))
     exact_adjusted = paired.holm([exact for _, _, exact in counted])
     found = []
     for place, (only_best, only_this, exact) in enumerate(counted):
         gaps = (scores[place + 1] - scores[0]).tolist()
-        sampling, mean = _between(deviations, 0, place + 1), float(np.mean(gaps))
+        sampling, mean = apart[place + 1], float(np.mean(gaps))
         error = paired.difference_error(gaps, test_fraction=test_fraction, sampling=sampling)
         worse, equivalent, better = paired.correlated_bayes(
             gaps, test_fraction=test_fraction, rope=rope, sampling=sampling

@@ -140,7 +140,7 @@ def _confirmation(
             confirmed=float(mean),
             tuned_half_width=trial.half_width,
             confirmed_standard_error=errors[place].standard_error,
-            confirmed_half_width=errors[place].half_width,
+            confirmed_half_width=errors[place].half_width if errors[place].standard_error else None,
             shrinkage=sign * ((trial.mean or 0.0) - float(mean)),
             scores=tuple(map(tuple, again.tolist())),
         )

@@ -68,7 +68,8 @@ def final(found: FinalTest) -> None:
         ("confirmed", trial.confirmed, trial.confirmed_half_width),
         ("tuned", trial.tuned or 0.0, trial.tuned_half_width),
     ):
-        print(f"{name:<17} {score:.4f} ± {error or 0.0:.4f} (95 %)   networks of {of}")
+        known = "" if error is None else f" ± {error:.4f} (95 %)"
+        print(f"{name:<17} {score:.4f}{known}   networks of {of}")
     times = "once" if found.looks == 1 else f"{found.looks} times"
     print(f"these test images have been looked at {times} so far (ledger.jsonl)")
     if found.seen_before:

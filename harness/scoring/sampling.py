@@ -7,11 +7,13 @@ import numpy as np
 from harness.errors import HarnessError
 from harness.scoring.find_metric import find_metric
 from harness.scoring.intervals import grouped_share_interval, share_interval
+from harness.scoring.learning_curve import NORMAL
 from harness.scoring.resampling import bootstrap_weights, resampled
 
 RESAMPLES = 200
-SLOW_RESAMPLES = 40  # of a metric without a short form, which is computed on each as it stands
-NORMAL = 1.959964  # standard errors from the middle of a 95 % interval to its end
+SLOW_RESAMPLES = (
+    40  # of a metric that is not made of counts, each of which takes its time at the end of every fold
+)
 
 
 def deviations(
@@ -37,8 +39,8 @@ def deviations(
         sums = np.stack([np.bincount(units, column, num_units) for column in residuals.T], axis=1)
         found = sums / len(labels) * np.sqrt(num_units / max(num_units - 1, 1))
     else:
-        is_slow = entry.of_counts is None and entry.of_weights is None
-        resamples = bootstrap_weights(units, SLOW_RESAMPLES if is_slow else RESAMPLES, seed=0)
+        repeats = RESAMPLES if entry.of_counts is not None else SLOW_RESAMPLES
+        resamples = bootstrap_weights(units, repeats, seed=0)
         evaluate = resampled(metric, labels, probabilities, [np.arange(len(labels))])
         scores = np.concatenate([evaluate(weights) for weights in resamples]).astype(np.float64)
         found = (scores - scores.mean(0)) / np.sqrt(len(scores) - 1)

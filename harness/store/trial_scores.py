@@ -22,13 +22,14 @@ def means(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
     A metric that there is no longer is left out where only some of the folds have it.
     """
     found: dict[str, float] = {}
-    folds = study.folds(trial)
+    folds, others = study.folds(trial), {one.name for one in study.record.others}
     for name in folds[0].metrics:
         scores = [fold.metrics[name] for fold in folds if name in fold.metrics]
         if len(scores) < len(folds):
             continue
         found[name] = float(np.mean(scores))
-        error = study.error(scores) if np.isfinite(scores).all() else None
+        sampling = sampling_of(study, trial, name) if name in others else None
+        error = study.error(scores, sampling) if np.isfinite(scores).all() else None
         if name == study.record.objective and trial.standard_error is not None:
             found[name + ERROR] = trial.standard_error
         elif error is not None:
