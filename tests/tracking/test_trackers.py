@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -167,13 +167,26 @@ def test_the_use_of_the_machine_is_recorded_where_mlflow_is_told_to(tmp_path, st
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
     home = tmp_path / "home"
-    words = ["tune", "--study", str(study_file), "--home", str(home), "--workers", "1"]
-    assert run([*words, "--set", "train.epochs=12"]) == 0
+    close = deliver.Recorder.close
+
+    def told() -> list[tuple[str, int]]:
+        with closing(sqlite3.connect(home / "mlflow.db")) as database, suppress(sqlite3.OperationalError):
+            return database.execute(
+                "select r.name, max(m.step) from metrics m join runs r using (run_uuid)"
+                " where m.key = 'system/cpu_utilization_percentage' group by r.name"
+            ).fetchall()
+        return []  # its tables are still being made
+
+    def close_after_two_samples(recorder, **how):
+        deadline = time.monotonic() + 60  # a short study may end before its database is made
+        while time.monotonic() < deadline and not any(step >= 1 for _, step in told()):
+            time.sleep(0.1)
+        close(recorder, **how)
+
+    monkeypatch.setattr(deliver.Recorder, "close", close_after_two_samples)
+    assert run(["tune", "--study", str(study_file), "--home", str(home), "--workers", "1"]) == 0
+    rows = told()
     with closing(sqlite3.connect(home / "mlflow.db")) as database:
-        rows = database.execute(
-            "select r.name, max(m.step) from metrics m join runs r using (run_uuid)"
-            " where m.key = 'system/cpu_utilization_percentage' group by r.name"
-        ).fetchall()
         (state,) = database.execute("select status from runs where name = 'small'").fetchone()
     assert [name for name, _ in rows] == ["small"] and rows[0][1] >= 1 and state == "FINISHED"
 
