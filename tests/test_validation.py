@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import t
+from scipy.stats import norm, t
 
 import harness
 from harness.analysis import leaderboard
@@ -14,6 +14,7 @@ from harness.analysis.audit import _guards
 from harness.analysis.compare import compare, named
 from harness.analysis.confirm import confirm
 from harness.analysis.reproduce import Reproduction, reproduce
+from harness.cli import finding_tables
 from harness.config.study_file import load_study_file
 from harness.errors import StudyError, UsageError
 from harness.prepare import prepare
@@ -139,16 +140,35 @@ def test_frames_have_a_row_for_every_prediction(homes: Path) -> None:
     assert frame.index.is_unique and frame["fold"].eq(0).all()
 
 
-def test_compare_counts_each_image_once_and_refuses_a_single_hold_out(
-    opened: Callable[..., LoadedStudy],
-) -> None:
+def test_compare_counts_each_image_once(opened: Callable[..., LoadedStudy]) -> None:
     study = opened("repeats")
     found = compare(named(opened, ["repeats:0", "repeats:1"]))
     against = found.trials[1].against_best
     assert against is not None and found.num_folds == 6
     best, other = (study.out_of_fold(study.trials[int(row.trial[-1])]).first for row in found.trials)
     assert against.mcnemar.only_best_right == int((best.right & ~other.right).sum())
-    with pytest.raises(UsageError, match=r"hold_out:0 is scored on one held-out part, .*cv\.repeats"):
+
+
+def test_on_one_held_out_part_trials_are_compared_by_its_images(
+    opened: Callable[..., LoadedStudy], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = opened("hold_out")
+    found = compare(named(opened, ["hold_out:0", "hold_out:1"]))
+    against = found.trials[1].against_best
+    right = [study.out_of_fold(study.trials[int(row.trial[-1])]).right for row in found.trials]
+    held_out = study.out_of_fold(study.trials[0]).fold_of >= 0
+    gaps = right[1][held_out].astype(float) - right[0][held_out]
+    error = np.std(gaps, ddof=1) / np.sqrt(len(gaps))
+    assert against is not None and against.difference == pytest.approx(gaps.mean())
+    assert against.difference_standard_error == pytest.approx(error, rel=0.01)
+    assert against.high - against.difference == pytest.approx(1.959964 * against.difference_standard_error)
+    assert against.t_test.p == pytest.approx(2 * norm.sf(abs(against.t_test.t)))
+    assert found.smallest_difference == pytest.approx((1.959964 + 0.841621) * error, rel=0.01)
+    finding_tables.comparison(found)
+    said = capsys.readouterr().out
+    assert "with one held-out part, a difference of" in said and "another division" in said
+    monkeypatch.setattr("harness.analysis.compare._deviations", lambda objective, contenders: None)
+    with pytest.raises(UsageError, match=r"hold_out:\d is scored on one held-out part, .*cv\.repeats"):
         compare(named(opened, ["hold_out:0", "hold_out:1"]))
 
 
@@ -160,6 +180,11 @@ def test_a_trial_is_confirmed_audited_and_reproduced(opened: Callable[..., Loade
     assert isinstance(found, Confirmation) and not found.has_same_folds
     assert len(found.trials[0].scores[0]) == study.record.num_folds
     assert found.trials[0].confirmed_standard_error > 0
+    champion, num_images = found.champion, study.record.data["num_images"]
+    assert champion and champion.low < champion.expected < champion.high
+    assert champion.train_images == num_images
+    assert champion.fold_images == pytest.approx(num_images * (1 - 1 / study.record.parts), rel=0.02)
+    assert champion.gain > 0  # of digits, more images are better
     check = _guards(study, study.trials[0])
     words = {
         "repeats": "held out 3 times",

@@ -26,25 +26,20 @@ def estimate(
 ) -> Iterator[str | ChampionEstimate | None]:
     """Train the confirmed winner's folds on half of their images: yields a line per fold, then what is expected.
 
-    Without test images, of as many as there are for training. None where a network cannot be trained on so few images
-    or a metric of the user's own has no value for them, and with repeated folds or a hold-out. What is trained is kept.
+    Without test images, of as many as there are for training. Of repeated folds, those of the first repetition are
+    trained. None where a network cannot be trained on so few images or a metric of the user's own has no value for
+    them. What is trained is kept.
     """
     store, record = study.store, study.record
-    if record.scored_by:
-        yield (
-            f"what the network of all images will score is not estimated for {record.validation}: the estimate is of "
-            "folds that are dealt once"
-        )
-        yield None
-        return
     winner = study.trials[confirmation.winner]
     folder = store.study_folder(study.name) / "confirm"
     workplace = workplace_of(store, record)
     split = Manifest.load(folder / "split0.npz")
-    smaller = half_of(split, seed=seed_for(record.seed, "half"))
+    smaller = half_of(split.first, seed=seed_for(record.seed, "half"))
     smaller.save(folder / "half0.npz")
     half: dict[int, FoldRecord] = {}
     tasks = fold_tasks(record, winner, split_hash=smaller.hash, seed=_seed(study))
+    tasks = {fold: task for fold, task in tasks.items() if fold < smaller.num_folds}
     try:
         for fold, report in train_tasks(
             replace(workplace, split=folder / "half0.npz"), tasks, cluster=cluster
@@ -61,11 +56,14 @@ def estimate(
 
 
 def half_of(split: Manifest, *, seed: int) -> Manifest:
-    """The split without half of the groups that each fold has of each class, the odd one stays."""
+    """The split without half of the groups that each fold has of each class, the odd one stays.
+
+    Of a hold-out, without half of the images that it holds out, and half of those that it does not.
+    """
     random = np.random.default_rng(seed)
     groups, first = np.unique(split.groups, return_index=True)
     left_out = []
-    for fold in range(split.num_folds):
+    for fold in np.unique(split.fold_of):
         for label in np.unique(split.labels):
             of_both = groups[(split.fold_of[first] == fold) & (split.labels[first] == label)]
             left_out.append(random.permutation(of_both)[(len(of_both) + 1) // 2 :])
@@ -85,28 +83,32 @@ def _expected(
     predicted = {number: _confirmed_predictions(study, number, split) for number in numbers}
     winner = predicted[confirmation.winner]
 
-    def best_of(rows: Sequence[np.ndarray]) -> CorrectedBest:
+    scored = winner.fold_of >= 0
+
+    def best_of(trials: Sequence[OutOfFold]) -> CorrectedBest:
         return corrected_best(
-            record.objective, winner.labels, rows, eligible=[True] * len(rows), groups=split.groups,
-            fold_of=split.fold_of,
+            record.objective, winner.labels[scored], [found.probabilities[scored] for found in trials],
+            eligible=[True] * len(trials), groups=split.groups[winner.images[scored]],
+            fold_of=winner.fold_of[scored],
         )  # fmt: skip
 
-    chosen = best_of([found.probabilities for found in predicted.values()])
-    alone = best_of([winner.probabilities])
-    smaller_parts = [read_predictions(half[fold]) for fold in range(record.num_folds)]
+    chosen, alone = best_of(list(predicted.values())), best_of([winner])
+    first, num_folds = winner.first, smaller.num_folds
+    smaller_parts = [read_predictions(half[fold]) for fold in range(num_folds)]
     in_folds, in_halves = (
-        float(np.mean([len(one.train_indices(fold)) for fold in range(record.num_folds)]))
+        float(np.mean([len(one.train_indices(fold)) for fold in range(num_folds)]))
         for one in (split, smaller)
     )
     num_images = int(record.data["num_images"])
     test_images = int(record.data.get("test", {}).get("num_images", 0)) or num_images
+    shape = (len(numbers), -1, num_folds)  # a repetition is a split
     found = expected_score(
-        np.array([trial.scores for trial in confirmation.trials]),
+        np.array([trial.scores for trial in confirmation.trials]).reshape(shape),
         numbers.index(confirmation.winner),
-        tuned=np.array([study.trials[number].scores for number in numbers]),
+        tuned=np.array([study.trials[number].scores for number in numbers]).reshape(shape),
         whole=np.array(
             [
-                metric(winner.labels[part["indices"]], winner.probabilities[part["indices"]])
+                metric(first.labels[part["indices"]], first.probabilities[part["indices"]])
                 for part in smaller_parts
             ]
         ),
@@ -114,8 +116,10 @@ def _expected(
         half_share=in_halves / in_folds,
         optimism=chosen.naive - chosen.corrected,
         image_error=(alone.high - alone.low) / (2 * NORMAL),
-        num_images=num_images,
+        num_images=len(np.unique(winner.images[scored])),
+        fold_images=int(scored.sum()) / record.num_folds,
         test_images=test_images,
+        parts=record.parts,
         limits=metric.limits,
         higher_is_better=metric.higher_is_better,
     )

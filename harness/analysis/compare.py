@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from harness.analysis.leaderboard import mismatch
-from harness.documents import INLINE
+from harness.documents import INLINE, WHERE_SET
 from harness.errors import HarnessError, RecordError, UsageError
 from harness.records import TrialRecord
 from harness.scoring import paired
@@ -107,7 +107,10 @@ class ComparedTrial:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Trials, best first.   smallest_difference: one that would be found four times out of five."""
+    """Trials, best first.   smallest_difference: one that would be found four times out of five.
+
+    scored_by: what must be known of scores that are not of folds that were dealt once.
+    """
 
     objective: str
     direction: Literal["maximize", "minimize"]
@@ -117,6 +120,7 @@ class Comparison:
     alpha: float
     trials: tuple[ComparedTrial, ...]
     smallest_difference: float
+    scored_by: str = field(default="", metadata=WHERE_SET)
 
 
 def named(opened: Callable[[str], LoadedStudy], names: Sequence[str]) -> list[Contender]:
@@ -149,6 +153,11 @@ def compare(trials: Sequence[Contender], *, rope: float = 0.01, alpha: float = 0
     test_fraction = held_out_fraction(first.parts)
     right, groups = [one.right for one in contenders], contenders[0].study.split.groups
     spread = _deviations(first.objective, contenders)
+    if first.num_folds == 1 and spread is None:
+        raise UsageError(
+            f"{contenders[0].label} is scored on one held-out part, of which {first.objective} cannot be resampled: "
+            "set cv.folds to 2 or more, or cv.repeats, in a new study"
+        )
     against_best = _against_best(
         right, scores, test_fraction, rope, spread, None if len(np.unique(groups)) == len(groups) else groups
     )
@@ -183,6 +192,7 @@ def compare(trials: Sequence[Contender], *, rope: float = 0.01, alpha: float = 0
         smallest_difference=paired.smallest_difference(
             _typical_error(scores, test_fraction, spread), alpha=alpha
         ),
+        scored_by=first.scored_by,
     )
 
 
@@ -216,11 +226,6 @@ def _require_comparable(trials: Sequence[Contender]) -> None:
             "compare needs two trials: STUDY is its best one, STUDY:3 trial 3, STUDY:* all complete ones"
         )
     one, *others = trials
-    if one.study.record.num_folds == 1:
-        raise UsageError(
-            f"{one.label} is scored on one held-out part, and compare judges by the differences between folds: set "
-            "cv.folds to 2 or more, or cv.repeats, in a new study"
-        )
     for other in others:
         if what := mismatch(one.study.record, other.study.record):
             raise UsageError(

@@ -116,7 +116,10 @@ def comparison(found: Comparison) -> None:
     level = f"p adjusted for all pairs (Holm), level {found.alpha:g}; equal is within ±{found.rope:g}"
     print(f"{level}; McNemar: images only the best has right, only this one")
     smallest = f"{found.smallest_difference:.4f}"
-    print(f"with {found.num_folds} folds, a difference of {smallest} would be found four times out of five")
+    folds = f"{found.num_folds} folds" if found.num_folds > 1 else "one held-out part"
+    print(f"with {folds}, a difference of {smallest} would be found four times out of five")
+    if found.scored_by:
+        print(found.scored_by)
     if any(row.best_of_its_study for row in found.trials):
         print(
             "the best of a study was chosen by these very scores, so it looks a little better than it is: see confirm"

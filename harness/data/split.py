@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, get_args
 
@@ -94,6 +94,11 @@ class Manifest:
     def num_parts(self) -> int:
         """Folds of one repetition."""
         return self.num_folds // int(self.by_repeat.shape[1])
+
+    @property
+    def first(self) -> "Manifest":
+        """Its first repetition alone."""
+        return replace(self, fold_of=self.by_repeat[:, 0], num_folds=self.num_parts)
 
     def train_indices(self, fold: int) -> np.ndarray:
         """The images that a fold is trained on: sorted int64."""

@@ -64,12 +64,13 @@ class Expected:
     gain: float
 
 
-def share_of_gain(num_folds: int, half: float = 0.5) -> float:
+def share_of_gain(parts: float, half: float = 0.5) -> float:
     """What the last k-th of the images adds, as a share of what a fold's images add to `half` of them.
 
+    parts: k, the folds of one repetition; of a hold-out of a share f of the images 1/f.
     With s = 1 - 1/k of all images (1/s - 1) of it is left, and (1/half - 1)/s have been added.
     """
-    return 1 / num_folds / (1 / half - 1)
+    return 1 / parts / (1 / half - 1)
 
 
 def expected_score(
@@ -83,18 +84,21 @@ def expected_score(
     optimism: float,
     image_error: float,
     num_images: int,
+    fold_images: float,
     test_images: int,
+    parts: float,
     limits: tuple[float, float] | None = None,
     higher_is_better: bool = True,
 ) -> Expected:
     """What the winner's network will score once it is trained on all images, on `test_images` that nobody has seen.
 
-    fresh, tuned: (trials, splits, folds) and (trials, folds), scores of fold networks that were trained to confirm, and
-    of the same trials' when they were tuned.   winner: its place among the trials.
+    fresh, tuned: (trials, splits, folds), scores of fold networks that were trained to confirm, and of the same trials'
+    when they were tuned. A repetition is a split; a hold-out has one fold in each.   winner: its place among trials.
     whole, half: (folds,), its networks on the same held-out images, trained on a fold's images and on `half_share` of
     them, about half.
     optimism: what the choice of the winner adds to its mean, signed as the score is.
     image_error: standard error of a score pooled over `num_images`, from what images were drawn alone.
+    fold_images: that a fold holds out, in the mean.   parts: as many as that make up the training images.
     limits: of the metric.
 
     The variance adds up from the images (those that the folds are scored on, and the test images), from the gain, and
@@ -102,14 +106,17 @@ def expected_score(
     over the trials, differ by more than their images explain. So few scores do not tell that well: the interval is of
     the mixture of normal distributions over all that it may be, weighted by how likely it makes these fold scores.
     """
-    _, num_splits, num_folds = fresh.shape
+    num_trials, num_splits, num_folds = fresh.shape
     scale, least = Scale(*(limits or (-math.inf, math.inf))), 0.5 / num_images
-    share = share_of_gain(num_folds, half_share)
+    share, of_fold = share_of_gain(parts, half_share), image_error**2 * num_images / fold_images
     confirmed = float(fresh[winner].mean()) - optimism
     larger, smaller = float(whole.mean()), float(half.mean())
     gains = scale.slope(larger, least=least) * whole - scale.slope(smaller, least=least) * half
     seen = scale.of(larger, least=least) - scale.of(smaller, least=least)
-    error = corrected_standard_error(gains.tolist(), test_fraction=held_out_fraction(num_folds))
+    if num_folds > 1:
+        error = corrected_standard_error(gains.tolist(), test_fraction=held_out_fraction(parts))
+    else:  # as if the two were scored on images of their own
+        error = math.sqrt(2 * of_fold) * scale.slope(larger, least=least)
     gain, gain_error = _weighed(seen, error, higher_is_better) if limits else (seen, error)
     then = scale.of(confirmed, least=least) + share * gain
     score = scale.back(then)
@@ -122,10 +129,12 @@ def expected_score(
     networks = 1 + (1 + 2 * share) / (
         num_folds * num_splits
     )  # one, and the folds', of which the gain is, too
-    rows = np.concatenate([fresh, tuned[:, None]], axis=1).reshape(-1, num_folds)
+    rows = np.concatenate([fresh, tuned], axis=1).reshape(-1, num_folds)
+    if num_folds == 1:  # the hold-outs of a trial are what may differ
+        rows = rows.reshape(num_trials, -1)
     slopes = np.array([scale.slope(float(scores.mean()), least=least) for scores in rows])
     training, weights = _training_variance(
-        slopes**2 * rows.var(1, ddof=1), num_folds - 1, num_folds * slope * slopes * image_error**2
+        slopes**2 * rows.var(1, ddof=1), rows.shape[1] - 1, slope * slopes * of_fold
     )
     errors = np.sqrt(of_images + of_test + (share * gain_error) ** 2 + networks * training)
     margin = _half_width(errors, weights)

@@ -17,12 +17,14 @@ from harness.scoring.standard_errors import MeanError, mean_error
 def difference_error(
     differences: Sequence[float], *, test_fraction: float, sampling: float | None = None
 ) -> MeanError:
-    """The error of the mean difference.   differences: (k,) one per fold, k >= 2. Raises ValueError for fewer."""
+    """The error of the mean difference.   differences: (k,) one per fold.
+
+    That of one difference, of a hold-out, is the images' alone. Raises ValueError for fewer than two without
+    `sampling`.
+    """
     num_folds = 1 + 1 / test_fraction if test_fraction else math.inf
-    if (
-        len(differences) < 2
-        or (found := mean_error(differences, num_folds=num_folds, sampling=sampling)) is None
-    ):
+    found = mean_error(differences, num_folds=num_folds, sampling=sampling)
+    if found is None:
         raise ValueError(f"an error needs at least 2 differences (got {len(differences)})")
     return found
 
@@ -32,8 +34,8 @@ def corrected_t_test(
 ) -> tuple[float, float]:
     """Student's t and two-sided p of no difference in the mean, with the error corrected for the folds' overlap.
 
-    differences: (k,) one per fold, k >= 2. Without `sampling` t is 0 or infinite where all are equal, and p 1 or 0.
-    Raises ValueError for fewer than two. Source: Nadeau and Bengio 2003, Machine Learning 52.
+    differences: (k,) one per fold, k >= 2, or 1 with `sampling`. Without it t is 0 or infinite where all are equal, and
+    p 1 or 0. Raises ValueError for fewer. Source: Nadeau and Bengio 2003, Machine Learning 52.
     """
     error, mean = (
         difference_error(differences, test_fraction=test_fraction, sampling=sampling),
@@ -124,7 +126,7 @@ def smallest_difference(error: MeanError, *, power: float = 0.8, alpha: float = 
     from scipy.optimize import brentq
     from scipy.special import chdtri, ndtr, stdtrit
 
-    quantiles, freedom = (np.arange(2000) + 0.5) / 2000, error.freedom
+    quantiles, freedom = (np.arange(2000) + 0.5) / 2000, min(error.freedom, 1e6)  # which is the normal's
     margins = stdtrit(freedom, 1 - alpha / 2) * np.sqrt(chdtri(freedom, quantiles) / freedom)
 
     def excess(shift: float) -> float:

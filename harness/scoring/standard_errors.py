@@ -68,9 +68,10 @@ class MeanError:
 
     def p_of(self, mean: float) -> float:
         """Two-sided p of a mean of 0, where this one was seen."""
-        from scipy.special import stdtr
+        from scipy.special import ndtr, stdtr
 
-        return float(2 * stdtr(self.freedom, -abs(self.t_of(mean))))
+        far = -abs(self.t_of(mean))
+        return float(2 * (stdtr(self.freedom, far) if math.isfinite(self.freedom) else ndtr(far)))
 
     def t_of(self, mean: float) -> float:
         """Student's t; infinite where the error is 0."""

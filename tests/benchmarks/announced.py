@@ -7,14 +7,16 @@ rows are about the choice: by how much the best trial's network and the confirme
 0, the defaults, on the unseen images, and how often they are worse.
 
     python -m tests.benchmarks announced --root FOLDER [--studies 45] [--first 0] [--rows FILE] [--picture FILE.png]
+        [--cv '{"repeats": 2}'] [--search '{"patience": 4}']
 
-FOLDER has a folder of images for each class.   --rows: a file of studies that are done, gone on from.
+FOLDER has a folder of images for each class.   --rows: a file of studies that are done, gone on from.   --cv, --search:
+values of these sections that are to be others than a study's own.
 """
 
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -60,14 +62,22 @@ def images_of(root: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.array(pixels), np.array(labels)
 
 
-def announced(seed: int, pixels: np.ndarray, labels: np.ndarray, home: Path) -> dict[str, Any]:
-    """One study: what it announces, and what its network scores on the unseen images."""
+def announced(
+    seed: int, pixels: np.ndarray, labels: np.ndarray, home: Path, **others: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One study: what it announces, and what its network scores on the unseen images.
+
+    others: values of its sections that are to be others.
+    """
     order = np.random.default_rng(99).permutation(len(labels))
     unseen, pool = order[:UNSEEN], order[UNSEEN:]
     random = np.random.default_rng(1000 + seed)
     size, folds, trials = (int(random.choice(values)) for values in ([500, 1000, 2000], [3, 5], [8, 16]))
     rows = np.random.default_rng(seed).permutation(pool)[: int(size * (1 + SEALED))]
-    document = STUDY | {"cv": {"folds": folds}, "search": {"trials": trials, "seed": seed}}
+    document = STUDY | {
+        "cv": {"folds": folds, **others.get("cv", {})},
+        "search": {"trials": trials, "seed": seed, **others.get("search", {})},
+    }
     name = f"announced {seed}"
     harness.tune(document, data=(pixels[rows], labels[rows]), name=name, home=home, progress=False)
     study = LoadedStudy.open(Store(home), name)
@@ -77,7 +87,7 @@ def announced(seed: int, pixels: np.ndarray, labels: np.ndarray, home: Path) -> 
     *_, found = confirm(study, top=2)
     assert isinstance(found, Confirmation) and found.champion and corrected and study.best
     return {
-        "seed": seed, "images": size, "folds": folds, "trials": trials,
+        "seed": seed, "images": size, "folds": study.record.num_folds, "trials": len(study.trials),
         "fold score": study.best.mean, "corrected": [corrected.corrected, corrected.low, corrected.high],
         "confirmed": found.champion.confirmed, "champion": asdict(found.champion),
         "expected": [found.champion.expected, found.champion.low, found.champion.high],
@@ -110,6 +120,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first", type=int, default=0, help="seed of the first study; the others follow")
     parser.add_argument("--rows", type=Path, help="studies that are done")
     parser.add_argument("--picture", type=Path)
+    parser.add_argument("--cv", type=json.loads, default={}, help="values of this section, as JSON")
+    parser.add_argument("--search", type=json.loads, default={})
 
 
 def report(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -121,7 +133,7 @@ def report(options: argparse.Namespace) -> list[dict[str, Any]]:
     pixels, labels = images_of(options.root) if missing else (np.empty(0), np.empty(0))
     for seed in missing:
         with tempfile.TemporaryDirectory() as home:
-            rows.append(announced(seed, pixels, labels, Path(home)))
+            rows.append(announced(seed, pixels, labels, Path(home), cv=options.cv, search=options.search))
         if options.rows:
             with options.rows.open("a") as file:
                 file.write(json.dumps(rows[-1]) + "\n")

@@ -10,8 +10,9 @@ def from_two_points(folds: int, whole: float, half: float) -> float:
     """What is expected where both are known as well as can be."""
     fresh = np.full((1, 1, folds), whole)
     return expected_score(
-        fresh, 0, tuned=fresh[:, 0], whole=fresh[0, 0], half=np.full(folds, half), half_share=0.5,
-        optimism=0.0, image_error=0.01, num_images=1000, test_images=1000, limits=(0.0, 1.0),
+        fresh, 0, tuned=fresh, whole=fresh[0, 0], half=np.full(folds, half), half_share=0.5, optimism=0.0,
+        image_error=0.01, num_images=1000, fold_images=1000 / folds, test_images=1000, parts=folds,
+        limits=(0.0, 1.0),
     ).score  # fmt: skip
 
 
@@ -48,8 +49,8 @@ def test_no_score_beyond_what_the_metric_can_be_is_expected() -> None:
     """Nearly perfect networks that were poor on half of the images, and one that is right everywhere."""
     fresh = np.array([[[0.96, 0.97, 1.0]]])
     found = expected_score(
-        fresh, 0, tuned=fresh[:, 0], whole=fresh[0, 0], half=np.array([0.75, 0.8, 0.78]), half_share=0.5, optimism=0.0,
-        image_error=0.005, num_images=1000, test_images=300, limits=(0.0, 1.0),
+        fresh, 0, tuned=fresh, whole=fresh[0, 0], half=np.array([0.75, 0.8, 0.78]), half_share=0.5, optimism=0.0,
+        image_error=0.005, num_images=1000, fold_images=1000 / 3, test_images=300, parts=3, limits=(0.0, 1.0),
     )  # fmt: skip
     assert 0.5 < found.low < 0.9767 < found.score < found.high < 1
 
@@ -60,31 +61,42 @@ def test_the_last_k_th_adds_a_k_th_of_what_the_second_half_has_added() -> None:
 
 
 def made_up(
-    random: np.random.Generator, *, folds: int, images: int, test: int, of_training: float
+    random: np.random.Generator,
+    *,
+    folds: int,
+    images: int,
+    test: int,
+    of_training: float,
+    parts: float = 0,
+    splits: int = 1,
 ) -> tuple[Expected, float]:
     """What is expected, and one test score.
 
-    of_training: standard deviation of networks that are trained on the same images.
+    of_training: standard deviation of networks that are trained on the same images.   parts: as many as a fold holds
+    out make up the images, `folds` where 0.   splits: repetitions.
     """
-    gain, scale = 0.06, Scale(0.0, 1.0)
-    truth = scale.back(scale.of(0.7) + share_of_gain(folds) * (scale.of(0.7) - scale.of(0.7 - gain)))
-    held = images // folds
+    gain, scale, parts = 0.06, Scale(0.0, 1.0), parts or folds
+    truth = scale.back(scale.of(0.7) + share_of_gain(parts) * (scale.of(0.7) - scale.of(0.7 - gain)))
+    held = round(images / parts)
+    pooled = min(images, held * folds * splits)
 
     def scores(level: float, *size: int) -> np.ndarray:
         return random.binomial(held, np.clip(random.normal(level, of_training, size), 0, 1)) / held
 
-    fresh = scores(0.7, 3, 1, folds)
+    fresh = scores(0.7, 3, splits, folds)
     found = expected_score(
         fresh,
         0,
-        tuned=scores(0.7, 3, folds),
+        tuned=scores(0.7, 3, splits, folds),
         whole=fresh[0, 0],
         half=scores(0.7 - gain, folds),
         half_share=0.5,
         optimism=0.0,
-        image_error=float(np.sqrt(0.7 * 0.3 / images)),
-        num_images=images,
+        image_error=float(np.sqrt(0.7 * 0.3 / pooled)),
+        num_images=pooled,
+        fold_images=held,
         test_images=test,
+        parts=parts,
         limits=(0.0, 1.0),
     )
     seen = random.binomial(test, random.normal(truth, of_training)) / test
@@ -104,6 +116,23 @@ def test_nineteen_of_twenty_test_scores_lie_in_the_interval(
     assert np.mean([expected.low <= seen <= expected.high for expected, seen in found]) > 0.92
 
 
+@pytest.mark.parametrize(
+    ("folds", "parts", "splits"), [(1, 5, 1), (1, 5, 3), (1, 2.5, 2), (3, 3, 2), (5, 5, 3)]
+)
+@pytest.mark.parametrize("of_training", [0.0, 0.02, 0.04])
+def test_so_they_do_with_hold_outs_and_repeated_folds(
+    folds: int, parts: float, splits: int, of_training: float
+) -> None:
+    random = np.random.default_rng(folds)
+    found = [
+        made_up(
+            random, folds=folds, images=2000, test=2000, of_training=of_training, parts=parts, splits=splits
+        )
+        for _ in range(300)
+    ]
+    assert np.mean([expected.low <= seen <= expected.high for expected, seen in found]) > 0.92
+
+
 @pytest.mark.parametrize("folds", [5, 10])
 @pytest.mark.parametrize("of_training", [0.02, 0.04])
 def test_the_interval_is_no_wider_than_it_must_be(folds: int, of_training: float) -> None:
@@ -118,8 +147,8 @@ def test_the_interval_is_no_wider_than_it_must_be(folds: int, of_training: float
 def test_what_is_taken_off_and_added_is_what_is_expected() -> None:
     fresh = np.array([[[0.70, 0.72]], [[0.60, 0.62]]])
     found = expected_score(
-        fresh, 0, tuned=fresh[:, 0], whole=fresh[0, 0], half=fresh[0, 0] - 0.1, half_share=0.5,
-        optimism=0.01, image_error=0.02, num_images=500, test_images=500,
+        fresh, 0, tuned=fresh, whole=fresh[0, 0], half=fresh[0, 0] - 0.1, half_share=0.5,
+        optimism=0.01, image_error=0.02, num_images=500, fold_images=250, test_images=500, parts=2,
     )  # fmt: skip
     assert found.gain == pytest.approx(0.1 * share_of_gain(2))
     assert found.score == pytest.approx(0.71 - 0.01 + found.gain)
