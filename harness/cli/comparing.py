@@ -94,11 +94,11 @@ def diff(
         print_json(found)
         return
     if not found.found:
-        print(f"{first} and {second} do not differ in anything that is recorded")
+        tables.say(f"{first} and {second} do not differ in anything that is recorded")
     else:
         rows = [(one.section, one.what, one.first, one.second) for one in found.found]
-        tables.plain(("part", "what", first, second), rows)
-    for line in found.sources:
+        tables.table(("part", "what", first, second), rows, text=2)
+    for line in found.sources:  # of code: as it is
         print(line)
 
 

@@ -56,31 +56,31 @@ def _print_data(found: "StudyData") -> None:
 
     train, test = (sum(getattr(row, part) for row in found.classes) for part in ("train", "test"))
     left_out = sum(row.left_out for row in found.classes)
-    print(f"{found.study}: {found.source}" + (f", extends {found.extends}" if found.extends else ""))
-    print(
+    tables.say(f"{found.study}: {found.source}" + (f", extends {found.extends}" if found.extends else ""))
+    tables.say(
         f"{train + test:,} images: {train:,} to train on, {test:,} sealed"
         + (f"; {left_out:,} left out" if left_out else "")
     )
     if found.groups < train:
-        print(f"those to train on are in {found.groups:,} groups, each held out as one")
+        tables.say(f"those to train on are in {found.groups:,} groups, each held out as one")
     rows = [
         (row.name, f"{row.train:,}", _range(row.folds), f"{row.test:,}", f"{row.left_out:,}")
         for row in found.classes[:MOST_CLASSES]
     ]
-    tables.plain(("class", "train", "per fold", "test", "left out"), rows)
+    tables.table(("class", "train", "per fold", "test", "left out"), rows)
     if len(found.classes) > MOST_CLASSES:
-        print(f"… and {len(found.classes) - MOST_CLASSES} more classes (--json has all)")
+        tables.say(f"… and {len(found.classes) - MOST_CLASSES} more classes (--json has all)")
     for line in found.unreadable[:MOST_NAMED]:
-        print(f"left out: {line}")
+        tables.say(f"left out: {line}")
     if found.since is None:
-        print(f"now: {found.now}; the study goes on with its own copy of the images")
+        tables.say(f"now: {found.now}; the study goes on with its own copy of the images")
     elif found.since:
-        print(f"now: {found.since}; the study goes on with the images that it began with")
-        print(
+        tables.say(f"now: {found.since}; the study goes on with the images that it began with")
+        tables.say(
             f"harness tune --study FILE --extend {found.study} --as NAME begins a study on what there is now"
         )
     else:
-        print("now: as the study began")
+        tables.say("now: as the study began")
 
 
 def _print_diff(found: "DataDiff") -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.text import Text
 
 from harness.cli.options import (
     DEFAULT_HOME,
@@ -135,7 +134,7 @@ def _warnings(found: "Evaluation") -> list[str]:
 
 def _print(found: "Evaluation") -> None:
     """Within 80 columns, unless names of classes are long."""
-    from harness.cli.tables import console, new_table
+    from harness.cli.tables import table
 
     units = f" in {found.num_groups:,} groups, the units of the intervals" if found.groups else ""
     print(f"{found.num_images:,} images{units}")
@@ -145,34 +144,31 @@ def _print(found: "Evaluation") -> None:
         interval = found.intervals.get(name)
         words = f"   95 % {interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
         print(f"{name.replace('_', ' '):<18} {value:.4f}{words}")
-    out = console()
-    table = new_table("class", "images", "precision", "recall", "f1", header="dim")
+    rows = []
     for row in found.classes:
         one = row.scores
         figures = (one.precision, one.recall, one.f1) if one.support else (one.precision, None, None)
-        table.add_row(
-            Text(_short(row.name, 40)),
-            f"{one.support:,}",
-            *("-" if figure is None else f"{figure:.4f}" for figure in figures),
-        )
-    out.print(table)
+        said = ("-" if figure is None else f"{figure:.4f}" for figure in figures)
+        rows.append((_short(row.name, 40), f"{one.support:,}", *said))
+    table(("class", "images", "precision", "recall", "f1"), rows, header="dim")
     if not _print_matrix(found):
         _print_confusions(found)
 
 
 def _print_matrix(found: "Evaluation") -> bool:
     """The confusion matrix, if it is narrow enough."""
-    from harness.cli.tables import console, new_table
+    from harness.cli.tables import console, table
 
     names = [_short(row.name, 20) for row in found.classes]
     size = max(3, *(len(str(count)) for row in found.confusion for count in row)) + 2
-    if max(map(len, names)) + 6 + size * len(names) > WIDTH:
+    if max(map(len, names)) + 6 + size * len(names) > min(WIDTH, console().width):
         return False
     numbers = [str(number) for number in range(1, len(names) + 1)]
-    table = new_table("true \\ predicted", *numbers, header="dim")
-    for number, name, row in zip(numbers, names, found.confusion, strict=True):
-        table.add_row(Text(f"{number} {name}"), *(str(count) if count else "·" for count in row))
-    console().print(table)
+    rows = [
+        (f"{number} {name}", *(str(count) if count else "·" for count in row))
+        for number, name, row in zip(numbers, names, found.confusion, strict=True)
+    ]
+    table(("true \\ predicted", *numbers), rows, header="dim")
     return True
 
 

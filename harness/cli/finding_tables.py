@@ -1,13 +1,9 @@
 """What audit, confirm, final and compare have found, for people."""
 
-from collections.abc import Iterable, Sequence
-
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.compare import AgainstBest, ComparedTrial, Comparison
-from harness.cli.tables import console, fits, new_table
+from harness.cli.tables import say, table
 from harness.report.format import duration
 from harness.scoring.variance import Variance
 from harness.store.findings import Audit, ChampionEstimate, Confirmation, FinalTest
@@ -15,37 +11,37 @@ from harness.store.findings import Audit, ChampionEstimate, Confirmation, FinalT
 
 def confirmation(found: Confirmation) -> None:
     """The trials before and after, and whether the order held."""
-    table = new_table("trial", "tuned", "± 95 %", "confirmed", "± 95 %", "change", header="dim")
-    for number in found.confirmed_order:
-        trial = found.of(number)
-        table.add_row(
+    head = ("trial", "tuned", "± 95 %", "confirmed", "± 95 %", "change")
+    rows = [
+        (
             f"{number}{' *' if number == found.winner else ''}",
             *_pair(trial.tuned or 0.0, trial.tuned_half_width),
             *_pair(trial.confirmed, trial.confirmed_half_width),
             f"{trial.confirmed - (trial.tuned or 0.0):+.4f}",
         )
-    console().print(table)
+        for number, trial in ((number, found.of(number)) for number in found.confirmed_order)
+    ]
+    table(head, rows, header="dim")
     if found.winner_held:
-        print(f"trial {found.winner} is the best again")
+        say(f"trial {found.winner} is the best again")
     else:
-        print(f"trial {found.winner} is the best now; tuning had chosen trial {found.tuned_order[0]}")
+        say(f"trial {found.winner} is the best now; tuning had chosen trial {found.tuned_order[0]}")
     if found.has_same_folds:
-        print(
+        say(
             "the new folds are the study's own, for nothing is drawn in its split: what was tried is the luck of the "
             "seeds, not that of the split"
         )
     if expected := found.champion:
-        print(
+        say(
             f"expected of its network, trained on all {expected.train_images:,} images, on "
             f"{expected.test_images:,} new ones:"
         )
-        print(f"  {_expected(expected)}")
-        print(
+        say(f"  {_expected(expected)}")
+        say(
             f"  {expected.confirmed:.4f} confirmed, of networks of {expected.fold_images:,} images; "
             f"{-expected.optimism:+.4f} for the choice among these; {expected.gain:+.4f} for more images"
         )
-    for line in _causes(found.variance):
-        print(line)
+    say(*_causes(found.variance))
 
 
 def final(found: FinalTest) -> None:
@@ -54,26 +50,26 @@ def final(found: FinalTest) -> None:
     low, high = found.intervals[metric]
     trial, duplicates = found.confirm.of(found.trial), found.duplicates
     if found.contradiction:
-        console().print(Text(found.contradiction, style="red"))
-    print(f"trial {found.trial}, trained on all training images")
+        say(found.contradiction, style="red")
+    say(f"trial {found.trial}, trained on all training images")
     test = f"{found.scores[metric]:.4f}   95 % {low:.4f} to {high:.4f}"
-    print(f"test {metric:<12} {test}   {found.num_images:,} images")
+    say(f"test {metric:<12} {test}   {found.num_images:,} images")
     if duplicates.num_images and duplicates.score_without is not None:
         what = f"without the {duplicates.num_images:,} that resemble a training image"
-        print(f"{'':<17} {duplicates.score_without:.4f}   {what}")
+        say(f"{'':<17} {duplicates.score_without:.4f}   {what}")
     if expected := found.confirm.champion:
-        print(f"{'expected':<17} {_expected(expected)}   before they were opened")
+        say(f"{'expected':<17} {_expected(expected)}   before they were opened")
     of = f"{expected.fold_images:,} images" if expected else "fewer images"
     for name, score, error in (
         ("confirmed", trial.confirmed, trial.confirmed_half_width),
         ("tuned", trial.tuned or 0.0, trial.tuned_half_width),
     ):
         known = "" if error is None else f" ± {error:.4f} (95 %)"
-        print(f"{name:<17} {score:.4f}{known}   networks of {of}")
+        say(f"{name:<17} {score:.4f}{known}   networks of {of}")
     times = "once" if found.looks == 1 else f"{found.looks} times"
-    print(f"these test images have been looked at {times} so far (ledger.jsonl)")
+    say(f"these test images have been looked at {times} so far (ledger.jsonl)")
     if found.seen_before:
-        print(f"{found.seen_before:,} of them were looked at before, by a study that this one extends")
+        say(f"{found.seen_before:,} of them were looked at before, by a study that this one extends")
 
 
 def _expected(found: ChampionEstimate) -> str:
@@ -81,14 +77,14 @@ def _expected(found: ChampionEstimate) -> str:
 
 
 def comparison(found: Comparison) -> None:
-    """The trials, best first, each against the best; in two tables where one would be too wide."""
-    out = console()
+    """The trials, best first, each against the best."""
     rows = [
         (
             row.trial,
             *_pair(row.mean or 0.0, row.half_width),
             *_against(row.against_best),
             duration(row.seconds),
+            _verdict(row),
         )
         for row in found.trials
     ]
@@ -100,37 +96,23 @@ def comparison(found: Comparison) -> None:
         "95 %",
         "t-test p",
         "McNemar",
-        "p",
+        "McNemar p",
         "worse/equal/better",
         "time",
+        "",
     )
-    table = _table((*head, ""), [(*row, _verdict(one)) for row, one in zip(rows, found.trials, strict=True)])
-    if fits(table, out):
-        out.print(table)
-    else:
-        out.print(_table(head[:5], [row[:5] for row in rows]))
-        out.print(_table((head[0], *head[5:]), [(row[0], *row[5:]) for row in rows]))
-        for one in found.trials:
-            if said := _verdict(one):
-                out.print(Text(f"{one.trial}: {said}"))
+    table(head, rows, text=1, header="dim")
     level = f"p adjusted for all pairs (Holm), level {found.alpha:g}; equal is within ±{found.rope:g}"
-    print(f"{level}; McNemar: images only the best has right, only this one")
+    say(f"{level}; McNemar: images only the best has right, only this one")
     smallest = f"{found.smallest_difference:.4f}"
     folds = f"{found.num_folds} folds" if found.num_folds > 1 else "one held-out part"
-    print(f"with {folds}, a difference of {smallest} would be found four times out of five")
+    say(f"with {folds}, a difference of {smallest} would be found four times out of five")
     if found.scored_by:
-        print(found.scored_by)
+        say(found.scored_by)
     if any(row.best_of_its_study for row in found.trials):
-        print(
+        say(
             "the best of a study was chosen by these very scores, so it looks a little better than it is: see confirm"
         )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = new_table(*head, header="dim")
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def _verdict(row: ComparedTrial) -> str:
@@ -155,32 +137,31 @@ def _against(best: AgainstBest | None) -> tuple[str, ...]:
 def audit(found: Audit) -> None:
     """Every check in a line, the worst first, and the verdict."""
     styles = {"failed": "red", "noted": "yellow", "passed": "green"}
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("", "check", "what was found"):
-        table.add_column(column, overflow="fold")
     order = list(styles)
-    for check in sorted(found.findings, key=lambda check: order.index(check.verdict)):
-        table.add_row(f"[{styles[check.verdict]}]{check.verdict}[/]", check.probe, escape(check.sentence))
-    console().print(table)
+    rows = [
+        (check.probe, Text(check.verdict, styles[check.verdict]), check.sentence)
+        for check in sorted(found.findings, key=lambda check: order.index(check.verdict))
+    ]
+    table(("check", "verdict", "what was found"), rows, text=1, header="dim")
     if (pairs := found.duplicates) and pairs.picture:
-        print(f"pictures of duplicates: {pairs.picture}")
+        say(f"pictures of duplicates: {pairs.picture}")
     if pairs and (leaky := pairs.leaky_split):
-        print(
+        say(
             f"plain folds: {leaky.images} of {leaky.of:,} images have a duplicate in training, "
             f"{leaky.leaky:.1%} of them right, {leaky.honest:.1%} without: "
             f"the score would change by {leaky.inflation:+.4f}"
         )
     if (stops := found.stopped) and stops.finished:
         rate = f"{len(stops.false)} of {stops.finished} would have won"
-        print(
+        say(
             f"stopped trials, finished for once: {rate} (95 % at most {stops.high:.0%} of all {stops.stopped})"
         )
     if found.options:
         options = [
             f"{probe}.{name} {value}" for probe, its in found.options.items() for name, value in its.items()
         ]
-        print(f"options of probes: {', '.join(options)}")
-    print(f"audit {found.verdict}: {found.sentence}")
+        say(f"options of probes: {', '.join(options)}")
+    say(f"audit {found.verdict}: {found.sentence}")
 
 
 def _pair(mean: float, error: float | None) -> tuple[str, str]:

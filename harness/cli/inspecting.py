@@ -101,8 +101,7 @@ def check(
             loaded, changes or [], home=home, executor=executor, measure=measure, images=images
         )
         if checked.sizes is not None and not as_json:
-            for line in checking.size_lines(loaded, plan, checked.sizes):
-                print(line)
+            tables.say(*checking.size_lines(loaded, plan, checked.sizes))
         if checked.problems:
             raise StudyError(loaded.source, checked.problems)
     except StudyError as error:
@@ -141,7 +140,8 @@ def list_(
         return
     from harness.cli import tables
 
-    tables.plain(columns, rows)
+    short = sum(column in ("parameters", "better") for column in columns)
+    tables.table(columns, rows, text=len(columns) - 1 - short)
 
 
 def doctor(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
@@ -158,7 +158,7 @@ def doctor(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
         print_json(found)
     else:
         lines = [(line.what, line.found, line.advice) for line in found.doctor]
-        tables.plain(("what", "found", "advice"), lines)
+        tables.table(("what", "found", "advice"), lines, text=2)
 
 
 def ui(
@@ -233,15 +233,15 @@ def _listed(kind: str, name: str | None) -> Table:
         found = catalog.studies().items()
         return ("study", "question", "file"), [(study, _question(study), str(path)) for study, path in found]
     if kind == "metrics":
-        return ("metric", "what it is", "better"), [
-            (metric.name, metric.summary, "higher" if metric.higher_is_better else "lower")
+        return ("metric", "better", "what it is"), [
+            (metric.name, "higher" if metric.higher_is_better else "lower", metric.summary)
             for metric in catalog.all_metrics()
         ]
     if kind in ("train", "compute"):
         return _options((catalog.train_options() if kind == "train" else catalog.compute_options()).values())
     if kind == "models":
-        return ("name", "what it is", "parameters", "source", "options"), [
-            (entry.name, _what(entry), entry.parameters, entry.place or entry.source, _names(entry))
+        return ("name", "parameters", "what it is", "source", "options"), [
+            (entry.name, entry.parameters, _what(entry), entry.place or entry.source, _names(entry))
             for entry in catalog.known("model").values()
         ]
     if kind == "probes":

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from harness.cli.tables import console, new_table, number
+from harness.cli.layout import elided, laid_out
+from harness.cli.tables import console, number
 from harness.folds.tasks import RUNG
 from harness.records import Epoch, StudyRecord, TrialRecord
 from harness.report.format import duration, times
@@ -135,16 +135,17 @@ class Panel:
         elif isinstance(event, StudyEnded):
             self._folds.clear()
 
-    def __rich__(self) -> Group:
+    def __rich_console__(self, out: Console, options: ConsoleOptions) -> RenderResult:
         if self._record is None:
-            return Group(Text("loading …", style="dim"))
-        middle = (
-            self._table() if self._folds else Text("finishing what is to be shown in MLflow …", style="dim")
-        )
+            yield Text("loading …", style="dim")
+            return
+        middle = [Text("finishing what is to be shown in MLflow …", style="dim")]
+        if self._folds:
+            middle = self._table(options.max_width)
         last = Text("best so far: -", style="dim")
         if best := self._best:
             last = Text(f"best so far: {_score(best)}  trial {best.number}  {_params(best)}", style="green")
-        return Group(self._header(), middle, last)
+        yield from (self._header(), *middle, last)
 
     def _header(self) -> Text:
         record = self._record
@@ -160,26 +161,26 @@ class Panel:
             text.append(f"  about {duration(elapsed / self._ended_here * left)} left")
         return text
 
-    def _table(self) -> Table:
+    def _table(self, width: int) -> list[Text]:
         record = self._record
         assert record is not None
-        columns = ("trial", "fold", "epoch", "loss", "", "accuracy", "", "images/s", "values")
-        table = new_table(*columns, header="dim")
+        rows = []
         for (trial, fold), epochs in sorted(self._folds.items()):
-            values = _params(self._trials[trial])
+            values = elided(_params(self._trials[trial]), width - 4)
             if not epochs:
-                table.add_row(str(trial), _fold(fold), "-", "", "", "", "", "", values)
+                rows.append((str(trial), _fold(fold), "-", "", "", "", "", "", values))
                 continue
             last = epochs[-1]
             total = "-" if fold == RUNG else self._trials[trial].values["train.epochs"]
-            table.add_row(
+            rows.append((
                 str(trial), _fold(fold), f"{last.epoch}/{total}",
                 "-" if math.isnan(last.train_loss) else f"{last.train_loss:.3f}",
                 sparkline([epoch.train_loss for epoch in epochs]),
                 f"{last.validation_accuracy:.4f}", sparkline([epoch.validation_accuracy for epoch in epochs]),
                 f"{last.images_per_second:,.0f}", values,
-            )  # fmt: skip
-        return table
+            ))  # fmt: skip
+        columns = ("trial", "fold", "epoch", "loss", "", "accuracy", "", "images/s", "values")
+        return laid_out(columns, rows, width, text=1, header="dim")
 
 
 def _fold(step: int) -> str:

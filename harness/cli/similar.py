@@ -143,13 +143,13 @@ def print_tables(document: SimilarImages) -> None:
             for answer in document.queries
             for place, hit in enumerate(answer.similar)
         ]
-        tables.plain(("query", "score", "image"), rows)
+        tables.table(("query", "score", "image"), rows, text=1)
     if duplicates is not None:
         pairs = [(f"{pair.score:.4f}", pair.first.name, pair.second.name) for pair in duplicates.pairs]
         more = "" if len(pairs) == duplicates.num_pairs else f", of which the {len(pairs):,} most similar"
         count = "1 pair" if duplicates.num_pairs == 1 else f"{duplicates.num_pairs:,} pairs"
         print(f"{count} with a score of at least {duplicates.threshold:g}{more}")
         if pairs:
-            tables.plain(("score", "image", "and"), pairs)
+            tables.table(("score", "image", "and"), pairs, text=2)
     if not document.queries and duplicates is None:
         print(f"{document.folder}: {document.num_images:,} images indexed")

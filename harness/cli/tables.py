@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.leaderboard import ComparedStudies, StartedStudies, Status, TrialStatus, UnreadableStudy
 from harness.analysis.trial import FoldLine, TrialPage
+from harness.cli.layout import Cell, laid_out
 from harness.records import mixed_words
 from harness.report.format import duration, of_objective
 from harness.store.loaded_study import nothing_started
@@ -31,14 +31,28 @@ WIDTH = 80  # of what is said of a trial; a traceback and a path may be longer
 
 def console(*, stderr: bool = False) -> Console:
     """As wide as the terminal, or COLUMNS; wide enough for anything where the output is none and nothing is said."""
+    return Console(stderr=stderr, highlight=False, width=None if has_width(stderr=stderr) else 240)
+
+
+def has_width(*, stderr: bool = False) -> bool:
+    """Whether lines are to be broken, as on a terminal."""
     stream = sys.stderr if stderr else sys.stdout
-    is_known = stream.isatty() or os.environ.get("COLUMNS", "").isdecimal()
-    return Console(stderr=stderr, highlight=False, width=None if is_known else 240)
+    return stream.isatty() or os.environ.get("COLUMNS", "").isdecimal()
 
 
-def fits(table: Table, out: Console) -> bool:
-    """Whether nothing of it has to be cut."""
-    return out.measure(table, options=out.options.update(width=1000)).maximum <= out.width
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, text: int = 0, header: str = "bold"
+) -> None:
+    """Print rows, laid out for the terminal.   text, header: as in `laid_out`."""
+    out = console()
+    out.print(*laid_out(columns, rows, out.width, text=text, header=header), sep="\n", soft_wrap=True)
+
+
+def say(*lines: str, style: str = "") -> None:
+    """Print sentences, which a terminal has broken between words; elsewhere each is a line."""
+    out = console()
+    for line in lines:
+        out.print(Text(line, style=style), soft_wrap=not has_width())
 
 
 def leaderboard(status: Status) -> None:
@@ -50,11 +64,13 @@ def leaderboard(status: Status) -> None:
     out.print(f"[bold]{status.study}[/]  {status.state}: {said} of {status.num_trials}")
     if not rows:
         return
-    table = _leaderboard_table(status, rows[:MOST_ROWS], one_column=False)
-    if not fits(table, out):
-        has_room = out.width >= ROOM_FOR_BARS
-        table = _leaderboard_table(status, rows[:MOST_ROWS], one_column=True, bars=has_room)
-    out.print(table)
+    shown = rows[:MOST_ROWS]
+    for names_as_columns, bars in ((True, True), (False, out.width >= ROOM_FOR_BARS)):
+        columns, cells = _leaderboard_rows(status, shown, names_as_columns=names_as_columns, bars=bars)
+        lines = laid_out(columns, cells, out.width, text=0 if names_as_columns else 1)
+        if len(lines) == 1 + len(shown):  # each in a line
+            break
+    out.print(*lines, sep="\n", soft_wrap=True)
     if len(rows) > MOST_ROWS:
         out.print(f"… and {len(rows) - MOST_ROWS} more (--json has all)")
     for line in _worth(status):
@@ -97,31 +113,35 @@ def _worth(status: Status) -> list[Text]:
     return lines
 
 
-def _leaderboard_table(
-    status: Status, rows: Sequence[TrialStatus], *, one_column: bool, bars: bool = True
-) -> Table:
-    """With a column for every searched name, or all of them in one that wraps.   bars: whether these are drawn."""
+def _leaderboard_rows(
+    status: Status, rows: Sequence[TrialStatus], *, names_as_columns: bool, bars: bool
+) -> tuple[list[str], list[list[Cell]]]:
+    """Columns and rows, with a column for every searched name, or all of them in the last one.
+
+    bars: whether intervals are drawn.
+    """
     names = list(dict.fromkeys(name for row in rows for name in row.params))
     short = [name.partition(".")[2] for name in names]
-    table = new_table("trial", status.objective, "± 95 %", *([""] if bars else []), "folds", "time", "state")
-    for column in ["values"] if one_column else short:
-        table.add_column(column, no_wrap=not one_column, overflow="fold")
     scale, best = _scale(rows), status.best.number if status.best else None
+    columns = ["trial", status.objective, "± 95 %", *([""] if bars else []), "folds", "time", "state"]
+    cells: list[list[Cell]] = []
     for row in rows:
         values = [number(row.params.get(name)) for name in names]
-        if one_column:
+        if not names_as_columns:
             values = [", ".join(f"{name} {value}" for name, value in zip(short, values, strict=True))]
-        table.add_row(
-            f"{row.number}{' *' if row.number == best else ''}",
-            _four_digits(row.mean),
-            _four_digits(row.half_width),
-            *([_bar(row, scale)] if bars else []),
-            str(len(row.folds)),
-            duration(row.seconds),
-            Text(row.state, style=STATE_STYLES[row.state]),
-            *values,
+        cells.append(
+            [
+                f"{row.number}{' *' if row.number == best else ''}",
+                _four_digits(row.mean),
+                _four_digits(row.half_width),
+                *([_bar(row, scale)] if bars else []),
+                str(len(row.folds)),
+                duration(row.seconds),
+                Text(row.state, style=STATE_STYLES[row.state]),
+                *values,
+            ]
         )
-    return table
+    return columns + (short if names_as_columns else ["values"]), cells
 
 
 def next_steps(status: Status, *, home: Path, in_mlflow: bool) -> None:
@@ -141,26 +161,24 @@ def studies_started(found: StartedStudies, home: Path) -> None:
         said = nothing_started(home).rstrip("?")
         console().print(f"{said}; begin with: harness tune --study quickstart", soft_wrap=True)
         return
-    table = new_table("study", "state", "trials", "best")
+    rows: list[Sequence[Cell]] = []
     for status in found.studies:
         if isinstance(status, UnreadableStudy):
-            table.add_row(status.study, Text(status.state, style="red"), "", status.problem)
+            rows.append((status.study, Text(status.state, style="red"), "", status.problem))
             continue
         best = status.best
         score = "-" if best is None else f"{status.objective} {best.mean:.4f} (trial {best.number})"
         done = sum(trial.state != "running" for trial in status.trials)
-        table.add_row(status.study, status.state, f"{done}/{status.num_trials}", score)
-    console().print(table)
+        rows.append((status.study, status.state, f"{done}/{status.num_trials}", score))
+    table(("study", "state", "trials", "best"), rows, text=1)
 
 
 def comparison(studies: ComparedStudies) -> None:
     """The best trials of several studies, with the gain over the study before where there is one."""
     rows = studies.compared
-    table = new_table(
-        "study", "best mean ± 95 %", "trials", "epochs", "images", "images/s", "time", "gain ± 95 %"
-    )
-    for row in rows:
-        table.add_row(
+    head = ("study", "best mean ± 95 %", "trials", "epochs", "images", "images/s", "time", "gain ± 95 %")
+    cells = [
+        (
             row.study,
             _with_error(row.mean, row.half_width),
             f"{row.trials_done}/{row.num_trials}",
@@ -170,8 +188,10 @@ def comparison(studies: ComparedStudies) -> None:
             "-" if row.seconds is None else duration(row.seconds),
             _with_error(row.gain, row.gain_half_width, sign="+"),
         )
+        for row in rows
+    ]
+    table(head, cells)
     out = console()
-    out.print(table)
     for before, row in pairwise(rows):
         if row.no_gain:
             names = f"{before.study} and {row.study}"
@@ -180,28 +200,31 @@ def comparison(studies: ComparedStudies) -> None:
 
 def trial(page: TrialPage) -> None:
     """All of one trial, line by line."""
-    said = [f"{page.study}, trial {page.trial}: {page.state}"]
+    width = min(console().width, WIDTH)
+    say(f"{page.study}, trial {page.trial}: {page.state}")
     if page.reason:
         why = f"{page.failure}: {page.reason}" if page.failure else page.reason
-        said += textwrap.wrap(why, WIDTH, initial_indent="  ", subsequent_indent="  ")
+        print(textwrap.fill(why, width, initial_indent="  ", subsequent_indent="  "))
     if page.mean is not None:
         error = "" if page.half_width is None else f" ± {page.half_width:.4f}"
-        said.append(f"{page.objective} {page.mean:.4f}{error}, {duration(page.seconds)}")
-    said += [f"{name} {of_objective(name, value)}" for name, value in page.others.items()]
+        print(f"{page.objective} {page.mean:.4f}{error}, {duration(page.seconds)}")
+    for name, value in page.others.items():
+        print(f"{name} {of_objective(name, value)}")
     if page.rung_score is not None:
-        said.append(f"short training {page.rung_score:.4f}")
+        print(f"short training {page.rung_score:.4f}")
     values = {f"{name}{' *' * (name in page.params)}": number(value) for name, value in page.values.items()}
-    said += _block("values" + " (* searched)" * bool(page.params), values)
+    _block("values" + " (* searched)" * bool(page.params), values, width)
     if page.folds:
-        said += ["", f"fold  {page.objective:>17}  {'epochs':>6}  {'time':>9}  key"]
-        said += map(_fold, page.folds)
+        print()
+        table(
+            ("fold", page.objective, "epochs", "time", "key"), [_fold(fold) for fold in page.folds], header=""
+        )
     for fingerprint in page.fingerprints:
-        said += _block("computed on", fingerprint)
+        _block("computed on", fingerprint, width)
     if page.mlflow_run_id:
-        said += ["", f"MLflow run {page.mlflow_run_id}"]
+        say("", f"MLflow run {page.mlflow_run_id}")
     if page.traceback:
-        said += ["", *page.traceback.rstrip().splitlines()]
-    print(*said, sep="\n")
+        print("", *page.traceback.rstrip().splitlines(), sep="\n")
 
 
 def reproduction(found: "Reproduction") -> None:
@@ -209,17 +232,15 @@ def reproduction(found: "Reproduction") -> None:
     out = console()
     style = {"BITWISE": "green", "WITHIN-NOISE": "yellow", "DRIFT": "red"}[found.verdict]
     out.print(f"[bold {style}]{found.verdict}[/]  {found.study} trial {found.trial}")
-    table = new_table("fold", "recorded", "reproduced", "equal bits")
-    for fold in found.folds:
-        equal = "yes" if fold.bitwise else "no"
-        table.add_row(str(fold.fold), f"{fold.recorded:.6f}", f"{fold.reproduced:.6f}", equal)
-    out.print(table)
+    rows = [
+        (str(fold.fold), f"{fold.recorded:.6f}", f"{fold.reproduced:.6f}", "yes" if fold.bitwise else "no")
+        for fold in found.folds
+    ]
+    table(("fold", "recorded", "reproduced", "equal bits"), rows)
     for one in found.differences:
-        out.print(f"differs: {one.what}: recorded {one.recorded}, now {one.now}")
+        say(f"differs: {one.what}: recorded {one.recorded}, now {one.now}")
     if found.verdict != "BITWISE" and not found.differences:
-        out.print(
-            "nothing that is recorded differs: the code has changed, or the machine computes unreliably"
-        )
+        say("nothing that is recorded differs: the code has changed, or the machine computes unreliably")
 
 
 def number(value: Any) -> str:
@@ -235,20 +256,13 @@ def search_space(study: Any, rows: Sequence[tuple[str, str, str]], totals: str) 
     out.print(f"[bold]{study.name}[/]  {study.source}")
     if study.question:
         out.print(Text(study.question, style="dim"))
-    table = new_table("searched", "values", "trial 0")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    out.print(table if rows else "nothing is searched: one trial")
-    out.print(totals)
-
-
-def plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = new_table(columns[0])
-    for column in columns[1:]:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console().print(table)
+    if rows:
+        table(
+            ("searched", "trial 0", "values"), [(name, default, said) for name, said, default in rows], text=1
+        )
+    else:
+        say("nothing is searched: one trial")
+    say(totals)
 
 
 def profile(found: "Profile | None") -> None:
@@ -257,42 +271,32 @@ def profile(found: "Profile | None") -> None:
     if found is None:
         out.print("nothing was trained, so there is no profile")
         return
-    table = new_table("phase", "seconds", "share", "")
-    for row in found.phases:
-        bar = "█" * round(30 * max(row.share, 0))
-        table.add_row(row.phase, f"{row.seconds:.1f}", f"{row.share:.1%}", Text(bar, style="cyan"))
+    rows = [
+        (
+            row.phase,
+            f"{row.seconds:.1f}",
+            f"{row.share:.1%}",
+            Text("█" * round(30 * max(row.share, 0)), "cyan"),
+        )
+        for row in found.phases
+    ]
     workers = "1 worker" if found.workers == 1 else f"{found.workers} workers"
     out.print(f"[bold]time of {workers}[/]  {found.wall_seconds:.1f} s each")
-    out.print(table)
+    table(("phase", "seconds", "share", ""), rows)
     out.print(f"beside them MLflow and Optuna were told for {found.bookkeeping_seconds:.1f} s")
     out.print(Text(f"one by one: {found.trace} (opens in ui.perfetto.dev or chrome://tracing)"))
 
 
-def _fold(fold: FoldLine) -> str:
+def _fold(fold: FoldLine) -> tuple[str, ...]:
     if fold.epochs is None or fold.seconds is None:
-        return f"{fold.fold:>4}  {fold.score:>17.4f}  its record is gone"
-    return (
-        f"{fold.fold:>4}  {fold.score:>17.4f}  {fold.epochs:>6}  {duration(fold.seconds):>9}  {fold.key[:12]}"
-    )
+        return str(fold.fold), f"{fold.score:.4f}", "-", "-", "its record is gone"
+    return str(fold.fold), f"{fold.score:.4f}", str(fold.epochs), duration(fold.seconds), fold.key[:12]
 
 
-def _block(title: str, values: Mapping[str, str]) -> list[str]:
+def _block(title: str, values: Mapping[str, str], width: int) -> None:
     """A title, then a name and its value on each line; long values go on below themselves."""
-    width = max(map(len, values), default=0)
-    found = ["", title]
-    for name, value in values.items():
-        found += textwrap.wrap(
-            value or "-", WIDTH, initial_indent=f"  {name:<{width}}  ", subsequent_indent=" " * (width + 4)
-        )
-    return found
-
-
-def new_table(*columns: str, header: str = "bold") -> Table:
-    """A table without lines, whose columns do not wrap.   header: its style."""
-    table = Table(box=None, pad_edge=False, header_style=header, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    return table
+    rows = [(f"  {name}", value or "-") for name, value in values.items()]
+    print("", title, *(line.plain for line in laid_out(("", ""), rows, width, text=1)[1:]), sep="\n")
 
 
 def _with_error(value: float | None, error: float | None, *, sign: str = "") -> str:
