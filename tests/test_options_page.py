@@ -19,17 +19,18 @@ def test_every_option_of_harness_says_what_it_means() -> None:
     assert undocumented() == []
 
 
-def test_a_meaning_is_the_first_sentence_after_the_names() -> None:
+def test_a_meaning_is_the_first_sentence_after_the_names_and_why_the_default_is_that() -> None:
     text = """What it is.
 
     depth: stages, each half
-    as large.   width, height: in pixels. More than anybody needs.
+    as large. More than you think. Default: as few as
+    will do.   width, height: in pixels. More than anybody needs.
     of: depth: is no entry.
 
     After an empty line nothing belongs to height any more.
     """
     assert meanings(text, ["depth", "width", "height", "dropout"]) == {
-        "depth": "stages, each half as large.",
+        "depth": "stages, each half as large. Default: as few as will do.",
         "width": "in pixels.",
         "height": "in pixels.",
     }
@@ -48,4 +49,4 @@ def test_limits_and_defaults_of_the_fixed_sections_are_those_of_their_fields() -
 def test_the_list_of_options_says_their_meanings(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "models", "resnet", "--json"]) == 0
     rows = {row["option"]: row for row in json.loads(capsys.readouterr().out)["models"]}
-    assert rows["depth"]["meaning"] == "stages."
+    assert rows["depth"]["meaning"] == "stages. Default: the paper's for 32×32 images."

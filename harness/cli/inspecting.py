@@ -20,7 +20,7 @@ from harness.cli.options import (
     started_studies,
     study_files,
 )
-from harness.config import catalog
+from harness.config import catalog, topics
 from harness.config.catalog import Entry
 from harness.config.signatures import Option
 from harness.documents import INLINE
@@ -29,7 +29,7 @@ from harness.messages import to_stderr
 
 Kind = Literal[  # that `harness list` lists
     "studies", "models", "datasets", "metrics", "losses", "optimizers", "schedules", "augmentations", "loops", "splits",
-    "train", "compute", "racing", "samplers", "probes",
+    "train", "compute", "cv", "search", "racing", "samplers", "probes",
 ]  # fmt: skip
 HAVE_OPTIONS: dict[str, Callable[[], dict[str, Entry]]] = {
     "models": partial(catalog.known, "model"),
@@ -131,8 +131,8 @@ def list_(
 ) -> None:
     """List what a study file can name.
 
-    Studies, models, data sets, metrics, options of train and of compute, racing rules, samplers, and the probes of an
-    audit; with the name of one that has options, those: harness list models resnet.
+    Studies, models, data sets, metrics, options of train, compute, cv and search, racing rules, samplers, probes
+    of an audit; with the name of one that has options, those: harness list models resnet.
     """
     columns, rows = _listed(kind, name)
     if as_json:
@@ -237,8 +237,8 @@ def _listed(kind: str, name: str | None) -> Table:
             (metric.name, "higher" if metric.higher_is_better else "lower", metric.summary)
             for metric in catalog.all_metrics()
         ]
-    if kind in ("train", "compute"):
-        return _options((catalog.train_options() if kind == "train" else catalog.compute_options()).values())
+    if kind in topics.fixed_options():
+        return _options(topics.fixed_options()[kind])
     if kind == "models":
         return ("name", "parameters", "what it is", "source", "options"), [
             (entry.name, entry.parameters, _what(entry), entry.place or entry.source, _names(entry))
@@ -271,16 +271,12 @@ def _options(options: Iterable[Option]) -> Table:
     return ("option", "takes", "default", "meaning"), [
         (
             option.name,
-            option.allowed(),
-            "required" if option.required else _text(option.default),
+            topics.allowed(option),
+            "required" if option.required else topics.text_of(option.default),
             option.meaning,
         )
         for option in options
     ]
-
-
-def _text(value: object) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _question(name: str) -> str:

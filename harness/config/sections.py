@@ -55,11 +55,14 @@ class Cv(Section):
     """How every trial is scored: by cross-validation in `folds` parts of the training images, or by a hold-out.
 
     folds: how many parts; each is held out once. With 1 a share of the images is held out, and the others never are.
-    repeats: how many times that is done, each with parts of its own.
-    fraction: share of each class that is held out where folds is 1.
-    duplicates: images of the same picture are held out together: near ones too, exact ones only, or ignored.
+    Default: networks see 80 % of the images, and five scores say how much they differ; ten cost twice as much.
+    repeats: how many times that is done, each with parts of its own. Default: more trials usually tell more.
+    fraction: share of each class that is held out where folds is 1. Default: as much as one of five folds.
+    duplicates: images of the same picture are held out together: near ones too, exact ones only, or ignored. Default: a
+    copy in the training part makes a score too good.
     split: what deals images to folds: stratified spreads each class evenly over them; NAME.csv is a table
-    of your own with a column for the image and one for its fold.
+    of your own with a column for the image and one for its fold. Default: every fold has the classes in the proportions
+    of the whole.
     options: those of a split maker of the user's own, which stand beside the others in a study file.
     """
 
@@ -101,16 +104,21 @@ COSTS = tuple(Constraints.model_fields)  # that a study may have as objectives, 
 class Search(Section):
     """How trials are chosen, and which of them are stopped early.
 
-    trials: how many in all; the first has the defaults.   sampler: what chooses the values of a trial.
-    racing: the rule that stops trials early.   seed: of all that is random, from the folds to the weights.
+    trials: how many in all; the first has the defaults. Default: from some ten on the sampler knows where to look.
+    sampler: what chooses the values of a trial. Default: it takes lists, ranges and conditions, and is Optuna's own.
+    racing: the rule that stops trials early. Default: it trains a third to a half of the folds, and missed something
+    better in 1 to 3 % of replayed studies (docs/decisions.md).
+    seed: of all that is random, from the folds to the weights.
     batch: how many are chosen before the first score is known; the result depends on it, and never on the number
-    of workers.   timeout_minutes: no new trial is begun after it.
+    of workers. Default: four workers have work, and the sampler waits for few.
+    timeout_minutes: no new trial is begun after it.
     patience: so many trials in a row without a gain of a third of the best trial's standard error, and no further one
     is begun; null begins all.
     rung: share of the epochs of a short training on fold 0 that comes first and may stop a trial; null is none. It
     pays from some 20 trials on: the study has to learn first what a short training foretells.
     stopped_as: what the sampler is told of a stopped trial: the mean that it is expected to have over all folds, by
-    what the others scored on those that it lacks; or so_far, the mean of those that it has.
+    what the others scored on those that it lacks; or so_far, the mean of those that it has. Default: means over other
+    folds cannot be compared.
     constraints: what a trial may have at most.
     first: trials to try right after the defaults, each a map of searched names and values; others have their default.
     options: those of the sampler and of the racing rule, which stand beside the others in a study file.

@@ -25,6 +25,8 @@ PACKAGE = Path(__file__).parents[1]
 Kind = Literal["int", "float", "bool", "str", "map", "list"]
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef
 
+DEFAULT = "Default: "  # begins the sentence of a docstring that says why an option's default is what it is
+
 
 @dataclass(frozen=True)
 class Between:
@@ -108,7 +110,7 @@ class Option:
     choices: the only values allowed, if not empty.   required: it has no default.
     keys: of a map; it has exactly one of them.   younger: see Younger.   names_file: see NamesFile.
     read_with: what must hold of others for it to be read: see Only and Unless.   or_own, or_pair: see OrOwn, OrPair.
-    meaning: the first sentence of what the docstring says of it, or "".
+    meaning: the first sentence of what the docstring says of it, and why its default is what it is, or "".
     """
 
     name: str
@@ -249,7 +251,8 @@ def dataclass_options(module: ast.Module) -> Iterator[Option]:
 def meanings(docstring: str, names: Iterable[str]) -> dict[str, str]:
     """What a docstring says of each name: the first sentence of "NAME: …", at a line's start or after three spaces.
 
-    Several names may share it ("momentum, nesterov: of sgd and muon."), and it ends at the next ones or an empty line.
+    A sentence that begins with "Default: " and says why the default is what it is comes after it. Several names may
+    share them ("momentum, nesterov: of sgd and muon."), and they end at the next ones or an empty line.
     """
     any_name = "|".join(map(re.escape, names))
     if not any_name:
@@ -259,8 +262,9 @@ def meanings(docstring: str, names: Iterable[str]) -> dict[str, str]:
     for paragraph in inspect.cleandoc(docstring).split("\n\n"):
         _, *pieces = entry.split(paragraph)
         for shared, text in zip(pieces[::2], pieces[1::2], strict=True):
-            sentence = re.split(r"(?<=[.!?])\s+(?=[A-Z`])", " ".join(text.split()))[0]
-            found |= dict.fromkeys(shared.split(", "), sentence)
+            first, *others = re.split(r"(?<=[.!?])\s+(?=[A-Z`])", " ".join(text.split()))
+            why = [sentence for sentence in others if sentence.startswith(DEFAULT)]
+            found |= dict.fromkeys(shared.split(", "), " ".join([first, *why]))
     return found
 
 

@@ -25,7 +25,7 @@ def load(
 ) -> Images:
     """The digits, values 0..16 scaled to 0..255. They have no official split: a fixed part is held out.
 
-    test_fraction: share of the images that is sealed as the test part.
+    test_fraction: share of the images that is sealed as the test part. Default: as much as one of five folds.
     """
     images, parts = _divided(test_fraction)
     return images.take(np.flatnonzero(parts == part))

@@ -63,19 +63,22 @@ def load(
     """The images of `root`, made square and resized; decoded once, then mapped from disk.
 
     root: the folder; it has a folder for each class, or train and test folders of such.
-    image_size: sides that images are made square and resized to, in pixels.   channels: 3 for colour, 1 for grey.
+    image_size: sides that images are made square and resized to, in pixels. Default: small networks train on it in
+    minutes; photographs whose detail matters want more.   channels: 3 for colour, 1 for grey.
     depth: which values of grey of 16 bits, signed, or floating-point, are black and white: full for 0 and 65,535,
     [low, high] for these, percentile for the 0.5th and 99.5th of each image, whose brightness is lost.
-    fit: crop uses the square in the middle, pad all of the image, with black on two sides.
-    Of a file with several frames or pages, the first is used.
-    unreadable: what becomes of files that are no whole image.
-    test_fraction: share of the images that is sealed as the test part, where there is no test folder.
+    fit: crop uses the square in the middle, pad all of the image, with black on two sides. Default: what matters is
+    mostly in the middle. Of a file with several frames or pages, the first is used.
+    unreadable: what becomes of files that are no whole image. Default: a silent gap in the data is worse than a
+    refusal.
+    test_fraction: share of the images that is sealed as the test part, where there is no test folder. Default: as much
+    as one of five folds.
     groups: how images of one object are known (see grouping.py), which are then never split between the test
     part and the training part, or between folds. Groups that have an equal file are one.
     duplicates: which are held out together, in folds and in the test part: near ones too (see near_duplicates.py),
-    exact ones only, or none: ignore.
-    All files of both parts are decoded in one pass. The decoded copy is kept below `home`, named by the content of all
-    files; their names, sizes and times tell whether they are still the same. Raises DataError for an unusable folder.
+    exact ones only, or none: ignore. Default: a copy in the training part makes a score too good. All files of both
+    parts are decoded in one pass. The decoded copy is kept below `home`, named by the content of all files; their
+    names, sizes and times tell whether they are still the same. Raises DataError for an unusable folder.
     """
     folder = Folder(
         home, root, image_size, channels, depth, fit, unreadable, test_fraction, groups, duplicates

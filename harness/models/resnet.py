@@ -31,8 +31,12 @@ def build(
 
     Each stage after the first doubles the width and, while at least 2×2 pixels remain, halves the resolution.
     Three stages of three blocks, 16 wide, are ResNet-20.
-    depth: stages.   blocks: residual blocks of a stage.   width: channels of the first stage.
-    dropout: before the last layer.   norm: what normalises activations; group does not depend on the batch.
+    depth: stages. Default: the paper's for 32×32 images.
+    blocks: residual blocks of a stage. Default: a ResNet-8, which two processors train in minutes; 3 is ResNet-20.
+    width: channels of the first stage. Default: the paper's.
+    dropout: before the last layer.
+    norm: what normalises activations; group does not depend on the batch. Default: it trains faster, from batches of 16
+    on.
     """
     return ResNet(in_channels, image_size, num_classes, depth, blocks, width, dropout, norm)
 

@@ -27,8 +27,9 @@ def build(
 
     A max-pooling follows the first, third, fifth, … convolution. The convolutions do not pad, except in a network
     whose images would shrink to nothing.
-    width: channels of the first convolution.   depth: convolutions.   dense: units of the dense layer.
-    dropout: before the last layer.
+    width: channels of the first convolution. Default: like the others, that of the tutorials.
+    depth: convolutions. Default: the tutorials'.   dense: units of the dense layer. Default: the tutorials'.
+    dropout: before the last layer. Default: the tutorials'.
     """
     pad = 1 if _final_size(image_size, depth, pad=0) < 1 else 0
     layers: list[nn.Module] = []

@@ -25,8 +25,9 @@ def build(
     """Three groups of width, 4·width and 4·width channels, each halving the resolution while 2×2 pixels remain.
 
     The first layer's kernels whiten 2×2 patches of the training images and are not trained.
-    width: channels of the first group.
-    logit_scale: factor on the last layer's outputs.   head_lr: factor on the last layer's learning rate.
+    width: channels of the first group. Default: the paper's.
+    logit_scale: factor on the last layer's outputs. Default: the paper's, 1/9.
+    head_lr: factor on the last layer's learning rate.
     """
     return SpeedNet(in_channels, image_size, num_classes, width, logit_scale, head_lr)
 

@@ -87,9 +87,12 @@ class Paired(Rule):
     """Stop when the final mean will not be worth having: hardly better than the incumbent's, judged fold by fold.
 
     confidence: the probability, that the final mean is not better by more than the indifference, from which on a trial
-    is stopped.
-    indifference: by how much a trial must become better to be worth its folds, in standard errors of the incumbent; a
-    third of one is far below what such a study can tell. A trial that is ahead so far is not stopped.
+    is stopped. Default: it trains fewer folds than 95 % would, and costs a
+    little in 1 to 3 of 100 studies (docs/decisions.md).
+    indifference: by how much a trial must become better to be worth its folds, in standard errors of the incumbent.
+    Default: a third of one is far below what such a study can tell.
+
+    A trial that is ahead so far is not stopped.
 
     Differences to the incumbent on the same folds leave out what is hard about a fold. Their variance is pooled over
     this trial and all before it. After n of k folds the final mean difference lies around the one so far with
@@ -136,7 +139,7 @@ class Median(Rule):
     """Stop when the mean so far is below the median of the earlier trials' means over the same folds.
 
     It stops nothing until a trial has all its folds.
-    warm_up: trials that it must know before it stops one.
+    warm_up: trials that it must know before it stops one. Default: as Optuna's MedianPruner.
     Source: Golovin et al. 2017, Google Vizier, section 3.2.2; Optuna's MedianPruner waits for five trials, too.
     """
 

@@ -58,7 +58,7 @@ class OptunaSampler(Sampler):
 class Tpe(OptunaSampler):
     """Models where good and bad trials lie (multivariate TPE), of what only some trials have by those.
 
-    startup_trials: random ones, before it models anything; ten is Optuna's own default.
+    startup_trials: random ones, before it models anything. Default: Optuna's own.
     Source: Bergstra, Bardenet, Bengio and Kégl 2011, Algorithms for hyper-parameter optimization.
     """
 
@@ -89,7 +89,7 @@ class Random(OptunaSampler):
 class Gp(OptunaSampler):
     """A Gaussian process, which takes noise into account.
 
-    startup_trials: random ones, before it models anything.
+    startup_trials: random ones, before it models anything. Default: Optuna's own.
     """
 
     startup_trials: Annotated[int, Between(1, 1000), Younger()] = 10

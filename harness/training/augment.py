@@ -24,21 +24,22 @@ class AugmentOptions:
     """What happens to training images; held-out images are never augmented.
 
     augment: `none` uses the images as they are, whatever follows but `mix`; `standard` does to each image, in
-    this order, what is not 0 or none.
+    this order, what is not 0 or none. Default: shifts and flips, as everybody trains small images; set flip to none
+    where left and right mean something, as with digits.
     crop_padding: shift by up to so many pixels, mirrored at the border; null is an eighth of the image's side.
     flip: left to right; `random` flips each image half of the time, `alternating` in every other epoch, a random
-    half of the images beginning (Jordan 2024, arXiv 2404.00498).
+    half of the images beginning (Jordan 2024, arXiv 2404.00498). Default: the usual way.
     rotation: turn by up to so many degrees to either side, mirrored at the border.
     brightness, contrast: changed by a factor of 1 ± so much at most.
     saturation: changed by a factor of 1 ± so much at most; for images of three channels.
     hue: turned by so much of the circle of colours at most; for images of three channels.
     randaugment: so many of RandAugment's 14 operations (Cubuk et al. 2020, arXiv 1909.13719); shifts and turns come
     together before brightness.
-    randaugment_magnitude: how strong these are, from 0 to 1.
+    randaugment_magnitude: how strong these are, from 0 to 1. Default: a usual strength, 9 of 30.
     cutout: side of a square that is blanked, as a fraction of the image's (DeVries and Taylor 2017, arXiv 1708.04552).
     mix: blend each image of a batch with another and their labels alike (Zhang et al. 2018, arXiv 1710.09412),
     replace a rectangle by the other's (Yun et al. 2019, arXiv 1905.04899), or either, as it comes.
-    mix_alpha: the shares are drawn from Beta(mix_alpha, mix_alpha).
+    mix_alpha: the shares are drawn from Beta(mix_alpha, mix_alpha). Default: every share alike likely.
     """
 
     augment: Annotated[Literal["none", "standard"], OrOwn()] = "standard"

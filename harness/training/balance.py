@@ -15,10 +15,11 @@ class BalanceOptions:
     """How often each class is met and how much it counts.
 
     sampling: `shuffle` meets every image once an epoch; `balanced` draws as many images as there are, with
-    replacement, every class as likely as any other.
+    replacement, every class as likely as any other. Default: every image counts the same.
     class_weights: `balanced` weighs the loss of an image by the inverse of how frequent its class is, `effective` by
     that of the effective number of its n images, (1 - beta^n) / (1 - beta) (Cui et al. 2019, arXiv 1901.05555).
     effective_beta: beta of `effective`; 0 weighs all classes alike, and the nearer to 1, the nearer to `balanced`.
+    Default: one of the paper's, between none and balanced where classes have thousands of images.
     """
 
     sampling: Literal["shuffle", "balanced"] = "shuffle"

@@ -33,10 +33,13 @@ class ComputeOptions:
     """What a user may ask for; `auto` takes the best this machine has.
 
     `compute: auto` in a study, instead of these, measures once which precision, layout and threads are fastest.
-    device: what the network is trained on.
-    precision: of the activations; weights and losses stay in fp32.
-    channels_last: store images as (N, H, W, C), which convolutions are faster on.
-    threads: of the processor, per worker; they change the bits of a result, so they are never guessed.
+    device: what the network is trained on. Default: a CUDA GPU where there is one, then Apple's, then the processor.
+    precision: of the activations; weights and losses stay in fp32. Default: bf16 where the device has instructions for
+    it.
+    channels_last: store images as (N, H, W, C), which convolutions are faster on. Default: they were on all
+    processors measured.
+    threads: of the processor, per worker; they change the bits of a result, so they are never guessed. Default: folds
+    beside one another use the processors better than threads of one fold do.
     cuda_graph: on a CUDA GPU, capture forward and backward of a batch once and replay them; elsewhere without effect.
     """
 

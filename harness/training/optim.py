@@ -21,16 +21,22 @@ log = logging.getLogger(__name__)
 class OptimOptions:
     """How the weights are changed.
 
-    optimizer: `muon` changes convolution kernels by orthogonalised momentum, and what is left by `rest`.
-    lr: the highest learning rate; the schedule multiplies it.
-    momentum: of sgd and muon.   nesterov: whether the momentum of sgd and muon is Nesterov's.
-    weight_decay: on weight matrices and convolution kernels, not on biases and norms.
-    rest: with muon only, the optimiser of all but kernels.
+    optimizer: `muon` changes convolution kernels by orthogonalised momentum, and what is left by `rest`. Default: SGD
+    with momentum generalises as well as any on small images, and is the cheapest.
+    lr: the highest learning rate; the schedule multiplies it. Default: what SGD with momentum and batch norm usually
+    starts from at batches of 128 (He et al. 2016); adam and adamw want a hundredth of it.
+    momentum: of sgd and muon. Default: as nearly everybody has it.
+    nesterov: whether the momentum of sgd and muon is Nesterov's. Default: it costs nothing, and most recipes have it.
+    weight_decay: on weight matrices and convolution kernels, not on biases and norms. Default: of the usual recipes for
+    CIFAR-10 (Zagoruyko and Komodakis 2016).
+    rest: with muon only, the optimiser of all but kernels. Default: as in the recipe that brought muon to images.
     rest_lr: with muon only, the learning rate of all but kernels; null is lr.
-    schedule: how the learning rate changes from step to step.
+    schedule: how the learning rate changes from step to step. Default: it ends at 0 whatever the number of epochs, and
+    has nothing more to set.
     warmup_epochs: the learning rate rises linearly for so long; not with one_cycle and triangular, which rise.
-    step_size, gamma: `step` multiplies the learning rate by gamma every step_size epochs.
-    peak_at: where in the run, 0..1, one_cycle and triangular reach lr.
+    step_size, gamma: `step` multiplies the learning rate by gamma every step_size epochs. Default: a tenth after half
+    of the default epochs.
+    peak_at: where in the run, 0..1, one_cycle and triangular reach lr. Default: PyTorch's of its one-cycle schedule.
     ema: decay a step of an exponential moving average of the weights, which is what is scored and kept then.
     """
 

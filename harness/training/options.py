@@ -18,18 +18,24 @@ class TrainOptions:
     """How long and on what.
 
     loop: what trains the network: harness, or a function of your own, which reads those of the other options that it
-    takes.
+    takes. Default: harness's own, which is fast and goes on from a checkpoint.
     loss: what is minimised, of the logits and the targets; the loss on held-out images is always cross-entropy.
+    Default: it trains probabilities, not only the order of classes.
     focal_gamma: the focal loss multiplies a class's part of the cross-entropy by (1 - its probability) to this power,
-    so that what is right and certain counts little; 0 is cross-entropy (Lin et al. 2017, arXiv 1708.02002).
-    epochs: times that the training images are gone through, at most where patience is set.
-    batch_size: images a step; a last batch of one image joins the batch before it, for the sake of batch norm.
+    so that what is right and certain counts little; 0 is cross-entropy (Lin et al. 2017, arXiv 1708.02002). Default:
+    the paper's.
+    epochs: times that the training images are gone through, at most where patience is set. Default: enough to order
+    trials by, not to reach the best; give the final study more.
+    batch_size: images a step; a last batch of one image joins the batch before it, for the sake of batch norm. Default:
+    what the default learning rate goes with.
     label_smoothing: share of a label that is spread evenly over all classes.
     clip_norm: the gradient is scaled down to this norm; null never.
     patience: stop after so many epochs without a better accuracy on an inner split of the training part, and
     choose the best epoch; null trains all epochs and chooses the last.
-    inner_fraction: share of the training part that is set aside as that inner split; with patience only.
-    keep_models: whose weights the store keeps; the training does not look at it.
+    inner_fraction: share of the training part that is set aside as that inner split; with patience only. Default:
+    enough images to see an epoch's gain, and little is lost to training.
+    keep_models: whose weights the store keeps; the training does not look at it. Default: what predict, serve and
+    export need; the others can be trained again to the same bits.
     """
 
     loop: Annotated[Literal["harness"], OrOwn(), Younger()] = "harness"

@@ -1,0 +1,95 @@
+"""explain: what a name of a study file means, what it takes, and why its default is that."""
+
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import AsJson, print_json
+from harness.config import topics
+from harness.config.topics import Topic
+from harness.errors import UsageError, did_you_mean
+from harness.scoring.quantities import QUANTITIES
+
+MOST_COLUMNS = 100  # lines longer than that are hard to read
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What `harness explain --json` prints: all that the word may mean."""
+
+    explained: tuple[Topic, ...]
+
+
+def _names(incomplete: str) -> list[str]:
+    return [name for name in (*topics.topics(), *QUANTITIES) if name.startswith(incomplete)]
+
+
+def explain(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="search.racing, train.lr, resnet, accuracy, corrected: a name of a study file, or a word of a report.",
+            autocompletion=_names,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Explain a name: what it means, what it takes, its default and why.
+
+    Without a name, the parts of a study file. The end of a name will do where it is the only one: harness explain rung.
+    """
+    found = _found(name)
+    if as_json:
+        print_json(Explained(tuple(found)))
+        return
+    width = min(shutil.get_terminal_size().columns, MOST_COLUMNS)
+    whole = found if len(found) == 1 else [Topic(topic.name, topic.meaning) for topic in found]
+    print("\n".join(line for topic in whole for line in _lines(topic, width)))
+    if len(found) > 1:
+        print(f"harness explain {found[0].name} says more of one")
+
+
+def _found(name: str | None) -> list[Topic]:
+    if name is None:
+        return [topics.topics()[part] for part in topics.PARTS]
+    if name in QUANTITIES:
+        return [Topic(name, QUANTITIES[name], page="harness/docs/scores.md")]
+    found = topics.find(name)
+    if not found:
+        last = sorted({known.rpartition(".")[2] for known in topics.topics()} | {*QUANTITIES})
+        raise UsageError(
+            f"nothing is called {name!r}{did_you_mean(name, last).partition(' (')[0].rstrip(';')}"
+        )
+    return found
+
+
+def _lines(topic: Topic, width: int) -> Iterator[str]:
+    yield topic.name
+    meaning = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", topic.meaning)  # a link of a page
+    yield from _wrapped(meaning[:1].upper() + meaning[1:], width, "  ")
+    for what, text in (
+        ("takes", topic.takes),
+        ("default", topic.default),
+        ("why", topic.why),
+        ("source", topic.source),
+    ):
+        if text:
+            yield from _wrapped(text, width, f"  {what:<8} ")
+    longest = max(map(len, topic.names), default=0)
+    for name, meaning in topic.names.items():
+        yield from _wrapped(meaning, width, f"    {name:<{longest}}  ")
+    if topic.page:
+        yield f"  {'more':<8} {topic.page}"
+
+
+def _wrapped(text: str, width: int, first: str) -> list[str]:
+    """Lines of the text, the first behind `first`, the others below it."""
+    following = " " * (len(first) if len(first) < width // 2 else 6)
+    return textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=following, break_on_hyphens=False
+    ) or [first.rstrip()]
