@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
-from harness import load_study, plots
+from harness import load_study
 from harness.analysis.model_card import publish
+from harness.charts import png
 from harness.cli import run
 from harness.config.study_file import parse_study_file
 from harness.documents import to_json
@@ -111,7 +112,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Pa
 @given(trials=scored(), objective=st.sampled_from(sorted(OBJECTIVES)))
 def test_the_best_of_all_views_is_one(trials: Scored, objective: str, shared: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "save", lambda figure, path: path.write_bytes(b"a picture"))
+        patch.setattr(png, "save", lambda spec, path, **_: path.write_bytes(b"a picture"))
         study = study_of(shared / str(next(NUMBERS)), trials, objective)
         sign = 1 if OBJECTIVES[objective] == "maximize" else -1
         mean, number = best_of(trials, sign) or (None, None)
@@ -134,7 +135,7 @@ def test_the_best_of_all_views_is_one(trials: Scored, objective: str, shared: Pa
 def test_the_command_line_and_the_registry_say_the_same(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plots, "save", lambda figure, path: path.write_bytes(b"a picture"))
+    monkeypatch.setattr(png, "save", lambda spec, path, **_: path.write_bytes(b"a picture"))
     trials: Scored = [
         ("stopped", (0.9, 0.9)),
         ("complete", (0.5,) * 3),

@@ -167,14 +167,14 @@ def _draw(subject: AuditedTrial, found: Duplicates) -> str | None:
     """Up to twenty pairs, one above the other, the least similar first."""
     if not len(found.pairs):
         return None
-    from harness import plots  # matplotlib
+    from harness.charts.image_rows import save_rows
 
     order = np.argsort(found.similarity, kind="stable")[:MOST_PICTURES]
     pictures = [_shown(subject.images.pixels[found.pairs[order, side]]) for side in (0, 1)]
     path = subject.study.store.study_folder(subject.study.name) / "duplicates.png"
     rows = {"one": pictures[0], "other": pictures[1]}
     title = f"{len(order)} of {len(found.pairs):,} pairs of duplicates"
-    plots.save(plots.pictures(title, [("the least similar first", rows)]), path)
+    save_rows(title, [("the least similar first", rows)], path)
     return str(path)
 
 

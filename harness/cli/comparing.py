@@ -58,17 +58,22 @@ def compare(
     contenders = comparing.named(cache(partial(opened, home)), trials)
     found = comparing.compare(contenders, rope=rope, alpha=alpha)
     if picture is not None:
-        from harness import plots
+        from harness.charts import png, scores
 
-        rows = [
-            plots.ComparedTrial(
-                row.trial, row.folds, row.indistinguishable, best.difference, (best.low, best.high)
+        drawn = [
+            scores.interval(
+                row.trial,
+                best.difference,
+                best.low,
+                best.high,
+                kind="rough" if row.indistinguishable else "grey",
             )
             if (best := row.against_best)
-            else plots.ComparedTrial(row.trial, row.folds, row.indistinguishable)
+            else scores.interval(row.trial, 0.0, 0.0, 0.0, kind="exact")
             for row in found.trials
         ]
-        plots.save(plots.comparison(rows, objective=found.objective, rope=found.rope), picture)
+        folds = {row.trial: row.folds for row in found.trials}
+        png.save(scores.comparison(drawn, folds, found.objective, found.rope), picture, width=460)
     print_json(found) if as_json else finding_tables.comparison(found)
 
 

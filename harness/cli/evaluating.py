@@ -190,12 +190,12 @@ def _print_confusions(found: "Evaluation") -> None:
 def _draw(found: "Evaluation", path: Path) -> None:
     import numpy as np
 
-    from harness import plots
+    from harness.charts import networks, png
     from harness.files import telling_disk_trouble
 
-    figure = plots.confusion(np.array(found.confusion), [row.name for row in found.classes], of="images")
+    chart = networks.confusion(np.array(found.confusion), [row.name for row in found.classes], of="images")
     with telling_disk_trouble(path, 0):
-        plots.save(figure, path)
+        png.save(chart, path)
 
 
 def _short(name: str, most: int) -> str:

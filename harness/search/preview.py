@@ -25,7 +25,7 @@ def draw_pictures(study: Study, images: Images, path: Path, alike: Duplicates | 
 
     alike: pairs of images to look at, the most suspicious first, or None.
     """
-    from harness import plots  # loads matplotlib
+    from harness.charts.image_rows import save_rows
     from harness.training import own  # loads torch
 
     values = search_space.resolve(study, search_space.defaults(study))
@@ -41,16 +41,13 @@ def draw_pictures(study: Study, images: Images, path: Path, alike: Duplicates | 
         f"{name}: {_spelt(value)}": seen.trained_on(replace(nothing, **{name: value}), epoch=1)
         for name, value in _examples(*images.pixels.shape[1:])
     }
-    figure = plots.pictures(
-        f"What {study.name} trains on",
-        [
-            (f"trial 0: {_in_words(settings, *images.pixels.shape[2:])}", of_study),
-            ("each kind of augmentation by itself, at a moderate strength", others),
-            *(_pairs(images, alike) if alike is not None and len(alike.pairs) else ()),
-        ],
-    )
+    parts = [
+        (f"trial 0: {_in_words(settings, *images.pixels.shape[2:])}", of_study),
+        ("each kind of augmentation by itself, at a moderate strength", others),
+        *(_pairs(images, alike) if alike is not None and len(alike.pairs) else ()),
+    ]
     try:
-        plots.save(figure, path)
+        save_rows(f"What {study.name} trains on", parts, path)
     except OSError as error:
         raise UsageError(f"--images {path}: {error.strerror}") from None
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.charts import networks, png, trials
 from harness.documents import to_json
 from harness.provenance import changes_in_words
 from harness.records import FoldRecord, StudyRecord, TrialRecord, mixed_words
 from harness.scoring import score
-from harness.scoring.calibration import CalibrationCurve, calibration_curve
+from harness.scoring.calibration import calibration_curve
 from harness.scoring.per_class import ClassScores, per_class
 from harness.store.findings import FinalTest
 from harness.store.loaded_study import LoadedStudy
@@ -64,20 +65,17 @@ def writer(
         if record.provenance.get("diff"):
             (folder / "uncommitted.diff").write_text(record.provenance["diff"], encoding="utf-8")
         if with_pictures and study.trials:
-            from harness import plots  # matplotlib
-
-            history = plots.history(study.trials, record.objective, record.direction)
-            plots.save(history, folder / "history.png")
+            png.save(
+                trials.history_of(study.trials, record.objective, record.direction), folder / "history.png"
+            )
         for kind, finding in findings.by_kind.items():
             if finding is not None:
                 _write_json(folder / f"{kind}.json", to_json(finding))
         for path in findings.files:
             shutil.copyfile(path, folder / path.name)
         if importances:
-            from harness import plots  # matplotlib
-
             _write_json(folder / "importances.json", dict(importances))
-            plots.save(plots.importances(importances), folder / "importances.png")
+            png.save(networks.importances(importances), folder / "importances.png")
 
     return write
 
@@ -101,14 +99,13 @@ def trial_writer(study: LoadedStudy, trial: TrialRecord) -> Writer:
         _write_json(folder / "scores.json", _scores(study, trial, predicted))
         if len(folds) < study.record.num_folds:
             return
-        from harness import plots  # matplotlib
-
-        plots.save(plots.confusion(matrix, classes), folder / "confusion.png")
-        plots.save(plots.learning_curves([fold.epochs for fold in folds]), folder / "learning_curves.png")
+        png.save(networks.confusion(matrix, classes), folder / "confusion.png")
+        curves = networks.learning_curves([fold.epochs for fold in folds])
+        png.save(curves, folder / "learning_curves.png", width=400)
         if predicted is not None:
             _write_per_class(folder / "per_class.csv", classes, per_class(*predicted.known))
-            curve = calibration_curve(*predicted.known)
-            plots.save(plots.calibration(curve), folder / "calibration.png")
+            bins = calibration_curve(*predicted.known).bins
+            png.save(networks.calibration(bins), folder / "calibration.png")
 
     return write
 
@@ -117,17 +114,15 @@ def final_writer(record: StudyRecord, found: FinalTest, card: str) -> Writer:
     """Writes model_card.md, and of the test images confusion.json, .csv and .png, per_class.csv and calibration.png."""
 
     def write(folder: Path) -> None:
-        from harness import plots  # matplotlib
-
         classes = record.data["classes"]
         matrix = np.asarray(found.confusion, dtype=np.int64)
         (folder / "model_card.md").write_text(card, encoding="utf-8")
         _write_confusion(folder, matrix, classes)
-        plots.save(plots.confusion(matrix, classes), folder / "confusion.png")
+        png.save(networks.confusion(matrix, classes, of="test images"), folder / "confusion.png")
         if found.per_class:
             _write_per_class(folder / "per_class.csv", classes, found.per_class)
         if found.calibration:
-            plots.save(plots.calibration(CalibrationCurve.of(found.calibration)), folder / "calibration.png")
+            png.save(networks.calibration(found.calibration), folder / "calibration.png")
 
     return write
 

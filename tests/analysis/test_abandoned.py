@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import plots
+from harness.charts import png
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 from harness.tracking import deliver
@@ -19,7 +19,7 @@ from tests.tuned_study import STUDY
 
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plots, "save", lambda figure, path: path.write_bytes(b"a picture"))
+    monkeypatch.setattr(png, "save", lambda spec, path, **_: path.write_bytes(b"a picture"))
 
 
 def abandoned(store: Store, empty_database: Path) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness import plots
 from harness.analysis import bundle, renaming
 from harness.analysis.deletion import Views
 from harness.analysis.final import _opened
 from harness.analysis.renaming import Renamed, rename
 from harness.analysis.test_set_ledger import Ledger
+from harness.charts import png
 from harness.config.study_file import load_study_file
 from harness.errors import StoreError, UsageError
 from harness.prepare import prepare
@@ -205,7 +205,7 @@ def shown_anywhere(home: Path) -> dict[str, Any]:
 def test_mlflow_shows_it_as_if_it_had_always_had_the_name(
     new_home: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plots, "save", lambda figure, path: path.write_bytes(b"a picture"))
+    monkeypatch.setattr(png, "save", lambda spec, path, **_: path.write_bytes(b"a picture"))
     homes = [new_home("always"), new_home("renamed")]
     trackers = [MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", home=home) for home in homes]
     studies = [small_study(home) for home in homes]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import plots
+from harness.charts import image_rows
 from harness.config.study_file import load_study_file
 from harness.data.image_similarity import LIKELY, SURE
 from harness.data.images import Images
@@ -27,10 +27,12 @@ def make_images(*, size: int = 8, channels: int = 1, num_images: int = 40, num_c
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The parts of each picture that is made, as the figure gets them."""
+    """The parts of each picture that is made, as the picture gets them."""
     found: list[Any] = []
-    real = plots.pictures
-    monkeypatch.setattr(plots, "pictures", lambda title, parts: found.append(parts) or real(title, parts))
+    real = image_rows.image_rows
+    monkeypatch.setattr(
+        image_rows, "image_rows", lambda title, parts: found.append(parts) or real(title, parts)
+    )
     return found
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from mlflow.entities import ViewType
 
-from harness import plots
+from harness.charts import png
 from harness.errors import StoreError
 from harness.records import TrialRecord
 from harness.tracking import views
@@ -107,7 +107,7 @@ def deliver_killed_after_every_write(home: Path, study: FakeStudy) -> int:
 
 @pytest.mark.slow
 def test_a_delivery_killed_after_every_write_ends_like_an_undisturbed_one(new_home, monkeypatch):
-    monkeypatch.setattr(plots, "save", lambda figure, path: path.write_bytes(b"a picture"))
+    monkeypatch.setattr(png, "save", lambda spec, path, **_: path.write_bytes(b"a picture"))
     undisturbed, killed = new_home("undisturbed"), new_home("killed")
     deliver(open_tracker(undisturbed), fake_study(undisturbed, num_folds=2, num_epochs=2))
     assert deliver_killed_after_every_write(killed, fake_study(killed, num_folds=2, num_epochs=2)) > 40
@@ -126,7 +126,7 @@ def test_delivering_again_changes_nothing(delivered):
 
 @pytest.mark.slow
 def test_delivering_after_every_fold_ends_like_delivering_once(new_home, monkeypatch):
-    monkeypatch.setattr(plots, "save", lambda figure, path: path.write_bytes(b"a picture"))
+    monkeypatch.setattr(png, "save", lambda spec, path, **_: path.write_bytes(b"a picture"))
     once, often = new_home("once"), new_home("often")
     findings = StudyFindings(corrected=CORRECTED)  # such as a damaged store may have from an earlier run
     deliver(open_tracker(once), fake_study(once), findings=findings)
