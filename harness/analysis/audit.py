@@ -20,7 +20,7 @@ from harness.data.snapshot import TRAIN
 from harness.errors import CheckFailed, HarnessError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
-from harness.folds.train_folds import workplace_of
+from harness.folds.train_folds import Step, workplace_of
 from harness.records import Scalar, StudyRecord, TrialRecord
 from harness.scoring.metrics import METRICS
 from harness.store.findings import Audit, Check, FalseStops, Verdict
@@ -54,8 +54,8 @@ def audit(
     stopped: int = 0,
     options: Mapping[str, Mapping[str, Scalar]] | None = None,
     cluster: Cluster = THIS_PROCESS,
-) -> Iterator[str | Audit]:
-    """Probe a study: yields lines of progress, then the audit, which is kept as a finding of the study.
+) -> Iterator[Step | Audit]:
+    """Probe a study: yields how far it is, then the audit, which is kept as a finding of the study.
 
     trial: "best" or a number.   stopped: so many of the trials that racing stopped are finished and looked at.
     options: of probes, by the probe's name.
@@ -158,11 +158,11 @@ def _verdict(checks: Sequence[Check]) -> tuple[Verdict, str]:
 
 def _check_stops(
     study: LoadedStudy, sample: int, cluster: Cluster
-) -> Generator[str, None, FalseStops | None]:
+) -> Generator[Step, None, FalseStops | None]:
     if not sample:
         return None
     for step in false_stops(study, sample=sample, cluster=cluster):
         if isinstance(step, FalseStops):
             return step
-        yield f"stopped trial {step[0]} fold {step[1]}"
+        yield step
     raise AssertionError("the steps end with what came of them")

@@ -10,8 +10,8 @@ from harness.errors import HarnessError
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.tasks import fold_tasks
-from harness.folds.train_folds import train_tasks, workplace_of
-from harness.records import Epoch, FoldRecord
+from harness.folds.train_folds import Step, Training, told, train_tasks, workplace_of
+from harness.records import FoldRecord
 from harness.scoring.bbc_cv import CorrectedBest, corrected_best
 from harness.scoring.find_metric import find_metric
 from harness.scoring.learning_curve import NORMAL, expected_score
@@ -23,8 +23,8 @@ from harness.store.predictions import OutOfFold, gathered, read_predictions
 
 def estimate(
     study: LoadedStudy, confirmation: Confirmation, *, cluster: Cluster = THIS_PROCESS
-) -> Iterator[str | ChampionEstimate | None]:
-    """Train the confirmed winner's folds on half of their images: yields a line per fold, then what is expected.
+) -> Iterator[Step | ChampionEstimate | None]:
+    """Train the confirmed winner's folds on half of their images: yields how far it is, then what is expected.
 
     Without test images, of as many as there are for training. Of repeated folds, those of the first repetition are
     trained. None where a network cannot be trained on so few images or a metric of the user's own has no value for
@@ -41,14 +41,16 @@ def estimate(
     tasks = fold_tasks(record, winner, split_hash=smaller.hash, seed=_seed(study))
     tasks = {fold: task for fold, task in tasks.items() if fold < smaller.num_folds}
     try:
-        for fold, report in train_tasks(
-            replace(workplace, split=folder / "half0.npz"), tasks, cluster=cluster
+        trained = train_tasks(replace(workplace, split=folder / "half0.npz"), tasks, cluster=cluster)
+        for step in told(
+            trained, tasks, lambda fold: f"trial {winner.number} half of the images fold {fold}"
         ):
-            if isinstance(report, Epoch):
+            if isinstance(step, Training):
+                yield step
                 continue
+            fold, report = step
             half[fold] = report
             store.drop_weights([report.key])
-            yield f"trial {winner.number} half of the images fold {fold}"
         yield _expected(study, confirmation, split, smaller, half)
     except HarnessError as error:
         yield f"what the network of all images will score cannot be estimated: {error}"

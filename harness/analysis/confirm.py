@@ -19,8 +19,8 @@ from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.fold import FoldTask
 from harness.folds.tasks import fold_tasks
-from harness.folds.train_folds import train_tasks, workplace_of
-from harness.records import Epoch, StudyRecord, TrialRecord
+from harness.folds.train_folds import Step, Training, told, train_tasks, workplace_of
+from harness.records import StudyRecord, TrialRecord
 from harness.scoring.standard_errors import MeanError
 from harness.scoring.variance import variance_of
 from harness.seeds import seed_for
@@ -34,8 +34,8 @@ Place = tuple[int, int, int, int]  # trial, split, seed, fold
 @in_use
 def confirm(
     study: LoadedStudy, *, top: int = 3, repeats: int = 1, cluster: Cluster = THIS_PROCESS
-) -> Iterator[str | Confirmation]:
-    """Train the `top` complete trials on `repeats` new splits: yields a line per fold, then what came of it.
+) -> Iterator[Step | Confirmation]:
+    """Train the `top` complete trials on `repeats` new splits: yields how far it is, then what came of it.
 
     Trial 0, the defaults, is always among them where it is complete. From two repeats on, every trial is also
     trained with as many seeds on the first new split, so that the spread can be told apart by its causes.
@@ -47,6 +47,7 @@ def confirm(
     images, split, _ = workplace.open()
     has_same_folds = True
     sampling: list[list[float]] = [[] for _ in chosen]
+    total = len(chosen) * record.num_folds * (2 * repeats - 1)
     scores = np.full((len(chosen), repeats, repeats, record.num_folds), np.nan)
     for repeat in range(repeats):
         new = _new_split(record, images, split, repeat)
@@ -56,17 +57,24 @@ def confirm(
             by_appearance(new.fold_of.ravel()), by_appearance(split.fold_of.ravel())
         )
         tasks = _tasks(record, chosen, new, repeat, range(repeats if repeat == 0 else 1))
-        trained = train_tasks(replace(workplace, split=path), tasks, cluster=cluster)
-        for (trial, _, seed, fold), report in trained:
-            if isinstance(report, Epoch):
+        steps = told(
+            train_tasks(replace(workplace, split=path), tasks, cluster=cluster),
+            tasks,
+            lambda place: f"trial {chosen[place[0]].number} split {place[1]} seed {place[2]} fold {place[3]}",
+            score=lambda record_: f"{record.objective} {score_by(record_, record.objective):.4f}",
+            before=int(np.isfinite(scores).sum()),
+            total=total,
+        )
+        for step in steps:
+            if isinstance(step, Training):
+                yield step
                 continue
+            (trial, _, seed, fold), report = step
             score = score_by(report, record.objective)
             scores[trial, repeat, seed, fold] = score
             with suppress(HarnessError):  # of a metric of the user's own that has no value for fewer images
                 sampling[trial].append(sampling_variance(report, record.objective, split.groups))
             store.drop_weights([report.key])
-            where = f"trial {chosen[trial].number} split {repeat} seed {seed} fold {fold}"
-            yield f"{where}  {record.objective} {score:.4f}"
     yield from with_estimate(
         study, _confirmation(study, chosen, scores, sampling, has_same_folds=has_same_folds), cluster=cluster
     )
@@ -74,10 +82,10 @@ def confirm(
 
 def with_estimate(
     study: LoadedStudy, confirmation: Confirmation, *, cluster: Cluster = THIS_PROCESS
-) -> Iterator[str | Confirmation]:
-    """Yields lines of progress, then the confirmation with what the winner's network is expected to score; kept."""
+) -> Iterator[Step | Confirmation]:
+    """Yields how far it is, then the confirmation with what the winner's network is expected to score; kept."""
     for step in estimate(study, confirmation, cluster=cluster):
-        if isinstance(step, str):
+        if isinstance(step, Step):
             yield step
         else:
             confirmation = replace(confirmation, champion=step)

@@ -13,6 +13,7 @@ from harness.data.grouping import components
 from harness.data.near_duplicates import Duplicates
 from harness.data.split import Manifest, duplicates_of
 from harness.errors import DataError
+from harness.folds.train_folds import Step
 from harness.seeds import seed_for
 from harness.store.findings import Check, DuplicatePairs, LeakySplit, TestBorder
 
@@ -32,7 +33,7 @@ class Report:
     found: Duplicates
 
 
-def report(subject: AuditedTrial) -> Generator[str, None, Report]:
+def report(subject: AuditedTrial) -> Generator[Step, None, Report]:
     """Duplicates among the training images, and between them and the test images, whose labels stay unread.
 
     Pairs are counted that cross the folds of the study, and those that would cross plain stratified folds. The
@@ -131,7 +132,7 @@ def _border(border: TestBorder | None) -> list[Check]:
 
 def _leaky_split(
     subject: AuditedTrial, leaky: Any, crossing: Duplicates
-) -> Generator[str, None, LeakySplit | None]:
+) -> Generator[Step, None, LeakySplit | None]:
     """What plain folds would have scored on images with a duplicate in training; None where there are too few.
 
     One fold is trained anew, in full; the same images were scored by the study without their duplicates.

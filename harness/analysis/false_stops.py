@@ -9,8 +9,8 @@ import numpy as np
 from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.tasks import fold_tasks
-from harness.folds.train_folds import train_tasks, workplace_of
-from harness.records import Epoch, FoldRecord
+from harness.folds.train_folds import Training, told, train_tasks, workplace_of
+from harness.records import FoldRecord
 from harness.scoring.intervals import share_interval
 from harness.scoring.standard_errors import trial_mean
 from harness.search.dominance import rival_of
@@ -24,8 +24,8 @@ from harness.store.predictions import score_by
 
 def false_stops(
     study: LoadedStudy, *, sample: int, cluster: Cluster = THIS_PROCESS
-) -> Iterator[tuple[int, int] | FalseStops]:
-    """Train the missing folds of stopped trials: yields (trial, fold) as they end, then what came of it.
+) -> Iterator[Training | FalseStops]:
+    """Train the missing folds of stopped trials: yields how far it is, then what came of it.
 
     sample: how many stopped trials, drawn by the study's seed; the same ones first for a larger sample.
     The folds are kept in the store, the trials stay as they are. A stop was false if the trial's mean over all
@@ -41,12 +41,13 @@ def false_stops(
         (trial.number, fold): task for trial in chosen for fold, task in fold_tasks(record, trial).items()
     }
     trained: dict[int, dict[int, FoldRecord]] = {trial.number: {} for trial in chosen}  # by trial and fold
-    for (number, fold), report in train_tasks(workplace_of(study.store, record), tasks, cluster=cluster):
-        if isinstance(report, Epoch):
-            continue
-        assert isinstance(report, FoldRecord)
-        trained[number][fold] = report
-        yield number, fold
+    reports = train_tasks(workplace_of(study.store, record), tasks, cluster=cluster)
+    for step in told(reports, tasks, lambda place: f"stopped trial {place[0]} fold {place[1]}"):
+        if isinstance(step, Training):
+            yield step
+        else:
+            (number, fold), report = step
+            trained[number][fold] = report
     means, gains, too_good = {}, {}, set()
     indifference = Paired(indifference=record.definition["search"].get("indifference", 0.0))
     for trial in chosen:

@@ -3,7 +3,6 @@
 This is the only code that opens the test images.
 """
 
-import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
@@ -23,9 +22,9 @@ from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.fold import NO_FOLD, FoldTask, halved
 from harness.folds.tasks import fold_tasks
-from harness.folds.train_folds import images_of, train_tasks, workplace_of
+from harness.folds.train_folds import Step, Training, images_of, told, train_tasks, workplace_of
 from harness.inference.model import load_fold_model
-from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
+from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.scoring.calibration import calibration_curve
 from harness.scoring.find_metric import find_metric
 from harness.scoring.intervals import score_interval
@@ -58,8 +57,8 @@ class Request:
 
 
 @in_use
-def final(study: LoadedStudy, request: Request) -> Iterator[str | FinalTest]:
-    """Confirm, refit, open the test images, write it down: yields lines of progress, then what came of it.
+def final(study: LoadedStudy, request: Request) -> Iterator[Step | FinalTest]:
+    """Confirm, refit, open the test images, write it down: yields how far it is, then what came of it.
 
     That is kept as a finding of the study. Where there is one already, and `again` gives no reason, it is returned
     and nothing is opened. A look that was cut short is finished, and counts once.
@@ -139,7 +138,7 @@ def _require_finished(study: LoadedStudy) -> None:
     raise UsageError(f"study {study.name} is not finished ({done} of {wanted} trials): {advice}")
 
 
-def _audited(study: LoadedStudy, request: Request) -> Generator[str, None, Audit]:
+def _audited(study: LoadedStudy, request: Request) -> Generator[Step, None, Audit]:
     """The audit of the study's best trial, made now if there is none, and what it has found, before anything is opened.
 
     Raises CheckFailed if it failed.
@@ -166,7 +165,7 @@ def _audited(study: LoadedStudy, request: Request) -> Generator[str, None, Audit
     return found
 
 
-def _confirmed(study: LoadedStudy, request: Request) -> Generator[str, None, Confirmation]:
+def _confirmed(study: LoadedStudy, request: Request) -> Generator[Step, None, Confirmation]:
     """The confirmation of the study's best trials, made now unless there is one, and what is expected of it."""
     found = intact(study, Confirmation)
     numbers = [trial.number for trial in study.top(request.top)]
@@ -184,27 +183,27 @@ def _confirmed(study: LoadedStudy, request: Request) -> Generator[str, None, Con
     return found
 
 
-def _refit(study: LoadedStudy, task: FoldTask, cluster: Cluster) -> Generator[str, None, FoldRecord]:
+def _refit(study: LoadedStudy, task: FoldTask, cluster: Cluster) -> Generator[Step, None, FoldRecord]:
     known = study.store.find_fold(task.key())
     if known and has_weights([known]):  # as where a look was cut short: then no code trains it
         return known
     return (yield from _trained(study, task, cluster))
 
 
-def _trained(study: LoadedStudy, task: FoldTask, cluster: Cluster) -> Generator[str, None, FoldRecord]:
+def _trained(study: LoadedStudy, task: FoldTask, cluster: Cluster) -> Generator[Step, None, FoldRecord]:
     refit: FoldRecord | None = None
     workplace = workplace_of(study.store, study.record)
-    for _, report in train_tasks(workplace, {NO_FOLD: task}, cluster=cluster, with_weights=[task.key()]):
-        if isinstance(report, Epoch):
-            loss = "" if math.isnan(report.train_loss) else f"  training loss {report.train_loss:.4f}"
-            yield f"epoch {report.epoch}{loss}"
+    trained = train_tasks(workplace, {NO_FOLD: task}, cluster=cluster, with_weights=[task.key()])
+    for step in told(trained, {NO_FOLD: task}, lambda _: "its network"):
+        if isinstance(step, Training):
+            yield step
         else:
-            refit = report
+            refit = step[1]
     assert refit is not None
     return refit
 
 
-def _network_again(study: LoadedStudy, known: FinalTest, cluster: Cluster) -> Iterator[str]:
+def _network_again(study: LoadedStudy, known: FinalTest, cluster: Cluster) -> Iterator[Step]:
     """Train the network of an earlier `final` again, where it is gone or damaged."""
     there = study.store.read_fold(known.refit)
     if there is not None and has_weights([there]):

@@ -25,9 +25,9 @@ from harness.folds.cluster import THIS_PROCESS
 from harness.folds.executor import Cluster
 from harness.folds.fold import FoldTask
 from harness.folds.tasks import fold_tasks
-from harness.folds.train_folds import train_tasks
+from harness.folds.train_folds import Step, Training, told, train_tasks
 from harness.folds.worker import Workplace
-from harness.records import Epoch, FoldRecord, Scalar, TrialRecord, Values
+from harness.records import FoldRecord, Scalar, TrialRecord, Values
 from harness.seeds import seed_for
 from harness.store.findings import Check
 from harness.store.loaded_study import LoadedStudy
@@ -88,7 +88,7 @@ class AuditedTrial:
 
     def train(
         self, changed: Images, split: Manifest, *, epochs: int | None = None
-    ) -> Generator[str, None, FoldRecord]:
+    ) -> Generator[Step, None, FoldRecord]:
         """Fold 0 of the trial on other images; returns its record.
 
         epochs: at most so many, and no early stopping; None for a training as the trial's.
@@ -98,11 +98,11 @@ class AuditedTrial:
         split.save(path)
         workplace = Workplace(self.home.keep_images(changed), path, self.home.home)
         tasks = {0: self._task(changed, split, epochs)}
-        for _, report in train_tasks(workplace, tasks, cluster=self.cluster):
-            if isinstance(report, FoldRecord):
-                record = report
-            elif isinstance(report, Epoch):
-                yield f"  epoch {report.epoch}"
+        for step in told(train_tasks(workplace, tasks, cluster=self.cluster), tasks, lambda _: "its fold"):
+            if isinstance(step, Training):
+                yield step
+            else:
+                record = step[1]
         return record
 
     def predicted(self, fold: FoldRecord) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -129,7 +129,7 @@ class Probe(ABC):
     """A probe. Its name in PROBES is what it is called by."""
 
     @abstractmethod
-    def check(self, subject: AuditedTrial) -> Generator[str, None, Check | None]:
+    def check(self, subject: AuditedTrial) -> Generator[Step, None, Check | None]:
         """Yields lines of progress, and returns what it found, or None where it does not apply."""
 
 
@@ -142,7 +142,7 @@ class TextMadeFromTheLabel(Probe):
 
     images: Annotated[int, Between(1, 100000)] = 64
 
-    def check(self, subject: AuditedTrial) -> Generator[str, None, Check | None]:
+    def check(self, subject: AuditedTrial) -> Generator[Step, None, Check | None]:
         yield from ()
         values = models.architecture(subject.trial.values)
         if not reads_text(subject.trial.values):
@@ -168,7 +168,7 @@ class PermutedLabels(Probe):
 
     epochs: Annotated[int, Between(1, 100000)] = 5
 
-    def check(self, subject: AuditedTrial) -> Generator[str, None, Check]:
+    def check(self, subject: AuditedTrial) -> Generator[Step, None, Check]:
         random = np.random.default_rng(seed_for(subject.study.record.seed, "probe", "labels"))
         changed = replace(subject.images, labels=random.permutation(subject.images.labels), path=None)
         fold = yield from subject.train(changed, subject.split, epochs=self.epochs)
@@ -189,7 +189,7 @@ class BlankImages(Probe):
 
     epochs: Annotated[int, Between(1, 100000)] = 5
 
-    def check(self, subject: AuditedTrial) -> Generator[str, None, Check]:
+    def check(self, subject: AuditedTrial) -> Generator[Step, None, Check]:
         random = np.random.default_rng(seed_for(subject.study.record.seed, "probe", "noise"))
         noise = random.integers(0, 256, subject.images.pixels.shape, dtype=np.uint8)
         changed = replace(subject.images, pixels=noise, path=None)
@@ -211,7 +211,7 @@ class BlankText(Probe):
 
     epochs: Annotated[int, Between(1, 100000)] = 5
 
-    def check(self, subject: AuditedTrial) -> Generator[str, None, Check | None]:
+    def check(self, subject: AuditedTrial) -> Generator[Step, None, Check | None]:
         if not reads_text(subject.trial.values):
             return None
         names = ("thing",) * len(subject.images.classes)

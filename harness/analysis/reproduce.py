@@ -15,8 +15,8 @@ from harness.folds.code import RECIPE
 from harness.folds.executor import Cluster
 from harness.folds.fold import FoldTask
 from harness.folds.tasks import code_of, files_of, fold_tasks, functions_of
-from harness.folds.train_folds import train_tasks, workplace_of
-from harness.records import Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord
+from harness.folds.train_folds import Step, Training, told, train_tasks, workplace_of
+from harness.records import FoldRecord, Scalar, StudyRecord, TrialRecord
 from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import score_by
 from harness.store.store import Store
@@ -86,8 +86,8 @@ def reproduce(
     trial: str = "best",
     cluster: Cluster = THIS_PROCESS,
     compute: Mapping[str, Scalar] | None = None,
-) -> Iterator[tuple[int, Epoch] | Reproduction]:
-    """Train the folds of a trial again: yields (fold, epoch) while it works, then what came of it.
+) -> Iterator[Step | Reproduction]:
+    """Train the folds of a trial again: yields how far it is, then what came of it.
 
     trial: "best" or a number.   compute: settings to change on purpose.
     Nothing is read but the records and the data set; the folds are trained in a folder of their own.
@@ -101,11 +101,12 @@ def reproduce(
         workplace = workplace_of(study.store, record, home=Path(folder))
         tasks = {fold: _task(old, compute or {}, record) for fold, old in recorded.items()}
         again: dict[int, FoldRecord] = {}
-        for fold, report in train_tasks(workplace, tasks, cluster=cluster):
-            if isinstance(report, Epoch):
-                yield fold, report
+        trained = train_tasks(workplace, tasks, cluster=cluster)
+        for step in told(trained, tasks, lambda fold: f"trial {chosen.number} fold {fold}"):
+            if isinstance(step, Training):
+                yield step
             else:
-                again[fold] = report
+                again[step[0]] = step[1]
         found = verdict(record, chosen, recorded, again)
     differ = [*found.differences, *contradictions(record, chosen, recorded)]
     if found.verdict == "BITWISE":  # then nothing that an older record does not say can be a cause

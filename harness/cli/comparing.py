@@ -129,11 +129,13 @@ def gallery(
     Wrong, confident and agreed on by all, and labels that are likely wrong, by class; never the test images.
     """
     to_stderr()
+    from harness.cli.progress import working
     from harness.report import gallery as pages
 
     require_place(output, home, study)
     looked_at = opened(home, study)
-    document = pages.gallery(looked_at, top=top, most=most, output=output and output.absolute())
+    with working(f"looking for images of {study} that are wrong"):
+        document = pages.gallery(looked_at, top=top, most=most, output=output and output.absolute())
     if as_json:
         print_json(document)
     else:
@@ -175,6 +177,7 @@ def report(
     several studies are compared first. Without -o the page of one is kept with it, and MLflow shows it.
     """  # fmt: skip
     to_stderr()
+    from harness.cli.progress import working
     from harness.report import html
     from harness.report.collect import collect
     from harness.report.markdown import markdown
@@ -184,7 +187,8 @@ def report(
     elif output is not None:
         require_folder("--output", output)
     reported = [opened(home, name) for name in dict.fromkeys(studies)]
-    found = collect(reported, images=0 if form == "md" else images)
+    with working(f"collecting what is recorded of {', '.join(one.name for one in reported)}"):
+        found = collect(reported, images=0 if form == "md" else images)
     if as_json:
         print_json(found.document)
         return

@@ -2,9 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from harness.store.loaded_study import LoadedStudy
 
 logger = logging.getLogger(__name__)
-Found = TypeVar("Found")
 Top = Annotated[int, typer.Option(min=1, help="How many of the best trials; trial 0 is always among them.")]
 
 
@@ -67,13 +65,14 @@ def audit(
     to_stderr()
     from harness.analysis import audit as auditing
     from harness.cli import finding_tables
+    from harness.cli.progress import follow
 
     options = probe_options(changes or [])
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
         steps = auditing.audit(
             opened(home, study), trial=trial, stopped=stopped, options=options, cluster=cluster
         )
-        found = show_progress(steps)
+        found = follow(steps, f"audit {study}")
     print_json(found) if as_json else finding_tables.audit(found)
     _update_views(home, study)
     auditing.require_passed(found)
@@ -100,9 +99,12 @@ def confirm(
     to_stderr()
     from harness.analysis.confirm import confirm as confirming
     from harness.cli import finding_tables
+    from harness.cli.progress import follow
 
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
-        found = show_progress(confirming(opened(home, study), top=top, repeats=repeats, cluster=cluster))
+        found = follow(
+            confirming(opened(home, study), top=top, repeats=repeats, cluster=cluster), f"confirm {study}"
+        )
     print_json(found) if as_json else finding_tables.confirmation(found)
     _update_views(home, study)
 
@@ -132,21 +134,13 @@ def final(
     to_stderr()
     from harness.analysis import final as finishing
     from harness.cli import finding_tables
+    from harness.cli.progress import follow
 
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
         request = finishing.Request(top=top, cluster=cluster, checked=i_checked, again=again)
-        found = show_progress(finishing.final(opened(home, study), request))
+        found = follow(finishing.final(opened(home, study), request), f"final {study}")
     print_json(found) if as_json else finding_tables.final(found)
     _update_views(home, study, champion=found)
-
-
-def show_progress(steps: Iterator[str | Found]) -> Found:
-    """Print the lines of progress on stderr; the finding that ends them."""
-    for step in steps:
-        if not isinstance(step, str):
-            return step
-        print(step, file=sys.stderr, flush=True)
-    raise AssertionError("the steps end with a finding")
 
 
 def _update_views(home: Path, study: str, *, champion: "FinalTest | None" = None) -> None:

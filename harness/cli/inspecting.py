@@ -79,6 +79,7 @@ def check(
     to_stderr()
     from harness.cli import check as checking
     from harness.cli import tables
+    from harness.cli.progress import working
     from harness.config.kinds import MLFLOW
     from harness.config.study_file import load_study_file
     from harness.folds.executor_options import require_installed
@@ -97,9 +98,10 @@ def check(
         plan = checking.plan(loaded)
         if not as_json:
             tables.search_space(loaded, *checking.described(loaded, plan))
-        checked = checking.ask_sizes(
-            loaded, changes or [], home=home, executor=executor, measure=measure, images=images
-        )
+        with working("training a few steps, to measure them" if measure else "looking at the images"):
+            checked = checking.ask_sizes(
+                loaded, changes or [], home=home, executor=executor, measure=measure, images=images
+            )
         if checked.sizes is not None and not as_json:
             tables.say(*checking.size_lines(loaded, plan, checked.sizes))
         if checked.problems:

@@ -1,200 +1,153 @@
-"""A study as it runs: a live panel on a terminal, plain lines elsewhere. All of it on stderr."""
+"""A study as it runs: what is being trained, how much is done, and how long the rest takes."""
 
-import math
-import sys
-import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterator
 
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.live import Live
-from rich.text import Text
-
-from harness.cli.layout import elided, laid_out
-from harness.cli.tables import console, number
+from harness.cli.progress import Progress, Running, shown
+from harness.cli.tables import number
 from harness.folds.tasks import RUNG
-from harness.records import Epoch, StudyRecord, TrialRecord
+from harness.records import StudyRecord, TrialRecord
 from harness.report.format import duration, times
 from harness.search.driver import EpochEnded, Event, FoldBegan, FoldEnded, TrialBegan, TrialEnded
 from harness.tuning import StudyBegan, StudyEnded
 
-if TYPE_CHECKING:
-    from harness.analysis.reproduce import Reproduction
-
 AnyEvent = Event | StudyBegan | StudyEnded
-BARS = "▁▂▃▄▅▆▇█"
-EPOCH_LINE_SECONDS = 15.0  # plain lines: an epoch is told only if nothing was said for so long
+RACED_SHARE = 0.5  # of its folds that a trial is thought to need before racing has said so
+RACED_WEIGHT = 2  # trials that this is worth
 
 
-def show(events: Iterator[AnyEvent]) -> StudyEnded:
-    """Show the events as they come; returns the last."""
-    if sys.stderr.isatty():
-        panel = Panel()
-        with Live(panel, console=console(stderr=True), refresh_per_second=4, transient=False):
-            return _last(events, panel)
-    return _last(events, Lines())
-
-
-def show_reproduction(steps: "Iterator[tuple[int, Epoch] | Reproduction]") -> "Reproduction":
-    """Tell each epoch of a reproduction, seldom; returns what came of it."""
-    said = time.monotonic()
-    for step in steps:
-        if not isinstance(step, tuple):
-            return step
-        fold, epoch = step
-        if time.monotonic() - said > EPOCH_LINE_SECONDS:
-            print(f"fold {fold} epoch {epoch.epoch}", file=sys.stderr)
-            said = time.monotonic()
-    raise AssertionError("a reproduction ends with its verdict")
-
-
-def _last(events: Iterator[AnyEvent], view: Callable[[AnyEvent], None]) -> StudyEnded:
-    for event in events:
-        view(event)
-        if isinstance(event, StudyEnded):
-            return event
+def show(events: Iterator[AnyEvent], name: str) -> StudyEnded:
+    """Show the events of a study as they come; returns the last."""
+    study = StudyProgress(name)
+    with shown(study.progress) as tell:
+        for event in events:
+            tell(study.take(event))
+            if isinstance(event, StudyEnded):
+                return event
     raise AssertionError("a study ends with StudyEnded")
 
 
-def sparkline(values: list[float], *, width: int = 16) -> str:
-    """The last `width` values as bars between their least and greatest."""
-    shown = [value for value in values if value == value][-width:]
-    if not shown:
-        return ""
-    low, high = min(shown), max(shown)
-    span = (high - low) or 1.0
-    return "".join(BARS[round((value - low) / span * (len(BARS) - 1))] for value in shown)
+class StudyProgress:
+    """Follows the events of a study, and has a `Progress` say what they come to."""
 
-
-class Lines:
-    """One plain line for everything worth knowing later."""
-
-    def __init__(self) -> None:
-        self._objective = ""
-        self._said = time.monotonic()
-
-    def __call__(self, event: AnyEvent) -> None:
-        line = self._line(event)
-        if line:
-            print(line, file=sys.stderr, flush=True)
-            self._said = time.monotonic()
-
-    def _line(self, event: AnyEvent) -> str:
-        if isinstance(event, StudyBegan):
-            record = event.record
-            self._objective = record.objective
-            done = sum(trial.state != "running" for trial in event.trials)
-            so_far = f", {done} already done" if done else ""
-            trials, workers = times(record.num_trials, "trial"), times(event.workers, "worker")
-            return f"{record.name}: {trials} × {record.num_folds} folds{so_far}, {workers}"
-        if isinstance(event, TrialBegan):
-            return f"trial {event.trial.number}  {_params(event.trial)}"
-        if isinstance(event, FoldEnded):
-            place = f"trial {event.number} {_step(event.fold)}"
-            return f"{place}  {self._objective} {event.score:.4f}  {duration(event.record.seconds)}"
-        if isinstance(event, TrialEnded):
-            best = f"  best so far: {_score(event.best)} (trial {event.best.number})" if event.best else ""
-            reason = f" ({event.trial.reason})" if event.trial.reason else ""
-            return f"trial {event.trial.number} {event.trial.state}  {_score(event.trial)}{reason}{best}"
-        if isinstance(event, EpochEnded) and time.monotonic() - self._said > EPOCH_LINE_SECONDS:
-            place = f"trial {event.number} {_step(event.fold)} epoch {event.epoch.epoch}"
-            return f"{place}  accuracy {event.epoch.validation_accuracy:.4f}"
-        return ""
-
-
-class Panel:
-    """What a terminal shows while a study runs; rich asks for it again and again."""
-
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.progress = Progress(name)
+        self.progress.stage = "looking at the study and its images"
         self._record: StudyRecord | None = None
-        self._workers = 1
-        self._started = time.monotonic()
         self._trials: dict[int, TrialRecord] = {}
-        self._ended_here = 0
-        self._best: TrialRecord | None = None
-        self._folds: dict[tuple[int, int], list[Epoch]] = {}
+        self._folds: Counter[int] = Counter()  # of each trial that have ended here, needed or not
+        self._scores: dict[int, list[float]] = {}
 
-    def __call__(self, event: AnyEvent) -> None:
-        if isinstance(event, StudyBegan):
-            self._record, self._workers = event.record, event.workers
-            self._trials = {trial.number: trial for trial in event.trials}
-        elif isinstance(event, TrialBegan):
-            self._trials[event.trial.number] = event.trial
-        elif isinstance(event, FoldBegan):
-            self._folds[event.number, event.fold] = []
-        elif isinstance(event, EpochEnded):
-            self._folds.setdefault((event.number, event.fold), []).append(event.epoch)
-        elif isinstance(event, FoldEnded):
-            self._folds.pop((event.number, event.fold), None)
-        elif isinstance(event, TrialEnded):
-            self._trials[event.trial.number] = event.trial
-            self._ended_here += 1
-            self._best = event.best
-            for place in [place for place in self._folds if place[0] == event.trial.number]:
-                del self._folds[place]
-        elif isinstance(event, StudyEnded):
-            self._folds.clear()
+    def take(self, event: AnyEvent) -> str:
+        """A line for everything worth knowing later, else ""."""
+        line = ""
+        match event:
+            case StudyBegan():
+                line = self._begin(event)
+            case TrialBegan(trial):
+                self._trials[trial.number] = trial
+                line = f"trial {trial.number}  {in_words(trial)}"
+            case FoldBegan(number, fold):
+                self.progress.stage = ""
+                self._add(number, fold)
+            case EpochEnded(number, fold, epoch):
+                if (number, fold) not in self.progress.running:
+                    self._add(number, fold)
+                self._estimate()
+                self.progress.epoch_ended((number, fold), epoch)
+            case FoldEnded():
+                line = self._end_fold(event)
+            case TrialEnded():
+                line = self._end_trial(event)
+            case StudyEnded():
+                self.progress.running.clear()
+        return line
 
-    def __rich_console__(self, out: Console, options: ConsoleOptions) -> RenderResult:
-        if self._record is None:
-            yield Text("loading …", style="dim")
-            return
-        middle = [Text("finishing what is to be shown in MLflow …", style="dim")]
-        if self._folds:
-            middle = self._table(options.max_width)
-        last = Text("best so far: -", style="dim")
-        if best := self._best:
-            last = Text(f"best so far: {_score(best)}  trial {best.number}  {_params(best)}", style="green")
-        yield from (self._header(), *middle, last)
+    def _begin(self, event: StudyBegan) -> str:
+        record, progress = event.record, self.progress
+        self._record = record
+        self._trials = {trial.number: trial for trial in event.trials}
+        progress.title, progress.objective = record.name, record.objective
+        progress.stage = f"starting {times(event.workers, 'worker')}"
+        progress.is_exact = record.definition["search"].get("racing") == "none"
+        self._estimate()
+        done = sum(trial.state != "running" for trial in event.trials)
+        so_far = f", {done} already done" if done else ""
+        trials, workers = times(record.num_trials, "trial"), times(event.workers, "worker")
+        return f"{record.name}: {trials} × {record.num_folds} folds{so_far}, {workers}"
 
-    def _header(self) -> Text:
+    def _add(self, number: int, fold: int) -> None:
+        trial, scores = self._trials[number], self._scores.get(number, [])
+        epochs = 0 if fold == RUNG else int(trial.values.get("train.epochs") or 0)
+        so_far = f"{sum(scores) / len(scores):.4f}" if scores else "-"
+        name = f"trial {number} {'short' if fold == RUNG else f'fold {fold}'}"
+        self.progress.running[number, fold] = Running(name, epochs, in_words(trial), so_far, number)
+
+    def _end_fold(self, event: FoldEnded) -> str:
+        if event.fold != RUNG:
+            self._folds[event.number] += 1
+            self._scores.setdefault(event.number, []).append(event.score)
+        self._estimate()
+        self.progress.fold_ended((event.number, event.fold))
+        scores = self._scores.get(event.number, [])
+        for fold in self.progress.running.values():
+            if fold.trial == event.number and scores:
+                fold.so_far = f"{sum(scores) / len(scores):.4f}"
+        what = "short training" if event.fold == RUNG else f"fold {event.fold}"
+        objective = self._record.objective if self._record else ""
+        score = f"trial {event.number} {what}  {objective} {event.score:.4f}"
+        return f"{score}  {duration(event.record.seconds)}  {self.progress.standing()}"
+
+    def _end_trial(self, event: TrialEnded) -> str:
+        trial, best = event.trial, event.best
+        self._trials[trial.number] = trial
+        running = self.progress.running
+        for place in [place for place, fold in running.items() if fold.trial == trial.number]:
+            del running[place]
+        self._estimate()
+        if best is not None:
+            said = f"best so far: {self.progress.objective} {_score(best)}  trial {best.number}"
+            self.progress.best = [said, f"  {in_words(best)}"]
+        if not self.progress.left:
+            self.progress.stage = "finishing what is to be shown in MLflow"
+        reason = f" ({trial.reason})" if trial.reason else ""
+        so_far = f"  best so far: {_score(best)} (trial {best.number})" if best else ""
+        return f"trial {trial.number} {trial.state}  {_score(trial)}{reason}{so_far}"
+
+    def _estimate(self) -> None:
+        """How many folds are done, and how many more will be trained, by what racing has left of earlier trials."""
         record = self._record
         assert record is not None
-        done = [trial for trial in self._trials.values() if trial.state != "running"]
-        elapsed = time.monotonic() - self._started
-        text = Text.assemble(
-            (record.name, "bold"),
-            f"  trial {len(done)}/{record.num_trials}  {self._workers} worker(s)  {duration(elapsed)}",
-        )
-        left = record.num_trials - len(done)
-        if self._ended_here and left:
-            text.append(f"  about {duration(elapsed / self._ended_here * left)} left")
-        return text
+        spent = {number: max(len(trial.folds), self._folds[number]) for number, trial in self._trials.items()}
+        ended = [number for number, trial in self._trials.items() if trial.state != "running"]
+        open_trials = [number for number in self._trials if number not in ended]
+        raced = [spent[number] for number in ended if number]  # trial 0 is raced against nobody
+        left = sum(
+            max(self._expected(raced, record, at_least=spent[number]) - spent[number], 0.0) if number
+            else record.num_folds - spent[number]
+            for number in open_trials
+        )  # fmt: skip
+        left += (record.num_trials - len(self._trials)) * self._expected(raced, record)
+        self.progress.done, self.progress.left = sum(spent.values()), left
+        self.progress.counts = f"{len(ended)} of {times(record.num_trials, 'trial')}"
+        self.progress.update()
 
-    def _table(self, width: int) -> list[Text]:
-        record = self._record
-        assert record is not None
-        rows = []
-        for (trial, fold), epochs in sorted(self._folds.items()):
-            values = elided(_params(self._trials[trial]), width - 4)
-            if not epochs:
-                rows.append((str(trial), _fold(fold), "-", "", "", "", "", "", values))
-                continue
-            last = epochs[-1]
-            total = "-" if fold == RUNG else self._trials[trial].values["train.epochs"]
-            rows.append((
-                str(trial), _fold(fold), f"{last.epoch}/{total}",
-                "-" if math.isnan(last.train_loss) else f"{last.train_loss:.3f}",
-                sparkline([epoch.train_loss for epoch in epochs]),
-                f"{last.validation_accuracy:.4f}", sparkline([epoch.validation_accuracy for epoch in epochs]),
-                f"{last.images_per_second:,.0f}", values,
-            ))  # fmt: skip
-        columns = ("trial", "fold", "epoch", "loss", "", "accuracy", "", "images/s", "values")
-        return laid_out(columns, rows, width, text=1, header="dim")
+    def _expected(self, raced: list[int], record: StudyRecord, *, at_least: int = 0) -> float:
+        """Folds that a trial comes to which has got so many."""
+        if self.progress.is_exact:
+            return record.num_folds
+        alike = [folds for folds in raced if folds >= at_least]
+        prior = at_least + RACED_SHARE * (record.num_folds - at_least)
+        return (sum(alike) + RACED_WEIGHT * prior) / (len(alike) + RACED_WEIGHT)
 
 
-def _fold(step: int) -> str:
-    return "short" if step == RUNG else str(step)
-
-
-def _step(step: int) -> str:
-    return "short training" if step == RUNG else f"fold {step}"
-
-
-def _params(trial: TrialRecord) -> str:
-    return (
-        "  ".join(f"{name}={number(value)}" for name, value in trial.params.items())
-        or "(nothing is searched)"
+def in_words(trial: TrialRecord) -> str:
+    """What of it is searched, like depth=2  lr=0.1; names that several sections have are whole."""
+    short = [name.rpartition(".")[2] for name in trial.params]
+    names = [one if short.count(one) == 1 else name for one, name in zip(short, trial.params, strict=True)]
+    values = trial.params.values()
+    return "  ".join(f"{name}={number(value)}" for name, value in zip(names, values, strict=True)) or (
+        "(nothing is searched)"
     )
 
 

@@ -89,13 +89,17 @@ def predict(
         print(f"{model}: no temperature is known, so probabilities are not calibrated", file=sys.stderr)
     columns = Columns(found.model.classes, top=top, threshold=threshold, errors=errors)
     files = _files(paths, root and root[1], end=b"\0" if null else b"\n")
+
+    def count() -> int:
+        return sum(1 for _ in _files(paths, root and root[1], end=b""))
+
     sorter = None
     if root is not None:
         how, folder = root
         folders = [*found.model.classes, *([] if UNSURE in found.model.classes else [UNSURE])]
         sorter = Sorter(folder, how, folders, dry_run=not yes)
     with contextlib.closing(predict_files(found.model, files, raw=raw)) as stream:
-        run(stream, columns, format_, output, sorter)
+        run(stream, columns, format_, output, sorter, None if "-" in paths else count)
 
 
 def export(

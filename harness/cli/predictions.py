@@ -2,20 +2,24 @@
 
 import csv
 import json
+import math
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from types import FrameType
 from typing import Any, Literal, Self, TextIO
 
+from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from harness.cli.progress import QUIET_SECONDS, TimeLeft
 from harness.cli.tables import console
 from harness.data.image_files import printable
 from harness.errors import DataError, HarnessError, Interrupted, Terminated
@@ -24,6 +28,7 @@ from harness.inference.predict import Predicted
 from harness.inference.rows import Columns, Row
 from harness.inference.sorting import Sorter
 from harness.os_errors import explained, is_of_the_place
+from harness.report.format import duration
 
 
 def run(
@@ -32,8 +37,11 @@ def run(
     kind: Literal["csv", "jsonl"],
     output: Path | None,
     sorter: Sorter | None,
+    count: Callable[[], int] | None = None,
 ) -> None:
     """Write all of the stream. With a sorter stdout says where files go, and only `output` has the rows.
+
+    count: how many files there are, which is asked beside the work; None where nobody can know.
 
     Raises DataError if nothing could be read, HarnessError if a file could not be put into its place, what `Sorter`
     raises, and Interrupted if that ends it; every row is then whole.
@@ -41,7 +49,7 @@ def run(
     with ExitStack() as stack:
         if sorter is not None:
             stack.enter_context(sorter)
-        tell = stack.enter_context(_progress(rows_on_stdout=output is None or sorter is not None))
+        tell = stack.enter_context(_progress(count, rows_on_stdout=output is None or sorter is not None))
         write = None
         if output is not None or sorter is None:
             write = _writer(stack.enter_context(_opened(output)), columns.names(), kind)
@@ -176,32 +184,52 @@ def _writer(file: TextIO, names: list[str], kind: str) -> Callable[[Row], object
 
 
 class _Progress:
-    """How far it is, for a terminal: rich asks for it again and again."""
+    """How far it is: a line that rich asks for again and again on a terminal, else one now and then."""
 
-    def __init__(self, out: Any = None) -> None:
-        self._out, self._started, self._good, self._bad = out, time.monotonic(), 0, 0
+    def __init__(self, count: Callable[[], int] | None, out: Console | None = None) -> None:
+        self._out, self._good, self._bad, self._total = out, 0, 0, 0
+        self._time_left = TimeLeft()
+        self._time_left.update(0, math.inf)
+        self._started = self._said = time.monotonic()
+        if count is not None:
+            Thread(target=self._ask, args=(count,), daemon=True).start()
+
+    def _ask(self, count: Callable[[], int]) -> None:
+        with suppress(HarnessError, OSError):  # which the work itself meets, and tells
+            self._total = count()
 
     def count(self, good: int, bad: int) -> None:
         self._good, self._bad = good, bad
+        done = good + bad
+        self._time_left.update(done, max(self._total - done, 0) if self._total else math.inf)
+        if self._out is None and time.monotonic() > self._said + QUIET_SECONDS:
+            self.say(self._line())
 
     def say(self, line: str) -> None:
+        self._said = time.monotonic()
         if self._out is None:
             print(line, file=sys.stderr)
         else:
             self._out.print(Text(line), soft_wrap=True)
 
-    def __rich__(self) -> Text:
+    def _line(self) -> str:
         speed = self._good / max(time.monotonic() - self._started, 1e-9)
-        return Text(f"{self._good:,} predicted, {self._bad:,} unreadable  {speed:,.0f} images/s", style="dim")
+        of = f" of {self._total:,}" if self._total else ""
+        left = self._time_left.seconds
+        rest = "" if left is None else f"  about {duration(left)} left"
+        return f"{self._good:,}{of} predicted, {self._bad:,} unreadable  {speed:,.0f} images/s{rest}"
+
+    def __rich__(self) -> Text:
+        return Text(self._line(), style="dim")
 
 
 @contextmanager
-def _progress(*, rows_on_stdout: bool) -> Iterator[_Progress]:
+def _progress(count: Callable[[], int] | None, *, rows_on_stdout: bool) -> Iterator[_Progress]:
     """Shown on a terminal, unless the rows run over it."""
     if not sys.stderr.isatty() or (rows_on_stdout and sys.stdout.isatty()):
-        yield _Progress()
+        yield _Progress(count)
         return
     out = console(stderr=True)
-    tell = _Progress(out)
+    tell = _Progress(count, out)
     with Live(tell, console=out, refresh_per_second=4, transient=True, redirect_stdout=False):
         yield tell

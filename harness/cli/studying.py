@@ -117,7 +117,7 @@ def tune(
     )
     definition = load_study_file(study, changes or [])
     with closing(tuning.tune(definition, settings)) as events:
-        ended = live.show(events)
+        ended = live.show(events, as_name or definition.name)
     if not Store(home).has_study(ended.record.name):
         raise HarnessError(
             "the time was over before a fold was trained; run it again with a longer --timeout"
@@ -209,12 +209,13 @@ def reproduce(
     """
     to_stderr()
     from harness.analysis import reproduce as reproducing
-    from harness.cli import live, tables
+    from harness.cli import tables
+    from harness.cli.progress import follow
 
     compute = _compute_changes(changes or [])
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
         steps = reproducing.reproduce(opened(home, study), trial=trial, cluster=cluster, compute=compute)
-        found = live.show_reproduction(steps)
+        found = follow(steps, f"reproduce {study}")
     print_json(found) if as_json else tables.reproduction(found)
     reproducing.require_reproduced(found)
 

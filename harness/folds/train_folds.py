@@ -63,6 +63,30 @@ class Scheduler(Generic[Label]):
             yield label, task, report
 
 
+@dataclass(frozen=True)
+class Training:
+    """How far the folds are that a command trains: one has ended an epoch, or itself.
+
+    what: the fold, in words.   epoch: its last one, None where it has ended.   epochs: of it, at most.
+    done, total: how many folds have ended, of all that are trained in this step.   score: of an ended one, in words.
+    """
+
+    what: str
+    epoch: Epoch | None
+    epochs: int
+    done: int
+    total: int
+    score: str = ""
+
+    def __str__(self) -> str:
+        if self.epoch is not None:
+            return f"{self.what} epoch {self.epoch.epoch} of {self.epochs}"
+        return f"{self.what}  {self.score}".rstrip()
+
+
+Step = str | Training  # of a command: what it does next, or how far what it trains is
+
+
 def workplace_of(
     store: Store, record: StudyRecord, *, home: Path | None = None, to_split: bool = False
 ) -> Workplace:
@@ -150,6 +174,30 @@ def train_tasks(
                 raise HarnessError(f"fold {task.fold} cannot be trained: {report.reason}")
             if report is not None:
                 yield from ((label, report) for label in missing[key])
+
+
+def told(
+    trained: Iterator[tuple[Label, Epoch | FoldRecord]],
+    tasks: Mapping[Label, FoldTask],
+    words: Callable[[Label], str],
+    *,
+    score: Callable[[FoldRecord], str] = lambda _: "",
+    before: int = 0,
+    total: int | None = None,
+) -> Iterator[Training | tuple[Label, FoldRecord]]:
+    """What `train_tasks` yields, with how far it is: (label, record) of each fold, and after it that it has ended.
+
+    words: what a fold is called.   before, total: folds of this step that are trained by other calls, and in all.
+    """
+    done, total = before, len(tasks) if total is None else total
+    for label, report in trained:
+        epochs = int(tasks[label].values.get("train.epochs") or 0)
+        if isinstance(report, Epoch):
+            yield Training(words(label), report, epochs, done, total)
+        else:
+            done += 1
+            yield label, report
+            yield Training(words(label), None, epochs, done, total, score(report))
 
 
 def train_again(

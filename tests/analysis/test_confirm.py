@@ -10,6 +10,7 @@ import pytest
 from harness.analysis.confirm import _confirmation, confirm
 from harness.data.split import Manifest
 from harness.errors import UsageError
+from harness.folds.train_folds import Training
 from harness.records import StudyRecord, TrialRecord
 from harness.store.findings import Confirmation
 from harness.store.loaded_study import LoadedStudy, started_study
@@ -97,16 +98,17 @@ def test_an_interrupted_confirmation_goes_on_to_the_same_figures(tuned: Store) -
 
 
 def test_repeats_tell_the_causes_of_the_spread_apart(tuned: Store) -> None:
-    *lines, found = confirm(LoadedStudy.open(tuned, "small"), top=1, repeats=2)
+    *steps, found = confirm(LoadedStudy.open(tuned, "small"), top=1, repeats=2)
+    ended = [step for step in steps if isinstance(step, Training) and step.epoch is None]
     assert isinstance(found, Confirmation) and found.variance is not None
     trials = len(found.trials)
     trained = [
-        line for line in lines if " seed " in line
+        line for line in map(str, ended) if " seed " in line
     ]  # beside the winner's folds on half of their images
     assert (
         len(trained) == trials * (2 + 1) * 2
     )  # two seeds on the first split, one on the second, two folds each
-    assert len(lines) == len(trained) + 2
+    assert len(ended) == len(trained) + 2
     shares = found.variance.components.share
     assert sum(share for share in shares.values() if share is not None) == pytest.approx(1.0)
     assert found.variance.what_pays.one_more_split.trainings == 6
