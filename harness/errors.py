@@ -3,7 +3,8 @@
 HarnessError                1   something failed
 ├── UsageError              2   a wrong command line
 │   └── StudyError          2   a wrong study file: every problem of it at once
-├── DataError               1   a data set is missing, unreadable or not what the record says
+├── DataError               1   a data set is unreadable or not what the record says
+│   └── MissingData         2   a folder or file of images that somebody names is not there
 ├── TrialError              1   one trial cannot go on; the study does
 ├── RecordError             1   a file of the store is damaged
 │   └── NewerRecord         1   or written by a newer release
@@ -35,6 +36,10 @@ class UsageError(HarnessError):
 
 class DataError(HarnessError):
     pass
+
+
+class MissingData(DataError):
+    exit_code = 2
 
 
 class TrialError(HarnessError):

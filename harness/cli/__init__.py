@@ -18,6 +18,7 @@ import typer
 
 from harness.cli import (
     comparing,
+    completing,
     data_sets,
     evaluating,
     explaining,
@@ -29,6 +30,7 @@ from harness.cli import (
     starting,
     studying,
 )
+from harness.cli.grammar import Command, error_document, wants_json
 from harness.environment import MLFLOW, environment, unless_set
 from harness.errors import INTERRUPTED, TERMINATED, HarnessError, Terminated
 from harness.messages import RECORDER, redact_tracebacks
@@ -74,9 +76,10 @@ COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of --help
     life.delete,
     keeping.gc,
     inspecting.smoke,
+    completing.completion,
 )
 for command in COMMANDS:
-    app.command(name=command.__name__.rstrip("_"))(command)
+    app.command(name=command.__name__.rstrip("_"), cls=Command)(command)
 
 
 @app.callback(invoke_without_command=True)
@@ -110,22 +113,27 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(stream, TextIOWrapper):  # a file's name may hold bytes that are no text: written out
             stream.reconfigure(errors="backslashreplace")
     command = typer.main.get_command(app)
+    as_json = wants_json(arguments)
+
+    def tell(message: str, exit_code: int) -> int:
+        said = redacted(message)
+        print(error_document(said, exit_code) if as_json else f"harness: {said}", file=sys.stderr)
+        return exit_code
+
     try:
         with environment(unless_set(MLFLOW)):
             code = command.main(args=list(arguments), prog_name="harness", standalone_mode=False)
         if sys.stdout is not None:  # as where a shell has closed it
             sys.stdout.flush()
         if code == INTERRUPTED:  # what typer makes of Ctrl-C
-            _tell("interrupted; the same command goes on where it stopped")
+            return tell("interrupted; the same command goes on where it stopped", INTERRUPTED)
         return code if isinstance(code, int) else 0
     except HarnessError as error:
-        _tell(str(error))
-        return error.exit_code
+        return tell(str(error), error.exit_code)
     except typer.Exit as error:
         return int(error.exit_code)
     except Terminated:
-        _tell("terminated; the same command goes on where it stopped")
-        return TERMINATED
+        return tell("terminated; the same command goes on where it stopped", TERMINATED)
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
         _drop_output()
         return 0
@@ -136,14 +144,13 @@ def run(arguments: Sequence[str]) -> int:
             raise
         if error.filename is None:  # stdout's disk may be full, and would be told again at the end
             _drop_output()
-        _tell(str(known))
-        return known.exit_code
+        return tell(str(known), known.exit_code)
     except Exception as error:
         if not hasattr(error, "format_message"):  # not one of the command line parser's own
             raise
         said = error.format_message().replace("Value error, ", "")  # as pydantic begins what a check has said
-        _tell(f"{said.rstrip('.')}; see harness --help")
-        return 2
+        place = getattr(getattr(error, "ctx", None), "command_path", "harness")
+        return tell(f"{said.rstrip('.')}; see {place} --help", 2)
 
 
 def _drop_output() -> None:
@@ -154,7 +161,3 @@ def _drop_output() -> None:
 
 def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
     raise Terminated
-
-
-def _tell(message: str) -> None:
-    print(f"harness: {redacted(message)}", file=sys.stderr)

@@ -9,11 +9,12 @@ import typer
 
 from harness.cli.options import (
     DEFAULT_HOME,
-    AsJson,
+    Document,
+    Form,
     Home,
     Study,
     opened,
-    print_json,
+    printed,
     require_folder,
     require_place,
     started_studies,
@@ -42,7 +43,7 @@ def compare(
     picture: Annotated[
         Path | None, typer.Option(metavar="PNG", dir_okay=False, help="Draw the comparison.")
     ] = None,
-    as_json: AsJson = False,
+    form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Say which trials differ by more than chance.
@@ -74,7 +75,8 @@ def compare(
         ]
         folds = {row.trial: row.folds for row in found.trials}
         png.save(scores.comparison(drawn, folds, found.objective, found.rope), picture, width=460)
-    print_json(found) if as_json else finding_tables.comparison(found)
+    if not printed(found, form, "trials"):
+        finding_tables.comparison(found)
 
 
 def diff(
@@ -82,7 +84,7 @@ def diff(
         str, typer.Argument(help="A study that has been started.", autocompletion=started_studies)
     ],
     second: Annotated[str, typer.Argument(help="Another.", autocompletion=started_studies)],
-    as_json: AsJson = False,
+    form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Say in what two studies differ: values, data, code, environment, scores.
@@ -95,8 +97,7 @@ def diff(
     from harness.cli import tables
 
     found = differing.diff(opened(home, first), opened(home, second))
-    if as_json:
-        print_json(found)
+    if printed(found, form, "found"):
         return
     if not found.found:
         tables.say(f"{first} and {second} do not differ in anything that is recorded")
@@ -121,7 +122,7 @@ def gallery(
             help="By default gallery.html in the study's folder, from where MLflow gets it.",
         ),
     ] = None,
-    as_json: AsJson = False,
+    form: Document = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Make a page of images that the best trials get wrong.
@@ -136,9 +137,7 @@ def gallery(
     looked_at = opened(home, study)
     with working(f"looking for images of {study} that are wrong"):
         document = pages.gallery(looked_at, top=top, most=most, output=output and output.absolute())
-    if as_json:
-        print_json(document)
-    else:
+    if not printed(document, form):
         kinds = {kind: sum(map(len, classes.values())) for kind, classes in document.images.items()}
         print(", ".join(f"{count:,} {kind}" for kind, count in kinds.items()))
         print(output or document.page)
@@ -162,13 +161,12 @@ def report(
         ),
     ] = None,
     form: Annotated[
-        Literal["html", "md"],
-        typer.Option("--format", help="A page for people, or Markdown for a pull request."),
+        Literal["html", "md", "json"],
+        typer.Option("--format", help="A page for people, Markdown for a pull request, or what is in it."),
     ] = "html",
     images: Annotated[
         int, typer.Option(min=0, help="Misclassified and suspicious images of each class; 0 for none.")
     ] = 4,
-    as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Write a study as one page to read and to send.
@@ -182,15 +180,14 @@ def report(
     from harness.report.collect import collect
     from harness.report.markdown import markdown
 
-    if form == "html" and not as_json and len(set(studies)) == 1:
+    if form == "html" and len(set(studies)) == 1:
         require_place(output, home, studies[0])
     elif output is not None:
         require_folder("--output", output)
     reported = [opened(home, name) for name in dict.fromkeys(studies)]
     with working(f"collecting what is recorded of {', '.join(one.name for one in reported)}"):
         found = collect(reported, images=0 if form == "md" else images)
-    if as_json:
-        print_json(found.document)
+    if printed(found.document, form):
         return
     content = markdown(found) if form == "md" else html.page(found)
     if form == "md" and output is None:

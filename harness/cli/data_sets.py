@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, opened, print_json, started_studies
+from harness.cli.options import DEFAULT_HOME, Form, Home, opened, printed, started_studies
 from harness.errors import UsageError
 from harness.messages import to_stderr
 
@@ -25,7 +25,7 @@ def data(
             autocompletion=started_studies,
         ),
     ],
-    as_json: AsJson = False,
+    form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Show the data of a study, and what has changed since it began.
@@ -37,18 +37,25 @@ def data(
     to_stderr()
     from harness.analysis.study_data import data_diff, study_data
 
-    is_diff = studies[0] == DIFF and len(studies) > 1
-    named = [opened(home, name) for name in studies[is_diff:]]
+    is_diff = DIFF in studies[:-1] or DIFF in studies[1:]
+    if is_diff:
+        studies = [*studies]
+        studies.remove(DIFF)  # which may follow a study that --study names
+    named = [opened(home, name) for name in studies]
     if len(named) > 1 + is_diff:
         raise UsageError(
             f"{len(named)} studies: `harness data STUDY` shows one, `harness data diff A B` compares two"
         )
     if is_diff:
         changes = data_diff(*named)
-        print_json(changes) if as_json else _print_diff(changes)
+        if form == "csv":
+            raise UsageError("harness data diff has no table: --format json has all names")
+        if not printed(changes, form):
+            _print_diff(changes)
     else:
         found = study_data(named[0])
-        print_json(found) if as_json else _print_data(found)
+        if not printed(found, form, "classes"):
+            _print_data(found)
 
 
 def _print_data(found: "StudyData") -> None:

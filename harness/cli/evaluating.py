@@ -8,12 +8,12 @@ import typer
 
 from harness.cli.options import (
     DEFAULT_HOME,
-    AsJson,
     Ensemble,
+    Form,
     Home,
     Model,
     found_model,
-    print_json,
+    printed,
     require_folder,
 )
 from harness.errors import UsageError
@@ -49,7 +49,7 @@ def evaluate(
         bool, typer.Option("--skip-unknown", help="Leave out folders that are no class of the model.")
     ] = False,
     ensemble: Ensemble = False,
-    as_json: AsJson = False,
+    form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Score a model on labelled images of your own.
@@ -71,7 +71,8 @@ def evaluate(
         print(line, file=sys.stderr)
     if images is not None:
         _draw(document, images)
-    print_json(document) if as_json else _print(document)
+    if not printed(document, form, "classes"):
+        _print(document)
 
 
 def _groups(text: str) -> "Groups | Literal['study'] | None":

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import AsJson, print_json
+from harness.cli.options import Form, printed
 from harness.config import topics
 from harness.config.topics import Topic
 from harness.errors import UsageError, did_you_mean
@@ -37,15 +37,14 @@ def explain(
             autocompletion=_names,
         ),
     ] = None,
-    as_json: AsJson = False,
+    form: Form = "text",
 ) -> None:
     """Explain a name: what it means, what it takes, its default and why.
 
     Without a name, the parts of a study file. The end of a name will do where it is the only one: harness explain rung.
     """
     found = _found(name)
-    if as_json:
-        print_json(Explained(tuple(found)))
+    if printed(Explained(tuple(found)), form, "explained"):
         return
     width = min(shutil.get_terminal_size().columns, MOST_COLUMNS)
     whole = found if len(found) == 1 else [Topic(topic.name, topic.meaning) for topic in found]

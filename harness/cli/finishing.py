@@ -11,8 +11,9 @@ from harness.cli.comparing import show_in_mlflow
 from harness.cli.options import (
     DEFAULT_HOME,
     Address,
-    AsJson,
+    Document,
     Executor,
+    Form,
     Gpus,
     Home,
     Slurm,
@@ -20,7 +21,7 @@ from harness.cli.options import (
     Workers,
     connected,
     opened,
-    print_json,
+    printed,
 )
 from harness.config.binding import probe_options
 from harness.messages import to_stderr
@@ -53,7 +54,7 @@ def audit(
     address: Address = "",
     gpus: Gpus = 0.0,
     slurm: Slurm = None,
-    as_json: AsJson = False,
+    form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Probe a study for leaks.
@@ -73,7 +74,8 @@ def audit(
             opened(home, study), trial=trial, stopped=stopped, options=options, cluster=cluster
         )
         found = follow(steps, f"audit {study}")
-    print_json(found) if as_json else finding_tables.audit(found)
+    if not printed(found, form, "findings"):
+        finding_tables.audit(found)
     _update_views(home, study)
     auditing.require_passed(found)
 
@@ -89,7 +91,7 @@ def confirm(
     address: Address = "",
     gpus: Gpus = 0.0,
     slurm: Slurm = None,
-    as_json: AsJson = False,
+    form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Train the best trials again with fresh seeds and new folds.
@@ -105,7 +107,8 @@ def confirm(
         found = follow(
             confirming(opened(home, study), top=top, repeats=repeats, cluster=cluster), f"confirm {study}"
         )
-    print_json(found) if as_json else finding_tables.confirmation(found)
+    if not printed(found, form, "trials"):
+        finding_tables.confirmation(found)
     _update_views(home, study)
 
 
@@ -123,7 +126,7 @@ def final(
     address: Address = "",
     gpus: Gpus = 0.0,
     slurm: Slurm = None,
-    as_json: AsJson = False,
+    form: Document = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Open the sealed test images, once, for the confirmed winner.
@@ -139,7 +142,8 @@ def final(
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
         request = finishing.Request(top=top, cluster=cluster, checked=i_checked, again=again)
         found = follow(finishing.final(opened(home, study), request), f"final {study}")
-    print_json(found) if as_json else finding_tables.final(found)
+    if not printed(found, form):
+        finding_tables.final(found)
     _update_views(home, study, champion=found)
 
 

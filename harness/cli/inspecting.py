@@ -11,11 +11,13 @@ import typer
 
 from harness.cli.options import (
     DEFAULT_HOME,
-    AsJson,
     Executor,
+    Form,
     Home,
     Sets,
+    print_csv,
     print_json,
+    printed,
     require_folder,
     started_studies,
     study_files,
@@ -67,7 +69,7 @@ def check(
         ),
     ] = None,
     executor: Executor = "process",
-    as_json: AsJson = False,
+    form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Check a study: whether tune would begin it, and what it searches.
@@ -96,22 +98,25 @@ def check(
 
             own_trackers(loaded.trackers, home)
         plan = checking.plan(loaded)
-        if not as_json:
+        if form == "text":
             tables.search_space(loaded, *checking.described(loaded, plan))
         with working("training a few steps, to measure them" if measure else "looking at the images"):
             checked = checking.ask_sizes(
                 loaded, changes or [], home=home, executor=executor, measure=measure, images=images
             )
-        if checked.sizes is not None and not as_json:
+        if checked.sizes is not None and form == "text":
             tables.say(*checking.size_lines(loaded, plan, checked.sizes))
         if checked.problems:
             raise StudyError(loaded.source, checked.problems)
     except StudyError as error:
-        if as_json:
+        if form == "json":
             print_json(checking.document(plan, replace(checked, problems=error.problems)))
         raise
-    if as_json:
+    if form == "json":
         print_json(checking.document(plan, checked))
+    if form == "csv":
+        rows, _ = checking.described(loaded, plan)
+        print_csv([dict(zip(("searched", "values", "trial 0"), row, strict=True)) for row in rows])
 
 
 def _kinds(context: typer.Context, incomplete: str) -> list[str]:
@@ -129,7 +134,7 @@ def list_(
             help="One model, data set, racing rule, sampler or probe: its options.", autocompletion=_kinds
         ),
     ] = None,
-    as_json: AsJson = False,
+    form: Form = "text",
 ) -> None:
     """List what a study file can name.
 
@@ -137,8 +142,8 @@ def list_(
     of an audit; with the name of one that has options, those: harness list models resnet.
     """
     columns, rows = _listed(kind, name)
-    if as_json:
-        print_json(Listing({kind: tuple(dict(zip(columns, row, strict=True)) for row in rows)}))
+    listing = Listing({kind: tuple(dict(zip(columns, row, strict=True)) for row in rows)})
+    if printed(listing, form, kind):
         return
     from harness.cli import tables
 
@@ -146,7 +151,7 @@ def list_(
     tables.table(columns, rows, text=len(columns) - 1 - short)
 
 
-def doctor(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+def doctor(form: Form = "text", home: Home = DEFAULT_HOME) -> None:
     """Say what is here and what is missing.
 
     Versions, device, threads, stores, data sets, and what to do about the rest.
@@ -156,9 +161,7 @@ def doctor(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
     from harness.cli import tables
 
     found = diagnosis.diagnose(home)
-    if as_json:
-        print_json(found)
-    else:
+    if not printed(found, form, "doctor"):
         lines = [(line.what, line.found, line.advice) for line in found.doctor]
         tables.table(("what", "found", "advice"), lines, text=2)
 
@@ -200,7 +203,7 @@ def ui(
         server.wait()
 
 
-def smoke(as_json: AsJson = False) -> None:
+def smoke(form: Form = "text") -> None:
     """Run everything small and offline.
 
     On embedded images, in a folder of its own: says what held (exit 3 if something did not). For a CI.
@@ -212,9 +215,8 @@ def smoke(as_json: AsJson = False) -> None:
     for check in running.smoke():
         checks.append(check)
         line = f"{'ok  ' if check.held else 'FAIL'}  {check.name}: {check.detail}  ({check.seconds:.1f} s)"
-        print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
-    if as_json:
-        print_json(running.SmokeRun(all(check.held for check in checks), tuple(checks)))
+        print(line, file=sys.stdout if form == "text" else sys.stderr, flush=True)
+    printed(running.SmokeRun(all(check.held for check in checks), tuple(checks)), form, "checks")
     broken = [check.name for check in checks if not check.held]
     if broken:
         raise CheckFailed(f"{len(broken)} of {len(checks)} did not hold: {'; '.join(broken)}")

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +13,32 @@ import typer
 from harness.cli.life import print_leftovers, require_told, views_of, where
 from harness.cli.options import (
     DEFAULT_HOME,
-    AsJson,
+    Document,
+    Form,
     Home,
     opened,
-    print_json,
+    printed,
     require_folder,
     started_studies,
 )
 from harness.errors import StoreError, UsageError
 from harness.messages import to_stderr
+
+
+@dataclass(frozen=True)
+class Synced:
+    """delivered: whether MLflow shows all of the study.   said: or why not."""
+
+    study: str
+    delivered: bool
+    said: str
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What `harness sync --json` prints."""
+
+    studies: tuple[Synced, ...]
 
 
 def bundle(
@@ -40,7 +58,7 @@ def bundle(
     trust_code: Annotated[
         bool, typer.Option("--trust-code", help="Show the code that the study brings, and let it be run.")
     ] = False,
-    as_json: AsJson = False,
+    form: Document = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Write a study into one file, or import such a file.
@@ -71,14 +89,16 @@ def bundle(
                 f"\nit came with code, {', '.join(sources)}, which is not run; look at it in "
                 f"{store.study_folder(record.name) / 'sources'}, and import it again with --trust-code if you trust it"
             )
-        print_json(bundling.Imported(record.name, store.home)) if as_json else print(said)
+        if not printed(bundling.Imported(record.name, store.home), form):
+            print(said)
         return
     assert study is not None
     target = (output or Path(f"{study}.zip")).absolute()
     require_folder("--output", target)
     written = bundling.write(opened(home, study), target, with_images=images)
     said = f"{written.path}: {written.files:,} files, {written.bytes / 2**20:.1f} MB"
-    print_json(written) if as_json else print(said)
+    if not printed(written, form):
+        print(said)
 
 
 def sync(
@@ -86,6 +106,7 @@ def sync(
         list[str] | None,
         typer.Argument(metavar="[STUDY]...", help="All studies if omitted.", autocompletion=started_studies),
     ] = None,
+    form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Deliver to MLflow what it has not been shown yet.
@@ -111,21 +132,29 @@ def sync(
         started_study(store, name)
     if not names and not deleted:
         print(nothing_started(store.home), file=sys.stderr)
+    synced = list[Synced]()
+
+    def tell(name: str, said: str, *, delivered: bool = True) -> None:
+        synced.append(Synced(name, delivered, said))
+        if form == "text":
+            print(f"{name}: {said}")
+
     for name in deleted:
         if name not in deletion.unfinished(store):
-            print(f"{name}: was deleted; MLflow and Optuna's store show it no more")
+            tell(name, "was deleted; MLflow and Optuna's store show it no more")
     problems, refused = [*untold], list[str]()
     for name in names:
         study = opened(home, name)
         if study.is_driven:
-            print(f"{name}: running; it delivers by itself")
+            tell(name, "running; it delivers by itself", delivered=False)
             continue
         if not studies and MLFLOW not in study.delivery.trackers:
-            print(f"{name}: its tracker is not MLflow; harness sync {shlex.quote(name)} shows it there, too")
+            command = shlex.join(["harness", "sync", name, *where(home)])
+            tell(name, f"its tracker is not MLflow; {command} shows it there, too", delivered=False)
             continue
         if not os.access(store.study_folder(name), os.W_OK) and not deliver.is_pending(study):
-            print(
-                f"{name}: MLflow was shown all of it; whether it still has it is looked up by who may write here"
+            tell(
+                name, "MLflow was shown all of it; whether it still has it is looked up by who may write here"
             )
             continue
         try:
@@ -133,11 +162,12 @@ def sync(
                 study, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
             )
         except StoreError as error:  # the store refuses, and says what helps
-            print(f"{name}: {error}")
+            tell(name, str(error), delivered=False)
             refused.append(f"{name}: {error}")
             continue
-        print(f"{name}: {problem or 'MLflow shows all of it'}")
+        tell(name, problem or "MLflow shows all of it", delivered=not problem)
         problems += [f"{name}: {problem}"] if problem else []
+    printed(Delivered(tuple(synced)), form, "studies")
     if problems:
         raise StoreError(f"{'; '.join(problems)}; nothing is lost: run harness sync again")
     if refused:
@@ -154,7 +184,7 @@ def gc(
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it nothing is.")] = False,
-    as_json: AsJson = False,
+    form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Say what the store need not keep, and delete it with --yes.
@@ -182,9 +212,7 @@ def gc(
             garbage.remove(store, found)
             problems = deletion.finish(store, views_of(home), studies or [])
     total = sum(leftover.bytes for leftover in found)
-    if as_json:
-        print_json(garbage.Garbage(yes, total, tuple(found)))
-    else:
+    if not printed(garbage.Garbage(yes, total, tuple(found)), form, "found"):
         print_leftovers(found)
         command = shlex.join(["harness", "gc", *(studies or []), "--yes", *where(home)])
         said = "deleted" if yes else f"could go; {command} deletes them" if found else "nothing to delete"

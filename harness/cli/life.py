@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, AsJson, Home, opened, print_json, started_studies
+from harness.cli.options import DEFAULT_HOME, Document, Home, opened, printed, started_studies
 from harness.errors import StoreError, UsageError
 from harness.messages import to_stderr
 
@@ -28,7 +28,7 @@ def delete(
         bool,
         typer.Option("--models", help="Versions of registered models in MLflow, too, which stay otherwise."),
     ] = False,
-    as_json: AsJson = False,
+    form: Document = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Delete studies: here, in MLflow and in Optuna's store. Says first what goes, and asks.
@@ -43,14 +43,12 @@ def delete(
 
     store, names, views = Store(home), list(dict.fromkeys(studies)), views_of(home)
     plan = deletion.look(store, names, views)
-    if not as_json:
+    if form == "text":
         _print_plan(plan, with_registered=models)
-    agreed = yes or (not as_json and _agreed(plan, names, models, home))
+    agreed = yes or (form == "text" and _agreed(plan, names, models, home))
     if agreed:
         plan = deletion.delete(store, names, plan, views, with_registered=models)
-    if as_json:
-        print_json(plan)
-    elif agreed:
+    if not printed(plan, form) and agreed:
         _print_outcome(plan)
     require_told(plan.unfinished, home)
 
@@ -144,7 +142,7 @@ def rename(
         str, typer.Argument(metavar="OLD", help="The study's name.", autocompletion=started_studies)
     ],
     new: Annotated[str, typer.Argument(metavar="NEW", help="Its name from now on.")],
-    as_json: AsJson = False,
+    form: Document = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Give a study another name: here, in MLflow and in Optuna's store.
@@ -159,7 +157,8 @@ def rename(
 
     store = Store(home)
     done = renaming.rename(store, old, new, views_of(home))
-    print_json(done) if as_json else _print_renamed(done)
+    if not printed(done, form):
+        _print_renamed(done)
     _renew_pages(home, done)
     if done.unfinished:
         command = shlex.join(["harness", "sync", new, *where(home)])

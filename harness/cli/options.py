@@ -3,13 +3,15 @@
 `harness --install-completion` sets a shell up.
 """
 
+import csv
 import json
 import os
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -71,7 +73,14 @@ Sets = Annotated[
         help="Change the study: a value, a list, or '{low: 1, high: 3}'. Repeatable.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Printed = Literal["text", "json", "csv"]
+Form = Annotated[
+    Printed, typer.Option("--format", help="Tables to read, one JSON document, or the main table as CSV.")
+]
+Document = Annotated[
+    Literal["text", "json"], typer.Option("--format", help="Lines to read, or one JSON document.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a line.")]
 
 # Of commands that use a finished study's model.
 Model = Annotated[
@@ -183,6 +192,39 @@ def require_place(output: Path | None, home: Path, study: str) -> None:
         require_folder("--output", output)
     elif folder.is_dir() and not os.access(folder, os.W_OK):
         raise StoreError(f"{folder}: cannot be written to; say where the page is to be: -o FILE")
+
+
+def printed(document: Any, form: str, rows: str = "") -> bool:
+    """Whether the form is one for programs, in which the document has then been printed.
+
+    rows: the name of that list in it, or of a mapping to rows, that CSV has.
+    """
+    match form:
+        case "json":
+            print_json(document)
+        case "csv":
+            plain = to_json(document) if is_dataclass(document) else document
+            print_csv(plain[rows])
+        case _:
+            return False
+    return True
+
+
+def print_csv(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A line for each; what is nested has dotted names, what has no end of columns is JSON in one."""
+    flat = [dict(_flat(row)) for row in rows]
+    names = list(dict.fromkeys(name for row in flat for name in row))
+    table = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+    table.writeheader()
+    table.writerows(flat)
+
+
+def _flat(row: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield before + name, json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
 
 
 def print_json(document: Any) -> None:

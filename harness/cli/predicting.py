@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
@@ -16,14 +16,17 @@ from harness.cli.options import (
     DEFAULT_HOME,
     AsJson,
     Ensemble,
+    Form,
     Home,
     IndexOf,
     Model,
     found_model,
+    print_csv,
     print_json,
+    printed,
     require_folder,
 )
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, MissingData, UsageError
 from harness.inference.sorting import UNSURE, How, Sorter
 from harness.messages import to_stderr
 
@@ -44,7 +47,10 @@ def predict(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
     ] = None,
-    format_: Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="csv or jsonl.")] = "csv",
+    format_: Annotated[
+        Literal["csv", "jsonl", "json"],
+        typer.Option("--format", help="Rows of CSV, a JSON object on each line, or one JSON document."),
+    ] = "csv",
     top: Annotated[int, typer.Option(min=1, help="How many of the likeliest classes.")] = 1,
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Label images below this probability as unsure.")
@@ -85,6 +91,8 @@ def predict(
     if null and "-" not in paths:
         raise UsageError("--null is about paths on stdin: give - among the paths")
     found = found_model(home, model, ensemble=ensemble)
+    if "-" not in paths:
+        _require_any(paths, most_missing=len(paths) - 1)
     if found.model.temperature is None and not raw:
         print(f"{model}: no temperature is known, so probabilities are not calibrated", file=sys.stderr)
     columns = Columns(found.model.classes, top=top, threshold=threshold, errors=errors)
@@ -175,10 +183,11 @@ def similar(
         float | None,
         typer.Option(min=0.0, max=1.0, metavar="SCORE", help="Pairs of images that are at least so similar."),
     ] = None,
-    format_: Annotated[Literal["table", "json"], typer.Option("--format", help="table or json.")] = "table",
     page: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the pictures too.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write a page with the pictures too."),
     ] = None,
+    form: Form = "text",
     ensemble: Ensemble = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -197,8 +206,9 @@ def similar(
     if not (queries or text or index is not None or duplicates is not None):
         raise UsageError("nothing is asked: give QUERY files, --text, --duplicates or --index FOLDER")
     if page is not None:
-        require_folder("--html", page)
+        require_folder("--output", page)
     found = found_model(home, model, ensemble=ensemble)
+    _require_any(queries or (), most_missing=0)
     embedder = Embedder(found.model)
     asked = similarity.queries_of(embedder, queries or (), text or ())
     if index is None:
@@ -208,7 +218,10 @@ def similar(
     document = similarity.search(searched, asked, model=found.source, top=top, threshold=duplicates)
     if page is not None:
         similarity.write_page(page, document, searched, asked, found.model.policy)
-    print_json(document) if format_ == "json" else similarity.print_tables(document)
+    if form == "csv":
+        print_csv(similarity.rows(document))
+    elif not printed(document, form):
+        similarity.print_tables(document)
 
 
 def serve(
@@ -252,6 +265,13 @@ def serve(
     if browser:
         webbrowser.open(listening.url)
     server.serve()
+
+
+def _require_any(paths: Sequence[str], *, most_missing: int) -> None:
+    """Raises MissingData where more of them are not there."""
+    missing = [path for path in paths if not os.path.lexists(path)]
+    if len(missing) > most_missing:
+        raise MissingData(f"{missing[0]}: there is no such file or folder")
 
 
 def _token(file: Path) -> str:

@@ -28,13 +28,14 @@ from harness.inference.predict import Predicted
 from harness.inference.rows import Columns, Row
 from harness.inference.sorting import Sorter
 from harness.os_errors import explained, is_of_the_place
+from harness.records import SCHEMA
 from harness.report.format import duration
 
 
 def run(
     stream: Iterator[Predicted],
     columns: Columns,
-    kind: Literal["csv", "jsonl"],
+    kind: Literal["csv", "jsonl", "json"],
     output: Path | None,
     sorter: Sorter | None,
     count: Callable[[], int] | None = None,
@@ -52,7 +53,8 @@ def run(
         tell = stack.enter_context(_progress(count, rows_on_stdout=output is None or sorter is not None))
         write = None
         if output is not None or sorter is None:
-            write = _writer(stack.enter_context(_opened(output)), columns.names(), kind)
+            file = stack.enter_context(_opened(output))
+            write = stack.enter_context(_writer(file, columns.names(), kind))
         work = _Work(columns, sorter, write, tell)
         try:
             with _HeldBack() as held_back:
@@ -174,13 +176,27 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
         yield file
 
 
-def _writer(file: TextIO, names: list[str], kind: str) -> Callable[[Row], object]:
-    """A function that writes a row."""
-    if kind == "jsonl":
-        return lambda row: file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    table = csv.DictWriter(file, names, lineterminator="\n")
-    table.writeheader()
-    return table.writerow
+@contextmanager
+def _writer(file: TextIO, names: list[str], kind: str) -> Iterator[Callable[[Row], object]]:
+    """A function that writes a row. What is written is whole, too, where something has ended the work."""
+    if kind == "csv":
+        table = csv.DictWriter(file, names, lineterminator="\n")
+        table.writeheader()
+        yield table.writerow
+    elif kind == "jsonl":
+        yield lambda row: file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    else:
+        before = f'{{"schema": {SCHEMA}, "predictions": ['
+
+        def write(row: Row) -> None:
+            nonlocal before
+            file.write(f"{before}\n {json.dumps(row, ensure_ascii=False)}")
+            before = ","
+
+        try:
+            yield write
+        finally:
+            file.write(("" if before == "," else before) + "\n]}\n")
 
 
 class _Progress:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -132,6 +133,19 @@ def write_page(
         rows.append(similar_page.Row(f"{pair.score:.4f}", None, found))
     write_file(target, similar_page.page(f"Similar images in {document.folder}", rows, policy).encode())
     print(f"{target}: {len(rows):,} row{'s' if len(rows) != 1 else ''} of pictures", file=sys.stderr)
+
+
+def rows(document: SimilarImages) -> list[dict[str, Any]]:
+    """A row for each answer, and for each pair of duplicates, the first of which is then the query."""
+    found = [
+        {"query": answer.query, "image": hit.name, "number": hit.number, "score": hit.score}
+        for answer in document.queries
+        for hit in answer.similar
+    ]
+    for pair in document.duplicates.pairs if document.duplicates else ():
+        second = {"image": pair.second.name, "number": pair.second.number}
+        found.append({"query": pair.first.name, **second, "score": pair.score})
+    return found
 
 
 def print_tables(document: SimilarImages) -> None:

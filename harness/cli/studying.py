@@ -8,8 +8,8 @@ import typer
 from harness.cli.options import (
     DEFAULT_HOME,
     Address,
-    AsJson,
     Executor,
+    Form,
     Gpus,
     Home,
     Sets,
@@ -19,7 +19,7 @@ from harness.cli.options import (
     connected,
     executor_options,
     opened,
-    print_json,
+    printed,
     started_studies,
     study_files,
 )
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 StudyFile = Annotated[
     str,
-    typer.Option(
-        "--study", "-s", help="A study's name (harness list studies) or file.", autocompletion=study_files
+    typer.Argument(
+        metavar="STUDY", help="A study's name (harness list studies) or file.", autocompletion=study_files
     ),
 ]
 Timeout = Annotated[
@@ -87,7 +87,7 @@ def tune(
         bool,
         typer.Option("--profile", help="Say where the time went; profile.json opens in ui.perfetto.dev."),
     ] = False,
-    as_json: AsJson = False,
+    form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Run a study, or go on with it.
@@ -123,9 +123,8 @@ def tune(
             "the time was over before a fold was trained; run it again with a longer --timeout"
         )
     status = leaderboard.status(opened(home, ended.record.name))
-    if as_json:
-        print_json(to_json(status) | ({"profile": plain_json(ended.profile)} if profile else {}))
-    else:
+    document = to_json(status) | ({"profile": plain_json(ended.profile)} if profile else {})
+    if not printed(document, form, "trials"):
         _print_standing(status)
         if profile:
             tables.profile(ended.profile)
@@ -144,7 +143,7 @@ def status(
             autocompletion=started_studies,
         ),
     ] = None,
-    as_json: AsJson = False,
+    form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Show a leaderboard, or compare studies.
@@ -160,21 +159,24 @@ def status(
     named = [opened(home, name) for name in studies or ()]
     if len(named) > 1:
         compared = leaderboard.compare(named)
-        print_json(compared) if as_json else tables.comparison(compared)
+        if not printed(compared, form, "compared"):
+            tables.comparison(compared)
         return
     if named:
         standing = leaderboard.status(named[0])
-        print_json(standing) if as_json else _print_standing(standing)
+        if not printed(standing, form, "trials"):
+            _print_standing(standing)
         return
     store = Store(home)
     found = leaderboard.started(store)
-    print_json(found) if as_json else tables.studies_started(found, store.home)
+    if not printed(found, form, "studies"):
+        tables.studies_started(found, store.home)
 
 
 def show(
     study: Study,
     trial: Annotated[str, typer.Argument(help="Which trial: best, or its number.")] = "best",
-    as_json: AsJson = False,
+    form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Show all that is recorded of one trial.
@@ -187,7 +189,8 @@ def show(
     from harness.cli import tables
 
     page = trial_page(opened(home, study), trial)
-    print_json(page) if as_json else tables.trial(page)
+    if not printed(page, form, "folds"):
+        tables.trial(page)
 
 
 def reproduce(
@@ -199,7 +202,7 @@ def reproduce(
     address: Address = "",
     gpus: Gpus = 0.0,
     slurm: Slurm = None,
-    as_json: AsJson = False,
+    form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Train a recorded trial again and compare.
@@ -216,7 +219,8 @@ def reproduce(
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
         steps = reproducing.reproduce(opened(home, study), trial=trial, cluster=cluster, compute=compute)
         found = follow(steps, f"reproduce {study}")
-    print_json(found) if as_json else tables.reproduction(found)
+    if not printed(found, form, "folds"):
+        tables.reproduction(found)
     reproducing.require_reproduced(found)
 
 

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from harness.data.foreign_folders import stray_images, told_texts, without_texts
 from harness.data.formats import NEEDS_EXTRA, is_image_name, needs_extra
-from harness.errors import DataError
+from harness.errors import DataError, MissingData
 from harness.os_errors import OF_THE_PROCESS, require_about_the_file
 from harness.standalone.image_pixels import UnreadableError
 
@@ -107,7 +107,7 @@ def natural_order(name: str) -> tuple[list[str | int], str]:
 def _layout(root: Path) -> tuple[Path, Path | None]:
     """The folders of training and test classes; without a test folder the training one is for both."""
     if not root.is_dir():
-        raise DataError(f"{root}: there is no such folder")
+        raise MissingData(f"{root}: there is no such folder")
     inside = {name.casefold(): folder for name, folder in _folders(root).items()}
     parts = [name for name in ("train", "test", *VALIDATION) if name in inside]
     with_classes = [name for name in parts if _folders(inside[name])]

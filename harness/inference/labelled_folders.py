@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.data.image_files import Candidate, class_folders, image_files
-from harness.errors import DataError, did_you_mean
+from harness.errors import DataError, MissingData, did_you_mean
 
 NUM_NAMED = 5  # folders that a message names
 PARTS = ("train", "test", "val", "valid", "validation", "dev")
@@ -13,7 +13,7 @@ PARTS = ("train", "test", "val", "valid", "validation", "dev")
 def folders_of_classes(folder: Path, classes: Sequence[str]) -> dict[str, Path]:
     """The folders in it by name. Raises DataError where none is a class of the model."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder")
+        raise MissingData(f"{folder}: there is no such folder")
     try:
         folders = class_folders(folder)
     except OSError as error:

@@ -36,4 +36,5 @@ def test_studies_of_the_store(home: Path) -> None:
 
 def test_study_files_and_what_they_may_name() -> None:
     assert offered("harness tune --study quick") == ["quickstart"]
+    assert offered("harness tune quick") == offered("harness check -s quick") == ["quickstart"]
     assert offered("harness list models sim") == ["simple_cnn"]

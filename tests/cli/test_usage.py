@@ -14,7 +14,7 @@ from harness.cli.inspecting import Kind
 MISTAKES: list[tuple[list[str], str]] = [
     ([], "Usage: harness"),
     (["tnue"], "Did you mean 'tune'"),
-    (["tune"], "Missing option '--study'"),
+    (["tune"], "Missing argument 'STUDY'"),
     (["tune", "--stduy", "smoke"], "No such option: --stduy"),
     (["tune", "--study", "smok"], "did you mean 'smoke'?"),
     (["tune", "--study", "no/such.yaml"], "there is no such file"),

@@ -94,5 +94,6 @@ def test_a_real_terminal_shows_the_same_lines(
 def test_what_a_check_has_said_is_told_without_its_kind(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", "small", "--format", "markdown"]) == 2
     assert capsys.readouterr().err == (
-        "harness: Invalid value for '--format': 'markdown' is not one of 'html', 'md'; see harness --help\n"
+        "harness: Invalid value for '--format': 'markdown' is not one of 'html', 'md', 'json'; "
+        "see harness report --help\n"
     )

@@ -181,7 +181,7 @@ def test_a_model_without_its_study_says_that_nobody_looked(
 @pytest.mark.parametrize(
     ("folders", "options", "code", "expected"),
     [
-        ([], [], 1, "there is no such folder"),
+        ([], [], 2, "there is no such folder"),
         (["."], [], 1, "there must be a folder for each class in it (0, 1, 2"),
         (["0"], [], 1, "no file in its class folders is named like an image"),
         (["0", "O"], [], 1, "1 of 2 folders are no classes of the model: O; (0, 1, 2"),

@@ -87,13 +87,19 @@ def test_unreadable_files_are_told_and_the_rest_is_done(
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("empty", "no file is named like an image"), ("no.png", "none")]
+    ("name", "code", "expected"),
+    [
+        ("empty", 1, "no file is named like an image"),
+        ("text.png", 1, "none of the files is a whole image"),
+        ("no.png", 2, "no.png: there is no such file or folder"),
+    ],
 )
 def test_nothing_to_read_is_a_failure(
-    kept: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, expected: str
+    kept: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, code: int, expected: str
 ) -> None:
     (tmp_path / "empty").mkdir()
-    assert run(["predict", "small", str(tmp_path / name), "--home", str(kept.home)]) == 1
+    (tmp_path / "text.png").write_text("no image")
+    assert run(["predict", "small", str(tmp_path / name), "--home", str(kept.home)]) == code
     assert expected in capsys.readouterr().err.splitlines()[-1]
 
 

@@ -90,7 +90,7 @@ def test_the_page_needs_nothing_but_itself_and_escapes_names(
         ([], 2, "nothing is asked: give QUERY files, --text, --duplicates or --index FOLDER"),
         (["{photos}/0.png"], 2, "there is no index of this model; say of which folder: --index FOLDER"),
         (["--index", "{photos}/no"], 2, "there is no such folder"),
-        (["{photos}/no.png", "--index", "{photos}"], 1, "no.png: No such file or directory"),
+        (["{photos}/no.png", "--index", "{photos}"], 2, "no.png: there is no such file or folder"),
         (["--text", "a cat", "--index", "{photos}"], 2, "resnet knows no texts"),
         (["--index", "{photos}", "--html", "{photos}/no/page.html"], 2, "there is no folder"),
         (["--index", "{photos}", "--duplicates", "2"], 2, "duplicates"),
