@@ -94,11 +94,16 @@ def _fixed_mark(images: Images, label: int) -> _Mark | None:
     deviation = np.median(np.concatenate([own[:, :, block].std(0).mean(0) for block in blocks]))
     tolerance = int(np.clip(TOLERANCE * deviation, LEAST_TOLERANCE, MOST_TOLERANCE))
     colours = np.concatenate([_commonest(own[:, :, block], tolerance) for block in blocks], axis=1)
-    have, elsewhere = (
-        np.concatenate([_share(side[:, :, block], colours[:, block], tolerance) for block in blocks])
-        for side in (own, others)
-    )
-    ordinary = np.maximum(elsewhere, max(float(np.median(have)), 2 / len(own)))
+
+    def shares(side: np.ndarray) -> np.ndarray:
+        return np.concatenate([_share(side[:, :, block], colours[:, block], tolerance) for block in blocks])
+
+    have = shares(own)
+    least = max(float(np.median(have)), 2 / len(own))
+    if not ((have >= REMARKABLE) & (have >= TIMES * least)).any():
+        return None  # whatever the others have
+    elsewhere = shares(others)
+    ordinary = np.maximum(elsewhere, least)
     random = np.random.default_rng(0)
     places = random.permutation(pixels.shape[2])[:NUM_PLACES]
     for place in np.argsort(elsewhere - have, kind="stable")[:NUM_CANDIDATES]:
@@ -135,5 +140,7 @@ def _commonest(pixels: np.ndarray, tolerance: int) -> np.ndarray:
 
 def _share(pixels: np.ndarray, colours: np.ndarray, tolerance: int) -> np.ndarray:
     """Of the images, those whose colour is about this one: float (P,).   pixels: (n, C, P).   colours: (C, P)."""
-    near: np.ndarray = (np.abs(pixels - colours) <= tolerance + 0.5).all(1).mean(0)
+    least = np.clip(np.ceil(colours - tolerance - 0.5), 0, 255).astype(np.uint8)
+    most = np.clip(np.floor(colours + tolerance + 0.5), 0, 255).astype(np.uint8)
+    near: np.ndarray = ((pixels >= least) & (pixels <= most)).all(1).mean(0)
     return near

@@ -17,12 +17,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, help="folder of class folders of 32×32 images; else digits")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu rehearses it")
     parser.add_argument("--together", type=int, default=4, help="folds at a time")
 
 
 def contenders(options: argparse.Namespace) -> Contenders:
     import torch
 
+    if options.device == "cpu":
+        return {"plain": partial(workers.run, 1, options, ["--set", "compute.device=cpu"])}
     if not torch.cuda.is_available():
         sys.exit("card_folds needs a CUDA GPU")
     graph = ["--set", "compute.cuda_graph=true"]

@@ -4,9 +4,12 @@ The peer is the file airbench94_muon.py of github.com/KellerJordan/cifar10-airbe
 the images where it looks for them. Its seconds are what it prints for its first run after its own warm-up, so without
 compilation and evaluation; harness's are those of its epochs, with evaluation and the capture. Accuracies are on the
 images of `test/`, the peer's with its test-time augmentation.
+
+With `--device cpu` it is rehearsed: the peer's text is changed where it names the GPU, and nothing is compiled.
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -31,26 +34,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--airbench", type=Path, help="the peer's airbench94_muon.py; without it harness is alone"
     )
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="of the study speed94"
     )
 
 
 def contenders(options: argparse.Namespace) -> Contenders:
-    if options.root is None or not torch.cuda.is_available():
+    if options.root is None or (options.device == "cuda" and not torch.cuda.is_available()):
         sys.exit("card_training needs a CUDA GPU and --root")
     peer = {"airbench94_muon": partial(airbench, options)} if options.airbench else {}
-    return {
-        **peer,
-        **{f"harness, {way}": partial(ours, way == "graph", options) for way in ("plain", "graph")},
-    }
+    ways = ("plain", "graph") if options.device == "cuda" else ("plain",)
+    return {**peer, **{f"harness, {way}": partial(ours, way == "graph", options) for way in ways}}
 
 
 def airbench(options: argparse.Namespace) -> Run:
     """Until its first run after the warm-up is over; it would make 200."""
     with tempfile.TemporaryDirectory() as folder:
         keep(options.root, Path(folder) / "cifar10")
-        command = [sys.executable, "-u", str(options.airbench.resolve())]
+        text = options.airbench.read_text(encoding="utf-8")
+        program = Path(folder) / "airbench94_muon.py"
+        program.write_text(text if options.device == "cuda" else for_the_processor(text), encoding="utf-8")
+        command = [sys.executable, "-u", str(program)]
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             rows = [[part.strip() for part in line.split("|")] for line in _until_first_run(process.stdout)]
@@ -61,6 +66,22 @@ def airbench(options: argparse.Namespace) -> Run:
             "trainings/min",
             figures={"seconds": float(seconds), "accuracy": float(accuracy)},
         )
+
+
+def for_the_processor(text: str) -> str:
+    """The peer's program for a rehearsal without a GPU: in fp32, small, for an epoch, with a clock for its events."""
+    clock = (
+        "import time\nclass Clock:\n    def __init__(self, **_): self.at = 0.0\n"
+        "    def record(self): self.at = time.perf_counter()\n"
+        "    def elapsed_time(self, end): return 1e3 * (end.at - self.at)\n"
+    )
+    changed = text.replace("torch.cuda.Event", "Clock").replace("torch.cuda.synchronize()", "pass")
+    changed = changed.replace('torch.device("cuda")', 'torch.device("cpu")').replace(".cuda()", "")
+    changed = changed.replace(".half()", ".float()").replace("@torch.compile\n", "")
+    changed = changed.replace("block1=64, block2=256, block3=256", "block1=8, block2=8, block3=8")
+    changed = changed.replace("ceil(8 * len(train_loader))", "len(train_loader)")
+    changed = re.sub(r"^ *model\.compile\(.*\)\n", "", changed, flags=re.MULTILINE)
+    return changed.replace("import torch\n", f"import torch\n{clock}", 1)
 
 
 def keep(root: Path, folder: Path) -> None:
@@ -86,7 +107,8 @@ def _until_first_run(lines: object) -> list[str]:
 
 
 def ours(graph: bool, options: argparse.Namespace) -> Run:
-    compute = Compute("cuda", "bf16", channels_last=True, threads=1, cuda_graph=graph)
+    precision = "bf16" if options.device == "cuda" else "fp32"
+    compute = Compute(options.device, precision, channels_last=True, threads=1, cuda_graph=graph)
     data = train_and_apart(options.root / "train", options.root / "test")
     classes = [str(label) for label in range(data.num_classes)]
     study = load_study_file("speed94", options.set)

@@ -47,10 +47,21 @@ def test_the_peer_finds_the_images_that_it_would_have_downloaded(root: Path, tmp
 
 def test_the_peer_s_first_run_after_its_warm_up_counts(root: Path, tmp_path: Path) -> None:
     (tmp_path / "airbench94_muon.py").write_text(PEER)
-    options = argparse.Namespace(root=root, airbench=tmp_path / "airbench94_muon.py")
+    options = argparse.Namespace(root=root, airbench=tmp_path / "airbench94_muon.py", device="cuda")
     assert card_training.airbench(options).figures == {"seconds": 2.5, "accuracy": 0.94}
 
 
 def test_a_peer_that_ends_early_is_told() -> None:
     with pytest.raises(RuntimeError, match="ended early: no GPU"):
         card_training._until_first_run(["no GPU"])
+
+
+def test_a_rehearsal_changes_the_peer_where_it_names_the_gpu() -> None:
+    text = (
+        "import torch\nfrom torch import nn\n@torch.compile\ndef f(x):\n    return x.half()\n"
+        'a = torch.device("cuda"); t = torch.cuda.Event(enable_timing=True); t.record(); torch.cuda.synchronize()\n'
+        'model = nn.Linear(2, 2).cuda()\nmodel.compile(mode="max-autotune")\nprint(f(torch.ones(1)).dtype, a)\n'
+    )
+    changed = card_training.for_the_processor(text)
+    assert "cuda" not in changed and "compile" not in changed
+    exec(compile(changed, "peer", "exec"), {"__name__": "peer"})
