@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TextIO
 
 from harness.redaction import redacted
 
@@ -19,9 +20,20 @@ class _Plain(logging.Formatter):
         return redacted(super().format(record))
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is then: a panel that is shown has put itself before it, to have lines printed above."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
 def to_stderr() -> None:
     """Send harness's messages, and everybody's warnings, to stderr as plain lines."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(_Plain("harness: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("harness").setLevel(logging.INFO)

@@ -78,6 +78,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of --help
     inspecting.smoke,
     completing.completion,
 )
+GO_ON = {"tune", "confirm", "audit", "final"}  # which keep what they have trained when they are interrupted
 for command in COMMANDS:
     app.command(name=command.__name__.rstrip("_"), cls=Command)(command)
 
@@ -114,6 +115,7 @@ def run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="backslashreplace")
     command = typer.main.get_command(app)
     as_json = wants_json(arguments)
+    goes_on = "; the same command goes on where it stopped" if {*arguments[:1]} & GO_ON else ""
 
     def tell(message: str, exit_code: int) -> int:
         said = redacted(message)
@@ -126,14 +128,14 @@ def run(arguments: Sequence[str]) -> int:
         if sys.stdout is not None:  # as where a shell has closed it
             sys.stdout.flush()
         if code == INTERRUPTED:  # what typer makes of Ctrl-C
-            return tell("interrupted; the same command goes on where it stopped", INTERRUPTED)
+            return tell(f"interrupted{goes_on}", INTERRUPTED)
         return code if isinstance(code, int) else 0
     except HarnessError as error:
         return tell(str(error), error.exit_code)
     except typer.Exit as error:
         return int(error.exit_code)
     except Terminated:
-        return tell("terminated; the same command goes on where it stopped", TERMINATED)
+        return tell(f"terminated{goes_on}", TERMINATED)
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
         _drop_output()
         return 0

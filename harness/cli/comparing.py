@@ -13,6 +13,7 @@ from harness.cli.options import (
     Form,
     Home,
     Study,
+    advised,
     opened,
     printed,
     require_folder,
@@ -202,7 +203,11 @@ def report(
             show_in_mlflow(reported[0], lock_seconds=DELIVERY_SECONDS)
         except Exception as error:  # a fault in a view is no reason to fail: the page is there
             said = f"{type(error).__name__}: {error}".splitlines()[0]
-            logger.warning("MLflow does not show the page yet (%s); harness sync delivers it", said)
+            logger.warning(
+                "MLflow does not show the page yet (%s); %s delivers it",
+                said,
+                advised(home, "sync", reported[0].name),
+            )
 
 
 def show_in_mlflow(study: "LoadedStudy", *, lock_seconds: float = -1) -> None:

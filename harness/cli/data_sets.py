@@ -1,10 +1,11 @@
 """data: the command that shows what images a study has, and what has become of them."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, Form, Home, opened, printed, started_studies
+from harness.cli.options import DEFAULT_HOME, Form, Home, advised, opened, printed, started_studies
 from harness.errors import UsageError
 from harness.messages import to_stderr
 
@@ -55,10 +56,10 @@ def data(
     else:
         found = study_data(named[0])
         if not printed(found, form, "classes"):
-            _print_data(found)
+            _print_data(found, home)
 
 
-def _print_data(found: "StudyData") -> None:
+def _print_data(found: "StudyData", home: Path) -> None:
     from harness.cli import tables
 
     train, test = (sum(getattr(row, part) for row in found.classes) for part in ("train", "test"))
@@ -83,9 +84,8 @@ def _print_data(found: "StudyData") -> None:
         tables.say(f"now: {found.now}; the study goes on with its own copy of the images")
     elif found.since:
         tables.say(f"now: {found.since}; the study goes on with the images that it began with")
-        tables.say(
-            f"harness tune --study FILE --extend {found.study} --as NAME begins a study on what there is now"
-        )
+        command = advised(home, "tune", "FILE", "--extend", found.study, "--as", "NAME")
+        tables.say(f"{command} begins a study on what there is now")
     else:
         tables.say("now: as the study began")
 

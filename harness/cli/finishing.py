@@ -19,6 +19,7 @@ from harness.cli.options import (
     Slurm,
     Study,
     Workers,
+    advised,
     connected,
     opened,
     printed,
@@ -168,4 +169,9 @@ def remake_page(study: "LoadedStudy") -> None:
             print(f"{path}: made again, with this in it", file=sys.stderr)
     except Exception as error:
         said = f"{type(error).__name__}: {error}".splitlines()[0]
-        logger.warning("%s lacks this (%s); harness report %s makes it again", path, said, study.name)
+        logger.warning(
+            "%s lacks this (%s); %s makes it again",
+            path,
+            said,
+            advised(study.store.home, "report", study.name),
+        )

@@ -15,6 +15,7 @@ from harness.cli.options import (
     Form,
     Home,
     Sets,
+    advised,
     print_csv,
     print_json,
     printed,
@@ -192,7 +193,7 @@ def ui(
         started_study(store, study)
     if not (store.home / "mlflow.db").exists():
         raise UsageError(
-            f"nothing has been tracked in {store.home} yet; begin with: harness tune --study quickstart"
+            f"nothing has been tracked in {store.home} yet; begin with: {advised(home, 'tune', 'quickstart')}"
         )
     if optuna:
         serving = pages.serve_optuna(Settings(store.home).storage_url, port=port, open_browser=browser)

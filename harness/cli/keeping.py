@@ -1,7 +1,6 @@
 """bundle, sync, gc: the commands that hand on, deliver and clear away what is recorded."""
 
 import os
-import shlex
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.life import print_leftovers, require_told, views_of, where
+from harness.cli.life import print_leftovers, require_told, views_of
 from harness.cli.options import (
     DEFAULT_HOME,
     Document,
     Form,
     Home,
+    advised,
     opened,
     printed,
     require_folder,
@@ -78,7 +78,7 @@ def bundle(
         raise UsageError("name a study to bundle, or a file with --import")
     if source is not None:
         record = bundling.read(store, source, name=as_name, trust_code=trust_code)
-        said = f"study {record.name} is in {store.home}: harness status {record.name}"
+        said = f"study {record.name} is in {store.home}: {advised(home, 'status', record.name)}"
         sources = bundling.sources(store, record.name)
         if sources and trust_code:
             said = "\n".join(
@@ -149,7 +149,7 @@ def sync(
             tell(name, "running; it delivers by itself", delivered=False)
             continue
         if not studies and MLFLOW not in study.delivery.trackers:
-            command = shlex.join(["harness", "sync", name, *where(home)])
+            command = advised(home, "sync", name)
             tell(name, f"its tracker is not MLflow; {command} shows it there, too", delivered=False)
             continue
         if not os.access(store.study_folder(name), os.W_OK) and not deliver.is_pending(study):
@@ -169,7 +169,7 @@ def sync(
         problems += [f"{name}: {problem}"] if problem else []
     printed(Delivered(tuple(synced)), form, "studies")
     if problems:
-        raise StoreError(f"{'; '.join(problems)}; nothing is lost: run harness sync again")
+        raise StoreError(f"{'; '.join(problems)}; nothing is lost: run {advised(home, 'sync')} again")
     if refused:
         raise StoreError("; ".join(refused))
 
@@ -214,7 +214,7 @@ def gc(
     total = sum(leftover.bytes for leftover in found)
     if not printed(garbage.Garbage(yes, total, tuple(found)), form, "found"):
         print_leftovers(found)
-        command = shlex.join(["harness", "gc", *(studies or []), "--yes", *where(home)])
+        command = advised(home, "gc", *(studies or []), "--yes")
         said = "deleted" if yes else f"could go; {command} deletes them" if found else "nothing to delete"
         print(f"{total / 2**20:.1f} MB {said}")
     require_told(problems, home)

@@ -1,6 +1,5 @@
 """delete, rename: the commands that end a study, or give it another name."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_HOME, Document, Home, opened, printed, started_studies
+from harness.cli.options import DEFAULT_HOME, Document, Home, advised, opened, printed, started_studies
 from harness.errors import StoreError, UsageError
 from harness.messages import to_stderr
 
@@ -62,11 +61,6 @@ def views_of(home: Path) -> "Views":
     return Views(settings.tracking_uri, settings.storage_url)
 
 
-def where(home: Path) -> list[str]:
-    """What a command must say to mean this store."""
-    return [] if home == DEFAULT_HOME.absolute() else ["--home", str(home)]
-
-
 def print_leftovers(found: Sequence["Leftover"]) -> None:
     """A line for each kind, with how many and how large."""
     for what in dict.fromkeys(one.what for one in found):
@@ -77,7 +71,7 @@ def print_leftovers(found: Sequence["Leftover"]) -> None:
 def require_told(problems: Sequence[str], home: Path) -> None:
     """Raises StoreError where MLflow or Optuna's store does not know what has become of studies."""
     if problems:
-        command = shlex.join(["harness", "sync", *where(home)])
+        command = advised(home, "sync")
         raise StoreError(f"{'; '.join(problems)}; {command} finishes it when that answers")
 
 
@@ -113,7 +107,7 @@ def _print_views(study: "StudyToDelete", *, with_registered: bool) -> None:
 
 def _agreed(plan: "Deletion", names: Sequence[str], models: bool, home: Path) -> bool:
     """Whether the user says yes. Raises UsageError where nobody can be asked, or a word is not enough."""
-    command = shlex.join(["harness", "delete", *names, *["--models"] * models, "--yes", *where(home)])
+    command = advised(home, "delete", *names, *["--models"] * models, "--yes")
     finals = [study.study for study in plan.studies if study.has_final]
     if finals:
         raise UsageError(
@@ -158,20 +152,20 @@ def rename(
     store = Store(home)
     done = renaming.rename(store, old, new, views_of(home))
     if not printed(done, form):
-        _print_renamed(done)
+        _print_renamed(done, home)
     _renew_pages(home, done)
     if done.unfinished:
-        command = shlex.join(["harness", "sync", new, *where(home)])
+        command = advised(home, "sync", new)
         raise StoreError(
             f"{new}: renamed here, and not yet elsewhere ({done.unfinished}); {command} finishes it"
         )
 
 
-def _print_renamed(done: "Renamed") -> None:
+def _print_renamed(done: "Renamed", home: Path) -> None:
     print(f"study {done.study}, which was {done.before}: {done.trials} trials")
     for other in done.extended_by:
         print(f"study {other} extends it, and names it {done.study} now")
-    print(f"harness tune --study FILE --as {shlex.quote(done.study)} goes on with it")
+    print(f"{advised(home, 'tune', 'FILE', '--as', done.study)} goes on with it")
 
 
 def _renew_pages(home: Path, done: "Renamed") -> None:
@@ -184,7 +178,7 @@ def _renew_pages(home: Path, done: "Renamed") -> None:
     study = opened(home, done.study)
     remake_page(study)
     if (study.store.study_folder(study.name) / "gallery.html").exists():
-        command = shlex.join(["harness", "gallery", study.name, *where(home)])
+        command = advised(home, "gallery", study.name)
         print(f"the gallery has the old name in it: {command} makes it again", file=sys.stderr)
     final = intact(study, FinalTest)
     if final is not None and not done.unfinished:

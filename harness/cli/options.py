@@ -6,6 +6,7 @@
 import csv
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -168,6 +169,12 @@ def found_model(home: Path, model: str, *, ensemble: bool) -> "Found":
     found = find_model(Store(home), model, Settings(home).tracking_uri, ensemble=ensemble)
     print(found.source, file=sys.stderr)
     return found
+
+
+def advised(home: Path, *words: str) -> str:
+    """A command that somebody is advised to give, for this store."""
+    store = [] if home == DEFAULT_HOME.absolute() else ["--home", str(home)]
+    return shlex.join(["harness", *words, *store])
 
 
 def require_folder(option: str, path: Path) -> None:

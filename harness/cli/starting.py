@@ -71,7 +71,7 @@ def _write_study(folder: Path | None, data: str, as_name: str | None) -> None:
         print(warning, file=sys.stderr)
     shown = f"'{name}'" if " " in name else name
     print(f"{path}: {seen.in_words()}")
-    print(f"next:  harness check {shown}\n       harness tune --study {shown}")
+    print(f"next:  harness check {shown}\n       harness tune {shown}")
 
 
 def _wants_groups(suggested: "Suggestion") -> bool:

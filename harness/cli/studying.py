@@ -1,6 +1,7 @@
 """tune, status, show, reproduce: the commands that run a study and look at it."""
 
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ from harness.cli.options import (
     Slurm,
     Study,
     Workers,
+    advised,
     connected,
     executor_options,
     opened,
@@ -125,11 +127,11 @@ def tune(
     status = leaderboard.status(opened(home, ended.record.name))
     document = to_json(status) | ({"profile": plain_json(ended.profile)} if profile else {})
     if not printed(document, form, "trials"):
-        _print_standing(status)
+        _print_standing(status, home, whole=False)
         if profile:
             tables.profile(ended.profile)
-        tables.next_steps(status, home=home, in_mlflow=MLFLOW in definition.trackers)
-    _require_success(ended)
+        tables.next_steps(status, home, in_mlflow=MLFLOW in definition.trackers)
+    _require_success(ended, home)
     if fail_below is not None:
         _require_as_good(status, fail_below)
 
@@ -165,7 +167,7 @@ def status(
     if named:
         standing = leaderboard.status(named[0])
         if not printed(standing, form, "trials"):
-            _print_standing(standing)
+            _print_standing(standing, home)
         return
     store = Store(home)
     found = leaderboard.started(store)
@@ -244,21 +246,24 @@ def _compute_changes(changes: list[str]) -> dict[str, Any]:
     return chosen
 
 
-def _print_standing(status: "Status") -> None:
-    """The leaderboard, and of a study with several objectives its front."""
+def _print_standing(status: "Status", home: Path, *, whole: bool = True) -> None:
+    """The leaderboard, and of a study with several objectives its front.
+
+    whole: even if the terminal is not high enough.
+    """
     from harness.cli import pareto, tables
 
-    tables.leaderboard(status)
+    tables.leaderboard(status, home, whole=whole)
     if status.pareto and status.trials:
         pareto.front(status.pareto, best=status.best.number if status.best else None)
 
 
-def _require_success(ended: "StudyEnded") -> None:
+def _require_success(ended: "StudyEnded", home: Path) -> None:
     """Raise StoreError if something was not delivered, HarnessError if no trial has succeeded."""
     if ended.pending:
         raise StoreError(
             f"MLflow or Optuna has not taken everything ({ended.pending}); nothing is lost: when that is mended, "
-            "harness sync delivers the rest"
+            f"{advised(home, 'sync', ended.record.name)} delivers the rest"
         )
     if ended.best is None and ended.state == "finished":
         reasons = "; ".join(sorted({trial.reason for trial in ended.trials}))

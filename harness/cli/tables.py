@@ -1,7 +1,6 @@
 """Tables and closing lines for people, with rich; scripts use --json."""
 
 import os
-import shlex
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from rich.text import Text
 from harness.analysis.leaderboard import ComparedStudies, StartedStudies, Status, TrialStatus, UnreadableStudy
 from harness.analysis.trial import FoldLine, TrialPage
 from harness.cli.layout import Cell, laid_out
+from harness.cli.options import advised
 from harness.records import mixed_words
 from harness.report.format import duration, of_objective
 from harness.store.loaded_study import nothing_started
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from harness.search.profiling import Profile
 
 STATE_STYLES = {"complete": "green", "stopped": "yellow", "running": "cyan", "failed": "red"}
-MOST_ROWS = 15
+MOST_ROWS, LEAST_ROWS = 15, 3
+LINES_BELOW = 10  # of a terminal, for what is said beside a leaderboard, and the prompt
 ROOM_FOR_BARS = 110  # columns of a terminal: with less, values would be a column of single words
 WIDTH = 80  # of what is said of a trial; a traceback and a path may be longer
 
@@ -55,8 +56,11 @@ def say(*lines: str, style: str = "") -> None:
         out.print(Text(line, style=style), soft_wrap=not has_width())
 
 
-def leaderboard(status: Status) -> None:
-    """The trials, best first, with a bar of its 95 % interval on a common scale."""
+def leaderboard(status: Status, home: Path, *, whole: bool = True) -> None:
+    """The trials, best first, with a bar of its 95 % interval on a common scale.
+
+    whole: otherwise as many trials as a terminal has room for, with what is said below them.
+    """
     rows = status.ranking
     out = console()
     counts = {state: sum(row.state == state for row in rows) for state in STATE_STYLES}
@@ -64,23 +68,33 @@ def leaderboard(status: Status) -> None:
     out.print(f"[bold]{status.study}[/]  {status.state}: {said} of {status.num_trials}")
     if not rows:
         return
-    shown = rows[:MOST_ROWS]
-    for names_as_columns, bars in ((True, True), (False, out.width >= ROOM_FOR_BARS)):
-        columns, cells = _leaderboard_rows(status, shown, names_as_columns=names_as_columns, bars=bars)
-        lines = laid_out(columns, cells, out.width, text=0 if names_as_columns else 1)
-        if len(lines) == 1 + len(shown):  # each in a line
-            break
+    lines, most = _leaderboard_lines(status, rows[:MOST_ROWS], out.width), MOST_ROWS
+    room = out.height - LINES_BELOW
+    if not whole and out.is_terminal and len(lines) > room:
+        most = max((room - 1) * len(rows[:MOST_ROWS]) // (len(lines) - 1), LEAST_ROWS)
+        lines = _leaderboard_lines(status, rows[:most], out.width)
     out.print(*lines, sep="\n", soft_wrap=True)
-    if len(rows) > MOST_ROWS:
-        out.print(f"… and {len(rows) - MOST_ROWS} more (--json has all)")
-    for line in _worth(status):
+    if len(rows) > most:
+        all_of_them = "--json" if most == MOST_ROWS else advised(home, "status", status.study)
+        out.print(f"… and {len(rows) - most} more ({all_of_them} has all)")
+    for line in _worth(status, home):
         out.print(line)
     for row in rows:
         if row.state == "failed":
             out.print(Text(f"trial {row.number} failed ({row.failure}): {row.reason}", style="red"))
 
 
-def _worth(status: Status) -> list[Text]:
+def _leaderboard_lines(status: Status, rows: Sequence[TrialStatus], width: int) -> list[Text]:
+    """The table in the form that has the most in it, of those in which each trial is one line, if there is one."""
+    for names_as_columns, bars in ((True, True), (False, width >= ROOM_FOR_BARS)):
+        columns, cells = _leaderboard_rows(status, rows, names_as_columns=names_as_columns, bars=bars)
+        lines = laid_out(columns, cells, width, text=0 if names_as_columns else 1)
+        if len(lines) == 1 + len(rows):
+            break
+    return lines
+
+
+def _worth(status: Status, home: Path) -> list[Text]:
     """What the best score is worth: corrected for the choice, and what the audit has found."""
     lines = [Text(status.scored_by)] if status.scored_by else []
     corrected, audit = status.honest, status.audit
@@ -100,7 +114,7 @@ def _worth(status: Status) -> list[Text]:
     if status.pending:
         lines.append(
             Text(
-                f"MLflow does not show all of it yet: harness sync {shlex.quote(status.study)}",
+                f"MLflow does not show all of it yet: {advised(home, 'sync', status.study)}",
                 style="yellow",
             )
         )
@@ -144,22 +158,22 @@ def _leaderboard_rows(
     return columns + (short if names_as_columns else ["values"]), cells
 
 
-def next_steps(status: Status, *, home: Path, in_mlflow: bool) -> None:
+def next_steps(status: Status, home: Path, *, in_mlflow: bool) -> None:
     """What one does next with a study, on stderr.   in_mlflow: whether it is shown there."""
-    name = shlex.quote(status.study)
-    where = "" if home == Path("mlruns").absolute() else f" --home {shlex.quote(str(home))}"
     out = console(stderr=True)
     if status.state != "finished":
         out.print("not finished: the same command goes on")
-    out.print(f"look at it:      harness {'ui' if in_mlflow else 'report'} {name}{where}", style="dim")
+    steps = [("look at it:     ", "ui" if in_mlflow else "report")]
     if status.best:
-        out.print(f"train it again:  harness reproduce {name}{where}", style="dim")
+        steps.append(("train it again: ", "reproduce"))
+    for why, command in steps:
+        out.print(Text(f"{why} {advised(home, command, status.study)}", style="dim"), soft_wrap=True)
 
 
 def studies_started(found: StartedStudies, home: Path) -> None:
     if not found.studies:
         said = nothing_started(home).rstrip("?")
-        console().print(f"{said}; begin with: harness tune --study quickstart", soft_wrap=True)
+        say(f"{said}; begin with: {advised(home, 'tune', 'quickstart')}")
         return
     rows: list[Sequence[Cell]] = []
     for status in found.studies:

@@ -64,7 +64,7 @@ def test_a_study_of_colour_images_fits_them(checked: Checked, capsys: pytest.Cap
     assert told.out.splitlines() == [
         "studies/photos.yaml: 44 colour images in 2 classes, from 20 of cat to 24 of dog; 50×30 pixels",
         "next:  harness check photos",
-        "       harness tune --study photos",
+        "       harness tune photos",
     ]
     study = checked("photos")
     assert study.data == {

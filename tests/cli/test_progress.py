@@ -220,3 +220,22 @@ def test_progress_leaves_the_document_alone(tuned: Store, capsys: pytest.Capture
     said = capsys.readouterr()
     assert json.loads(said.out)["verdict"] == "BITWISE"
     assert "trial 0 fold 1" in said.err and "2 of 2 folds" in said.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [12, 24, 60])
+def test_the_result_fits_the_screen_as_far_as_it_can(rows: int, tuned: Store) -> None:
+    program = (
+        "import sys; from pathlib import Path; from harness.analysis import leaderboard; "
+        "from harness.cli import tables; from harness.store.loaded_study import LoadedStudy; "
+        "from harness.store.store import Store; from dataclasses import replace; home = Path(sys.argv[1]); "
+        "status = leaderboard.status(LoadedStudy.open(Store(home), 'small')); "
+        "more = [replace(status.trials[0], number=number) for number in range(2, 12)]; "
+        "tables.leaderboard(replace(status, trials=(*status.trials, *more)), home, whole=False)"
+    )
+    code, lines = run_in_terminal([sys.executable, "-c", program, str(tuned.home)], columns=80, rows=rows)
+    assert code == 0
+    trials = sum(bool(re.match(r"\d+ (\*)? +0\.\d{4}", line)) for line in lines)
+    assert trials == {12: 3, 24: 12, 60: 12}[rows]
+    assert any("more (harness status small" in line for line in lines) == (trials < 12)
+    assert rows == 12 or len(lines) < rows

@@ -115,7 +115,7 @@ def test_the_options_of_a_data_set_can_be_listed(capsys: pytest.CaptureFixture[s
 
 def test_an_empty_store_says_how_to_begin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status", "--home", str(tmp_path)]) == 0
-    assert "harness tune --study quickstart" in capsys.readouterr().out
+    assert f"harness tune quickstart --home {tmp_path}" in capsys.readouterr().out
 
 
 def test_a_damaged_study_record_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
