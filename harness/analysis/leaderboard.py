@@ -28,6 +28,7 @@ class TrialStatus:
     """A trial. mean, standard_error: over the folds there are, `folds`.   half_width: of the mean's 95 % interval.
 
     others: the means of the study's further objectives, where it has such and they are known.
+    started: seconds since 1970; 0 where no fold of it has ended.
     """
 
     number: int
@@ -42,6 +43,7 @@ class TrialStatus:
     seconds: float
     mlflow_run_id: str | None
     others: dict[str, float] = field(default_factory=dict, metadata=WHERE_SET)
+    started: float = field(default=0.0, metadata=WHERE_SET)
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ def status(study: LoadedStudy) -> Status:
             TrialStatus(
                 trial.number, trial.state, trial.reason, trial.failure, trial.params, trial.mean,
                 trial.standard_error, trial.half_width, trial.scores, trial.seconds,
-                runs.get(str(trial.number)), _others(study, trial),
+                runs.get(str(trial.number)), _others(study, trial), trial.started,
             )
             for trial in study.trials
         ),

@@ -32,7 +32,9 @@ def learning_curve(curves: Mapping[str, Sequence[Sequence[float | None]]], what:
         for epoch, (mean, low, high) in enumerate(zip(*curves[f"{part}_{what}"], strict=True), 1)
         if None not in (mean, low, high)
     ]
-    colour = nominal("part", dict(zip(PARTS.values(), (BLUE, ORANGE), strict=True)))
+    colour = nominal(
+        "part", dict(zip(PARTS.values(), (BLUE, ORANGE), strict=True)), legend={"symbolType": "stroke"}
+    )
     dash = nominal("part", dict(zip(PARTS.values(), ([6, 4], [1, 0]), strict=True)))
     is_one_epoch = len({row["epoch"] for row in rows}) == 1
     said = tips(
@@ -106,26 +108,29 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], *, of: str = "held-out
         "labelFontSize": float(np.clip(step - 1, 8, 12)), "labelOverlap": False, "ticks": False, "domain": False,
         "grid": False,
     }  # fmt: skip
+    is_short = max(map(len, classes)) < 4 and number_of <= MOST_NUMBERS
+    angle = 0 if is_short else -45 if number_of <= MOST_NUMBERS else -90
     scale = {"domain": order, "paddingInner": 0.04 if number_of <= MOST_NAMES else 0}
     both = {"type": "ordinal", "scale": scale}
     x = {
         "field": "p",
         **both,
-        "axis": {**axis, "title": "predicted", "labelAngle": -45 if number_of <= MOST_NUMBERS else -90},
+        "axis": {**axis, "title": "predicted", "labelAngle": angle},
     }
     y = {"field": "t", **both, "axis": {**axis, "title": "true"}}
     shade = number("s", legend=None, scale={"domain": [0, 1], "range": [0.12, 1]})
     said = tips(true="true", called="called", n=("images", ",d"), s=("of the true class", ".1%"))
     layers = [mark("rect", look={"aria": False, "color": BLUE}, fillOpacity=shade, tooltip=said)]
     if number_of <= MOST_NUMBERS:
-        look = {"fontSize": 12 if number_of <= 15 and matrix.max() < 10_000 else 9, "tooltip": None}
+        size = 12 if number_of <= 15 and matrix.max() < 10_000 else 9
+        look = {"fontSize": {"expr": f"narrow ? 8 : {size}"}, "tooltip": None}
         ink = {"condition": {"test": "datum.s > 0.6", "value": "white"}, "value": spec.INSIDE}
         layers.append(mark("text", look=look, text=number("n", format=",d"), color=ink))
     right, total = int(matrix.trace()), int(matrix.sum())
     return chart(
         f"Confusion matrix: {right:,} of {total:,} {of} right ({right / max(total, 1):.1%})",
-        height={"step": step}, widest=max(step * number_of + 220, 460),
-        params=[{"name": "names", "value": list(classes)}], data={"values": cells},
+        height=step * number_of, widest=max(step * number_of + 220, 460), square=True,
+        params=[spec.NARROW, {"name": "names", "value": list(classes)}], data={"values": cells},
         transform=[{"calculate": "names[datum.t]", "as": "true"}, {"calculate": "names[datum.p]", "as": "called"}],
         encoding={"x": x, "y": y}, layer=layers,
     )  # fmt: skip
@@ -140,7 +145,7 @@ def thresholds(rows: Sequence[Row], across: str, up: str, title: str) -> Spec:
     colours = {key: spec.MANY[place % len(spec.MANY)] for place, key in enumerate(classes)}
     said = [*tips(x=(across, ".3f"), y=(up, ".3f"), at=("threshold", ".3f")), nominal("class")]
     return chart(
-        title, height=320, widest=640, data={"values": list(rows)},
+        title, height=320, widest=640, data={"values": list(rows)}, params=[spec.NARROW],
         encoding={
             "x": number("x", across, **UNIT), "y": number("y", up, **UNIT), "order": number("step"),
             "color": nominal("class", colours, legend={"labelExpr": spec.cut("datum.label")}),
@@ -191,7 +196,8 @@ def of_classes(rows: Sequence[Row], title: str) -> Spec:
     colour, shape = ({key: look[place] for key, look in measures.items()} for place in (0, 1))
     said = [nominal("class"), *tips(images=("images", ",d"), measure="measure", value=("value", ".4f"))]
     return chart(
-        title, height={"step": 22}, data={"values": long}, encoding={"y": name("class"), "x": number("value", "")},
+        title, height=22 * max(len(rows[:MOST_CLASSES]), 1), data={"values": long}, params=[spec.NARROW],
+        encoding={"y": name("class"), "x": number("value", "")},
         layer=[
             mark("line", look={"color": GREY, "strokeWidth": 1}, detail=nominal("class")),
             mark("point", color=nominal("measure", colour), shape=nominal("measure", shape), tooltip=said),
@@ -206,7 +212,8 @@ def importances(shares: Mapping[str, float]) -> Spec:
     x = number("share", "share of the variation between trials", axis={"format": ".0%"}, scale=scale)
     y = name("name", axis={"ticks": False, "domain": False})
     return chart(
-        "Importances of the searched options", height={"step": 28}, data={"values": rows}, encoding={"x": x, "y": y},
+        "Importances of the searched options", height=28 * max(len(rows), 1), data={"values": rows},
+        params=[spec.NARROW], encoding={"x": x, "y": y},
         layer=[
             mark("bar", look={"height": 19}, tooltip=tips(name="option", share=("share", ".1%"))),
             mark("text", look={"align": "left", "dx": 5}, text=number("share", format=".0%")),

@@ -18,10 +18,10 @@ def save(spec: Spec, path: Path, *, width: float = WIDTH) -> None:
 
 def _sized(spec: Spec, width: float) -> Spec:
     """With numbers for what a page would decide, and a title."""
-    sized: dict[str, Any] = {"title": spec["description"], **spec}
+    sized: dict[str, Any] = {"title": spec["description"], **spec} if "description" in spec else {**spec}
     if sized.get("width") == "container":
+        sized.pop("autosize", None)
         sized["width"] = min(width, sized["usermeta"]["widest"] or width)
-    for key in ("hconcat", "vconcat"):
-        if key in sized:
-            sized[key] = [_sized(one, width) for one in sized[key]]
+    if "hconcat" in sized:
+        sized["hconcat"] = [_sized(one, width) for one in sized["hconcat"]]
     return sized

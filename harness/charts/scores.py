@@ -6,6 +6,7 @@ from typing import Any
 from harness.charts.spec import (
     BLUE,
     GREY,
+    NARROW,
     ORANGE,
     Spec,
     beside,
@@ -47,7 +48,9 @@ def intervals(rows: Sequence[Row], title: str, *, rope: float | None = None) -> 
     colour = nominal("kind", {"rough": BLUE, "exact": ORANGE, "grey": GREY}, legend=None)
     shape = nominal("kind", {"rough": "circle", "exact": "diamond", "grey": "circle"}, legend=None)
     y = name("label", axis={"ticks": False, "domain": False})
-    x = number("value", "", axis={"grid": True, "tickCount": 5}, scale={"padding": 12})
+    x = number(
+        "value", "", axis={"grid": True, "tickCount": 5}, scale={"padding": {"expr": "narrow ? 56 : 24"}}
+    )
     said = tips(label="of", words="value, 95 %")
     zero = [
         mark("rect", look={"color": GREY, "fillOpacity": 0.2}, values=[{"from": -rope, "to": rope}],
@@ -55,7 +58,7 @@ def intervals(rows: Sequence[Row], title: str, *, rope: float | None = None) -> 
         mark("rule", look={"color": GREY, "strokeDash": [4, 3]}, values=[{"at": 0}], x={**x, "field": "at"}),
     ] if rope is not None else []  # fmt: skip
     return chart(
-        title, height={"step": 34}, data={"values": list(rows)},
+        title, height=34 * max(len(rows), 1), data={"values": list(rows)}, params=[NARROW],
         layer=[
             *zero,
             mark("rule", look={"strokeWidth": 2}, x={**x, "field": "low"}, x2={"field": "high"}, y=y, color=colour),

@@ -11,6 +11,7 @@ Spec = dict[str, Any]
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 BLUE, ORANGE, GREY, RED, INK = "#1a7fc1", "#d9660a", "#7d8894", "#d1443c", "#1f2328"
 MANY = [BLUE, ORANGE, "#009e73", "#b5649b", "#a58a00", "#5b78c9", RED, "#2f98a8", "#8a6d4b", GREY]
+NARROW: Spec = {"name": "narrow", "value": False}  # the parameter that a page sets on a telephone
 WORSE_TO_BETTER = [BLUE, "#8a8f94", ORANGE]
 LONGEST = 26  # letters of a name on an axis
 INSIDE = "currentColor"  # of what stands on the page's own colour
@@ -37,26 +38,36 @@ CONFIG: Spec = {
 
 
 def chart(
-    description: str, *, height: float | Mapping[str, float], widest: float | None = None, **parts: Any
+    description: str,
+    *,
+    height: float,
+    widest: float | None = None,
+    square: bool = False,
+    **parts: Any,
 ) -> Spec:
     """As wide as the page has room, or at most `widest`, in pixels.
 
-    description: said to who cannot see it.   height: pixels, or {"step": pixels}.
+    description: said to who cannot see it.   height: of what its axes span, in pixels.   square: whether it is as wide.
     """
     return {
         "$schema": SCHEMA, "description": description, "width": "container", "height": height,
-        "config": CONFIG, "usermeta": {"widest": widest}, **parts,
+        "config": CONFIG,
+        "autosize": {"type": "fit-x", "contains": "padding"}, "usermeta": {"widest": widest, "square": square}, **parts,
     }  # fmt: skip
 
 
-def beside(*charts: Spec, title: str = "", one_below_the_other: bool = False) -> Spec:
+def beside(*charts: Spec) -> Spec:
     """Charts as one picture; a page sets them beside each other by itself."""
-    inner = [{key: value for key, value in one.items() if key not in ("$schema", "config")}
-             for one in charts]  # fmt: skip
+    alone = ("$schema", "config", "autosize", "params")
+    inner = [{key: value for key, value in one.items() if key not in alone} for one in charts]
+    params = {param["name"]: param for one in charts for param in one.get("params", ())}
     return {
-        "$schema": SCHEMA, "description": title, "config": CONFIG, **({"title": title} if title else {}),
-        "vconcat" if one_below_the_other else "hconcat": inner, "spacing": 40,
-    }  # fmt: skip
+        "$schema": SCHEMA,
+        "config": CONFIG,
+        "params": [*params.values()],
+        "hconcat": inner,
+        "spacing": 40,
+    }
 
 
 def mark(kind: str, *, look: Mapping[str, Any] = {}, transform: Sequence[Spec] = (), params: Sequence[Spec] = (),
@@ -93,9 +104,15 @@ def name(field: str, title: str | None = None, *, most: int = LONGEST, **more: A
 
 
 def cut(text: str, most: int = LONGEST) -> str:
-    """A Vega expression: the text without its middle, where it is longer than `most` letters."""
-    head = (most - 1) // 2
-    return f"length({text}) > {most} ? slice({text}, 0, {head}) + '…' + slice({text}, {head + 1 - most}) : {text}"
+    """A Vega expression: the text without its middle, where it is longer than `most` letters; two thirds where
+    the parameter `narrow` is true, which every chart with names has.
+    """
+    room = f"(narrow ? {2 * most // 3} : {most})"
+    head, tail = (
+        f"slice({text}, 0, floor(({room} - 1) / 2))",
+        f"slice({text}, floor(({room} - 1) / 2) + 1 - {room})",
+    )
+    return f"length({text}) > {room} ? {head} + '…' + {tail} : {text}"
 
 
 def whole(title: str, **more: Any) -> Spec:

@@ -13,6 +13,7 @@ from harness.charts.spec import (
     BLUE,
     GREY,
     INSIDE,
+    NARROW,
     ORANGE,
     RED,
     WORSE_TO_BETTER,
@@ -36,6 +37,7 @@ STATES = {
     "failed": (RED, "cross"),
 }
 SCORED: Spec = {"filter": "isValid(datum.score)"}
+ASIDE: Spec = {"calculate": "(datum.trial * 0.618) % 1", "as": "aside"}
 SHARES = {"domain": [0, 1], "range": WORSE_TO_BETTER, "interpolate": "rgb"}
 HOT = {
     "condition": {"test": "datum.trial === hot", "value": INSIDE},
@@ -209,12 +211,10 @@ def history_of(trials: Sequence[Trial], objective: str, direction: str) -> Spec:
 
 def by_option(place: int, options: Sequence[Option], objective: str) -> Spec:
     """Score by the value of one option."""
-    option, encoding, transform = options[place], {"x": options[place].channel(f"o{place}")}, []
-    if option.choices:  # equal choices side by side
-        transform = [{"calculate": "(datum.trial * 0.618) % 1", "as": "aside"}]
-        encoding["xOffset"] = number("aside", scale={"domain": [-0.6, 1.6]})
+    option, x = options[place], options[place].channel(f"o{place}")
     return _of_trials(
-        f"{objective} by {option.title}", height=170, transform=[_known(place), *transform], encoding=encoding,
+        f"{objective} by {option.title}", height=170, transform=[_known(place), ASIDE],
+        encoding={"x": x, **_aside(option)},
         layer=[_points(objective, options, has_legend=False)],
     )  # fmt: skip
 
@@ -225,7 +225,8 @@ def by_two_options(places: tuple[int, int], options: Sequence[Option], objective
     legend = {"title": "share of the trials that are worse", "format": ".0%", "gradientLength": 160}
     x, y = options[one].channel(f"o{one}"), options[two].channel(f"o{two}")
     return _of_trials(
-        f"{options[one].title} and {options[two].title}", height=300, transform=[SCORED, _known(one), _known(two)],
+        f"{options[one].title} and {options[two].title}", height=300,
+        transform=[SCORED, _known(one), _known(two), ASIDE], encoding=_aside(options[one]),
         layer=[mark(
             "point", look={"size": 110, "clip": True}, x=x, y=y, color=number("share", scale=SHARES, legend=legend),
             shape=_state(1, legend=None), stroke=HOT, tooltip=_said(options, objective),
@@ -247,8 +248,10 @@ def parallel(options: Sequence[Option], objective: str) -> Spec:
         {"calculate": "+slice(datum.axis, 1)", "as": "step"},
     ]  # fmt: skip
     x_axis = {
-        "orient": "top", "labelAngle": 0, "labelExpr": cut("names[+slice(datum.value, 1)]", 14), "labelOverlap": False,
-        "grid": True, "gridColor": GREY, "domain": False, "ticks": False,
+        "orient": "top", "labelAngle": {"expr": "narrow ? -30 : 0"},
+        "labelAlign": {"expr": "narrow ? 'left' : 'center'"}, "labelOverlap": False,
+        "labelExpr": cut("names[+slice(datum.value, 1)]", 14), "grid": True, "gridColor": GREY,
+        "domain": False, "ticks": False,
     }  # fmt: skip
     x = {
         "field": "axis",
@@ -310,7 +313,7 @@ def folds(objective: str, num_folds: int, ends: tuple[float, float]) -> Spec:
     colour = number("scores", scale={**SHARES, "domain": [*ends], "clamp": True}, legend=legend)
     said = tips(trial="trial", state="state", fold="fold", scores=(objective, ".4f"))
     return _of_trials(
-        "Scores of every trial, fold by fold", height={"step": min(22, 240 / num_folds)}, transform=BY_FOLD,
+        "Scores of every trial, fold by fold", height=num_folds * min(22, 240 / num_folds), transform=BY_FOLD,
         layer=[mark("rect", look={"aria": False}, x=x, y=y, color=colour, stroke=HOT, tooltip=said)],
     )  # fmt: skip
 
@@ -330,7 +333,7 @@ def timeline(title: str) -> Spec:
 
 
 def _of_trials(description: str, **parts: Any) -> Spec:
-    params = [{"name": "hot", "value": None}, *parts.pop("params", [])]
+    params = [NARROW, {"name": "hot", "value": None}, *parts.pop("params", [])]
     return chart(description, params=params, data={"name": "trials"}, **parts)
 
 
@@ -367,6 +370,11 @@ def _said(options: Sequence[Option], objective: str) -> list[Spec]:
 def _state(look: int, **more: Any) -> Spec:
     """look: 0 for its colour, 1 for its shape."""
     return nominal("state", {state: looks[look] for state, looks in STATES.items()}, **more)
+
+
+def _aside(option: Option) -> dict[str, Spec]:
+    """Trials of one choice stand side by side."""
+    return {"xOffset": number("aside", scale={"domain": [-0.6, 1.6]})} if option.choices else {}
 
 
 def _known(place: int) -> Spec:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIDE = 112  # pixels of a thumbnail
+EXACT = 48  # pixels; up to there an image is shown bit for bit
+SHOWN = 192  # larger ones are made so small
 OVERLAY_SIDE = 224
 OPACITY = 0.6
 STOPS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -28,6 +30,18 @@ def thumbnail(path: str, policy: Policy) -> str | None:
     except UnreadableError:
         return None
     return data_url(as_picture(pixels), "JPEG")
+
+
+def shown(pixels: np.ndarray) -> tuple[str, bool]:
+    """An image as a data URL, a large one made smaller; and whether it is so small that its pixels are to be seen.
+
+    pixels: uint8 (C, H, W).
+    """
+    picture = as_picture(pixels)
+    is_tiny = max(picture.size) <= EXACT
+    if not is_tiny:
+        picture.thumbnail((SHOWN, SHOWN))
+    return data_url(picture, "PNG" if is_tiny else "JPEG"), is_tiny
 
 
 def overlay(pixels: np.ndarray, heat: np.ndarray) -> str:

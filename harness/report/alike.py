@@ -3,25 +3,24 @@
 Test images are never shown.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
+from markupsafe import Markup
 
 from harness.data.duplicate_warnings import to_look_at
 from harness.data.images import Images
 from harness.data.near_duplicates import Duplicates
 from harness.data.split import duplicates_of, where_duplicates_are
 from harness.folds.train_folds import images_of
-from harness.inference.pictures import as_picture, data_url
+from harness.inference.pictures import shown
+from harness.pages import image, joined, paragraph
 from harness.report.data_document import Alike, AlikeImage, AlikePair, Suspicion
 from harness.report.document import Notice
 from harness.report.format import percent, shortened, times
-from harness.report.markup import escaped, paragraph
 from harness.store.loaded_study import LoadedStudy
 
 MOST_PAIRS = 24
-EXACT = 48  # pixels; up to there an image is shown bit for bit
-SIDE = 128  # larger ones are made so small
 TITLES: Mapping[Suspicion, str] = {
     "two classes": "One picture, two classes",
     "apart": "Copies that are held out apart",
@@ -91,43 +90,27 @@ def notices(alike: Alike) -> list[Notice]:
     return [Notice("note", said)]
 
 
-def page_part(alike: Alike, pixels: Mapping[int, np.ndarray]) -> str:
+def page_part(alike: Alike, pixels: Mapping[int, np.ndarray]) -> Markup:
     """HTML: advice, and the pairs by kind, with how many more there are."""
     parts = [paragraph(ADVICE, "hint")]
     for kind, title in TITLES.items():
         count = alike.found.get(kind, 0)
-        pairs = [pair for pair in alike.pairs if pair.kind == kind]
+        pairs = [_figure(pair, pixels) for pair in alike.pairs if pair.kind == kind]
         if pairs:
             more = f", of which {len(pairs)} are shown" if len(pairs) < count else ""
-            parts.append(f"<h4>{title} ({count:,}{more})</h4>")
-            parts.append(f'<div class="images">{"".join(_figures(pairs, pixels))}</div>')
-    return "".join(parts)
+            parts.append(Markup('<p class="sub">{} ({:,}{})</p>').format(title, count, more))
+            parts.append(Markup('<div class="images pairs">{}</div>').format(joined(*pairs)))
+    return joined(*parts)
 
 
-def _figures(pairs: Iterable[AlikePair], pixels: Mapping[int, np.ndarray]) -> Iterable[str]:
-    for pair in pairs:
-        names = [image.name or f"image {image.index}" for image in pair.images]
-        labels = list(dict.fromkeys(image.label for image in pair.images))
-        said = "equal" if pair.equal else f"alike {percent(pair.similarity)}".replace(" %", "\u00a0%")
-        drawn = "".join(
-            _picture(pixels[image.index], f"{name}, label {image.label}")
-            for image, name in zip(pair.images, names, strict=True)
-        )
-        words = "<br>".join(escaped(shortened(name, 40)) for name in names)
-        classes = " · ".join(escaped(shortened(label, 30)) for label in labels)
-        tip = escaped(
-            "\n".join(f"{name}: {image.label}" for name, image in zip(names, pair.images, strict=True))
-        )
-        yield (
-            f'<figure class="pair" data-tip="{tip}">{drawn}<figcaption>{classes}, {said}<br><small>{words}</small>'
-            "</figcaption></figure>"
-        )
-
-
-def _picture(pixels: np.ndarray, words: str) -> str:
-    picture = as_picture(pixels)
-    is_tiny = max(picture.size) <= EXACT
-    if not is_tiny:
-        picture.thumbnail((SIDE, SIDE))
-    source = data_url(picture, "PNG" if is_tiny else "JPEG")
-    return f'<img{" class=tiny" if is_tiny else ""} src="{source}" alt="{escaped(words)}">'
+def _figure(pair: AlikePair, pixels: Mapping[int, np.ndarray]) -> Markup:
+    names = [one.name or f"image {one.index}" for one in pair.images]
+    labels = dict.fromkeys(one.label for one in pair.images)
+    said = "equal" if pair.equal else f"alike {percent(pair.similarity)}"
+    (one, is_tiny), (two, _) = (shown(pixels[found.index]) for found in pair.images)
+    small = Markup("<small>{}</small>")
+    lines = [f"{' · '.join(shortened(label, 30) for label in labels)}, {said}"]
+    alt = "; ".join(f"{name}, label {found.label}" for name, found in zip(names, pair.images, strict=True))
+    return image(
+        one, alt, [*lines, *(small.format(shortened(name, 40)) for name in names)], tiny=is_tiny, second=two
+    )

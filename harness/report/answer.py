@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from harness.charts.scores import Row
+from harness.charts.scores import interval as interval_row
 from harness.report.document import Notice, StudyReport
 from harness.report.format import interval, number, score, times, with_error
 from harness.store.findings import Confirmation, FinalTest
@@ -127,6 +129,15 @@ class Score(NamedTuple):
     def of_mean(cls, label: str, mean: float | None, half_width: float | None) -> "Score":
         mean, half_width = mean or 0.0, half_width or 0.0
         return cls(label, mean, mean - half_width, mean + half_width, of_folds=True)
+
+    @property
+    def row(self) -> Row:
+        """Of a chart of intervals."""
+        words = f"{score(self.value)} ({score(self.low)}–{score(self.high)})"
+        if self.of_folds:
+            words = with_error(self.value, (self.high - self.low) / 2)
+        kind = "rough" if self.of_folds else "exact"
+        return interval_row(self.label, self.value, self.low, self.high, words=words, kind=kind)
 
 
 def scores(study: StudyReport) -> list[Score]:

@@ -1,10 +1,12 @@
 """The data that a study began with, what has become of them since, and what was said of them: a table of a page."""
 
+from markupsafe import Markup
+
 from harness.analysis.study_data import study_data
 from harness.data import FOLDER
 from harness.errors import HarnessError
+from harness.pages import joined, paragraph, table
 from harness.report.data_document import BegunWith
-from harness.report.markup import Markup, escaped, paragraph, table
 from harness.store.loaded_study import LoadedStudy
 
 
@@ -37,7 +39,7 @@ def begun_with(study: LoadedStudy) -> BegunWith | None:
     )
 
 
-def data_table(data: BegunWith) -> str:
+def data_table(data: BegunWith) -> Markup:
     """HTML: where the images came from, how many, which, and what is to be known of them."""
     images = f"{data.train:,} to train on, {data.test:,} sealed"
     rows: list[tuple[str, object]] = [
@@ -46,10 +48,10 @@ def data_table(data: BegunWith) -> str:
     ]
     if data.groups < data.train:
         rows.append(("groups", f"{data.groups:,} of training images, each held out as one"))
-    rows.append(("snapshot", Markup(f"<code>{escaped(data.snapshot)}</code>")))
+    rows.append(("snapshot", Markup("<code>{}</code>").format(data.snapshot)))
     if data.extends:
         rows.append(("extends", f"{data.extends}, whose images keep their part and their fold"))
     if data.since:
         rows.append(("since", data.since))
-    said = "<h4>Told before the study began</h4>" if data.warnings else ""
-    return table(("what", "value"), rows, wrap=1) + said + "".join(map(paragraph, data.warnings))
+    said = Markup('<p class="sub">Told before the study began</p>' if data.warnings else "")
+    return joined(table(("what", "value"), rows, wrap=1), said, *map(paragraph, data.warnings))

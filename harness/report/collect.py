@@ -46,6 +46,7 @@ from harness.report.gallery import choose
 from harness.scoring import METRICS, confusion_matrix
 from harness.scoring.calibration import calibration_curve
 from harness.scoring.per_class import per_class
+from harness.scoring.threshold_curves import threshold_curve
 from harness.search.sampling import replay
 from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest
 from harness.store.loaded_study import LoadedStudy
@@ -53,6 +54,7 @@ from harness.store.trial_scores import means, sampling_of
 
 MOST_IMAGES = 60  # of each kind, however many classes there are
 CURVES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
+MOST_CURVES = 8  # over thresholds, of the classes that are told worst
 PACKAGES = ("torch", "torchvision", "numpy", "optuna", "scikit-learn", "mlflow")  # that may change a figure
 
 
@@ -245,12 +247,16 @@ def _best_trial(study: LoadedStudy, absent: dict[str, str]) -> TrialDetails | No
             METRICS["calibration_error"](labels, probabilities),
             calibration_curve(labels, probabilities),
         )
+        classes = per_class(labels, probabilities)
+        worst = sorted(range(len(classes)), key=lambda place: classes[place].f1)[:MOST_CURVES]
+        thresholds = {
+            study.record.data["classes"][place]: found
+            for place in worst
+            if (found := threshold_curve(labels == place, probabilities[:, place]))
+        }
+        bins = (tuple(found.tolist()) for found in (curve.confidence, curve.accuracy, curve.count))
         held_out = HeldOut(
-            tuple(map(tuple, confusion.tolist())),
-            tuple(per_class(labels, probabilities)),
-            Calibration(
-                error, *(tuple(bins.tolist()) for bins in (curve.confidence, curve.accuracy, curve.count))
-            ),
+            tuple(map(tuple, confusion.tolist())), tuple(classes), Calibration(error, *bins), thresholds
         )
     return TrialDetails(
         trial.number, folds[0].num_parameters, _curves(folds), chosen_epochs, metrics, held_out

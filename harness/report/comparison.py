@@ -3,25 +3,28 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from markupsafe import Markup
+
 from harness.analysis import compare
-from harness.report import charts
+from harness.charts.scores import interval as interval_row
+from harness.charts.scores import intervals
+from harness.pages import joined, paragraph, table
 from harness.report.answer import Score
-from harness.report.charts import Difference
 from harness.report.document import ComparedReport, Comparison
+from harness.report.figures import Figures
 from harness.report.format import duration, interval, percent, probability, score, with_error
-from harness.report.markup import paragraph, table
 from harness.store.findings import CorrectedScore
 
 
-def comparison(found: Comparison) -> str:
+def comparison(found: Comparison, draw: Figures) -> Markup:
     """As HTML."""
-    parts = [_table(found.compared), _scores(found.compared), _gains(found.compared)]
-    parts += [_paired(one) for one in found.paired]
+    parts = [_table(found.compared), _scores(found.compared, draw), _gains(found.compared, draw)]
+    parts += [_paired(one, draw) for one in found.paired]
     parts += [paragraph(f"No paired statistics for {why}.", "hint") for why in found.absent]
-    return "".join(parts)
+    return joined(*parts)
 
 
-def _table(rows: Sequence[ComparedReport]) -> str:
+def _table(rows: Sequence[ComparedReport]) -> Markup:
     """What says nothing here, an objective that all share or a score that no study has, has no column."""
     columns: dict[str, list[str | None]] = {
         "study": [row.study for row in rows],
@@ -53,7 +56,7 @@ def _table(rows: Sequence[ComparedReport]) -> str:
             notes.append(
                 paragraph(f"No gain: {before.study} and {row.study} are of different {what}.", "hint")
             )
-    return table(list(shown), zip(*shown.values(), strict=True), numbers=numbers) + "".join(notes)
+    return table(list(shown), zip(*shown.values(), strict=True), numbers=numbers) + joined(*notes)
 
 
 def _corrected(row: ComparedReport) -> CorrectedScore | None:
@@ -61,7 +64,7 @@ def _corrected(row: ComparedReport) -> CorrectedScore | None:
     return row.honest if row.honest and row.honest.num_trials > 1 else None
 
 
-def _scores(rows: Sequence[ComparedReport]) -> str:
+def _scores(rows: Sequence[ComparedReport], draw: Figures) -> Markup:
     """The best of each study with its corrected score, a chart for each objective and data set.
 
     Two folders of images are two data sets.
@@ -75,48 +78,50 @@ def _scores(rows: Sequence[ComparedReport]) -> str:
         if found := _corrected(row):
             group.append(Score(f"{row.study}, corrected", found.corrected, found.low, found.high))
     parts = []
-    for (objective, data, _), drawn in groups.items():
+    for (objective, data, data_hash), drawn in groups.items():
         title = f"{objective} of the best trials on {'a folder of images' if data == 'folder' else data}"
-        parts.append(f"{paragraph(title)}{charts.forest(drawn, title)}")
+        parts += [
+            paragraph(title, "lead"),
+            draw(f"scores-{objective}-{data_hash}", intervals([one.row for one in drawn], title)),
+        ]
     if not parts:
-        return ""
+        return Markup("")
     hint = "All bars are 95 % intervals. Blue: means over the folds."
     if any(map(_corrected, rows)):
         hint += " Orange: corrected for the choice among the study's trials."
-    return "".join(parts) + paragraph(hint, "hint")
+    return joined(*parts, paragraph(hint, "hint"))
 
 
-def _gains(rows: Sequence[ComparedReport]) -> str:
+def _gains(rows: Sequence[ComparedReport], draw: Figures) -> Markup:
     """Each study's gain over the one before it."""
     drawn = []
     for row in rows[1:]:
         if row.gain is not None:
             error = row.gain_half_width or 0.0
             words = with_error(row.gain, row.gain_half_width, sign="+")
-            drawn.append(Difference(row.study, row.gain, row.gain - error, row.gain + error, words))
+            drawn.append(interval_row(row.study, row.gain, row.gain - error, row.gain + error, words=words))
     if not drawn:
-        return ""
+        return Markup("")
+    title = "Gain of each study over the one before it"
     hint = "Positive is better, whatever the metric; ± the 95 % interval of the differences fold by fold."
-    return (
-        paragraph("Gain of each study over the one before it")
-        + charts.differences(drawn, "Gains from study to study")
-        + paragraph(hint, "hint")
-    )
+    chart = draw("gains", intervals(drawn, title, rope=0.0))
+    return joined(paragraph(title, "lead"), chart, paragraph(hint, "hint"))
 
 
-def _paired(found: compare.Comparison) -> str:
+def _paired(found: compare.Comparison, draw: Figures) -> Markup:
     """Each trial against the best, as `harness compare` has it."""
     drawn, rows = [], []
     for row in found.trials:
-        if (best := row.against_best) is None:
+        if (other := row.against_best) is None:
             continue
-        p, mcnemar, bayes = best.t_test.adjusted, best.mcnemar, best.bayes
-        difference = f"{best.difference:+.4f}"
+        p, mcnemar, bayes = other.t_test.adjusted, other.mcnemar, other.bayes
+        difference = f"{other.difference:+.4f}"
         words = f"{difference}, p {'= ' if p >= 0.001 else ''}{probability(p)}"
-        drawn.append(Difference(row.trial, best.difference, best.low, best.high, words))
+        kind = "rough" if row.indistinguishable else "grey"
+        drawn.append(interval_row(row.trial, other.difference, other.low, other.high, words=words, kind=kind))
         rows.append((
             row.trial,
-            f"{difference} ({best.low:+.4f} to {best.high:+.4f})",
+            f"{difference} ({other.low:+.4f} to {other.high:+.4f})",
             probability(p),
             f"{mcnemar.only_best_right:,} / {mcnemar.only_this_right:,}",
             probability(mcnemar.adjusted),
@@ -137,11 +142,9 @@ def _paired(found: compare.Comparison) -> str:
         f"difference of {score(found.smallest_difference)} would be found four times out of five. The best of a "
         "study was chosen by these very scores, so it looks a little better than it is."
     )
-    return (
-        paragraph(
-            f"Paired with the best, {found.trials[0].trial}, on the same folds: difference and 95 % interval"
-        )
-        + charts.differences(drawn, f"Differences to {found.trials[0].trial}")
-        + table(head, rows, numbers=(2, 4))
-        + paragraph(hint, "hint")
+    best = found.trials[0].trial
+    said = (
+        f"Paired with the best, {best}, on the same folds: difference and 95 % interval; grey are told apart"
     )
+    chart = draw(f"paired-{best}", intervals(drawn, f"Differences to {best}", rope=found.rope))
+    return joined(paragraph(said, "lead"), chart, table(head, rows, numbers=(2, 4)), paragraph(hint, "hint"))

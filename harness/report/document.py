@@ -12,6 +12,7 @@ from harness.analysis.leaderboard import BestTrial, ComparedStudy, ParetoFront, 
 from harness.documents import INLINE, WHERE_SET, WHOLE, to_json
 from harness.report.data_document import Alike, BegunWith
 from harness.scoring.per_class import ClassScores
+from harness.scoring.threshold_curves import ThresholdCurve
 from harness.store.findings import Audit, Confirmation, CorrectedScore, FalseStops, FinalTest, Verdict
 
 Value = TypeVar("Value")
@@ -89,11 +90,15 @@ class Calibration:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What the pooled held-out predictions of a trial say.   confusion: rows are true classes."""
+    """What the pooled held-out predictions of a trial say.   confusion: rows are true classes.
+
+    thresholds: by class, of those that are told worst.
+    """
 
     confusion: tuple[tuple[int, ...], ...]
     classes: tuple[ClassScores, ...]
     calibration: Calibration
+    thresholds: Mapping[str, ThresholdCurve] = field(metadata=WHOLE)
 
 
 @dataclass(frozen=True)

@@ -1,220 +1,229 @@
-"""Drawings whose trials can be pointed at and picked: leaderboard, parallel coordinates, slices, folds trained.
+"""The trials of a study: the leaderboard, and the charts whose trials can be picked, which follow one choice."""
 
-What is drawn of trial 7 has data-trial="7"; the page's script finds it there. Without the script the charts stand.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
+from markupsafe import Markup
+
 from harness.analysis.leaderboard import TrialStatus
-from harness.report import markup
-from harness.report.charts import SHAPES, dot, of_trial, score_scale, trial_words
+from harness.charts import scores as score_charts
+from harness.charts import spec, trials
+from harness.charts.trials import Option, score_ends
+from harness.pages import joined, kept, paragraph, table
 from harness.report.document import Searched, SearchedChoice, StudyReport
-from harness.report.format import duration, interval, number, score, shortened, tick
-from harness.report.markup import Axis, chart, escaped, folded, line, mark, paragraph, path, rect, text
+from harness.report.figures import Figures
+from harness.report.format import duration, interval, number, score
 
 MOST_ROWS = 20  # of a leaderboard, beyond which they are folded away
-BAR = 160.0  # width of its column of bars
-COLUMN, TOP, BOTTOM = 112.0, 44.0, 318.0  # of the parallel coordinates
-PANEL = 242.0  # width of a slice
-LEVELS = 5  # of the lines' colour, from the worst fifth to the best
+MOST_PAIRS = 10  # of options: of the five that matter most
+STATES = ("complete", "stopped", "running", "failed")
 
 
-def leaderboard(study: StudyReport) -> str:
-    """A table, best first, with every trial's error bar on one scale; all but the first trials are folded away."""
+def leaderboard(study: StudyReport) -> Markup:
+    """A table, best first, with every trial's interval on one scale; the script folds all but the first away."""
     if not study.trials:
         return paragraph("No trial has ended yet.", "hint")
-    first, others = study.trials[:MOST_ROWS], study.trials[MOST_ROWS:]
-    axis = Axis(*score_scale(first, reach=0.0), 6, BAR - 6)
-    rows = [_row(study, trial, axis) for trial in first]
+    ends = score_ends(study.trials[:MOST_ROWS], reach=0.0)
+    margin = (ends[1] - ends[0]) * 0.04 or 0.01
+    low, high = ends[0] - margin, ends[1] + margin
+    rows = [_row(study, trial, low, high, is_more=at >= MOST_ROWS) for at, trial in enumerate(study.trials)]
     if found := study.corrected:
         words = (
             f"the best, corrected for the choice among {found.num_trials}; {interval(found.low, found.high)}"
         )
-        rows.insert(
-            1 if study.is_best(first[0]) else 0,
-            f'<tr class="honest"><td></td><td class="n">{score(found.corrected)}</td><td></td>'
-            f"<td>{_bar(axis, found.corrected, found.low, found.high, 'exact')}</td>"
-            f'<td colspan="{3 + len(study.searched)}">{escaped(words)}</td></tr>',
+        drawn = _bar(found.corrected, found.low, found.high, low, high, "exact")
+        cells = Markup(
+            '<tr class="honest"><td></td><td class="n">{}</td><td></td><td class="scale">{}</td>'
+        ).format(score(found.corrected), drawn)
+        rest = Markup('<td class="wrap" colspan="{}">{}</td></tr>').format(
+            3 + len(study.searched), kept(words)
         )
+        rows.insert(1 if study.is_best(study.trials[0]) else 0, joined(cells, rest))
+    names = ["trial", study.objective, "± 95 %", f"{low:.3f} to {high:.3f}", "folds", "time", "state"]
+    names += [option.name for option in study.searched]
+    head = joined(
+        *(
+            Markup("<th{}>{}</th>").format(Markup(' class="n"') if at in (0, 1, 2, 4, 5) else "", kept(name))
+            for at, name in enumerate(names)
+        )
+    )
     hint = (
-        "Mean over the folds with its 95 % interval; triangles "
-        "lie off the scale. Stopped trials have fewer folds, so their means are not comparable."
+        "Mean over the folds with its 95 % interval; triangles lie off the scale. Stopped trials have fewer folds, so "
+        "their means are not comparable."
     )
-    more = folded(f"{len(others)} more", _table(study, [_row(study, trial, axis) for trial in others], axis))
-    return _table(study, rows, axis) + (more if others else "") + paragraph(hint, "hint")
+    made = Markup(
+        '<div class="scroll" role="region" aria-label="Leaderboard"><table class="ranks few" data-few="{}">'
+        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+    ).format(len(study.trials) if len(study.trials) > MOST_ROWS else "", head, joined(*rows))
+    return made + paragraph(hint, "hint")
 
 
-def _table(study: StudyReport, rows: Sequence[str], axis: Axis) -> str:
-    ends = [(0.0, axis.low, "start"), (BAR, axis.high, "end")]
-    labels = "".join(text(x, 11, f"{value:.3f}", kind="tick", anchor=anchor) for x, value, anchor in ends)
-    scale = f'<svg class="bar" width="{BAR:g}" height="14" aria-hidden="true">{labels}</svg>'
-    names = "".join(f"<th>{escaped(option.name)}</th>" for option in study.searched)
-    head = (
-        f'<tr><th class="n">trial</th><th class="n">{escaped(study.objective)}</th><th class="n">± 95 %</th>'
-        f'<th>{scale}</th><th class="n">folds</th><th class="n">time</th><th>state</th>{names}</tr>'
-    )
-    return f'<div class="scroll"><table class="ranks"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def _row(study: StudyReport, trial: TrialStatus, axis: Axis) -> str:
+def _row(study: StudyReport, trial: TrialStatus, low: float, high: float, *, is_more: bool) -> Markup:
     best, mean, error = study.is_best(trial), trial.mean, trial.half_width or 0.0
-    kind = f"{trial.state}{' best' if best else ''}"
-    drawn = "" if mean is None else _bar(axis, mean, mean - error, mean + error, kind)
+    kind = "best" if best else trial.state
+    drawn = "" if mean is None else _bar(mean, mean - error, mean + error, low, high, kind)
     numbers = [f"{trial.number}{' ★' if best else ''}", score(mean), score(trial.half_width)]
-    after = [len(trial.folds), duration(trial.seconds)]
     cells = [
-        *(f'<td class="n">{value}</td>' for value in numbers),
-        f"<td>{drawn}</td>",
-        *(f'<td class="n">{value}</td>' for value in after),
-        f"<td>{escaped(trial.state)}</td>",
-        *(f"<td>{escaped(number(trial.params.get(option.path)))}</td>" for option in study.searched),
+        *(Markup('<td class="n">{}</td>').format(value) for value in numbers),
+        Markup('<td class="scale">{}</td>').format(drawn),
+        *(
+            Markup('<td class="n">{}</td>').format(value)
+            for value in (len(trial.folds), duration(trial.seconds))
+        ),
+        *(Markup("<td>{}</td>").format(value) for value in (trial.state, *_values(study, trial))),
     ]
-    return f"<tr{of_trial(trial)}{' class=best' if best else ''}>{''.join(cells)}</tr>"
+    classes = f"{'best ' if best else ''}{'more' if is_more else ''}".strip()
+    return Markup('<tr data-trial="{}" class="{}">{}</tr>').format(trial.number, classes, joined(*cells))
 
 
-def _bar(axis: Axis, value: float, low: float, high: float, kind: str) -> str:
-    """A value with its interval on a line of a table; an arrow where it lies off the scale."""
-    width, middle = abs(axis.end - axis.start) + 2 * min(axis.start, axis.end), 8.0
-    parts = []
-    if axis.contains(value):
-        if high > low:
-            parts.append(line(axis.place(low), middle, axis.place(high), middle, f"whisker {kind}"))
-        shape = "diamond" if kind == "exact" else SHAPES["complete"]
-        parts.append(mark(axis.place(value), middle, shape, f"point {kind}", size=4.2))
-    else:
-        below = value < axis.low
-        x = axis.place(value) + (2 if below else -2)
-        points = [(x + 5, 4), (x + 5, 12), (x - 2, 8)] if below else [(x - 5, 4), (x - 5, 12), (x + 2, 8)]
-        parts.append(path(points, f"point {kind}", closed=True))
-    return f'<svg class="bar" width="{width:g}" height="16" aria-hidden="true">{"".join(parts)}</svg>'
+def _values(study: StudyReport, trial: TrialStatus) -> list[str]:
+    return [number(trial.params.get(option.path)) for option in study.searched]
 
 
-def share(option: Searched, trial: TrialStatus) -> float | None:
-    """Where the trial's value lies on the option's axis, 0..1; choices lie evenly. None where it is not on it."""
-    value = trial.params.get(option.path)
+def _bar(value: float, start: float, end: float, low: float, high: float, kind: str) -> Markup:
+    """A value with its interval on the scale of a column."""
+
+    def place(at: float) -> float:
+        return round(100 * min(max((at - low) / (high - low), 0.0), 1.0), 2)
+
+    off = " off below" if value < low else " off above" if value > high else ""
+    line = Markup('<i style="left:{}%;width:{}%"></i>').format(
+        place(start), round(place(end) - place(start), 2)
+    )
+    return Markup('<span class="interval {}{}">{}<b style="left:{}%"></b></span>').format(
+        kind, off, "" if off else line, place(value)
+    )
+
+
+def controls(study: StudyReport, prefix: str) -> Markup:
+    """Which trials are drawn."""
+    scored = sum(trial.mean is not None for trial in study.trials)
+    states = [state for state in STATES if any(trial.state == state for trial in study.trials)]
+    boxes = joined(
+        *(
+            Markup('<label><input type="checkbox" value="{0}" checked> {0}</label> ').format(state)
+            for state in states
+        )
+    )
+    return Markup(
+        '<div class="controls"><span>{0}</span><label>only the best <input type="range" min="1" max="{1}" value="{1}" '
+        'id="{2}rank"> <output class="rank" for="{2}rank"></output></label><button type="button">all again</button>'
+        '<output class="kept"></output></div>'
+    ).format(boxes, max(scored, 1), prefix)
+
+
+def option_of(option: Searched) -> Option:
+    """As charts have it."""
     if isinstance(option, SearchedChoice):
-        choices = option.choices
-        return (choices.index(str(value)) + 0.5) / len(choices) if str(value) in choices else None
-    if not isinstance(value, int | float):
-        return None
-    return Axis(option.low, option.high, 0, 1, log=option.log).share(value)
+        return Option(option.path, choices=option.choices)
+    return Option(option.path, option.low, option.high, option.log)
 
 
-def script_data(study: StudyReport) -> dict[str, Any]:
-    """What the page's script knows of a study: axes, and of every trial its words, state, rank and places."""
-    scale = Axis(*score_scale(study.trials), 0, 1)
-    scored = [trial.number for trial in study.trials if trial.mean is not None]
-    ranks = {number: rank for rank, number in enumerate(scored, 1)}
-    return {
-        "axes": [option.name for option in study.searched] + [study.objective],
-        "trials": {
-            str(trial.number): {
-                "words": trial_words(study, trial),
-                "state": trial.state,
-                "rank": ranks.get(trial.number),
-                "places": [share(option, trial) for option in study.searched]
-                + [None if trial.mean is None else scale.share(trial.mean)],
-            }
-            for trial in study.trials
-        },
-    }
-
-
-def parallel(study: StudyReport) -> str:
-    """Every scored trial a line through its values, coloured by the fifth that its score is in."""
-    options = study.searched
-    centres = [70 + COLUMN * place for place in range(len(options) + 1)]
-    up = Axis(*score_scale(study.trials), BOTTOM, TOP)
-    scored = [(trial, trial.mean) for trial in study.trials if trial.mean is not None]
-    parts = []
-    for rank, (trial, mean) in reversed(list(enumerate(scored))):  # the best on top
-        shares = [(x, share(option, trial)) for x, option in zip(centres, options, strict=False)]
-        points = [(x, BOTTOM + at * (TOP - BOTTOM)) for x, at in shares if at is not None]
-        points.append((centres[-1], up.place(mean)))
-        level = LEVELS - 1 - rank * LEVELS // len(scored)
-        best = " best" if study.is_best(trial) else ""
-        parts.append(path(points, f"ribbon q{level}{best}", extra=of_trial(trial)))
-    for place, option in enumerate(options):
-        labels = [(BOTTOM + at * (TOP - BOTTOM), label) for at, label in _option_ticks(option, most=5)]
-        parts.append(_upright(centres[place], place, option.name, labels))
-    labels = [(up.place(value), label) for value, label in up.ticks(6)]
-    parts.append(_upright(centres[-1], len(options), study.objective, labels))
-    title = "Parallel coordinates: the values and the score of every trial"
-    return chart(title, COLUMN * len(options) + 150, BOTTOM + 24, parts, kind="parallel")
-
-
-def _upright(x: float, place: int, name: str, labels: Sequence[tuple[float, str]]) -> str:
-    """An axis of the parallel coordinates, where the script finds what is brushed."""
-    parts = [
-        line(x, TOP, x, BOTTOM, "axis"),
-        text(x, TOP - 18, shortened(name, 16), kind="name", anchor="middle"),
+def explored(study: StudyReport, draw: Figures, prefix: str) -> Markup:
+    """Parallel coordinates, slices, and pairs of options."""
+    scored = sum(trial.mean is not None for trial in study.trials)
+    if not study.searched or scored < 2:
+        return Markup("")
+    options, objective = list(map(option_of, study.searched)), study.objective
+    hint = (
+        "A line is a trial; orange is better, blue is worse. Point at a trial to see it in every chart and in the "
+        "leaderboard; mark a part of an axis to keep the trials that go through there, click beside it to let them go."
+    )
+    slices = [
+        draw(f"slice{place}", trials.by_option(place, options, objective), "")
+        for place in range(len(options))
     ]
-    for y, label in labels:
-        parts.append(line(x - 3, y, x + 3, y, "axis"))
-        parts.append(text(x - 7, y + 4, shortened(label, 12), kind="tick halo", anchor="end"))
-    extra = f' data-axis="{place}" data-top="{TOP:g}" data-bottom="{BOTTOM:g}"'
-    parts.append(rect(x - 16, TOP, 32, BOTTOM - TOP, "brush-zone", extra=extra))
-    return "".join(parts)
+    return joined(
+        paragraph(hint, "hint screen"),
+        draw("parallel", trials.parallel(options, objective), ""),
+        paragraph(Markup("<b>Slices</b>: {} by each searched option.").format(objective), "lead"),
+        Markup('<div class="charts">{}</div>').format(joined(*slices)),
+        _pairs(study, draw, options, prefix),
+    )
 
 
-def _option_ticks(option: Searched, *, most: int) -> list[tuple[float, str]]:
-    """Places 0..1 on an option's axis, with their labels."""
-    if isinstance(option, SearchedChoice):
-        return [((place + 0.5) / len(option.choices), name) for place, name in enumerate(option.choices)]
-    low, high = option.low, option.high
-    axis = Axis(low, high, 0, 1, log=option.log)
-    if isinstance(low, int) and isinstance(high, int) and not option.log and high - low <= 2 * most:
-        return [(axis.share(value), tick(value, 1)) for value in range(low, high + 1)]
-    return [(axis.share(value), label) for value, label in axis.ticks(most)]
+def _pairs(study: StudyReport, draw: Figures, options: list[Option], prefix: str) -> Markup:
+    """Each trial between two options, one pair at a time."""
+    by_weight = sorted(
+        range(len(options)), key=lambda place: -study.importances.get(options[place].path, 0.0)
+    )
+    pairs = list(combinations(by_weight, 2))[:MOST_PAIRS]
+    if not pairs:
+        return Markup("")
+    keys = [f"pair{one}-{two}" for one, two in pairs]
+    figures = [
+        draw(key, trials.by_two_options(pair, options, study.objective), "")
+        for key, pair in zip(keys, pairs, strict=True)
+    ]
+    choices = joined(
+        *(
+            Markup('<option value="{}">{} and {}</option>').format(
+                key, options[one].title, options[two].title
+            )
+            for key, (one, two) in zip(keys, pairs, strict=True)
+        )
+    )
+    chooser = Markup(
+        '<label for="{0}pair"><b>Two options</b> at once: </label><select id="{0}pair" class="pair">{1}</select>'
+    )
+    return Markup('<p class="lead">{}</p>{}').format(chooser.format(prefix, choices), figures[0])
 
 
-def slices(study: StudyReport) -> str:
-    """Score by the value of each searched option, a panel each, on one scale."""
-    return f'<div class="panels">{"".join(_slice(study, option) for option in study.searched)}</div>'
+def by_fold(study: StudyReport, draw: Figures) -> Markup:
+    """The scores of each trial, fold by fold."""
+    if study.num_folds < 2 or not any(trial.folds for trial in study.trials):
+        return Markup("")
+    folds = range(study.num_folds)
+    rows = [
+        [trial.number, *(score(trial.folds[fold] if fold < len(trial.folds) else None) for fold in folds)]
+        for trial in sorted(study.trials, key=lambda trial: trial.number)
+    ]
+    numbers = table(["trial", *(f"fold {fold}" for fold in folds)], rows, numbers=range(study.num_folds + 1))
+    return draw("folds", trials.folds(study.objective, study.num_folds, score_ends(study.trials)), numbers)
 
 
-def _slice(study: StudyReport, option: Searched) -> str:
-    left, right, top, bottom = 50.0, PANEL - 14, 14.0, 160.0
-    up = Axis(*score_scale(study.trials), bottom, top)
-    parts = [markup.y_axis(up, left, right, most=4), line(left, bottom, right, bottom, "axis")]
-    ticks = _option_ticks(option, most=4)
-    for at, label in ticks:
-        x = left + at * (right - left)
-        parts.append(line(x, bottom, x, bottom + 4, "axis"))
-        words = shortened(label, max(3, 26 // max(len(ticks), 1)))
-        parts.append(text(x, bottom + 17, words, kind="tick", anchor="middle"))
-    name = option.name + (" (log)" if option.log else "")
-    parts.append(text((left + right) / 2, bottom + 36, shortened(name), kind="label", anchor="middle"))
-    spread = 0.5 / len(option.choices) if isinstance(option, SearchedChoice) else 0.0
-    for trial in reversed(study.trials):
-        middle = share(option, trial)
-        if trial.mean is None or middle is None:
-            continue
-        aside = ((trial.number * 0.618) % 1 - 0.5) * spread  # equal choices side by side
-        x = left + (middle + aside) * (right - left)
-        parts.append(dot(study, trial, trial.mean, x, up, size=3.6))
-    return chart(f"{study.objective} by {option.name}", PANEL, 200, parts)
+def two_trials(study: StudyReport, draw: Figures, prefix: str) -> Markup:
+    """Two trials side by side: what they differ in, and their scores fold by fold. The script fills it."""
+    known = [trial for trial in study.trials if trial.folds]
+    if len(known) < 2:
+        return Markup("")
+    choices = joined(
+        *(Markup('<option value="{0}">trial {0}</option>').format(trial.number) for trial in known)
+    )
+    chooser = Markup('<label>{0}: <select class="{0}">{1}</select></label> ')
+    both = joined(*(chooser.format(side, choices) for side in ("left", "right")))
+    drawn = draw("two", score_charts.two_by_fold(study.objective, "Two trials, fold by fold"), "")
+    return Markup('<div class="two"><p>{}</p><div class="beside"></div>{}</div>').format(
+        both, drawn if study.num_folds > 1 else ""
+    )
 
 
-def folds_trained(study: StudyReport) -> str:
-    """A column for each trial, a cell for each of its folds: filled where it was trained."""
-    trials = sorted(study.trials, key=lambda trial: trial.number)
-    if not trials:
-        return ""
-    column = min(max(690 / len(trials), 5.0), 26.0)
-    row, left, gap = 15.0, 56.0, 1.0 if column < 8 else 2.0
-    parts = []
-    for fold in range(study.num_folds):
-        parts.append(text(left - 8, 6 + row * fold + 11, f"fold {fold}", kind="tick", anchor="end"))
-    for place, trial in enumerate(trials):
-        x = left + column * place
-        for fold in range(study.num_folds):
-            kind = f"cell {trial.state}" if fold < len(trial.folds) else "cell untrained"
-            parts.append(rect(x, 6 + row * fold, column - gap, row - 2, kind, extra=of_trial(trial)))
-    bottom = 6 + row * study.num_folds
-    step = max(1, round(markup.nice_step(len(trials), int(690 / 40))))
-    for value in range(0, len(trials), step):
-        parts.append(text(left + column * (value + 0.5), bottom + 14, value, kind="tick", anchor="middle"))
-    parts.append(text(left, bottom + 31, "trial", kind="label"))
-    return chart("Folds trained of each trial", left + column * len(trials) + 10, bottom + 38, parts)
+def timeline(study: StudyReport, draw: Figures) -> Markup:
+    """When each trial was trained."""
+    known = [trial for trial in study.trials if trial.started]
+    if len(known) < 2:
+        return Markup("")
+    hint = (
+        "A bar begins with the first fold of its trial and is as long as all of them took; a fold that was found and "
+        "not trained again lies where it was trained."
+    )
+    return draw("timeline", trials.timeline("When each trial was trained"), "") + paragraph(hint, "hint")
+
+
+def script_data(study: StudyReport, draw: Figures) -> Mapping[str, Any]:
+    """What the page's script knows of a study: the charts, the rows that they draw, what is said of each trial."""
+    options = list(map(option_of, study.searched))
+    rows = trials.trial_rows(study.trials, study.direction, options)
+    of = {trial.number: trial for trial in study.trials}
+    for row in rows:
+        trial = of[row["trial"]]
+        row["scores"] = list(trial.folds)
+        row["words"] = [
+            f"{score(trial.mean)}" + (f" ± {trial.half_width:.4f}" if trial.half_width is not None else ""),
+            trial.state + (f": {trial.reason}" if trial.reason else ""),
+            f"{len(trial.folds)}, {duration(trial.seconds)}",
+            *_values(study, trial),
+        ]  # fmt: skip
+    names = [study.objective, "state", "folds, time", *(option.path for option in options)]
+    return {"names": names, "trials": rows, "charts": draw.specs, "config": spec.CONFIG}

@@ -1,6 +1,5 @@
 """Spells numbers, the same way in every part of a report."""
 
-import math
 from typing import Any
 
 
@@ -63,14 +62,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"
 
 
-def tick(value: float, step: float) -> str:
-    """A label of an axis whose ticks are `step` apart: as many digits as tell neighbours apart."""
-    if value == 0 or not math.isfinite(value):
-        return "0"
-    if abs(value) >= 1e5 or abs(value) < 1e-4:
-        return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
-    return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
-
-
 def shortened(name: str, most: int = 24) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"
+    """Without its middle, where names differ least, if it is longer."""
+    head = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:head]}…{name[head + 1 - most :]}"

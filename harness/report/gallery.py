@@ -3,38 +3,25 @@
 Everything is from out-of-fold predictions: no network had seen the image it speaks of. Test images are never shown.
 """
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 
 from harness.data.images import Images
 from harness.files import write_file
 from harness.folds.train_folds import images_of
-from harness.inference.pictures import as_picture, data_url
+from harness.inference.pictures import shown
+from harness.pages import image, joined, kept, page, paragraph
 from harness.records import StudyRecord, TrialRecord
 from harness.report.alike import alike_in, page_part
 from harness.report.document import ByClass, ImageToLookAt
+from harness.report.format import percent, shortened
 from harness.scoring.label_errors import label_issues
 from harness.store.loaded_study import LoadedStudy
 
-VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
-SIDE = 96  # pixels of the page for an image
-STYLE = """
-:root { color-scheme: light dark; --edge: #8886; }
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .2rem; }
-h3 { font-size: .95rem; margin: 1rem 0 .3rem; }
-p { margin: .2rem 0 .6rem; max-width: 70ch; } .row { display: flex; flex-wrap: wrap; gap: 12px; }
-figure { margin: 0; width: 120px; font-size: 12px; } figcaption { overflow-wrap: anywhere; }
-.images { display: flex; flex-wrap: wrap; gap: 12px; }
-figure.pair { width: 200px; } .pair img + img { margin-left: 4px; }
-h4 { font-size: .95rem; margin: 1rem 0 .3rem; }
-img { width: 96px; height: 96px; image-rendering: pixelated; border: 1px solid var(--edge); border-radius: 4px; }
-small { opacity: .65; }
-"""
 WORDS = {
     "wrong": "Called something else by all of the best trials, and with confidence. The surest come first.",
     "suspicious": "Labels that confident learning doubts, by the mean prediction; a weak model doubts many right ones.",
@@ -128,31 +115,53 @@ def _by_class(
     return {name: tuple(row) for name, row in found.items() if row}
 
 
+def by_kind(
+    found: Mapping[str, int], images: Mapping[str, ByClass], pixels: Mapping[int, np.ndarray]
+) -> Markup:
+    """HTML: each kind with its images by class.
+
+    found: how many there are of each.   pixels: uint8 (C, H, W) by index.
+    """
+    parts = []
+    for kind, classes in images.items():
+        if not classes:
+            parts.append(paragraph(f"{kind.capitalize()}: none found."))
+            continue
+        parts.append(
+            paragraph(
+                Markup("<b>{} ({:,}).</b> {}").format(kind.capitalize(), found[kind], WORDS[kind]), "lead"
+            )
+        )
+        groups = [
+            Markup('<div><p class="sub">{}</p><div class="images">{}</div></div>').format(
+                label, joined(*(_figure(row, pixels[row.index]) for row in rows))
+            )
+            for label, rows in classes.items()
+        ]
+        parts.append(Markup('<div class="by-class">{}</div>').format(joined(*groups)))
+    return joined(*parts)
+
+
 def _page(chosen: Chosen, alike: str) -> str:
     """alike: of images that are alike, as HTML, or empty."""
     record, images = chosen.record, chosen.images
     names = ", ".join(str(trial.number) for trial in chosen.trials)
-    title = f"{html.escape(record.name)}: images to look at"
-    parts = [
-        f"<h1>{title}</h1>",
-        f"<p>Trials {names}; {record.data['num_images']:,} training images, each predicted by a network that had not "
-        "seen it.</p>",
+    number = record.data["num_images"]
+    said = f"Trials {names}; {number:,} training images, each predicted by a network that had not seen it."
+    found = {kind: len(indices) for kind, indices in chosen.found.items()}
+    rows = [row for classes in chosen.shown.values() for shown in classes.values() for row in shown]
+    inner = by_kind(found, chosen.shown, {row.index: images.pixels[row.index] for row in rows})
+    title = f"{record.name}: images to look at"
+    return page("report/gallery.html", title=title, said=said, images=inner, alike=alike)
+
+
+def _figure(row: ImageToLookAt, pixels: np.ndarray) -> Markup:
+    name = row.name or f"image {row.index}"
+    source, is_tiny = shown(pixels)
+    small = Markup("<small>{}</small>")
+    lines = [
+        f"{row.predicted} {percent(row.confidence)}",
+        small.format(kept(f"label {percent(row.label_probability)}")),
+        *([small.format(shortened(name, 40))] if row.name else []),
     ]
-    for kind, classes in chosen.shown.items():
-        parts.append(f"<h2>{kind.capitalize()} ({len(chosen.found[kind]):,})</h2><p>{WORDS[kind]}</p>")
-        for label, rows in classes.items():
-            figures = "".join(_figure(row, images.pixels[row.index]) for row in rows)
-            parts.append(f"<h3>{html.escape(label)}</h3><div class=row>{figures}</div>")
-    if alike:
-        parts.append(f"<h2>Alike</h2>{alike}")
-    head = f'<!doctype html><meta charset="utf-8">{VIEWPORT}<title>{title}</title><style>{STYLE}</style>'
-    return head + "\n".join(parts) + "\n"
-
-
-def _figure(image: ImageToLookAt, pixels: np.ndarray) -> str:
-    name = html.escape(image.name or f"image {image.index}")
-    words = f"{html.escape(image.predicted)} {image.confidence:.0%}<br>label {image.label_probability:.1%}"
-    picture = as_picture(pixels)
-    picture.thumbnail((2 * SIDE, 2 * SIDE))
-    caption = f"<figcaption>{words}<br><small>{name}</small></figcaption>"
-    return f'<figure><img src="{data_url(picture, "PNG")}" alt="{name}">{caption}</figure>'
+    return image(source, f"{name}, label {row.label}, called {row.predicted}", lines, tiny=is_tiny)

@@ -1,126 +1,182 @@
 "use strict";
-// Hovering and picking trials. Everything it needs is in the page; nothing is fetched.
+// Draws the charts of each study, has them follow one choice of trials, sorts tables. Nothing is fetched.
 (() => {
-  const tip = document.createElement("div");
-  tip.id = "tip";
-  tip.setAttribute("role", "status");
-  document.body.append(tip);
+  const isNarrow = innerWidth < 640;
 
-  const show = (words, event) => {
-    tip.textContent = words;
-    tip.style.display = "block";
-    const right = event.clientX + 14 + tip.offsetWidth > innerWidth;
-    const below = event.clientY + 16 + tip.offsetHeight > innerHeight;
-    tip.style.left = Math.max(4, right ? event.clientX - 10 - tip.offsetWidth : event.clientX + 14) + "px";
-    tip.style.top = Math.max(4, below ? event.clientY - 10 - tip.offsetHeight : event.clientY + 16) + "px";
-  };
-  const hide = () => { tip.style.display = "none"; };
+  for (const root of document.querySelectorAll(".study")) show(root);
+  for (const table of document.querySelectorAll(".scroll table")) sortable(table);
+  for (const table of document.querySelectorAll("table.few:not([data-few=''])")) shorten(table);
+  reachable();
 
-  document.addEventListener("pointermove", (event) => {
-    const target = event.target instanceof Element && event.target.closest("[data-tip]");
-    if (target) show(target.dataset.tip, event);
-    else if (!(event.target instanceof Element && event.target.closest("[data-trial]"))) hide();
-  });
-
-  for (const root of document.querySelectorAll(".study")) explore(root);
-
-  function explore(root) {
+  async function show(root) {
     const data = JSON.parse(root.querySelector("script.data").textContent);
-    const marks = new Map();
-    for (const element of root.querySelectorAll("[data-trial]")) {
-      const number = element.dataset.trial;
-      if (!marks.has(number)) marks.set(number, []);
-      marks.get(number).push(element);
-    }
-    const brushes = new Map(); // axis -> [low, high], shares of its length
+    const rows = new Map([...root.querySelectorAll("tr[data-trial]")].map((row) => [Number(row.dataset.trial), row]));
+    const views = new Map(); // element -> view
     const controls = root.querySelector(".controls");
-    root.classList.add("alive");
-    let hot = null;
+    let kept = data.trials, brush = {}, hot = null;
 
-    const point = (number) => {
-      if (number === hot) return;
-      for (const element of marks.get(hot) || []) element.classList.remove("hot");
-      hot = number;
-      for (const element of marks.get(hot) || []) element.classList.add("hot");
+    const point = (trial) => {
+      if (trial === hot) return;
+      rows.get(hot)?.classList.remove("hot");
+      hot = trial;
+      rows.get(hot)?.classList.add("hot");
+      for (const view of views.values()) if (view.hasTrials) view.signal("hot", hot).run();
     };
-    root.addEventListener("pointermove", (event) => {
-      const target = event.target.closest("[data-trial]");
-      point(target ? target.dataset.trial : null);
-      if (target && data.trials[hot] && !event.target.closest("[data-tip]")) show(data.trials[hot].words, event);
-    });
-    root.addEventListener("pointerleave", () => { point(null); hide(); });
-    if (!controls) return;
-
-    const range = controls.querySelector("input[type=range]");
-    const boxes = [...controls.querySelectorAll("input[type=checkbox]")];
-    const passes = (trial) =>
-      boxes.every((box) => box.checked || box.value !== trial.state) &&
-      (Number(range.value) >= Number(range.max) || (trial.rank !== null && trial.rank <= Number(range.value))) &&
-      [...brushes].every(([axis, [low, high]]) => {
-        const place = trial.places[axis];
-        return place !== null && place >= low && place <= high;
-      });
-
-    const apply = () => {
-      const kept = [];
-      for (const [number, trial] of Object.entries(data.trials)) {
-        const keep = passes(trial);
-        if (keep) kept.push(trial);
-        for (const element of marks.get(number) || []) element.classList.toggle("off", !keep);
-      }
-      kept.sort((a, b) => (a.rank ?? Infinity) - (b.rank ?? Infinity));
-      const best = kept.length && kept[0].rank !== null ? "; best of them: " + kept[0].words.split("\n")[0] : "";
-      const total = Object.keys(data.trials).length;
-      controls.querySelector("output.rank").value = Number(range.value) >= Number(range.max) ? "all" : range.value;
-      controls.querySelector("output.kept").value = kept.length + " of " + total + " trials" + best;
-    };
-
-    for (const zone of root.querySelectorAll(".brush-zone")) {
-      const svg = zone.ownerSVGElement;
-      const [top, bottom] = [Number(zone.dataset.top), Number(zone.dataset.bottom)];
-      const box = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-      box.setAttribute("class", "brush");
-      box.setAttribute("x", Number(zone.getAttribute("x")) + 6);
-      box.setAttribute("width", Number(zone.getAttribute("width")) - 12);
-      box.setAttribute("display", "none");
-      zone.after(box);
-      const at = (event) => {
-        const frame = svg.getBoundingClientRect();
-        const y = (event.clientY - frame.top) * svg.viewBox.baseVal.height / frame.height;
-        return Math.min(Math.max(y, top), bottom);
-      };
-      let from = null;
-      zone.clear = () => { brushes.delete(Number(zone.dataset.axis)); box.setAttribute("display", "none"); };
-      zone.addEventListener("pointerdown", (event) => {
-        from = at(event);
-        zone.setPointerCapture(event.pointerId);
-        event.preventDefault();
-      });
-      zone.addEventListener("pointermove", (event) => {
-        if (from === null) return;
-        const [upper, lower] = [from, at(event)].sort((a, b) => a - b);
-        if (lower - upper < 4) return;
-        box.removeAttribute("display");
-        box.setAttribute("y", upper);
-        box.setAttribute("height", lower - upper);
-        const share = (y) => (bottom - y) / (bottom - top);
-        brushes.set(Number(zone.dataset.axis), [share(lower) - 1e-6, share(upper) + 1e-6]);
-        apply();
-      });
-      zone.addEventListener("pointerup", (event) => {
-        if (from !== null && Math.abs(at(event) - from) < 4) { zone.clear(); apply(); }
-        from = null;
-      });
+    for (const [trial, row] of rows) {
+      row.addEventListener("pointerenter", () => point(trial));
+      row.addEventListener("pointerleave", () => point(null));
     }
-    controls.addEventListener("input", apply);
-    controls.querySelector("button").addEventListener("click", () => {
-      for (const zone of root.querySelectorAll(".brush-zone")) zone.clear();
-      for (const box of boxes) box.checked = true;
-      range.value = range.max;
+
+    const draw = async (element) => {
+      const spec = structuredClone(data.charts[element.dataset.chart]);
+      const { widest, square } = spec.usermeta;
+      if (widest) element.style.maxWidth = widest + "px";
+      for (const param of spec.params ?? []) if (param.name === "narrow") param.value = isNarrow;
+      if (square) spec.height = Math.min(spec.height, Math.max(element.clientWidth - (isNarrow ? 100 : 180), 120));
+      const hasTrials = spec.data?.name === "trials";
+      if (hasTrials) spec.datasets = { trials: kept };
+      views.get(element)?.finalize();
+      const { view } = await vegaEmbed(element, spec, {
+        config: data.config, renderer: "svg", ast: true, defaultStyle: false, tooltip: { disableDefaultStyle: true },
+        forceActionsMenu: true,
+        actions: { export: true, source: false, compiled: false, editor: false }, downloadFileName: element.dataset.chart,
+        i18n: { PNG_ACTION: "PNG", SVG_ACTION: "SVG" },
+      });
+      element.querySelector("summary").setAttribute("aria-label", "Save the chart");
+      for (const mark of element.querySelectorAll("[role=graphics-symbol]:not([aria-label])")) mark.ariaHidden = "true";
+      views.set(element, view);
+      view.hasTrials = hasTrials && spec.params.some((param) => param.name === "hot");
+      if (!view.hasTrials) return;
+      view.addEventListener("pointerover", (_, item) => point(item?.datum?.trial ?? null));
+      view.addEventListener("pointerout", () => point(null));
+      if (element.dataset.chart === "parallel") {
+        view.addSignalListener("brush", (_, value) => { brush = value; apply(); });
+      }
+    };
+
+    const passes = (trial) => {
+      const best = controls.querySelector("input[type=range]");
+      const states = [...controls.querySelectorAll("input:checked")].map((box) => box.value);
+      const all = Number(best.value) >= Number(best.max);
+      return states.includes(trial.state) && (all || trial.rank <= Number(best.value)) && passesBrush(trial);
+    };
+    const passesBrush = (trial) => {
+      const [low, high] = brush.place ?? [0, 1];
+      return (brush.axis ?? []).every((axis) => !(axis in trial) || (trial[axis] >= low && trial[axis] <= high));
+    };
+    const apply = () => {
+      kept = data.trials.filter(passes);
+      const numbers = new Set(kept.map((trial) => trial.trial));
+      for (const [trial, row] of rows) row.classList.toggle("off", !numbers.has(trial));
+      for (const [element, view] of views) {
+        if (!view.hasTrials) continue;
+        // The chart that is being marked keeps its lines, or what is marked would move under the pointer.
+        const marked = element.dataset.chart === "parallel" && brush.axis;
+        view.data("trials", marked ? data.trials : kept).run();
+      }
+      const best = kept.filter((trial) => trial.rank).sort((one, two) => one.rank - two.rank)[0];
+      const range = controls.querySelector("input[type=range]");
+      controls.querySelector(".rank").value = range.value === range.max ? "all" : range.value;
+      controls.querySelector(".kept").value =
+        `${kept.length} of ${data.trials.length} trials` + (best ? `; best of them: trial ${best.trial}, ${best.words[0]}` : "");
+    };
+    if (controls) {
+      controls.addEventListener("input", apply);
+      controls.querySelector("button").addEventListener("click", async () => {
+        for (const box of controls.querySelectorAll("input[type=checkbox]")) box.checked = true;
+        const range = controls.querySelector("input[type=range]");
+        range.value = range.max;
+        brush = {};
+        apply();
+        for (const element of views.keys()) if (element.dataset.chart === "parallel") await draw(element);
+      });
+      root.classList.add("alive");
       apply();
+    }
+
+    const pair = root.querySelector("select.pair");
+    pair?.addEventListener("change", () => {
+      const element = pair.closest("p").nextElementSibling.querySelector(".drawn");
+      element.dataset.chart = pair.value;
+      draw(element);
     });
-    apply();
+
+    for (const element of root.querySelectorAll(".drawn")) {
+      await draw(element);
+      await new Promise((resolve) => setTimeout(resolve)); // the page stays quick meanwhile
+    }
+    const two = root.querySelector(".two");
+    if (two) beside(two, data, [...views].find(([element]) => element.dataset.chart === "two")?.[1]);
+    root.dataset.drawn = "";
   }
+
+  function beside(two, data, view) {
+    const [left, right] = two.querySelectorAll("select");
+    right.selectedIndex = 1;
+    const update = () => {
+      const chosen = [left, right].map((select) => data.trials.find((trial) => trial.trial === Number(select.value)));
+      const rows = data.names.map((name, place) => [name, ...chosen.map((trial) => trial.words[place])]);
+      const table = document.createElement("table");
+      for (const cells of [["", ...chosen.map((trial) => `trial ${trial.trial}`)], ...rows]) {
+        const row = table.insertRow();
+        for (const words of cells) row.insertCell().textContent = words;
+        if (cells[1] !== cells[2] && row.rowIndex) row.classList.add("best");
+      }
+      two.querySelector(".beside").replaceChildren(table);
+      view?.signal("one", chosen[0].trial).signal("other", chosen[1].trial).run();
+    };
+    two.addEventListener("change", update);
+    update();
+  }
+
+  function sortable(table) {
+    const heads = [...(table.tHead?.rows[0].cells ?? [])];
+    if (heads.length < 3 || table.tBodies[0].rows.length < 3) return;
+    const value = (row, place) => {
+      const words = row.cells[place]?.textContent.trim() ?? "";
+      const number = parseFloat(words.replaceAll(",", ""));
+      return Number.isNaN(number) ? words : number;
+    };
+    heads.forEach((head, place) => {
+      if (head.colSpan > 1) return;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const order = head.getAttribute("aria-sort") === "descending" ? "ascending" : "descending";
+        for (const other of heads) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", order);
+        const sign = order === "ascending" ? 1 : -1;
+        const rows = [...table.tBodies[0].rows].map((row) => [value(row, place), row]);
+        rows.sort(([one], [two]) => {
+          if (typeof one !== typeof two) return typeof one === "number" ? -1 : 1; // what has no number stays below
+          return sign * (typeof one === "number" ? one - two : one.localeCompare(two));
+        });
+        table.tBodies[0].append(...rows.map(([, row]) => row));
+      });
+    });
+  }
+
+  function shorten(table) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "screen";
+    const say = () => { button.textContent = table.classList.contains("all") ? "Show fewer" : `Show all ${table.dataset.few}`; };
+    button.addEventListener("click", () => { table.classList.toggle("all"); say(); });
+    say();
+    table.parentElement.after(button);
+  }
+
+  // What scrolls can be scrolled by the keyboard.
+  function reachable() {
+    for (const box of document.querySelectorAll(".scroll")) {
+      if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  }
+  addEventListener("resize", reachable);
+  document.addEventListener("toggle", reachable, true);
 
   const reveal = () => {
     const target = document.getElementById(location.hash.slice(1));
@@ -130,6 +186,6 @@
   addEventListener("hashchange", reveal);
   if (location.hash) reveal();
   addEventListener("beforeprint", () => {
-    for (const part of document.querySelectorAll("details.print, details.study")) part.open = true;
+    for (const part of document.querySelectorAll("details.print")) part.open = true;
   });
 })();

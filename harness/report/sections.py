@@ -4,67 +4,64 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
-from harness.inference.pictures import as_picture, data_url
+from harness.charts import networks, trials
+from harness.charts.scores import intervals
+from harness.pages import folded, joined, paragraph, table
 from harness.provenance import changes_in_words
-from harness.report import answer, charts, explore, front
+from harness.report import answer, explore, front
 from harness.report.alike import page_part
 from harness.report.begun_with import data_table
-from harness.report.document import ImageToLookAt, StudyReport
+from harness.report.document import StudyReport
+from harness.report.figures import Figures, numbers_of
 from harness.report.format import duration, percent, score, shortened, times, with_error
-from harness.report.gallery import WORDS
-from harness.report.markup import Markup, escaped, folded, legend, paragraph, table
+from harness.report.gallery import by_kind
 from harness.scoring.quantities import QUANTITIES
 
-Section = tuple[str, str, str]  # id, title, HTML
+Section = tuple[str, str, Markup]  # id, title, HTML
 MOST_MISTAKES = 8  # below the confusion matrix
-EXACT = 48  # pixels; up to there an image is shown bit for bit
-SIDE = 128  # larger ones are made so small
-TRAINING = '<line x1="0" y1="6" x2="16" y2="6" class="curve train"/>'
-HELD_OUT = '<line x1="0" y1="6" x2="16" y2="6" class="curve validation"/>'
-FILLED = '<circle cx="8" cy="6" r="4.5" class="point complete"/>'
-HOLLOW = '<path d="M3.5 2.5L12.5 2.5L8 10.5Z" class="point stopped"/>'
-FAILED = '<path d="M4 2L12 10L8 6L12 2L4 10L8 6Z" class="point failed"/>'
-CELLS = (
-    ('<rect x="2" y="1" width="11" height="10" class="cell complete"/>', "trained, trial complete"),
-    ('<rect x="2" y="1" width="11" height="10" class="cell stopped"/>', "trained, then stopped"),
-    ('<rect x="2" y="1" width="11" height="10" class="cell untrained"/>', "not trained"),
-)
-BEST_LINE = '<line x1="0" y1="6" x2="16" y2="6" class="best-line"/>'
+MOST_LISTED = 300  # mistakes, where all are asked for
+NOTHING = Markup("")
 
 
-def sections(study: StudyReport, pixels: Mapping[int, np.ndarray], *, prefix: str) -> list[Section]:
-    """Those that there is something to say in.   prefix: of their ids, which must differ from study to study."""
+def sections(
+    study: StudyReport, pixels: Mapping[int, np.ndarray], draw: Figures, *, prefix: str
+) -> list[Section]:
+    """Those that there is something to say in.   draw: gets the charts.   prefix: of ids, which differ by study."""
     found = [
-        ("answer", "Question and answer", _answer(study)),
+        ("answer", "Question and answer", _answer(study, draw)),
         ("leaderboard", "Leaderboard", explore.leaderboard(study)),
-        ("front", "Pareto front", front.front(study)),
-        ("history", "Search history", _history(study)),
-        ("importances", "Which options matter", _importances(study)),
-        ("explore", "Explore the trials", _explore(study, prefix)),
-        ("curves", "Learning curves", _curves(study)),
-        ("confusion", "Confusion matrix", _confusion(study, prefix)),
-        ("classes", "Classes", _classes(study)),
-        ("calibration", "Calibration", _calibration(study)),
-        ("racing", "Racing", _racing(study)),
+        ("front", "Pareto front", front.front(study, draw)),
+        ("history", "Search history", _history(study, draw, prefix)),
+        ("explore", "Explore the trials", explore.explored(study, draw, prefix)),
+        ("importances", "Which options matter", _importances(study, draw)),
+        ("two", "Two trials side by side", explore.two_trials(study, draw, prefix)),
+        ("racing", "Folds and racing", _racing(study, draw)),
+        ("curves", "Learning curves", _curves(study, draw)),
+        ("confusion", "Confusion matrix", _confusion(study, draw)),
+        ("classes", "Classes", _classes(study, draw)),
+        ("thresholds", "ROC and precision-recall", _thresholds(study, draw)),
+        ("calibration", "Calibration", _calibration(study, draw)),
         ("gallery", "Images to look at", _gallery(study, pixels)),
-        ("alike", "Images that are alike", page_part(study.alike, pixels) if study.alike else ""),
-        ("data", "Data", data_table(study.begun_with) if study.begun_with else ""),
-        ("cost", "Cost", _cost(study)),
+        ("alike", "Images that are alike", page_part(study.alike, pixels) if study.alike else NOTHING),
+        ("data", "Data", data_table(study.begun_with) if study.begun_with else NOTHING),
+        ("cost", "Cost", joined(_cost(study), explore.timeline(study, draw))),
         ("provenance", "Provenance", _provenance(study)),
     ]
     return [(f"{prefix}{key}", title, inner) for key, title, inner in found if inner]
 
 
-def _answer(study: StudyReport) -> str:
+def _answer(study: StudyReport, draw: Figures) -> Markup:
     parts = [
         paragraph(study.question or "The study file has no question at its top.", "question"),
-        f'<div class="answer">{"".join(map(paragraph, study.answer))}</div>',
+        Markup('<div class="answer">{}</div>').format(joined(*map(paragraph, study.answer))),
     ]
     rows = answer.scores(study)
     if len(rows) > 1:
         hint = "All bars are 95 % intervals. Blue: means over the folds."
-        parts.append(charts.forest(rows, f"Scores of the study, {study.objective}"))
+        title = f"Scores of the study, {study.objective}"
+        parts.append(draw("scores", intervals([row.row for row in rows], title)))
         parts.append(paragraph(hint, "hint"))
         named = [name for name in QUANTITIES if any(row.label.startswith(name) for row in rows)]
         meanings = table(("score", "what it is"), [(name, QUANTITIES[name]) for name in named], wrap=1)
@@ -77,111 +74,94 @@ def _answer(study: StudyReport) -> str:
         ]
         head = ("metric", f"trial {best.number}, mean of folds ± 95 %", *(["test"] if test else []))
         parts.append(folded("All metrics of the best trial", table(head, metrics)))
-    return "".join(parts)
+    return joined(*parts)
 
 
-def _history(study: StudyReport) -> str:
+def _beside(*parts: str) -> Markup:
+    """Side by side, where there is room."""
+    return Markup('<div class="charts large">{}</div>').format(joined(*parts))
+
+
+def _history(study: StudyReport, draw: Figures, prefix: str) -> Markup:
     if len(study.trials) < 2:
-        return ""
-    states = {trial.state for trial in study.trials}
-    entries = [(FILLED, "complete"), (BEST_LINE, "best so far")]
-    entries += [(HOLLOW, "stopped early, or off the scale")] if "stopped" in states else []
-    entries += [(FAILED, "failed")] if "failed" in states else []
-    return legend(*entries) + charts.history(study)
+        return NOTHING
+    title = f"Search history: {study.objective} of every trial, by number"
+    hint = (
+        "Mean over the folds with its 95 % interval; the line is the best so far of the complete trials. What is "
+        "chosen above holds for all charts of trials. Drag a chart to move it, zoom with Ctrl and the wheel, "
+        "double-click to go back."
+    )
+    chart = draw("history", trials.history(study.objective, study.direction, title), "")
+    return joined(explore.controls(study, prefix), chart, paragraph(hint, "hint screen"))
 
 
-def _importances(study: StudyReport) -> str:
+def _importances(study: StudyReport, draw: Figures) -> Markup:
     if why := study.absent.get("importances"):
         return paragraph(f"Not shown: {why}", "hint")
     if not study.importances:
         few = "Too few trials to tell: it takes eight with different scores."
-        return paragraph(few, "hint") if study.searched else ""
+        return paragraph(few, "hint") if study.searched else NOTHING
     hint = "Share of the variation between the trials' scores that each searched option explains (PED-ANOVA)."
-    return charts.bars(study.importances, "Importances of the searched options") + paragraph(hint, "hint")
+    return draw("importances", networks.importances(study.importances)) + paragraph(hint, "hint")
 
 
-def _explore(study: StudyReport, prefix: str) -> str:
-    scored = sum(trial.mean is not None for trial in study.trials)
-    if not study.searched or scored < 2:
-        return ""
-    states = [
-        state
-        for state in ("complete", "stopped", "running", "failed")
-        if any(trial.state == state for trial in study.trials)
-    ]
-    boxes = "".join(
-        f'<label><input type="checkbox" value="{state}" checked> {state}</label> ' for state in states
-    )
-    controls = (
-        f'<div class="controls"><span>{boxes}</span><label>only the best <input type="range" min="1" max="{scored}" '
-        f'value="{scored}" id="{prefix}rank"> <output class="rank" for="{prefix}rank"></output></label>'
-        '<button type="button">all again</button><output class="kept"></output></div>'
-    )
-    hint = (
-        "Point at a trial to see it in every chart and in the leaderboard. Drag along an axis to keep the trials that "
-        "go through there; a click on the axis lets it go. Lines: the darker (in the dark the lighter) the better; "
-        "orange is the best."
-    )
-    return (
-        paragraph(hint, "hint screen")
-        + controls
-        + explore.parallel(study)
-        + paragraph(Markup(f"<b>Slices</b>: {escaped(study.objective)} by each searched option."))
-        + explore.slices(study)
-    )
-
-
-def _curves(study: StudyReport) -> str:
+def _curves(study: StudyReport, draw: Figures) -> Markup:
     best = study.best_trial
     if not best:
         why = study.absent.get("best_trial")
-        return paragraph(f"Not shown: {why}.", "hint") if why else ""
+        return paragraph(f"Not shown: {why}.", "hint") if why else NOTHING
     folds = "one held-out part" if study.num_folds == 1 else f"the mean over {study.num_folds} folds"
     hint = f"Trial {best.number}: {folds}" + "; the band spans all of them" * (study.num_folds > 1) + "."
-    return (
-        legend((TRAINING, "training"), (HELD_OUT, "held-out"))
-        + charts.learning_curves(best)
-        + paragraph(hint, "hint")
-    )
+    curves = {name: (curve.mean, curve.low, curve.high) for name, curve in best.curves.items()}
+    drawn = [
+        draw(
+            f"curve-{what}",
+            networks.learning_curve(curves, what, f"Learning curves of the best trial: {what}"),
+        )
+        for what in ("loss", "accuracy")
+    ]
+    return joined(_beside(*drawn), paragraph(hint, "hint"))
 
 
-def _confusion(study: StudyReport, prefix: str) -> str:
+def _confusion(study: StudyReport, draw: Figures) -> Markup:
     found = study.held_out
     if found is None:
         why = study.absent.get("predictions")
-        return paragraph(f"Not shown: {why}.", "hint") if why else ""
+        return paragraph(f"Not shown: {why}.", "hint") if why else NOTHING
     counts, classes = found.confusion, study.data.classes
     right, total = sum(counts[place][place] for place in range(len(counts))), sum(map(sum, counts))
-    share = f"{100 * right / max(total, 1):.1f} %"
-    said = f"{right:,} of {total:,} held-out images are right ({share}), pooled over the folds."
-    drawn = charts.confusion(counts, classes)
-    if drawn and len(classes) <= charts.MOST_NUMBERS:
-        names = [("counts", "images"), ("rates", "% of the true class")]
-        switches = "".join(
-            f'<input type="radio" name="{prefix}cells" id="{prefix}{kind}" class="as-{kind}"'
-            f'{" checked" if kind == "counts" else ""}><label for="{prefix}{kind}">{words}</label>'
-            for kind, words in names
-        )
-        drawn = f'<div class="toggle">{switches}{drawn}</div>'
-    mistakes = [
-        (classes[row], classes[column], count, count / sum(values))
-        for row, values in enumerate(counts)
-        for column, count in enumerate(values)
-        if count and row != column
-    ]
+    said = (
+        f"{right:,} of {total:,} held-out images are right ({100 * right / max(total, 1):.1f} %), pooled over the "
+        "folds; the shade is the share of the true class."
+    )
+    if len(classes) > networks.IN_ORDER:
+        said += " Classes stand together that are taken for each other."
+    mistakes = sorted(
+        (
+            (classes[row], classes[column], count, count / sum(values))
+            for row, values in enumerate(counts)
+            for column, count in enumerate(values)
+            if count and row != column
+        ),
+        key=lambda mistake: -mistake[2],
+    )
     rows = [
         (shortened(true, 40), shortened(called, 40), f"{count:,}", percent(rate))
-        for true, called, count, rate in sorted(mistakes, key=lambda mistake: -mistake[2])[:MOST_MISTAKES]
+        for true, called, count, rate in mistakes
     ]
-    head = ("true", "called", "images", "of the true class")
-    listed = "<h4>Confused most</h4>" + table(head, rows, numbers=(2, 3)) if rows else ""
-    return paragraph(said) + drawn + listed
+    head, numbers = ("true", "called", "images", "of the true class"), (2, 3)
+    every = table(head, rows[:MOST_LISTED], numbers=numbers, of="Numbers: confusion matrix")
+    chart = draw("confusion", networks.confusion(np.asarray(counts), classes), every)
+    listed = table(head, rows[:MOST_MISTAKES], numbers=numbers, of="Confused most")
+    most = Markup('<div><p class="sub">Confused most</p>{}</div>').format(listed) if rows else NOTHING
+    return joined(paragraph(said), _beside(chart, most))
 
 
-def _classes(study: StudyReport) -> str:
+def _classes(study: StudyReport, draw: Figures) -> Markup:
     found = study.held_out
     if found is None:
-        return ""
+        return NOTHING
+    known = list(zip(study.data.classes, found.classes, strict=True))
     rows = [
         (
             shortened(name, 40),
@@ -189,29 +169,62 @@ def _classes(study: StudyReport) -> str:
             *(f"{value:.3f}" for value in (scores.precision, scores.recall, scores.f1)),
             score(scores.roc_auc),
         )
-        for name, scores in zip(study.data.classes, found.classes, strict=True)
+        for name, scores in known
     ]
     head = ("class", "images", "precision", "recall", "F1", "ROC AUC")
-    return table(head, rows, numbers=range(1, 6))
+    drawn = [
+        {"class": name, "images": one.support, "precision": one.precision, "recall": one.recall, "F1": one.f1}
+        for name, one in known
+    ]
+    few = len(rows) > networks.MOST_CLASSES
+    title = "Classes" + f": the {networks.MOST_CLASSES} that are found worst" * few + ", the lowest F1 first"
+    listed = table(head, rows, numbers=range(1, 6), of="Classes")
+    chart = draw("classes", networks.of_classes(drawn, title), "")
+    return joined(chart, folded(f"All {len(rows)} classes", listed)) if few else _beside(chart, listed)
 
 
-def _calibration(study: StudyReport) -> str:
-    if (found := study.held_out) is None:
-        return ""
-    error, bins = found.calibration.error, len(found.calibration.count)
+def _thresholds(study: StudyReport, draw: Figures) -> Markup:
+    curves = study.held_out.thresholds if study.held_out else {}
+    if not curves:
+        return NOTHING
+    charts = []
+    for key, across, up, title in (
+        ("roc", "false_positive_rate", "recall", "ROC curves"),
+        ("precision", "recall", "precision", "Precision and recall"),
+    ):
+        rows = [
+            {"class": name, "x": x, "y": y, "at": at, "step": step}
+            for name, curve in curves.items()
+            for step, (x, y, at) in enumerate(
+                zip(getattr(curve, across), getattr(curve, up), curve.threshold, strict=True)
+            )
+        ]
+        spec = networks.thresholds(rows, across.replace("_", " "), up, title)
+        charts.append(draw(key, spec, numbers_of(spec, every=10)))
+    which = "" if len(curves) == len(study.data.classes) else f", of the {len(curves)} with the lowest F1"
+    hint = f"A class against all others, at every threshold of its probability{which}; pooled over the folds."
+    return joined(_beside(*charts), paragraph(hint, "hint"))
+
+
+def _calibration(study: StudyReport, draw: Figures) -> Markup:
+    if (held_out := study.held_out) is None:
+        return NOTHING
+    found = held_out.calibration
     said = (
-        f"Expected calibration error {error:.4f} over {bins} bins of confidence: where the "
+        f"Expected calibration error {found.error:.4f} over {len(found.count)} bins of confidence: where the "
         "orange line is below the dashed one, the network is surer than it is right."
     )
-    return paragraph(said) + charts.reliability(found.calibration)
+    bins = [row for row in zip(found.confidence, found.accuracy, found.count, strict=True) if row[2]]
+    return paragraph(said) + draw("calibration", networks.calibration(bins))
 
 
-def _racing(study: StudyReport) -> str:
-    found = study.racing
+def _racing(study: StudyReport, draw: Figures) -> Markup:
+    found, by_fold = study.racing, explore.by_fold(study, draw)
     if len(study.trials) < 2 or (found.rule in (None, "none") and not found.stopped):
-        return ""
+        return by_fold
     if not found.stopped:
-        return paragraph(f"The rule “{found.rule}” has stopped none of {len(study.trials)} trials.")
+        said = f"The rule “{found.rule}” has stopped none of {len(study.trials)} trials."
+        return paragraph(said) + by_fold
     were = "was" if found.stopped == 1 else "were"
     share = found.folds_saved / max(found.folds_of_ended_trials, 1)
     said = (
@@ -233,54 +246,21 @@ def _racing(study: StudyReport) -> str:
         if trial.state == "stopped"
     ]
     listed = table(("trial", "folds", study.objective, "why"), rows, numbers=(0, 1, 2), wrap=3)
-    return (
-        paragraph(said)
-        + legend(*CELLS)
-        + explore.folds_trained(study)
-        + (folded("Why each was stopped", listed) if rows else "")
-    )
+    return joined(paragraph(said), by_fold, folded("Why each was stopped", listed) if rows else "")
 
 
-def _gallery(study: StudyReport, pixels: Mapping[int, np.ndarray]) -> str:
+def _gallery(study: StudyReport, pixels: Mapping[int, np.ndarray]) -> Markup:
     """Images to look at: misclassified with confidence, and with a label that is likely wrong."""
     found = study.gallery
     if found is None:
         why = study.absent.get("gallery")
-        return paragraph(f"Not shown: {why}", "hint") if why else ""
+        return paragraph(f"Not shown: {why}", "hint") if why else NOTHING
     said = f"By trial{'s' if len(found.trials) > 1 else ''} {', '.join(map(str, found.trials))}"
-    parts = [paragraph(f"{said}; each image was predicted by networks that had not seen it.", "hint")]
-    for kind, classes in found.images.items():
-        if not classes:
-            parts.append(paragraph(f"{kind.capitalize()}: none found."))
-            continue
-        groups = []
-        for label, images in classes.items():
-            figures = "".join(_figure(image, pixels[image.index]) for image in images)
-            groups.append(f'<div><h4>{escaped(label)}</h4><div class="images">{figures}</div></div>')
-        head = f"<b>{kind.capitalize()} ({found.found[kind]:,}).</b> {escaped(WORDS[kind])}"
-        parts.append(f'<p>{head}</p><div class="classes">{"".join(groups)}</div>')
-    return "".join(parts)
+    hint = f"{said}; each image was predicted by networks that had not seen it."
+    return paragraph(hint, "hint") + by_kind(found.found, found.images, pixels)
 
 
-def _figure(image: ImageToLookAt, pixels: np.ndarray) -> str:
-    name = image.name or f"image {image.index}"
-    said = f"{image.predicted} {percent(image.confidence)}".replace(" %", "\u00a0%")
-    words = f"{escaped(said)}<br><small>label {percent(image.label_probability)}</small>"
-    hint = escaped(f"{name}\nlabel {image.label}\ncalled {said}")
-    alt = escaped(f"{name}, label {image.label}, called {image.predicted}")
-    picture = as_picture(pixels)
-    if max(picture.size) <= EXACT:
-        kind, source = ' class="tiny"', data_url(picture, "PNG")
-    else:
-        picture.thumbnail((SIDE, SIDE))
-        kind, source = "", data_url(picture, "JPEG")
-    return (
-        f'<figure><img{kind} src="{source}" alt="{alt}" data-tip="{hint}">'
-        f"<figcaption>{words}</figcaption></figure>"
-    )
-
-
-def _cost(study: StudyReport) -> str:
+def _cost(study: StudyReport) -> Markup:
     found = study.cost
     trained = f"{duration(found.seconds)} ({times(found.folds, 'fold')})"
     rows: list[tuple[str, str | None]] = [("training of the trials' folds", trained)]
@@ -298,13 +278,11 @@ def _cost(study: StudyReport) -> str:
     return table(("what", "how much"), rows) + paragraph(hint, "hint")
 
 
-def _provenance(study: StudyReport) -> str:
+def _provenance(study: StudyReport) -> Markup:
     """Where the figures come from, and the commands that make them again."""
     found = study.origin
-    commands = "".join(
-        f'{paragraph(one.what, "hint")}<pre class="command"><code>{escaped(one.command)}</code></pre>'
-        for one in found.commands
-    )
+    command = Markup("<pre><code>{}</code></pre>")
+    commands = joined(*(paragraph(one.what, "hint") + command.format(one.command) for one in found.commands))
     said, changes = "Again:", changes_in_words(vars(found))
     if found.dirty:
         said = (
@@ -314,13 +292,13 @@ def _provenance(study: StudyReport) -> str:
         changes += f", {found.untracked} untracked files" if found.untracked else ""
 
     def code(words: object) -> Markup:
-        return Markup(f"<code>{escaped(words)}</code>")
+        return Markup("<code>{}</code>").format(words)
 
     def listed(values: Mapping[str, Any]) -> str:
         return ", ".join(f"{name} {value}" for name, value in values.items())
 
     rows = [
-        ("commit", Markup(f"{code(found.commit) if found.commit else 'none'}{escaped(changes)}")),
+        ("commit", joined(code(found.commit) if found.commit else "none", changes)),
         ("data hash", code(found.data_hash)),
         ("split hash", code(found.split_hash)),
         ("definition hash", code(found.definition_hash or "–")),
@@ -333,7 +311,6 @@ def _provenance(study: StudyReport) -> str:
         *([("not computed alike", found.mixed)] if found.mixed else []),
         ("started", found.started),
     ]
-    study_file = folded("The study file", f"<pre><code>{escaped(found.text)}</code></pre>", printed=True)
-    return (
-        paragraph(said) + commands + study_file + "<h4>Record</h4>" + table(("what", "value"), rows, wrap=1)
-    )
+    study_file = folded("The study file", command.format(found.text), printed=True)
+    record = table(("what", "value"), rows, wrap=1)
+    return joined(paragraph(said), commands, study_file, Markup('<p class="sub">Record</p>'), record)

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -131,16 +132,29 @@ def test_the_table_fits_80_columns(
 
 def test_the_report_draws_the_front_and_lists_it(study: LoadedStudy) -> None:
     report = collect([study], images=0)
-    content = page(report)
-    section = content[content.index('id="s0-front"') : content.index('id="s0-history"')]
-    assert section.count('<svg class="chart') == 2  # against each other objective
-    assert section.count('class="point exact"') == 1 + 2 * len(study.front)  # and the legend's
-    assert "best-line" not in section  # a step of three objectives would be no bound
+    charts = fronts(page(report))
+    assert len(charts) == 2  # against each other objective
+    for chart in charts:
+        kinds = [row["kind"] for row in chart["data"]["values"]]
+        assert kinds.count("on the front") == len(study.front)
+        assert not has_line(chart)  # a step of three objectives would be no bound
     assert markdown(report).count("Pareto front: chosen among 4 trials") == 1
     two = replace(study.record, others=study.record.others[:1])
-    content = page(collect([replace(study, record=two)], images=0))
+    (chart,) = fronts(page(collect([replace(study, record=two)], images=0)))
+    assert has_line(chart)
+
+
+def fronts(content: str) -> list[dict[str, Any]]:
+    """The charts of the section."""
     section = content[content.index('id="s0-front"') : content.index('id="s0-history"')]
-    assert section.count('class="best-line"') == 1
+    data = re.search(r'class="data">(.*?)</script>', content)
+    assert data
+    charts = json.loads(data[1])["charts"]
+    return [charts[key] for key in re.findall(r'data-chart="([^"]*)"', section)]
+
+
+def has_line(chart: dict[str, Any]) -> bool:
+    return any(layer["mark"]["type"] == "line" for layer in chart["layer"])
 
 
 def test_mlflow_has_each_objective_and_a_tag_for_the_front(study: LoadedStudy) -> None:

@@ -79,7 +79,7 @@ def test_the_page_needs_nothing_but_itself_and_escapes_names(
     assert run(["similar", model, str(photos / "2.png"), *arguments, *home]) == 0
     text = target.read_text(encoding="utf-8")
     assert text.count("data:image/jpeg;base64,") == 1 + 4 + 2
-    assert "onerror=&quot;" in text and "<img src=x" not in text
+    assert "onerror=&#34;" in text and "<img src=x" not in text
     assert not re.search(r'(src|href)="(?!data:)', text) and "<script" not in text
     assert "default-src 'none'" in text
 

@@ -29,9 +29,9 @@ def test_the_page_is_whole_and_asks_for_nothing(tuned: Store) -> None:
     document = gallery(LoadedStudy.open(tuned, "small"), most=3)
     page = (tuned.study_folder("small") / "gallery.html").read_text(encoding="utf-8")
     shown = sum(len(rows) for classes in document.images.values() for rows in classes.values())
-    assert page.count("<figure>") == shown > 0
+    assert page.count("<figcaption>") == shown > 0
     assert not re.search(r"<script|https?://|src=\"(?!data:image/png;base64,)", page)
-    assert "Wrong (" in page and "prefers" not in page and "color-scheme: light dark" in page
+    assert "Wrong (" in page and "script-src 'none'" in page and "color-scheme: light dark" in page
 
 
 def test_without_a_complete_trial_there_is_no_gallery(tuned: Store) -> None:

@@ -11,7 +11,6 @@ POST /predict/batch   many image files in a form
 import logging
 from collections.abc import Set
 from http import HTTPStatus
-from importlib import resources
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request, Response
@@ -28,6 +27,7 @@ from harness.inference.web.metrics import KIND, Metrics
 from harness.inference.web.refusal import JSON, Refusal, json_bytes
 from harness.inference.web.service import Service, Wanted
 from harness.inference.web.work import Places, Work
+from harness.pages import resource
 from harness.standalone.image_pixels import UnreadableError
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def _pages(app: FastAPI, service: Service, limits: Limits, metrics: Metrics) -> 
         return Response(page.written(service.health(), limits), media_type="text/html")
 
     for path, kind in PARTS.items():
-        content = (resources.files("harness.inference.web") / path[1:]).read_bytes()
+        content = page.style() if path == "/page.css" else resource(f"inference/web{path}")
         app.get(path, include_in_schema=False)(
             lambda content=content, kind=kind: Response(content, media_type=kind)
         )

@@ -1,21 +1,15 @@
 """The page, written by Jinja from `page.html`, which escapes whatever a model's or a file's name may hold."""
 
-from functools import cache
-from importlib import resources
-
-from jinja2 import Environment, StrictUndefined, Template
-
+from harness import pages
 from harness.inference.web.documents import Health
 from harness.inference.web.limits import Limits
 
 
 def written(health: Health, limits: Limits) -> str:
     """As HTML."""
-    return _template().render(health=health, limits=limits)
+    return pages.rendered("inference/web/page.html", health=health, limits=limits)
 
 
-@cache
-def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    source = (resources.files("harness.inference.web") / "page.html").read_text(encoding="utf-8")
-    return environment.from_string(source)
+def style() -> str:
+    """What it shares with all pages, and its own."""
+    return pages.resource("pages/style.css") + pages.resource("inference/web/page.css")
