@@ -96,9 +96,8 @@ class Paired(Rule):
 
     Differences to the incumbent on the same folds leave out what is hard about a fold. Their variance is pooled over
     this trial and all before it. After n of k folds the final mean difference lies around the one so far with
-    variance s²(1/n - 1/k).
-    Source: races by paired differences, Moore and Lee 1994, who stop at an indifference, too; the variance is that of
-    sampling without replacement.
+    variance s²(1/n - 1/k), that of sampling without replacement.
+    Source: races by paired differences, Moore and Lee 1994, who stop at an indifference, too.
     """
 
     confidence: Annotated[float, Between(0.5, 0.9999), Younger(was=0.95)] = 0.9
