@@ -25,6 +25,7 @@ class Epoch:
     """One pass over a fold's training part. Losses are mean cross-entropy in nats, accuracies fractions 0..1.
 
     epoch: 1-based.   learning_rate: at the epoch's last step.   seconds: training and validation together.
+    validation_loss, validation_accuracy: of the held-out images; NaN where they were not scored after this epoch.
     images_per_second: training only.
     """
 

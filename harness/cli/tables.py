@@ -102,7 +102,7 @@ def _worth(status: Status, home: Path) -> list[Text]:
         interval = f"95 % {corrected.low:.4f} to {corrected.high:.4f}"
         what = f"corrected for the choice among {corrected.num_trials} trials"
         lines.append(Text(f"{what}: {corrected.corrected:.4f}   {interval}"))
-    if corrected and corrected.epochs.inflation >= 0.00005:
+    if corrected and (corrected.epochs.inflation or 0) >= 0.00005:
         oracle = f"{corrected.epochs.oracle:.4f} (+{corrected.epochs.inflation:.4f})"
         lines.append(
             Text(

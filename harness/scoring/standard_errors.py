@@ -147,7 +147,8 @@ def _quantile(freedom: float, confidence: float = 0.95) -> float:
 def epoch_choice(curves: Sequence[Sequence[float]], chosen: Sequence[int]) -> EpochChoice:
     """What the choice of the epoch does to the mean over folds.
 
-    curves: held-out score by epoch, higher is better, one sequence per fold; lengths may differ.
+    curves: held-out score by epoch, higher is better, one sequence per fold; lengths may differ. Where a fold was not
+    scored after an epoch, NaN, which is then the best one, too.
     chosen: each fold's epoch, counted from 1.   Raises ValueError if an epoch is not on its curve.
     """
     for curve, epoch in zip(curves, chosen, strict=True):
@@ -156,5 +157,5 @@ def epoch_choice(curves: Sequence[Sequence[float]], chosen: Sequence[int]) -> Ep
     return EpochChoice(
         final=float(np.mean([curve[-1] for curve in curves])),
         chosen=float(np.mean([curve[epoch - 1] for curve, epoch in zip(curves, chosen, strict=True)])),
-        oracle=float(np.mean([max(curve) for curve in curves])),
+        oracle=float(np.mean([np.max(curve) for curve in curves])),
     )

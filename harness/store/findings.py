@@ -22,12 +22,13 @@ class Epochs:
     """Mean accuracy over the folds of a trial at the last, the chosen and each fold's best epoch.
 
     inflation: what the best epochs, a claim that nobody should make, add to the chosen ones.
+    None of an epoch that no fold was scored after, and of the best one where that is so of any.
     """
 
-    final: float
-    chosen: float
-    oracle: float
-    inflation: float
+    final: float | None
+    chosen: float | None
+    oracle: float | None
+    inflation: float | None
 
 
 @dataclass(frozen=True)

@@ -245,7 +245,11 @@ def epoch_points(epochs: Sequence[Epoch], *, started: float, ended: int | None =
         seconds += epoch.seconds
         at = _milliseconds(seconds) if ended is None else min(_milliseconds(seconds), ended)
         points += [
-            Point(name, getattr(epoch, curve), at, epoch.epoch) for name, curve in EPOCH_CURVES.items()
+            Point(name, getattr(epoch, curve), at, epoch.epoch)
+            for name, curve in EPOCH_CURVES.items()
+            if not (
+                name.startswith("val/") and math.isnan(epoch.validation_loss)
+            )  # not scored after this epoch
         ]
     return points
 

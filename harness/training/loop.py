@@ -37,6 +37,7 @@ from harness.training.pixels import Inputs, Statistics, evaluate
 
 log = logging.getLogger(__name__)
 
+SPARSE = 5  # epochs, after every so many of which `evaluate: sparse` scores the held-out images
 INITIAL_PIXELS = 5000 * 32 * 32  # at most so many are shown to `initialise_from`
 
 
@@ -46,7 +47,7 @@ class FoldData:
 
     pixels: uint8 (N, C, H, W), may be memory-mapped; or float32 (N, D), what a frozen encoder made of them.
     labels: int64 (N,).   groups: int64 (N,), images that belong together, or None.   classes: their names.
-    train, held_out: int64 indices; the held-out images, if any, are scored after every epoch and decide nothing.
+    train, held_out: int64 indices; the held-out images, if any, are scored after epochs and decide nothing.
     """
 
     pixels: np.ndarray
@@ -172,7 +173,8 @@ class _Training:
         train_loss, train_accuracy = self._train_epoch(epoch, before_step)
         trained = time.perf_counter()
         with phase("evaluation"):
-            loss, accuracy = self._score(self.data.held_out, epoch)
+            held_out = self.data.held_out if self._is_looked_at(epoch) else self.data.held_out[:0]
+            loss, accuracy = self._score(held_out, epoch)
             if len(self.inner):
                 self._consider(progress, epoch)
         progress.epochs.append(
@@ -187,6 +189,12 @@ class _Training:
                 seconds=time.perf_counter() - started,
             )
         )
+
+    def _is_looked_at(self, epoch: int) -> bool:
+        """Whether the held-out images are scored after it."""
+        looks = self.options.train.evaluate
+        is_fifth = looks == "sparse" and epoch % SPARSE == 0
+        return looks == "every" or is_fifth or epoch == self.options.train.epochs
 
     def _train_epoch(self, epoch: int, before_step: Callable[[], None]) -> tuple[float, float]:
         """Mean loss and accuracy over the epoch's batches, as the network met them."""

@@ -34,6 +34,9 @@ class TrainOptions:
     choose the best epoch; null trains all epochs and chooses the last.
     inner_fraction: share of the training part that is set aside as that inner split; with patience only. Default:
     enough images to see an epoch's gain, and little is lost to training.
+    evaluate: after which epochs the held-out images are scored: all of them, every fifth and the last (`sparse`), or
+    the last alone; a fold's result is the same to the bit. Default: curves tell early what goes wrong, and cost a small
+    network a few per cent of its time.
     keep_models: whose weights the store keeps; the training does not look at it. Default: what predict, serve and
     export need; the others can be trained again to the same bits.
     """
@@ -47,6 +50,7 @@ class TrainOptions:
     clip_norm: Annotated[float, Between(above=0.0)] | None = None
     patience: Annotated[int, Between(1)] | None = None
     inner_fraction: Annotated[float, Between(above=0.0, high=0.5), Unless(patience=None)] = 0.1
+    evaluate: Annotated[Literal["every", "sparse", "last"], Younger()] = "every"
     keep_models: Literal["best", "all", "none"] = "best"
 
 

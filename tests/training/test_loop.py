@@ -230,6 +230,20 @@ def test_the_held_out_images_decide_nothing(compute: Compute, data: FoldData) ->
     assert found[0][2] != found[1][2]
 
 
+@pytest.mark.parametrize(
+    ("evaluate", "scored"), [("every", [1, 2, 3, 4, 5, 6, 7]), ("sparse", [5, 7]), ("last", [7])]
+)
+def test_held_out_images_are_scored_after_the_epochs_that_are_asked_for(
+    compute: Compute, data: FoldData, evaluate: str, scored: list[int]
+) -> None:
+    plain, model = make_model(data, dropout=0.2), make_model(data, dropout=0.2)
+    train(plain, data, {"epochs": 7})
+    epochs, _ = train(model, data, {"epochs": 7, "evaluate": evaluate})
+    assert [epoch.epoch for epoch in epochs if not np.isnan(epoch.validation_loss)] == scored
+    assert [epoch.epoch for epoch in epochs if not np.isnan(epoch.validation_accuracy)] == scored
+    assert equal(weights(model), weights(plain))
+
+
 def test_the_caller_may_stop_after_any_epoch_or_before_any_step(compute: Compute, data: FoldData) -> None:
     fitting = fit(make_model(data), data, options=Settings(), compute=CPU, seed=0)
     assert next(fitting).epoch == 1
