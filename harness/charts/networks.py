@@ -129,7 +129,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], *, of: str = "held-out
     right, total = int(matrix.trace()), int(matrix.sum())
     return chart(
         f"Confusion matrix: {right:,} of {total:,} {of} right ({right / max(total, 1):.1%})",
-        height=step * number_of, widest=max(step * number_of + 220, 460), square=True,
+        height=step * number_of, widest=max(step * number_of + 220, 460), square=180 if number_of <= MOST_NAMES else 40,
         params=[spec.NARROW, {"name": "names", "value": list(classes)}], data={"values": cells},
         transform=[{"calculate": "names[datum.t]", "as": "true"}, {"calculate": "names[datum.p]", "as": "called"}],
         encoding={"x": x, "y": y}, layer=layers,
@@ -143,12 +143,13 @@ def thresholds(rows: Sequence[Row], across: str, up: str, title: str) -> Spec:
     """
     classes = list(dict.fromkeys(row["class"] for row in rows))
     colours = {key: spec.MANY[place % len(spec.MANY)] for place, key in enumerate(classes)}
+    legend = {"labelExpr": spec.cut("datum.label"), "columns": {"expr": "narrow ? 1 : 2"}}
     said = [*tips(x=(across, ".3f"), y=(up, ".3f"), at=("threshold", ".3f")), nominal("class")]
     return chart(
         title, height=320, widest=640, data={"values": list(rows)}, params=[spec.NARROW],
         encoding={
             "x": number("x", across, **UNIT), "y": number("y", up, **UNIT), "order": number("step"),
-            "color": nominal("class", colours, legend={"labelExpr": spec.cut("datum.label")}),
+            "color": nominal("class", colours, legend=legend),
         },
         layer=[
             mark("line", look={"strokeWidth": 1.8, "clip": True}),
@@ -197,7 +198,7 @@ def of_classes(rows: Sequence[Row], title: str) -> Spec:
     said = [nominal("class"), *tips(images=("images", ",d"), measure="measure", value=("value", ".4f"))]
     return chart(
         title, height=22 * max(len(rows[:MOST_CLASSES]), 1), data={"values": long}, params=[spec.NARROW],
-        encoding={"y": name("class"), "x": number("value", "")},
+        encoding={"y": name("class"), "x": number("value", "", scale={"padding": 10})},
         layer=[
             mark("line", look={"color": GREY, "strokeWidth": 1}, detail=nominal("class")),
             mark("point", color=nominal("measure", colour), shape=nominal("measure", shape), tooltip=said),

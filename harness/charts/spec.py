@@ -42,12 +42,13 @@ def chart(
     *,
     height: float,
     widest: float | None = None,
-    square: bool = False,
+    square: int = 0,
     **parts: Any,
 ) -> Spec:
     """As wide as the page has room, or at most `widest`, in pixels.
 
-    description: said to who cannot see it.   height: of what its axes span, in pixels.   square: whether it is as wide.
+    description: said to who cannot see it.   height: of what its axes span, in pixels.
+    square: pixels beside the axes, where those shall be as high as wide.
     """
     return {
         "$schema": SCHEMA, "description": description, "width": "container", "height": height,

@@ -20,7 +20,7 @@
       rows.get(hot)?.classList.remove("hot");
       hot = trial;
       rows.get(hot)?.classList.add("hot");
-      for (const view of views.values()) if (view.hasTrials) view.signal("hot", hot).run();
+      for (const view of views.values()) if (view.hasTrials) view.signal("hot", hot).runAsync();
     };
     for (const [trial, row] of rows) {
       row.addEventListener("pointerenter", () => point(trial));
@@ -32,13 +32,13 @@
       const { widest, square } = spec.usermeta;
       if (widest) element.style.maxWidth = widest + "px";
       for (const param of spec.params ?? []) if (param.name === "narrow") param.value = isNarrow;
-      if (square) spec.height = Math.min(spec.height, Math.max(element.clientWidth - (isNarrow ? 100 : 180), 120));
+      if (square) spec.height = Math.min(spec.height, Math.max(element.clientWidth - (isNarrow ? square / 2 + 10 : square), 120));
       const hasTrials = spec.data?.name === "trials";
       if (hasTrials) spec.datasets = { trials: kept };
       views.get(element)?.finalize();
       const { view } = await vegaEmbed(element, spec, {
         config: data.config, renderer: "svg", ast: true, defaultStyle: false, tooltip: { disableDefaultStyle: true },
-        forceActionsMenu: true,
+        forceActionsMenu: true, logLevel: 1, // no trial may be left, which is no news
         actions: { export: true, source: false, compiled: false, editor: false }, downloadFileName: element.dataset.chart,
         i18n: { PNG_ACTION: "PNG", SVG_ACTION: "SVG" },
       });
@@ -58,21 +58,26 @@
       const best = controls.querySelector("input[type=range]");
       const states = [...controls.querySelectorAll("input:checked")].map((box) => box.value);
       const all = Number(best.value) >= Number(best.max);
-      return states.includes(trial.state) && (all || trial.rank <= Number(best.value)) && passesBrush(trial);
+      return states.includes(trial.state) && (all || trial.rank <= Number(best.value));
     };
-    const passesBrush = (trial) => {
+    const isMarked = (trial, least, most) => {
       const [low, high] = brush.place ?? [0, 1];
-      return (brush.axis ?? []).every((axis) => !(axis in trial) || (trial[axis] >= low && trial[axis] <= high));
+      const ofScore = most > least ? (trial.y - least) / (most - least) : 0.5; // as the chart has it
+      return (brush.axis ?? []).every((axis) => {
+        const place = axis in trial ? trial[axis] : ofScore;
+        return place !== null && place >= low && place <= high;
+      });
     };
     const apply = () => {
-      kept = data.trials.filter(passes);
+      const drawn = data.trials.filter(passes);
+      const scores = drawn.filter((trial) => trial.score !== null).map((trial) => trial.y);
+      kept = drawn.filter((trial) => isMarked(trial, Math.min(...scores), Math.max(...scores)));
       const numbers = new Set(kept.map((trial) => trial.trial));
       for (const [trial, row] of rows) row.classList.toggle("off", !numbers.has(trial));
       for (const [element, view] of views) {
         if (!view.hasTrials) continue;
         // The chart that is being marked keeps its lines, or what is marked would move under the pointer.
-        const marked = element.dataset.chart === "parallel" && brush.axis;
-        view.data("trials", marked ? data.trials : kept).run();
+        view.data("trials", element.dataset.chart === "parallel" ? drawn : kept).runAsync();
       }
       const best = kept.filter((trial) => trial.rank).sort((one, two) => one.rank - two.rank)[0];
       const range = controls.querySelector("input[type=range]");
@@ -123,7 +128,7 @@
         if (cells[1] !== cells[2] && row.rowIndex) row.classList.add("best");
       }
       two.querySelector(".beside").replaceChildren(table);
-      view?.signal("one", chosen[0].trial).signal("other", chosen[1].trial).run();
+      view?.signal("one", chosen[0].trial).signal("other", chosen[1].trial).runAsync();
     };
     two.addEventListener("change", update);
     update();

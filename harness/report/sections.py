@@ -146,7 +146,7 @@ def _confusion(study: StudyReport, draw: Figures) -> Markup:
         key=lambda mistake: -mistake[2],
     )
     rows = [
-        (shortened(true, 40), shortened(called, 40), f"{count:,}", percent(rate))
+        (shortened(true, 26), shortened(called, 26), f"{count:,}", percent(rate))
         for true, called, count, rate in mistakes
     ]
     head, numbers = ("true", "called", "images", "of the true class"), (2, 3)
@@ -154,7 +154,9 @@ def _confusion(study: StudyReport, draw: Figures) -> Markup:
     chart = draw("confusion", networks.confusion(np.asarray(counts), classes), every)
     listed = table(head, rows[:MOST_MISTAKES], numbers=numbers, of="Confused most")
     most = Markup('<div><p class="sub">Confused most</p>{}</div>').format(listed) if rows else NOTHING
-    return joined(paragraph(said), _beside(chart, most))
+    return joined(
+        paragraph(said), _beside(chart, most) if len(classes) <= networks.MOST_NUMBERS else chart + most
+    )
 
 
 def _classes(study: StudyReport, draw: Figures) -> Markup:

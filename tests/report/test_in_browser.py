@@ -24,6 +24,11 @@ from tests.tracking.test_ui import CHROMIUM, FLAGS
 
 AXE = "const done = arguments[arguments.length - 1]; axe.run().then((found) => done(found.violations));"
 SCREENS = [(width, scheme) for width in (390, 1440) for scheme in ("light", "dark")]
+CHARTS = """return [...document.querySelectorAll(".drawn")].map((place) => [
+  place.dataset.chart,
+  place.querySelector("svg.marks").getBoundingClientRect().width / place.getBoundingClientRect().width,
+  place.closest("[aria-label]")?.ariaLabel ?? place.querySelector("[role=graphics-document]").ariaLabel,
+]);"""
 DRAWN = "return [...document.querySelectorAll('.study')].every((study) => 'drawn' in study.dataset)"
 
 pytestmark = [
@@ -38,7 +43,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Addresses of a report of one study, of three, one of them hostile, of a gallery and of similar images."""
     folder = tmp_path_factory.mktemp("pages")
     store = Store(folder / "home")
-    made_up(store, "one", Shape(num_trials=24, num_epochs=3))
+    made_up(store, "one", Shape(num_trials=24))
     made_up(store, "two", Shape(num_trials=24), seed=1)
     evil = Shape(num_trials=7, num_folds=2, num_epochs=2, failed=0.4)
     made_up(store, "evil", evil, question=HOSTILE, classes=CLASSES, reason=HOSTILE)
@@ -69,6 +74,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMIUM[1]))
+    driver.set_script_timeout(110)  # for axe and ten thousand elements on a busy machine
     yield driver
     driver.quit()
 
@@ -92,7 +98,7 @@ def opened(browser: Any, url: str, width: int = 1440, scheme: str = "light") -> 
 
 
 @pytest.mark.parametrize(("width", "scheme"), SCREENS)
-@pytest.mark.parametrize("name", ["report", "three", "gallery", "similar"])
+@pytest.mark.parametrize("name", ["report", "gallery", "similar"])
 def test_axe_finds_nothing_and_all_fits(
     browser: Any, pages: dict[str, str], name: str, width: int, scheme: str
 ) -> None:
@@ -108,18 +114,13 @@ def test_axe_finds_nothing_and_all_fits(
         browser.save_screenshot(f"{folder}/{name}-{width}-{scheme}.png")
 
 
-def test_a_chart_is_as_wide_as_its_place_and_says_what_it_is(browser: Any, pages: dict[str, str]) -> None:
-    for width in (390, 1440):
-        opened(browser, pages["report"], width)
-        for element in browser.find_elements("css selector", ".drawn"):
-            svg = element.find_element("css selector", "svg.marks")
-            assert 0.8 * element.rect["width"] < svg.rect["width"] <= element.rect["width"] + 1
-            named = (
-                element
-                if element.get_attribute("aria-label")
-                else element.find_element("css selector", "[aria-label]")
-            )
-            assert len(named.get_attribute("aria-label")) > 5
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_chart_is_as_wide_as_its_place_and_says_what_it_is(
+    browser: Any, pages: dict[str, str], width: int
+) -> None:
+    opened(browser, pages["three"], width)
+    for key, share, words in browser.execute_script(CHARTS):
+        assert 0.8 < share <= 1.01 and len(words) > 5, key
 
 
 def test_pointing_at_a_trial_shows_it_everywhere(browser: Any, pages: dict[str, str]) -> None:
@@ -143,10 +144,10 @@ def test_what_is_chosen_holds_for_all_charts_and_axes_follow(browser: Any, pages
 
     def ticks() -> list[float]:
         axis = browser.find_elements("css selector", "[data-chart=history] .role-axis-label")[1]
-        return [
+        return sorted(
             float(text.get_attribute("textContent").replace("−", "-"))
             for text in axis.find_elements("css selector", "text")
-        ]
+        )
 
     before, rows = ticks(), len(browser.find_elements("css selector", "tr[data-trial]"))
     browser.find_element("css selector", ".controls input[value=stopped]").click()
