@@ -37,6 +37,7 @@ class StudyProgress:
         self._trials: dict[int, TrialRecord] = {}
         self._folds: Counter[int] = Counter()  # of each trial that have ended here, needed or not
         self._scores: dict[int, list[float]] = {}
+        self._behind: set[int] = set()  # trials that will be stopped, as it looks
 
     def take(self, event: AnyEvent) -> str:
         """A line for everything worth knowing later, else ""."""
@@ -87,6 +88,10 @@ class StudyProgress:
         if event.fold != RUNG:
             self._folds[event.number] += 1
             self._scores.setdefault(event.number, []).append(event.score)
+        if event.in_the_race:
+            self._behind.discard(event.number)
+        else:
+            self._behind.add(event.number)
         self._estimate()
         self.progress.fold_ended((event.number, event.fold))
         scores = self._scores.get(event.number, [])
@@ -120,8 +125,9 @@ class StudyProgress:
         assert record is not None
         spent = {number: max(len(trial.folds), self._folds[number]) for number, trial in self._trials.items()}
         ended = [number for number, trial in self._trials.items() if trial.state != "running"]
-        open_trials = [number for number in self._trials if number not in ended]
-        raced = [spent[number] for number in ended if number]  # trial 0 is raced against nobody
+        decided = {*ended, *self._behind}
+        open_trials = self._trials.keys() - decided
+        raced = [spent[number] for number in decided if number]  # trial 0 is raced against nobody
         left = sum(
             max(self._expected(raced, record, at_least=spent[number]) - spent[number], 0.0) if number
             else record.num_folds - spent[number]

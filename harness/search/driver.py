@@ -56,10 +56,13 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class FoldEnded:
+    """in_the_race: whether its trial goes on, by what is known now; earlier trials may still change that."""
+
     number: int
     fold: int
     score: float
     record: FoldRecord
+    in_the_race: bool = True
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,8 @@ class Driver:
                 # Also of an earlier batch: trained ahead, and then not needed.
                 batch.results[task.key()] = report
                 if isinstance(report, FoldRecord):
-                    yield FoldEnded(*place, self.score(report), report)
+                    goes_on = batch.is_in_the_race(place[0])
+                    yield FoldEnded(*place, self.score(report), report, goes_on)
                 yield from batch.settle()
             if self._is_over(batch):
                 return
@@ -256,13 +260,18 @@ class _Batch:
         order = [(current, step) for step in ahead[:1]]
         order += [(number, self.steps[0]) for number in later]
         order += [(current, step) for step in ahead]
-        in_the_race = [n for n in later if self._decide(self.driver.trials[n]).state == "running"]
+        in_the_race = [n for n in later if self.is_in_the_race(n)]
         order += [(number, step) for number in in_the_race for step in self.steps]
         for place in order:
             key = self.keys[place]
             if key not in self.results and key not in self.driver.scheduler.under_way:
                 return place, self.tasks[place]
         return None
+
+    def is_in_the_race(self, number: int) -> bool:
+        """Whether a trial is one of the batch that would not end by what is known now."""
+        is_open = any(trial.number == number for trial in self.open_trials)
+        return is_open and self._decide(self.driver.trials[number]).state == "running"
 
     def settle(self) -> Iterator[Event]:
         """End every trial that is decided, in the order of their numbers."""

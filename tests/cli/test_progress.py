@@ -118,6 +118,23 @@ def test_time_left_of_a_study_learns_how_many_folds_a_raced_trial_gets(
     assert lines[-1] == "trial 4 stopped  0.9000  best so far: 0.9000 (trial 4)"
 
 
+def test_a_trial_that_will_be_stopped_is_not_waited_for(
+    study: tuple[StudyProgress, list[TrialRecord], Clock], tuned: Store
+) -> None:
+    following, trials, clock = study
+    fold = tuned.read_fold_record(tuned.read_trials("small")[0].folds[0])
+    assert fold is not None
+    list(train(following, trials[0], 5, clock, fold))
+    following.take(TrialBegan(trials[1]))
+    left = following.progress.left
+    for in_the_race, expected in ((True, left - 0.5), (False, 6 * (1 + 2 * 2.5) / 3), (True, left - 0.5)):
+        following.take(FoldBegan(1, 0))
+        following.take(FoldEnded(1, 0, 0.5, fold, in_the_race))
+        following._folds[1] = 1
+        following._estimate()
+        assert following.progress.left == pytest.approx(expected)
+
+
 def test_the_panel_shows_what_is_trained_at_every_width(
     study: tuple[StudyProgress, list[TrialRecord], Clock],
 ) -> None:

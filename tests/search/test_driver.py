@@ -213,6 +213,18 @@ def test_racing_saves_folds_and_none_saves_none(study_file: Path, tmp_path: Path
     assert trained["forgiving"] < trained["none"]
 
 
+def test_a_fold_says_whether_its_trial_goes_on(study_file: Path, tmp_path: Path) -> None:
+    """With one worker nothing changes that later: a trial ends with its first fold that says no."""
+    driver = driver_of(study_of(study_file, "search.racing=forgiving"), tmp_path, smooth)
+    said: dict[int, list[bool]] = {}
+    for event in driver.run():
+        if isinstance(event, FoldEnded):
+            said.setdefault(event.number, []).append(event.in_the_race)
+    assert {trial.state for trial in driver.trials} == {"complete", "stopped"}
+    for trial in driver.trials:
+        assert said[trial.number] == [True] * (len(trial.scores) - 1) + [False]
+
+
 def test_one_worker_trains_nothing_in_vain(study_file: Path, tmp_path: Path) -> None:
     driver = driver_of(study_of(study_file), tmp_path, noisy)
     list(driver.run())
