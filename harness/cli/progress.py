@@ -233,6 +233,7 @@ def shown(progress: Progress) -> Iterator[Callable[[str], None]]:
 def follow(steps: Iterator[Step | Found], title: str) -> Found:
     """Show how far a command is that yields what it does, and how far what it trains is; what it ends with."""
     progress = Progress(title)
+    progress.stage = "reading the study and its images"
     with shown(progress) as tell:
         for step in steps:
             if isinstance(step, str):
@@ -253,11 +254,11 @@ def _take(progress: Progress, step: Training) -> str:
     if step.total != progress.done + progress.left or step.done < progress.done:
         progress.restart()
     progress.done, progress.left = step.done, step.total - step.done
+    progress.stage = ""
     if step.epoch is not None:
         progress.running.setdefault(step.what, Running(step.what, step.epochs))
         progress.epoch_ended(step.what, step.epoch)
         return ""
-    progress.stage = progress.stage if progress.left else ""
     if step.what in progress.running:
         progress.fold_ended(step.what)
     return "  ".join(filter(None, (str(step), progress.standing())))
