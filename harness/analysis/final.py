@@ -194,7 +194,7 @@ def _trained(study: LoadedStudy, task: FoldTask, cluster: Cluster) -> Generator[
     refit: FoldRecord | None = None
     workplace = workplace_of(study.store, study.record)
     trained = train_tasks(workplace, {NO_FOLD: task}, cluster=cluster, with_weights=[task.key()])
-    for step in told(trained, {NO_FOLD: task}, lambda _: "its network"):
+    for step in told(trained, {NO_FOLD: task}, lambda _: "network"):
         if isinstance(step, Training):
             yield step
         else:

@@ -98,7 +98,7 @@ class AuditedTrial:
         split.save(path)
         workplace = Workplace(self.home.keep_images(changed), path, self.home.home)
         tasks = {0: self._task(changed, split, epochs)}
-        for step in told(train_tasks(workplace, tasks, cluster=self.cluster), tasks, lambda _: "its fold"):
+        for step in told(train_tasks(workplace, tasks, cluster=self.cluster), tasks, lambda _: "fold 0"):
             if isinstance(step, Training):
                 yield step
             else:

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.cli import run
+from harness.cli import predictions, run
 from harness.cli.live import StudyProgress
 from harness.cli.progress import BARS, Progress, Running, TimeLeft, follow, sparkline
 from harness.folds.train_folds import Training
@@ -256,3 +257,22 @@ def test_the_result_fits_the_screen_as_far_as_it_can(rows: int, tuned: Store) ->
     assert trials == {12: 3, 24: 12, 60: 12}[rows]
     assert any("more (harness status small" in line for line in lines) == (trials < 12)
     assert rows == 12 or len(lines) < rows
+
+
+def test_predictions_say_how_many_files_are_left(capsys: pytest.CaptureFixture[str]) -> None:
+    counted = threading.Event()
+
+    def count() -> int:
+        counted.wait(10)
+        return 10
+
+    progress = predictions._Progress(count)
+    progress.count(2, 1)
+    assert progress._line().startswith("2 predicted, 1 unreadable") and "left" not in progress._line()
+    counted.set()
+    for thread in threading.enumerate():
+        if thread.daemon and thread is not threading.current_thread() and "_ask" in thread.name:
+            thread.join(10)
+    progress.count(4, 1)
+    assert re.match(r"4 of 10 predicted, 1 unreadable  [\d,]+ images/s  about \d+ s left$", progress._line())
+    assert capsys.readouterr().err == ""
