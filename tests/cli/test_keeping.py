@@ -99,4 +99,4 @@ def test_a_server_that_is_away_is_told(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setattr(deliver, "RETRY_SECONDS", 1.0)
     assert run(["sync", "small", "--home", str(tuned.home)]) == 4
-    assert "nothing is lost: run harness sync again" in said(capsys)[1]
+    assert f"nothing is lost: run harness sync --home {tuned.home} again" in said(capsys)[1]
