@@ -45,6 +45,7 @@ def tracking(home: Path, study: str) -> None:
         for scheme, name in (("light", "report.png"), ("dark", "report_dark.png")):
             emulate(browser, scheme)
             browser.get(page.as_uri())
+            wait_drawn(browser)
             browser.save_screenshot(str(TARGET / name))
         emulate(browser, "light")
         with serve(home, port=0, study=study) as server:
@@ -120,6 +121,14 @@ def wait(browser: Any, text: str) -> None:
         lambda driver: text in driver.execute_script("return document.body.innerText")
     )
     time.sleep(3)
+
+
+def wait_drawn(browser: Any) -> None:
+    """Until a report has all its charts."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    drawn = "return [...document.querySelectorAll('.study')].every((study) => 'drawn' in study.dataset)"
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(drawn))
 
 
 def emulate(browser: Any, scheme: str) -> None:
