@@ -43,4 +43,4 @@ def _shown(row: Row, policy: Policy) -> dict[str, object]:
 
 def _small(name: str) -> Markup:
     """A line may end after each folder."""
-    return Markup("<small>{}</small>").format(Markup(escape(printable(name)).replace("/", "/<wbr>")))
+    return Markup("<small>{}</small>").format(Markup(str(escape(printable(name))).replace("/", "/<wbr>")))

@@ -123,6 +123,15 @@ def test_a_chart_is_as_wide_as_its_place_and_says_what_it_is(
         assert 0.8 < share <= 1.01 and len(words) > 5, key
 
 
+def test_long_names_may_be_broken_after_a_folder(browser: Any, pages: dict[str, str]) -> None:
+    opened(browser, pages["similar"])
+    captions = [caption.text for caption in browser.find_elements("css selector", "figcaption")]
+    assert (
+        captions[0] == "asked for" and captions[2] == "0.800\nb/2.png" and HOSTILE.split()[1] in captions[1]
+    )
+    assert len(browser.find_elements("css selector", "wbr")) >= 1
+
+
 def test_pointing_at_a_trial_shows_it_everywhere(browser: Any, pages: dict[str, str]) -> None:
     from selenium.webdriver import ActionChains
 
