@@ -1,6 +1,5 @@
 """Whether a probability means what it says: accuracy by confidence, and the temperature that mends it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,12 +23,6 @@ class CalibrationCurve:
         """Confidence, accuracy and count of each bin that has images, as a record keeps them."""
         rows = zip(self.confidence.tolist(), self.accuracy.tolist(), self.count.tolist(), strict=True)
         return tuple((confidence, accuracy, count) for confidence, accuracy, count in rows if count)
-
-    @classmethod
-    def of(cls, bins: Sequence[tuple[float, float, int]]) -> "CalibrationCurve":
-        """The curve that has these bins."""
-        confidence, accuracy, count = zip(*bins, strict=True)
-        return cls(np.array(confidence), np.array(accuracy), np.array(count))
 
 
 def calibration_curve(
