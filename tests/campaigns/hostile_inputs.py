@@ -211,7 +211,9 @@ def command_line(chance: random.Random, home: Path) -> list[str]:
     name = chance.choice(
         sorted(set(commands) - {"smoke", "doctor"})
     )  # these train, and look at the whole machine
-    options = [text for option in commands[name].params for text in option.opts if text.startswith("-")]
+    options = [text for option in commands[name].params for text in option.opts if text.startswith("-")] or [
+        "--help"
+    ]
     values = [
         "", "x", "-", "--", "smoke", "smok", "quickstart:3", "a:b:c", "*", "0", "-1", "1e999", "nan", "0x10",
         "9" * 5000, "auto", "../x", "/", "a" * 300 + "/b.yaml", "~nobody/a.yaml", "\udcff.yaml", "~nobody",
