@@ -13,6 +13,8 @@ from typing import Annotated, Any, get_args
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from harness.records import SCHEMA
+
 STUDIES = (
     "study",
     "studies",
@@ -87,7 +89,8 @@ def wants_json(arguments: Sequence[str]) -> bool:
 
 def error_document(message: str, exit_code: int) -> str:
     """What goes to stderr in place of a line, where a document was asked for."""
-    return json.dumps({"schema": 1, "error": message, "exit_code": exit_code}, ensure_ascii=False)
+    document = {"schema": SCHEMA, "error": message, "exit_code": exit_code}
+    return json.dumps(document)  # in ASCII: a path in the message may hold what no encoding has
 
 
 def _shared_options() -> Iterator[TyperOption]:

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
+from harness.errors import UsageError
 from harness.files import DAMAGED, put_aside
 from harness.os_errors import explaining
 
@@ -18,11 +19,17 @@ RULES = ("NULL value in", "CHECK constraint failed")
 
 
 def url_of(path: Path) -> str:
-    """The address of an SQLite file, wherever it lies: with `%`, `?` or `#` in its path, say."""
+    """The address of an SQLite file, wherever it lies: with `%`, `?` or `#` in its path, say.
+
+    Raises UsageError for a path that is no text in UTF-8.
+    """
     from sqlalchemy import URL
 
     plain = URL.create("sqlite", database=str(path.absolute()))
-    text = plain.render_as_string(hide_password=False)
+    try:
+        text = plain.render_as_string(hide_password=False)
+    except UnicodeEncodeError:
+        raise UsageError(f"--home {path.parent}: the path of a store must be text in UTF-8") from None
     # MLflow makes the folder that the text of an address beginning with sqlite:/// names, as if nothing were escaped.
     return plain.set(drivername="sqlite+pysqlite").render_as_string() if "%" in text else text
 
