@@ -231,7 +231,7 @@ def test_values_are_whole_words_however_narrow_the_terminal(
     options = {f"model.a_long_name_{number}": 0.12345 for number in range(8)}
     trials = tuple(replace(one, params=options) for one in found.trials)
     monkeypatch.setattr(tables, "console", lambda **_: Console(width=width))
-    tables.leaderboard(replace(found, trials=trials))
+    tables.leaderboard(replace(found, trials=trials), store.home)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= width and not any("…" in line for line in lines)
     assert any("─" in line for line in lines) == has_bars

@@ -51,7 +51,8 @@ def test_a_fault_is_told_and_no_failure(
     written(tuned, 0)
     monkeypatch.setattr("harness.report.html.collect", lambda *_, **__: 1 / 0)
     remake_page(LoadedStudy.open(tuned, "small"))
-    assert "ZeroDivisionError" in caplog.text and "harness report small makes it again" in caplog.text
+    again = f"harness report small --home {tuned.home} makes it again"
+    assert "ZeroDivisionError" in caplog.text and again in caplog.text
 
 
 @pytest.mark.slow

@@ -129,10 +129,10 @@ def test_a_document_says_all_of_it_too(
     ALL["a small class, a wrong loss and a wrong metric"].prepare(monkeypatch)
     assert run(["check", "broken.yaml", "--json"]) == 2
     told = capsys.readouterr()
-    document = json.loads(told.out)
+    document, said = json.loads(told.out), f"harness: {json.loads(told.err)['error']}"
     assert [one["path"] for one in document["problems"]] == ["cv.folds", "train.loss", "objective"]
     assert [one["message"] for one in document["problems"]] == [
-        line.split("   ", 1)[1].strip() for line in (one.lstrip() for one in problems(told.err))
+        line.split("   ", 1)[1].strip() for line in (one.lstrip() for one in problems(said))
     ]
     assert document["warnings"] == [] and document["num_images"] == 9 and document["schema"]
     assert run(["check", "broken.yaml", "--json", "--set", "train.lrr=1"]) == 2

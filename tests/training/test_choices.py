@@ -71,10 +71,11 @@ BEHAVIOURS: dict[str, Callable[[Any], Any]] = {  # what comes of each choice
     "precision": lambda name: str(Compute("cpu", name, channels_last=True, threads=1).dtype),
 }
 ELSEWHERE = {
-    "keep_models",
-    "device",
-    "loop",
-}  # tests/test_tuning.py; what a machine has; tests/test_loops_page.py
+    "keep_models",  # tests/test_tuning.py
+    "device",  # what a machine has
+    "loop",  # tests/test_loops_page.py
+    "evaluate",  # test_loop.py
+}
 
 
 def options() -> dict[str, Option]:
