@@ -88,10 +88,10 @@ def diff(
     form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Say in what two studies differ: values, data, code, environment, scores.
+    """Say in what two studies differ.
 
-    Of code that is the user's own it shows how its text differs, as each study began with it. Whether their scores
-    differ by more than chance is for compare to say.
+    Values, data, code, environment, scores. Of code that is the user's own it shows how its text differs, as each study
+    began with it. Whether their scores differ by more than chance is for compare to say.
     """
     to_stderr()
     from harness.analysis import diff as differing

@@ -39,7 +39,7 @@ def explain(
     ] = None,
     form: Form = "text",
 ) -> None:
-    """Explain a name: what it means, what it takes, its default and why.
+    """Explain a name of a study file: its values, default and why.
 
     Without a name, the parts of a study file. The end of a name will do where it is the only one: harness explain rung.
     """

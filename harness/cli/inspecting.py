@@ -73,7 +73,7 @@ def check(
     form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Check a study: whether tune would begin it, and what it searches.
+    """Check whether tune would begin a study, and what it searches.
 
     All that keeps it from being trained, at once (exit 2): images, classes, folds, models and weights, code of your
     own, device, room. How many folds and epochs it trains at most, how large its models are; with --measure, how long

@@ -139,7 +139,7 @@ def rename(
     form: Document = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Give a study another name: here, in MLflow and in Optuna's store.
+    """Give a study another name, in MLflow and Optuna's store, too.
 
     Records, runs, models and the registered model keep what they are, and nothing is trained again: tune --study FILE
     --as NEW goes on. Lines in the ledger of looks at test images keep the old name, and count as this study's. Where

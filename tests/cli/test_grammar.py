@@ -192,3 +192,12 @@ def test_no_command_loads_torch_to_say_that_its_line_is_wrong() -> None:
     code = "import sys; from harness.cli import run; run(['tune']); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_list_of_commands_says_each_in_a_whole_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    run(["--help"])
+    said = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert len(said) == len(COMMANDS) and [line for line in said if line.endswith("...")] == []
