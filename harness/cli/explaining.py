@@ -43,7 +43,7 @@ def explain(
 
     Without a name, the parts of a study file. The end of a name will do where it is the only one: harness explain rung.
     """
-    found = _found(name)
+    found = meanings_of(name)
     if printed(Explained(tuple(found)), form, "explained"):
         return
     width = min(shutil.get_terminal_size().columns, MOST_COLUMNS)
@@ -53,7 +53,8 @@ def explain(
         print(f"harness explain {found[0].name} says more of one")
 
 
-def _found(name: str | None) -> list[Topic]:
+def meanings_of(name: str | None) -> list[Topic]:
+    """What a name may mean; without one, the parts of a study file. Raises UsageError for one that means nothing."""
     if name is None:
         return [topics.topics()[part] for part in topics.PARTS]
     if name in QUANTITIES:

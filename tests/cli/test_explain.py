@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.cli import run
+from harness.cli import explaining, run
 from harness.config import topics
 from harness.scoring.quantities import QUANTITIES
 
@@ -36,8 +36,10 @@ def test_the_end_of_a_name_is_all_that_it_may_be(capsys: pytest.CaptureFixture[s
 
 def test_every_name_is_explained_and_every_word_of_a_report(capsys: pytest.CaptureFixture[str]) -> None:
     for name in (*topics.topics(), *QUANTITIES):
-        found = json.loads(explained(capsys, name, "--json"))["explained"]
-        assert [topic["name"] for topic in found] == [name] and found[0]["meaning"]
+        (topic,) = explaining.meanings_of(name)
+        assert topic.name == name and topic.meaning
+    (lr,) = json.loads(explained(capsys, "train.lr", "--json"))["explained"]
+    assert lr["takes"] == "a number > 0" and lr["default"] == "0.1" and lr["why"]
     parts = json.loads(explained(capsys, "--json"))["explained"]
     assert {"train", "search", "objective"} <= {part["name"] for part in parts}
 

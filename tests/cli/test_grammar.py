@@ -104,11 +104,12 @@ def test_old_spellings_are_read_and_not_shown(capsys: pytest.CaptureFixture[str]
 DOCUMENTS = [
     ["status"], ["status", "small"], ["status", "small", "small"], ["show", "small"], ["data", "small"],
     ["compare", "small:0", "small:1"], ["diff", "small", "small"], ["list", "models"], ["doctor"], ["gc"],
-    ["explain", "lr"], ["sync"],
+    ["explain", "lr"],
 ]  # fmt: skip
+SLOW_DOCUMENTS = [pytest.param(["sync"], marks=pytest.mark.slow)]  # which make MLflow's database
 
 
-@pytest.mark.parametrize("command", DOCUMENTS, ids=" ".join)
+@pytest.mark.parametrize("command", [*DOCUMENTS, *SLOW_DOCUMENTS], ids=" ".join)
 def test_a_document_has_its_schema_and_csv_has_its_rows(
     command: list[str], tuned: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,9 +128,12 @@ def test_a_document_has_its_schema_and_csv_has_its_rows(
 
 @pytest.mark.parametrize(
     "command",
-    [["report", "small"], ["bundle", "small"], ["delete", "small", "--yes"], ["rename", "small", "tiny"]],
+    [
+        ["report", "small"], ["bundle", "small"], ["delete", "small", "--yes"],
+        pytest.param(["rename", "small", "tiny"], marks=pytest.mark.slow),
+    ],
     ids=" ".join,
-)
+)  # fmt: skip
 def test_what_is_done_is_told_in_a_document(
     command: list[str], tuned: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,7 +165,9 @@ def test_predictions_are_one_document_also_where_something_ends_them(count: int)
     [
         ["init", "no/such"],
         ["tune", "smoke", "--set", "data={name: folder, root: no/such}"],
-        ["check", "smoke", "--set", "data={name: folder, root: no/such}"],
+        pytest.param(
+            ["check", "smoke", "--set", "data={name: folder, root: no/such}"], marks=pytest.mark.slow
+        ),
     ],
     ids=lambda words: words[0],
 )
