@@ -32,7 +32,7 @@ def status(name: str, home: Path) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(harness("status", name, "--json", home=home))
     for trial in document["trials"]:
         assert trial.pop("mlflow_run_id")
-        trial.pop("seconds")
+        del trial["seconds"], trial["started"]
     return document
 
 

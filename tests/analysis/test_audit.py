@@ -67,14 +67,15 @@ def test_an_honest_study_passes(tuned: Store) -> None:
 
 @pytest.mark.slow
 def test_a_probe_is_trained_as_long_as_its_option_says(
-    longer: Store, capfd: pytest.CaptureFixture[str]
+    longer: Store, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("harness.cli.progress.QUIET_SECONDS", -1.0)  # every epoch is told
     asked = ["--set", "permuted_labels.epochs=2", "--set", "blank_images.epochs=1"]
     assert run(["audit", "longer", "--home", str(longer.home), *asked]) == 0
     said = capfd.readouterr()
     after = said.err.partition("probe: permuted labels")[2]
     permuted, blank = after.partition("probe: blank images")[::2]
-    assert [part.count("  epoch ") for part in (permuted, blank.partition("probe: ")[0])] == [2, 1]
+    assert [part.count("fold 0 epoch ") for part in (permuted, blank.partition("probe: ")[0])] == [2, 1]
     assert "permuted_labels.epochs 2, blank_images.epochs 1" in said.out
     found = longer.read_finding("longer", Audit)
     assert found is not None and found.options == {
