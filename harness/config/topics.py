@@ -76,8 +76,8 @@ def fixed_options() -> dict[str, tuple[Option, ...]]:
 def tables() -> dict[str, Mapping[str, Entry]]:
     """The entries that have options of their own, by what they are named in."""
     return {
-        "data": catalog.datasets(),
-        "model": catalog.models(),
+        "data": catalog.known("data"),
+        "model": catalog.known("model"),
         "sampler": catalog.samplers(),
         "racing": catalog.racing_rules(),
         "probes": catalog.probes(),
@@ -103,6 +103,8 @@ def find(word: str) -> list[Topic]:
     known = topics()
     if word in known:
         return [known[word]]
+    if whole := [topic for name, topic in known.items() if name.endswith(f".{word}")]:
+        return whole
     part, _, last = word.rpartition(".")
     ends = [topic for name, topic in known.items() if name.endswith(f".{last}")]
     return [topic for topic in ends if topic.name.startswith(part)] or ends
@@ -126,7 +128,9 @@ def _topics() -> Iterator[Topic]:
         for entry in entries.get(part, {}).values():
             name = f"{part}.{entry.name}"
             names = {option.name: _split(option.meaning)[0] for option in entry.options}
-            yield Topic(name, entry.summary, names=names, source=entry.source, page=_page(name))
+            yield Topic(
+                name, entry.problem or entry.summary, names=names, source=entry.source, page=_page(name)
+            )
             yield from _of_options(name, entry.options)
     for metric in catalog.metrics().values():
         better = "higher" if metric.higher_is_better else "lower"

@@ -1,11 +1,12 @@
 """harness explain: every name of a study file, from the same text as the page of options."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from harness.cli import explaining, run
-from harness.config import topics
+from harness.config import plugins, topics
 from harness.scoring.quantities import QUANTITIES
 
 
@@ -42,6 +43,24 @@ def test_every_name_is_explained_and_every_word_of_a_report(capsys: pytest.Captu
     assert lr["takes"] == "a number > 0" and lr["default"] == "0.1" and lr["why"]
     parts = json.loads(explained(capsys, "--json"))["explained"]
     assert {"train", "search", "objective"} <= {part["name"] for part in parts}
+
+
+def test_code_of_one_s_own_is_explained_like_harness_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("models").mkdir()
+    build = "def build(in_channels, image_size, num_classes, *, width: int = 8):\n"
+    Path("models/mine.py").write_text(
+        f'"""Mine."""\n\n\n{build}    """It.\n\n    width: of it. Default: small.\n    """\n'
+    )
+    topics.topics.cache_clear()
+    try:
+        assert explained(capsys, "mine").startswith("model.mine\n  Mine.\n")
+        assert "why      small." in explained(capsys, "mine.width")
+    finally:
+        plugins.forget()
+        topics.topics.cache_clear()
 
 
 def test_an_unknown_name_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
