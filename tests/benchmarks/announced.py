@@ -7,10 +7,11 @@ rows are about the choice: by how much the best trial's network and the confirme
 0, the defaults, on the unseen images, and how often they are worse.
 
     python -m tests.benchmarks announced --root FOLDER [--studies 45] [--first 0] [--rows FILE] [--picture FILE.png]
-        [--cv '{"repeats": 2}'] [--search '{"patience": 4}']
+        [--cv '{"repeats": 2}'] [--search '{"patience": 4}'] [--objective roc_auc]
 
 FOLDER has a folder of images for each class.   --rows: a file of studies that are done, gone on from.   --cv, --search:
-values of these sections that are to be others than a study's own.
+values of these sections that are to be others than a study's own.   --objective: a metric; scores, bias and widths are
+then in hundredths of it.
 """
 
 import argparse
@@ -63,7 +64,13 @@ def images_of(root: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def announced(
-    seed: int, pixels: np.ndarray, labels: np.ndarray, home: Path, **others: Mapping[str, Any]
+    seed: int,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    home: Path,
+    *,
+    objective: str,
+    **others: Mapping[str, Any],
 ) -> dict[str, Any]:
     """One study: what it announces, and what its network scores on the unseen images.
 
@@ -75,6 +82,7 @@ def announced(
     size, folds, trials = (int(random.choice(values)) for values in ([500, 1000, 2000], [3, 5], [8, 16]))
     rows = np.random.default_rng(seed).permutation(pool)[: int(size * (1 + SEALED))]
     document = STUDY | {
+        "objective": objective,
         "cv": {"folds": folds, **others.get("cv", {})},
         "search": {"trials": trials, "seed": seed, **others.get("search", {})},
     }
@@ -87,7 +95,8 @@ def announced(
     *_, found = confirm(study, top=2)
     assert isinstance(found, Confirmation) and found.champion and corrected and study.best
     return {
-        "seed": seed, "images": size, "folds": study.record.num_folds, "trials": len(study.trials),
+        "seed": seed, "objective": objective, "images": size, "folds": study.record.num_folds,
+        "trials": len(study.trials),
         "fold score": study.best.mean, "corrected": [corrected.corrected, corrected.low, corrected.high],
         "confirmed": found.champion.confirmed, "champion": asdict(found.champion),
         "expected": [found.champion.expected, found.champion.low, found.champion.high],
@@ -98,7 +107,7 @@ def announced(
 
 
 def _scored(study: LoadedStudy, number: int, pixels: np.ndarray, labels: np.ndarray) -> float:
-    """Accuracy of the trial's network, trained on all images."""
+    """The study's metric of the trial's network, trained on all images."""
     trial, record = study.trials[number], study.record
     task = refit_task(study, trial)
     trained = train_tasks(workplace_of(study.store, record), {NO_FOLD: task}, with_weights=[task.key()])
@@ -111,7 +120,7 @@ def _scored(study: LoadedStudy, number: int, pixels: np.ndarray, labels: np.ndar
     )  # fmt: skip
     with training.session(compute):
         logits = model.predict_logits(pixels.transpose(0, 3, 1, 2), compute)
-    return float(scoring.METRICS["accuracy"](labels, scoring.softmax(logits)))
+    return float(scoring.METRICS[record.objective](labels, scoring.softmax(logits)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--cv", type=json.loads, default={}, help="values of this section, as JSON")
     parser.add_argument("--search", type=json.loads, default={})
+    parser.add_argument("--objective", choices=sorted(scoring.METRICS), default="accuracy")
 
 
 def report(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -133,7 +143,8 @@ def report(options: argparse.Namespace) -> list[dict[str, Any]]:
     pixels, labels = images_of(options.root) if missing else (np.empty(0), np.empty(0))
     for seed in missing:
         with tempfile.TemporaryDirectory() as home:
-            rows.append(announced(seed, pixels, labels, Path(home), cv=options.cv, search=options.search))
+            others = {"objective": options.objective, "cv": options.cv, "search": options.search}
+            rows.append(announced(seed, pixels, labels, Path(home), **others))
         if options.rows:
             with options.rows.open("a") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
@@ -170,13 +181,15 @@ def _gains(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """What was chosen against the defaults, on the unseen images; `announced` is what the fold scores had said."""
     if not rows:
         return
+    higher = [scoring.METRICS[row.get("objective", "accuracy")].higher_is_better for row in rows]
+    better = 100 * np.where(higher, 1, -1)
     defaults = np.array([row["defaults"][1] for row in rows])
-    said = 100 * np.array([row["fold score"] - row["defaults"][0] for row in rows])
+    said = better * np.array([row["fold score"] - row["defaults"][0] for row in rows])
     for name, truths in (
         ("gain of the best trial", [row["best"][1] for row in rows]),
         ("gain of the confirmed winner", [row["truth"] for row in rows]),
     ):
-        gains = 100 * (np.array(truths) - defaults)
+        gains = better * (np.array(truths) - defaults)
         yield {
             "announced": name, "studies": len(rows), "bias": float(gains.mean()),
             "bias_error": float(gains.std(ddof=1) / len(rows) ** 0.5) if len(rows) > 1 else None,

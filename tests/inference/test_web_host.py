@@ -1,6 +1,8 @@
 """Where the server listens, and who must bring a token."""
 
+import asyncio
 import base64
+import signal
 import socket
 import threading
 import urllib.request
@@ -80,6 +82,35 @@ def test_this_machine_has_other_addresses(service: Service, host: str) -> None:
     finally:
         server.end()
         thread.join()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_it_listens_ends_it_cleanly(
+    service: Service, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
+) -> None:
+    class Ended(BaseException):
+        pass
+
+    made = asyncio.events.new_event_loop
+
+    def half_made() -> asyncio.AbstractEventLoop:
+        signal.raise_signal(sent)
+        return made()
+
+    def on_signal(*_: object) -> None:
+        raise Ended
+
+    monkeypatch.setattr(asyncio.events, "new_event_loop", half_made)
+    listening = listen(0)
+    before = signal.signal(sent, on_signal)
+    try:
+        with pytest.raises(Ended):
+            Server(service, listening).serve()
+        assert signal.getsignal(sent) is on_signal
+    finally:
+        signal.signal(sent, before)
+    assert listening.socket.fileno() == -1
 
 
 def test_a_host_that_is_none_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,9 +90,13 @@ class Server:
         self._server = uvicorn.Server(config)
 
     def serve(self) -> None:
-        """Until it is told to end: by `end`, SIGTERM or Ctrl-C, which then do what they would have done."""
+        """Until it is told to end: by `end`, SIGTERM or Ctrl-C, which then do what they would have done.
+
+        A signal waits from here on, not only once uvicorn listens: it would tear down a loop that is half made.
+        """
         try:
-            asyncio.run(self._server.serve(sockets=[self._socket]))
+            with self._server.capture_signals():
+                asyncio.run(self._server.serve(sockets=[self._socket]))
         finally:
             limited.end_all()
 
