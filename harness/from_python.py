@@ -225,7 +225,7 @@ def _keep_what_is_loaded(function: Any, options: Mapping[str, Any], store: Store
         raise UsageError(f"data.{unknown[0]}: {function.__name__} has no such argument ({', '.join(taken)})")
     if "part" not in taken:
         return _keep(load("train"), store)
-    train, test = load("train"), load("test")
+    train, test = load("train"), load("test").hard
     key = hashlib.sha256(f"{train.content_hash} {test.content_hash}".encode()).hexdigest()
     store.keep_parts(key, train, test)
     return key
@@ -239,7 +239,7 @@ def _keep(images: Images, store: Store, duplicates: Kind = "near") -> str:
     if not store.has_parts(key):
         divided = parts_of(images, fraction=TEST_FRACTION, duplicates=duplicates)
         train, test = (images.take(np.flatnonzero(divided == part)) for part in ("train", "test"))
-        store.keep_parts(key, train, test)
+        store.keep_parts(key, train, test.hard)
     return key
 
 

@@ -205,6 +205,7 @@ def _new_record(
             "image_shape": list(images.pixels.shape[1:]),
             "test": {"hash": data.test.hash, "num_images": data.test.num_images},
             "snapshot": data.snapshot.hash,
+            **_scored_on(images, split),
         },
         split_hash=split.hash,
         compute=training.recorded(choice.compute),
@@ -220,6 +221,14 @@ def _new_record(
         },
         created=time.time(),
     )  # fmt: skip
+
+
+def _scored_on(images: Images, split: Manifest) -> dict[str, Any]:
+    """As `StudyRecord.scored_on` reads it, of images with soft labels."""
+    if images.soft_labels is None:
+        return {}
+    data_hash = images.hard.content_hash
+    return {"scored_on": {"data": data_hash, "split": replace(split, data_hash=data_hash).hash}}
 
 
 def _changes(known: StudyRecord, study: Study, images: Images, store: Store) -> list[str]:

@@ -193,6 +193,12 @@ class StudyRecord:
         return sign_of(self.direction)
 
     @property
+    def scored_on(self) -> tuple[str, str]:
+        """Hashes of the images and of the split that it is scored on, whatever soft labels it trains on."""
+        scored = self.data.get("scored_on")
+        return (scored["data"], scored["split"]) if scored else (self.data["hash"], self.split_hash)
+
+    @property
     def models(self) -> tuple[str, ...]:
         """The names of its models, trial 0's first."""
         name = self.definition.get("model", {}).get("name")

@@ -274,8 +274,8 @@ def compare(studies: Sequence[LoadedStudy]) -> ComparedStudies:
 def mismatch(one: StudyRecord, other: StudyRecord) -> str:
     """In what two studies differ such that their scores cannot be compared, e.g. "data, splits"; or ""."""
     differ = {
-        "data": one.data["hash"] != other.data["hash"],
-        "splits": one.split_hash != other.split_hash,
+        "data": one.scored_on[0] != other.scored_on[0],
+        "splits": one.scored_on[1] != other.scored_on[1],
         "objectives": one.objective != other.objective,
     }
     return ", ".join(what for what, different in differ.items() if different)

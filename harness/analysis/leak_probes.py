@@ -170,7 +170,12 @@ class PermutedLabels(Probe):
 
     def check(self, subject: AuditedTrial) -> Generator[Step, None, Check]:
         random = np.random.default_rng(seed_for(subject.study.record.seed, "probe", "labels"))
-        changed = replace(subject.images, labels=random.permutation(subject.images.labels), path=None)
+        deal = random.permutation(len(subject.images))
+        soft_labels = subject.images.soft_labels
+        changed = replace(
+            subject.images, labels=subject.images.labels[deal], path=None,
+            soft_labels=None if soft_labels is None else soft_labels[deal],
+        )  # fmt: skip
         fold = yield from subject.train(changed, subject.split, epochs=self.epochs)
         return _against_chance(
             "permuted labels",

@@ -95,6 +95,8 @@ def _print_diff(found: "DataDiff") -> None:
     changes = found.changes
     lines = [f"- {name}" for name in changes.removed] + [f"~ {name}" for name in changes.changed]
     lines += [f"> {one} to {two}" for one, two in changes.moved] + [f"+ {name}" for name in changes.added]
+    lines += [f"~ {name}: another group" for name in changes.regrouped]
+    lines += [f"~ {name}: other soft labels" for name in changes.relabelled]
     for line in lines[:MOST_NAMED]:
         print(line)
     if len(lines) > MOST_NAMED:

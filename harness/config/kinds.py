@@ -66,7 +66,7 @@ KINDS = {
         "training loop",
         "loops",
         "fit",
-        ("network", "dataset", "images", "labels", "num_classes", "classes", "device", "seed"),
+        ("network", "dataset", "images", "labels", "soft_labels", "num_classes", "classes", "device", "seed"),
     ),
     "tracker": Kind("tracker", "trackers", "Tracker", ("home",)),
 }

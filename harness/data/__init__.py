@@ -84,7 +84,7 @@ def load_parts(
         found = {part: load(home, part, **options) for part in parts}
     for part, images in found.items():
         _check(images, name, part)
-    return found
+    return {part: images.hard if part == "test" else images for part, images in found.items()}
 
 
 def _of_plugin(

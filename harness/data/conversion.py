@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.data.image_files import printable
 from harness.data.images import Images
+from harness.data.soft_labels import shares_of
 from harness.errors import DataError
 
 MOST_CLASSES = 10_000  # so many numbers beyond the last label would be no classes
@@ -22,7 +23,8 @@ def as_images(found: Any, name: str) -> Images:
     """The images that a data set's code has given.
 
     Images are uint8, or floats of 0..1, in the shape (N, H, W), (N, H, W, C) or (N, C, H, W); single ones may be
-    pictures of Pillow. All have one size.   name: of the data set, for messages.
+    pictures of Pillow. All have one size. Labels (N, classes) are soft ones, shares of the classes or counts of votes;
+    images are then scored by the likeliest class, the first of equal ones.   name: of the data set, for messages.
     Raises DataError for what they cannot be made of.
     """
     if isinstance(found, Images):
@@ -37,7 +39,7 @@ def as_images(found: Any, name: str) -> Images:
         items = [found[index] for index in range(len(found))]
         if all(isinstance(item, tuple | list) and len(item) >= 2 for item in items) and items:
             single = [_single(item[0], name) for item in items]
-            labels = np.array([int(item[1]) for item in items])
+            labels = np.array([_array(item[1]) if np.ndim(item[1]) else int(item[1]) for item in items])
             classes = getattr(found, "classes", getattr(getattr(found, "dataset", None), "classes", None))
             images = _images(_stacked(single, name), labels, classes, name)
             return replace(images, names=_names_of_files(found))
@@ -122,6 +124,10 @@ def _pixels(images: np.ndarray, name: str) -> np.ndarray:
 
 
 def _images(pixels: np.ndarray, labels: np.ndarray, classes: Any, name: str) -> Images:
+    if labels.ndim == 2 and len(labels) == len(pixels) and labels.shape[1] > 1 and labels.dtype.kind in "iuf":
+        shares = shares_of(labels, name)
+        found = _images(pixels, shares.argmax(1), classes or [*map(str, range(labels.shape[1]))], name)
+        return replace(found, soft_labels=shares)
     if labels.shape != (len(pixels),):
         raise DataError(f"{name}: {len(pixels)} images, and labels of the shape {labels.shape}")
     if labels.dtype.kind in "USO":  # names

@@ -6,7 +6,7 @@ Source: yours
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from harness.config.signatures import Between, OrPair, Younger
-from harness.data import file_notes, grouping, near_duplicates, sealed_copies
+from harness.data import file_notes, grouping, near_duplicates, sealed_copies, soft_labels
 from harness.data.cache import cached, opened
 from harness.data.decoded_files import DecodedFiles, decoded, hash_file
 from harness.data.decoding import DECODER
@@ -36,6 +36,7 @@ from harness.data.snapshot import (
     compare,
     facts_columns,
 )  # fmt: skip
+from harness.data.soft_labels import SoftLabels, read_soft_labels
 from harness.errors import DataError, RecordError, StoreError
 from harness.files import read_json, write_file
 
@@ -59,6 +60,7 @@ def load(
     test_fraction: Annotated[float, Between(above=0.0, high=0.9)] = 0.2,
     groups: grouping.Groups | None = None,
     duplicates: Annotated[Literal["near", "exact", "ignore"], Younger()] = "near",
+    soft_labels: Annotated[soft_labels.SoftLabels, Younger()] | None = None,
 ) -> Images:
     """The images of `root`, made square and resized; decoded once, then mapped from disk.
 
@@ -77,11 +79,14 @@ def load(
     part and the training part, or between folds. Groups that have an equal file are one.
     duplicates: which are held out together, in folds and in the test part: near ones too (see near_duplicates.py),
     exact ones only, or none: ignore. Default: a copy in the training part makes a score too good. All files of both
-    parts are decoded in one pass. The decoded copy is kept below `home`, named by the content of all files; their
+    parts are decoded in one pass.
+    soft_labels: a table with shares of the classes, or counts of votes, for each training image (see soft_labels.py),
+    which networks are trained on; scores go by the folders. Default: the class of an image's folder.
+    The decoded copy is kept below `home`, named by the content of all files; their
     names, sizes and times tell whether they are still the same. Raises DataError for an unusable folder.
     """
     folder = Folder(
-        home, root, image_size, channels, depth, fit, unreadable, test_fraction, groups, duplicates
+        home, root, image_size, channels, depth, fit, unreadable, test_fraction, groups, duplicates, soft_labels
     )  # fmt: skip
     images = folder.images(part)
     folder.tell(images)
@@ -128,6 +133,7 @@ class Folder:
     test_fraction: float
     groups: grouping.Groups | None
     duplicates: Kind = "near"
+    soft_labels: SoftLabels | None = None
     growth: Growth | None = None
 
     def images(self, part: Literal["train", "test"]) -> Images:
@@ -174,7 +180,13 @@ class Folder:
         for name, file in zip(self._names, self._files, strict=True):
             state, content = known.get(name, ("", ""))
             hashes.append(content if state and state == file.state else hash_file(file).hex())
-        return compare(since, self._names, hashes)
+        return compare(
+            since,
+            self._names,
+            hashes,
+            self._merged_groups(self._unequal([*map(str.encode, hashes)])),
+            self._short_shares,
+        )
 
     @cached_property
     def policy(self) -> Policy:
@@ -226,6 +238,24 @@ class Folder:
             )
         return [name for names in named.values() for name in names]
 
+    @cached_property
+    def _shares(self) -> tuple[np.ndarray, list[str]] | None:
+        """Shares of the classes for each file of the training listing, and what is to be said of them."""
+        if not self.soft_labels:
+            return None
+        listing = self._listings["train"]
+        names = [file.name for file in listing.files]
+        labels = np.array([file.label for file in listing.files], np.int64)
+        return read_soft_labels(Path(self.soft_labels["csv"]), names, labels, listing.classes, "train")
+
+    @property
+    def _short_shares(self) -> list[str]:
+        """Of each file, "" of those that are tests by their folder; or empty."""
+        if self._shares is None:
+            return []
+        short = [hashlib.sha256(row.tobytes()).hexdigest()[:8] for row in self._shares[0]]
+        return short + [""] * (len(self._files) - len(short))
+
     @property
     def _ways(self) -> list[dict[str, object]]:
         """How files are decoded, where it is not as by default."""
@@ -237,6 +267,8 @@ class Folder:
         held_out = None if self._official else [self.test_fraction, near_duplicates.VERSION, self.duplicates]
         growth = None if self.growth is None else [self.growth.before.hash, self.growth.takes_new]
         options = [self.image_size, self.channels, self.unreadable, *self._ways]
+        if self._shares is not None:
+            options.append(hashlib.sha256(self._shares[0].tobytes()).hexdigest())
         return json.dumps([LAYOUT, DECODER, version("pillow"), *options, held_out, growth])
 
     @property
@@ -265,15 +297,17 @@ class Folder:
             policy=self.policy,
         ) as files:
             notes = [*self._judged(files.problems), *file_notes.notes(files.facts, self.policy)]
-            groups = self._merged_groups()
+            groups = self._merged_groups(self._contents)
             notes += _merger_notes(self._named_groups, groups)
+            notes += [] if self._shares is None else self._shares[1]
             parts = self._parts(files, groups)
             snapshot = self._snapshot(files, parts, groups)
             snapshot.save(place / SNAPSHOT)
             for part in (TEST, TRAIN):
                 rows = snapshot.rows(part)
                 shape = (len(rows), *files.pixels.shape[1:])
-                chunks = self._chunks(files.pixels, rows, groups)
+                shares = self._shares[0] if self._shares and part == TRAIN else None
+                chunks = self._chunks(files.pixels, rows, groups, shares)
                 write(place / part, chunks, snapshot.classes, shape, notes=notes)
 
     def _judged(self, problems: Mapping[int, str]) -> Iterator[str]:
@@ -295,14 +329,17 @@ class Folder:
     def _contents(self) -> list[bytes]:
         """Of each file what equal ones have in common; an unreadable one is like none."""
         contents = [digest or name.encode() for digest, name in zip(self._digests, self._names, strict=True)]
+        return self._unequal(contents)
+
+    def _unequal(self, contents: list[bytes]) -> list[bytes]:
         return numbered(contents) if self.duplicates == "ignore" else contents
 
-    def _merged_groups(self) -> list[str]:
-        """The groups, of which those with an equal file in one part are one."""
+    def _merged_groups(self, contents: Sequence[Hashable]) -> list[str]:
+        """The groups, of which those with an equal file in one part are one.   contents: of each file."""
         merged, start = [], 0
         for listing in self._listings.values() if self._named_groups else ():
             part = slice(start, start := start + len(listing.files))
-            merged += grouping.merged(self._named_groups[part], self._contents[part])
+            merged += grouping.merged(self._named_groups[part], contents[part])
         return merged
 
     def _parts(self, files: DecodedFiles, groups: Sequence[str]) -> np.ndarray:
@@ -349,9 +386,12 @@ class Folder:
             groups=tuple(groups),
             facts=facts_columns(files.facts, files.sizes),
             problems={self._names[index]: problem for index, problem in files.problems.items()},
+            soft_labels=tuple(self._short_shares),
         )
 
-    def _chunks(self, pixels: np.ndarray, rows: np.ndarray, groups: Sequence[str]) -> Iterator[Chunk]:
+    def _chunks(
+        self, pixels: np.ndarray, rows: np.ndarray, groups: Sequence[str], shares: np.ndarray | None
+    ) -> Iterator[Chunk]:
         numbers = np.unique(groups, return_inverse=True)[1].astype(np.int64)
         step = max(1, CHUNK_BYTES // int(np.prod(pixels.shape[1:])))
         for start in range(0, len(rows), step):
@@ -359,7 +399,10 @@ class Folder:
             files = [self._files[row] for row in chosen]
             labels = np.array([file.label for file in files], dtype=np.int64)
             names = [file.name for file in files]
-            yield Chunk(pixels[chosen], labels, names, numbers[chosen] if groups else None)
+            yield Chunk(
+                pixels[chosen], labels, names, numbers[chosen] if groups else None,
+                None if shares is None else shares[chosen],
+            )  # fmt: skip
 
 
 def _merger_notes(named: Sequence[str], together: Sequence[str]) -> Iterator[str]:

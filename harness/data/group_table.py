@@ -1,4 +1,4 @@
-"""Reads the table of `data.groups.csv`, as people's spreadsheets and scripts write it, by pandas.
+"""Reads tables of images, like that of `data.groups.csv`, as people's spreadsheets and scripts write them, by pandas.
 
 Separated by commas, semicolons, tabs or bars; in UTF-8, UTF-16 or Windows' Latin; with quotes, spaces around values
 and backslashes in paths. All values are text: patient 007 is not patient 7.
@@ -10,9 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.data.image_files import printable
 from harness.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 # What a column may be called, in any case, with spaces or hyphens for `_`. The first of each wins over all others.
@@ -61,6 +65,31 @@ def read_table(path: Path, known: Sequence[str] = GROUPS) -> Table:
     return Table(groups, tuple(incomplete))
 
 
+def read_columns(path: Path, wanted: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """The images' names as `plain` writes them, (rows,), and the cells of each wanted column, (wanted, rows).
+
+    Raises DataError for a file that is no table, or lacks a column.
+    """
+    text = _text(path)
+    header = _header(text)
+    found = {separator: _columns(header, separator) for separator in SEPARATORS}
+    separator = max(found, key=lambda one: len({*wanted} & {column.strip() for column in found[one]}))
+    columns = [column.strip() for column in found[separator]]
+    name = _one_of(path, [column for column in columns if column not in wanted], NAMES)
+    if missing := [column for column in wanted if columns.count(column) != 1]:
+        more = ", …" if len(missing) > NUM_NAMED else ""
+        raise DataError(
+            f"{path}: needs one column for each of {len(wanted)} classes, called as they are; got none, or several, of "
+            f"{', '.join(missing[:NUM_NAMED])}{more}"
+        )
+    if name is None:
+        raise DataError(f"{path}: needs a column of names, called {' or '.join(NAMES)}")
+    name = [place for place, column in enumerate(columns) if column not in wanted][name]
+    table = _table(path, text, separator)
+    images = [plain(printable(image.strip())) for image in table[name][1:]]
+    return images, [list(table[columns.index(column)][1:].str.strip()) for column in wanted]
+
+
 def plain(name: str) -> str:
     """A path with `/` between folders, and without `./` before."""
     return re.sub(r"^(\./)+", "", name.replace("\\", "/"))
@@ -95,13 +124,8 @@ def _text(path: Path) -> str:
 
 def _dialect(path: Path, text: str, known: Sequence[str]) -> tuple[str, int, int]:
     """The separator by which the first line has a column of names and one of groups, and which these are."""
-    import csv
-
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    found = {
-        separator: next(csv.reader([header], delimiter=separator, skipinitialspace=True), [])
-        for separator in SEPARATORS
-    }
+    header = _header(text)
+    found = {separator: _columns(header, separator) for separator in SEPARATORS}
     for separator, columns in found.items():
         name, group = _one_of(path, columns, NAMES), _one_of(path, columns, known)
         if name is not None and group is not None:
@@ -111,6 +135,16 @@ def _dialect(path: Path, text: str, known: Sequence[str]) -> tuple[str, int, int
         f"{path}: needs the columns name (or {', '.join(NAMES[1:])}) and {known[0]} (or {', '.join(known[1:])}); "
         f"got {got}"
     )
+
+
+def _header(text: str) -> str:
+    return next((line for line in text.splitlines() if line.strip()), "")
+
+
+def _columns(header: str, separator: str) -> list[str]:
+    import csv
+
+    return next(csv.reader([header], delimiter=separator, skipinitialspace=True), [])
 
 
 def _one_of(path: Path, columns: Sequence[str], known: Sequence[str]) -> int | None:
@@ -128,11 +162,18 @@ def _one_of(path: Path, columns: Sequence[str], known: Sequence[str]) -> int | N
 
 def _parsed(path: Path, text: str, separator: str, name: int, group: int) -> list[tuple[str, str]]:
     """(name, group) of each row."""
+    table = _table(path, text, separator)
+    names = [plain(printable(text.strip())) for text in table[name][1:]]
+    return list(zip(names, table[group][1:].str.strip(), strict=True))
+
+
+def _table(path: Path, text: str, separator: str) -> "pd.DataFrame":
+    """All cells as text, the header's first; columns are numbered."""
     import pandas as pd
 
     rows = re.sub(f"[{separator} ]+$", "", text, flags=re.MULTILINE)  # spreadsheets add them to some rows
     try:
-        table = pd.read_csv(
+        return pd.read_csv(
             io.StringIO(rows),
             sep=separator,
             header=None,
@@ -143,5 +184,3 @@ def _parsed(path: Path, text: str, separator: str, name: int, group: int) -> lis
     except ValueError as error:  # pandas' ParserError is one
         said = " ".join(str(error).split())
         raise DataError(f"{path}: is no table separated by {SEPARATORS[separator]}: {said}") from None
-    names = [plain(printable(text.strip())) for text in table[name][1:]]
-    return list(zip(names, table[group][1:].str.strip(), strict=True))

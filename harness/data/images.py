@@ -5,7 +5,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -20,16 +20,22 @@ from harness.os_errors import require_about_the_file
 
 SCHEMA = 1
 ADVICE = "make room, or set HARNESS_DATA to a folder that has it"
+SOFT_LABELS = "soft_labels.npy"
+WHOLE = 1e-4  # by how much shares may miss 1 through rounding
 CHUNK_BYTES = 2**24  # how much is read, hashed and written at a time
 
 
 class Chunk(NamedTuple):
-    """Some images on their way to a folder, as in `Images`. names: (n,) or ().   groups: (n,) or None for all."""
+    """Some images on their way to a folder, as in `Images`. names: (n,) or ().
+
+    groups, soft_labels: (n,) and (n, classes), or None for all.
+    """
 
     pixels: np.ndarray
     labels: np.ndarray
     names: Sequence[str] = ()
     groups: np.ndarray | None = None
+    soft_labels: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +45,8 @@ class Images:
     pixels: uint8 (N, C, H, W), possibly a read-only memory map.   labels: int64 (N,), indices into classes.
     names: one per image, e.g. its path in the data set, or empty.   groups: int64 (N,), images that belong
     together and must not be split, or None.   path: the folder the pixels are mapped from, or None.
+    soft_labels: float32 (N, classes), shares of the classes that sum to 1, which networks are trained on in place of
+    the labels, or None.
     Raises DataError where these do not fit together.
     """
 
@@ -48,6 +56,7 @@ class Images:
     names: tuple[str, ...] = ()
     groups: np.ndarray | None = None
     path: Path | None = None
+    soft_labels: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         problem = _misfit(self)
@@ -59,14 +68,14 @@ class Images:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over pixels, labels, shape, classes and groups, wherever they lie; reads all pixels once.
+        """SHA-256 over pixels, labels, shape, classes, groups and soft labels; reads all pixels once.
 
         Only which images are grouped together counts, not how the groups are numbered.
         """
         digest = hashlib.sha256()
         for chunk in self._chunks():
             digest.update(chunk.pixels.data)
-        return _finished(digest, self.pixels.shape, self.labels, self.classes, self.groups)
+        return _finished(digest, self.pixels.shape, self.labels, self.classes, self.groups, self.soft_labels)
 
     @cached_property
     def image_hashes(self) -> np.ndarray:
@@ -82,7 +91,13 @@ class Images:
             self.classes,
             tuple(self.names[index] for index in indices) if self.names else (),
             None if self.groups is None else self.groups[indices],
+            soft_labels=None if self.soft_labels is None else self.soft_labels[indices],
         )
+
+    @property
+    def hard(self) -> "Images":
+        """The images without soft labels: as they are scored."""
+        return self if self.soft_labels is None else replace(self, soft_labels=None)
 
     def save(self, folder: Path) -> None:
         """Write the folder that `open` reads, in one step; one that is there already is replaced."""
@@ -99,6 +114,9 @@ class Images:
             pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
             labels = np.load(folder / "labels.npy", allow_pickle=False)
             groups = None if meta["groups"] is None else np.asarray(meta["groups"], dtype=np.int64)
+            soft_labels = None
+            if meta.get("soft_labels"):
+                soft_labels = np.load(folder / SOFT_LABELS, allow_pickle=False)
             classes, names = tuple(meta["classes"]), tuple(meta["names"])
             if not all(isinstance(name, str) for name in (*classes, *names, meta["content_hash"])):
                 raise TypeError("classes and names must be text")
@@ -109,7 +127,7 @@ class Images:
         except Exception as error:  # numpy answers a damaged header with half a dozen types
             require_about_the_file(error, folder)
             raise DataError(f"{folder}: damaged saved images ({type(error).__name__}: {error})") from None
-        return cls(pixels, labels, classes, names, groups, folder)
+        return cls(pixels, labels, classes, names, groups, folder, soft_labels)
 
     def verified(self) -> "Images":
         """These images, if their folder still holds the bits that were saved; else raises DataError."""
@@ -122,7 +140,9 @@ class Images:
         for start in range(0, len(self.labels), step):
             part = slice(start, start + step)
             groups = None if self.groups is None else self.groups[part]
-            yield Chunk(np.ascontiguousarray(self.pixels[part]), self.labels[part], self.names[part], groups)
+            soft_labels = None if self.soft_labels is None else self.soft_labels[part]
+            pixels = np.ascontiguousarray(self.pixels[part])
+            yield Chunk(pixels, self.labels[part], self.names[part], groups, soft_labels)
 
 
 def hash_images(pixels: np.ndarray) -> np.ndarray:
@@ -171,6 +191,7 @@ def _write_files(
     all_labels: list[np.ndarray] = [np.empty(0, np.int64)]
     all_names: list[str] = []
     all_groups: list[np.ndarray] = []
+    all_soft_labels: list[np.ndarray] = []
     with (folder / "pixels.npy").open("wb") as file:
         _write_header(file, (0, *image_shape))
         for chunk in chunks:
@@ -179,21 +200,26 @@ def _write_files(
             all_labels.append(chunk.labels)
             all_names.extend(chunk.names)
             all_groups += [] if chunk.groups is None else [chunk.groups]
+            all_soft_labels += [] if chunk.soft_labels is None else [chunk.soft_labels]
         labels = np.concatenate(all_labels)
         shape = (len(labels), *image_shape)
         _write_header(file, shape)
         sync(file)
-    with (folder / "labels.npy").open("wb") as file:
-        np.save(file, labels, allow_pickle=False)
-        sync(file)
     groups = np.concatenate(all_groups) if all_groups else None
+    soft_labels = np.concatenate(all_soft_labels) if all_soft_labels else None
+    for name, values in (("labels.npy", labels), (SOFT_LABELS, soft_labels)):
+        if values is not None:
+            with (folder / name).open("wb") as file:
+                np.save(file, values, allow_pickle=False)
+                sync(file)
     meta = {
         "schema": SCHEMA,
-        "content_hash": _finished(digest, shape, labels, classes, groups),
+        "content_hash": _finished(digest, shape, labels, classes, groups, soft_labels),
         "classes": list(classes),
         "names": all_names,
         "groups": None if groups is None else groups.tolist(),
         "notes": list(notes),
+        **({} if soft_labels is None else {"soft_labels": True}),
     }
     write_json(folder / "meta.json", meta)
 
@@ -241,13 +267,20 @@ def _read_meta(path: Path) -> dict[str, Any]:
 
 
 def _finished(
-    digest: Any, shape: Sequence[int], labels: np.ndarray, classes: Sequence[str], groups: np.ndarray | None
+    digest: Any,
+    shape: Sequence[int],
+    labels: np.ndarray,
+    classes: Sequence[str],
+    groups: np.ndarray | None,
+    soft_labels: np.ndarray | None,
 ) -> str:
     """The content hash, given a digest that has taken the pixels."""
     digest.update(labels.astype("<i8").tobytes())
     digest.update(json.dumps([list(map(int, shape)), list(classes)]).encode())
     if groups is not None:
         digest.update(by_appearance(groups).astype("<i8").tobytes())
+    if soft_labels is not None:
+        digest.update(b"soft labels" + soft_labels.astype("<f4").tobytes())
     return str(digest.hexdigest())
 
 
@@ -264,4 +297,14 @@ def _misfit(images: Images) -> str:
         return f"{len(images.names)} names for {len(labels)} images"
     if images.groups is not None and images.groups.shape != labels.shape:
         return f"groups must have shape {labels.shape}, not {images.groups.shape}"
+    if images.soft_labels is not None:
+        return _misfit_of_soft_labels(images.soft_labels, (len(labels), num_classes))
+    return ""
+
+
+def _misfit_of_soft_labels(shares: np.ndarray, shape: tuple[int, int]) -> str:
+    if shares.shape != shape or shares.dtype != np.float32:
+        return f"soft labels must be float32 {shape}, not {shares.dtype} {shares.shape}"
+    if len(shares) and not (shares.min() >= 0 and np.abs(shares.sum(1) - 1).max() < WHOLE):
+        return "soft labels must be shares, 0 and more, that sum to 1"
     return ""

@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +34,7 @@ class Snapshot:
     hashes: SHA-256 of each file's bytes; of images that are no files, of their pixels, shortened to 16 bytes.
     states: size and times of each file on the machine where the snapshot was taken; equal ones need not be read again.
     groups: the name of each file's group, or empty.   facts: columns of `Facts`, with `bytes`, or empty.
-    problems: why a file is unreadable, by its name.
+    problems: why a file is unreadable, by its name.   soft_labels: what each file's are, in short; or empty.
     """
 
     classes: tuple[str, ...]
@@ -46,9 +46,11 @@ class Snapshot:
     groups: tuple[str, ...] = ()
     facts: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
+    soft_labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        columns = (self.parts, self.labels, self.hashes, *filter(None, (self.states, self.groups)))
+        some = filter(None, (self.states, self.groups, self.soft_labels))
+        columns = (self.parts, self.labels, self.hashes, *some)
         if any(len(column) != len(self.names) for column in (*columns, *self.facts.values())):
             raise DataError("a snapshot whose columns have different lengths")
 
@@ -57,8 +59,9 @@ class Snapshot:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over names, parts, labels, groups and contents: no matter when files were written, or where."""
+        """SHA-256 over names, parts, all labels, groups and contents: no matter when files were written, or where."""
         rows = [self.classes, self.names, self.parts, self.labels, self.hashes, self.groups]
+        rows += [self.soft_labels] if self.soft_labels else []
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     @cached_property
@@ -150,20 +153,30 @@ class Changes:
     removed: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     moved: tuple[tuple[str, str], ...] = ()
+    regrouped: tuple[str, ...] = ()
+    relabelled: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed or self.moved)
+        return any((self.added, self.removed, self.changed, self.moved, self.regrouped, self.relabelled))
 
     def __str__(self) -> str:
         """Like "1 added (dog/added.jpg), 0 removed, 0 changed"."""
         moved = [f"{one} to {two}" for one, two in self.moved]
         kinds = {"added": self.added, "removed": self.removed, "changed": self.changed}
         kinds |= {"moved": tuple(moved)} if moved else {}
+        kinds |= {"in another group": self.regrouped} if self.regrouped else {}
+        kinds |= {"with other soft labels": self.relabelled} if self.relabelled else {}
         return ", ".join(f"{len(names):,} {word}{_named(names)}" for word, names in kinds.items())
 
 
-def compare(before: Snapshot, names: Sequence[str], hashes: Sequence[str]) -> Changes:
-    """What became of the files of a snapshot.   names, hashes: the files as they are now, as in `Snapshot`."""
+def compare(
+    before: Snapshot,
+    names: Sequence[str],
+    hashes: Sequence[str],
+    groups: Sequence[str] = (),
+    soft_labels: Sequence[str] = (),
+) -> Changes:
+    """What became of the files of a snapshot.   names, …: the files as they are now, as in `Snapshot`."""
     now = dict(zip(names, hashes, strict=True))
     gone = {name: before.hashes[row] for name, row in before.row_of.items() if name not in now}
     new = {name: content for name, content in now.items() if name not in before.row_of}
@@ -180,7 +193,19 @@ def compare(before: Snapshot, names: Sequence[str], hashes: Sequence[str]) -> Ch
             name for name, row in before.row_of.items() if name in now and now[name] != before.hashes[row]
         ),
         moved=tuple(moved),
+        regrouped=tuple(_differing(before, before.groups, names, groups)),
+        relabelled=tuple(_differing(before, before.soft_labels, names, soft_labels)),
     )
+
+
+def _differing(
+    before: Snapshot, column: Sequence[str], names: Sequence[str], now: Sequence[str]
+) -> Iterator[str]:
+    """Files that were there before, and of which a column says something else now; none where either is empty."""
+    for name, value in zip(names, now, strict=True) if column and now else ():
+        row = before.row_of.get(name)
+        if row is not None and before.parts[row] == TRAIN and column[row] != value:
+            yield name
 
 
 def rows_before(before: Snapshot, names: Sequence[str], hashes: Sequence[str]) -> np.ndarray:

@@ -77,6 +77,7 @@ IRRELEVANT = {
     "data/scenes.py": "makes the split",
     "data/snapshot.py": "what files there were; names the parts that images are in",
     "data/policy.py": "makes images",
+    "data/soft_labels.py": "makes images, which are in the task by their hash",
     "data/split_makers.py": "makes the split",
     "errors.py": "words",
     "files.py": "how bytes reach the disk",

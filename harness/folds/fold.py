@@ -156,6 +156,7 @@ def _divided(task: FoldTask, images: Images, split: Manifest, pixels: np.ndarray
         num_classes=len(images.classes),
         groups=split.groups,
         classes=images.classes,
+        soft_labels=images.soft_labels,
     )
     if not no_fold:
         guards.division(split, task.fold, data.train, data.held_out)

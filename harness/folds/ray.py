@@ -51,6 +51,7 @@ class Shared:
     classes: tuple[str, ...]
     groups: np.ndarray | None
     split: bytes
+    soft_labels: np.ndarray | None = None
 
 
 class FoldWorker:
@@ -59,7 +60,9 @@ class FoldWorker:
     def __init__(self, shared: Shared):
         self._folder = Path(tempfile.mkdtemp(prefix="harness-ray-"))
         (self._folder / "split.npz").write_bytes(shared.split)
-        self._images = Images(shared.pixels, shared.labels, shared.classes, groups=shared.groups)
+        self._images = Images(
+            shared.pixels, shared.labels, shared.classes, groups=shared.groups, soft_labels=shared.soft_labels
+        )
         self._split = Manifest.load(self._folder / "split.npz")
 
     def train(
@@ -118,7 +121,9 @@ class RayExecutor(Executor):
         self._store = Store(self.workplace.home)
         split = self.workplace.split.read_bytes()
         pixels = np.ascontiguousarray(images.pixels)
-        self._shared = ray.put(Shared(pixels, images.labels, images.classes, images.groups, split))
+        self._shared = ray.put(
+            Shared(pixels, images.labels, images.classes, images.groups, split, images.soft_labels)
+        )
         self._head: str = ray.get_runtime_context().gcs_address
         self._worker = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_concurrency=1)(FoldWorker)
 

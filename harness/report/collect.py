@@ -360,7 +360,7 @@ def _comparison(opened: Sequence[LoadedStudy], studies: Sequence[StudyReport]) -
     for loaded in opened:
         record = loaded.record
         if loaded.best is not None:
-            group = groups.setdefault((record.data["hash"], record.split_hash, record.objective), [])
+            group = groups.setdefault((*record.scored_on, record.objective), [])
             group.append(Contender(loaded, loaded.best))
     paired, absent = [], []
     for group in groups.values():

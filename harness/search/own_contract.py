@@ -62,7 +62,7 @@ def _tried(try_it: Try, study: Study, settings: "training.Settings", images: Ima
 
 
 def _try_loss(study: Study, settings: "training.Settings", images: Images) -> None:
-    """Finite, with a gradient for every image's logits, of labels and of what `mix` makes of them."""
+    """Finite, with a gradient for every image's logits, of labels and of soft ones, as `mix` makes them too."""
     import torch
     from torch import nn
 
@@ -84,14 +84,15 @@ def _try_loss(study: Study, settings: "training.Settings", images: Images) -> No
     weight = torch.ones(num_classes) if settings.balance.class_weights != "none" else None
     loss = own.loss(settings, weight, "cpu")
     assert loss is not None
-    mixes = {value != "none" for value in ends(study.train["mix"])}
-    for is_mixed in sorted(mixes):
+    is_soft = images.soft_labels is not None
+    for has_shares in sorted({is_soft or value != "none" for value in ends(study.train["mix"])}):
         for size in (2, 3):
             logits = torch.randn(size, num_classes, requires_grad=True)
             labels = torch.arange(size) % num_classes
-            targets = torch.rand(size, num_classes).softmax(1) if is_mixed else labels
+            targets = torch.rand(size, num_classes).softmax(1) if has_shares else labels
             value = loss(logits, targets)
-            of_what = "the shares of classes that train.mix makes" if is_mixed else "labels"
+            source = "data.soft_labels has" if is_soft else "train.mix makes"
+            of_what = f"the shares of classes that {source}" if has_shares else "labels"
             if not value.isfinite():
                 raise UsageError(f"gives {value.item()} for logits and {of_what} of {size} images")
             if not value.requires_grad:

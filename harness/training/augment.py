@@ -310,7 +310,8 @@ Mix = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 def mixer(options: AugmentOptions, num_classes: int) -> Mix:
     """A function from a batch and its labels, int64 (B,), to what is trained on: labels become (B, classes) shares.
 
-    Without `mix` it gives back what it gets. It draws from torch's global generator.
+    The labels may be such shares already. Without `mix` it gives back what it gets.
+    It draws from torch's global generator.
     """
     if options.mix == "none":
         return lambda images, labels: (images, labels)

@@ -48,6 +48,7 @@ class FoldData:
     pixels: uint8 (N, C, H, W), may be memory-mapped; or float32 (N, D), what a frozen encoder made of them.
     labels: int64 (N,).   groups: int64 (N,), images that belong together, or None.   classes: their names.
     train, held_out: int64 indices; the held-out images, if any, are scored after epochs and decide nothing.
+    soft_labels: float32 (N, classes), shares of the classes that are trained on in place of the labels, or None.
     """
 
     pixels: np.ndarray
@@ -57,6 +58,12 @@ class FoldData:
     num_classes: int
     groups: np.ndarray | None = None
     classes: Sequence[str] = ()
+    soft_labels: np.ndarray | None = None
+
+    @property
+    def targets(self) -> np.ndarray:
+        """What networks are trained on: labels (N,), or shares of the classes (N, classes)."""
+        return self.labels if self.soft_labels is None else self.soft_labels
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,7 @@ class _Training:
         options, device = self.options.train, self.images.device
         torch.manual_seed(seed_for(self.seed, "dropout", epoch))
         indices = epoch_order(self.options.balance, self.data.labels, self.train, seed=self.seed, epoch=epoch)
-        labels = torch.from_numpy(self.data.labels[indices]).to(device)
+        targets = torch.from_numpy(self.data.targets[indices]).to(device)
         draws = draw(
             self.options.augment, indices, self.images.height, self.images.width, seed=self.seed, epoch=epoch,
             own=self.augmentation,
@@ -212,11 +219,11 @@ class _Training:
         self.model.train()
         for step, images in enumerate(timed("data", self.images.batches(indices, draws, self.bounds))):
             before_step()
-            images, targets = mix(images, labels[self.bounds[step] : self.bounds[step + 1]])
+            images, aims = mix(images, targets[self.bounds[step] : self.bounds[step + 1]])
             rate = self.schedule.learning_rate((epoch - 1) * self.num_steps + step)
             for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
                 group["lr"] = rate * group["lr_scale"]
-            loss, hits = self.gradients(images, targets)
+            loss, hits = self.gradients(images, aims)
             losses[step] += loss
             correct += hits
             if options.clip_norm is not None:

@@ -129,6 +129,7 @@ def _given(
         "dataset": lambda: TrainingImages(images, data.labels, data.train, before_step),
         "images": lambda: np.array(data.pixels[data.train]),
         "labels": lambda: np.array(data.labels[data.train]),
+        "soft_labels": lambda: None if data.soft_labels is None else data.soft_labels[data.train],
         "num_classes": lambda: data.num_classes,
         "classes": lambda: list(data.classes),
         "device": lambda: compute.device,

@@ -1,5 +1,7 @@
 """Losses against formulas written out in NumPy, and against torch and torchvision where they have them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -88,3 +90,38 @@ def test_a_network_is_trained_by_it(compute: Compute, data: FoldData) -> None:
     assert found["zero"] == pytest.approx(found["cross-entropy"], rel=1e-4)
     assert found["two"][0] < 0.9 * found["cross-entropy"][0]
     assert np.isfinite(found["mixed"]).all()
+
+
+@pytest.mark.parametrize("values", [{}, {"loss": "focal"}, {"mix": "mixup"}, {"patience": 2}])
+def test_soft_labels_are_trained_on_in_place_of_the_labels(
+    compute: Compute, data: FoldData, values: dict[str, object]
+) -> None:
+    """All of a label is as the label; other shares train another network, which those of held-out images do not."""
+
+    def trained(shares: np.ndarray | None) -> tuple[list[float], torch.Tensor]:
+        model = make_model(data)
+        epochs, _ = train(model, replace(data, soft_labels=shares), {**PLAIN, **values})
+        return [epoch.train_loss for epoch in epochs], torch.cat(
+            [one.flatten() for one in model.parameters()]
+        )
+
+    whole = np.eye(3, dtype=np.float32)[data.labels]
+    softer, others = 0.7 * whole + np.float32(0.1), whole.copy()
+    others[data.held_out] = whole[data.held_out][:, [1, 2, 0]]
+    losses, weights = trained(None)
+    same_losses, same = trained(whole)
+    assert same_losses == pytest.approx(losses, rel=1e-3)
+    torch.testing.assert_close(same, weights, rtol=0.05, atol=0.02)
+    assert torch.equal(trained(others)[1], same)
+    assert trained(softer)[0][-1] > losses[-1] and not torch.equal(trained(softer)[1], weights)
+
+
+def test_the_mean_loss_of_soft_labels_is_what_networks_reach(compute: Compute, data: FoldData) -> None:
+    """Trained long on shares of 0.7, 0.2, 0.1 the network says these, and the loss is their entropy."""
+    shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.7, 0.2], [0.2, 0.1, 0.7]], np.float32)[data.labels]
+    epochs, _ = train(
+        make_model(data, width=16), replace(data, soft_labels=shares), {**PLAIN, "epochs": 60, "lr": 0.1}
+    )
+    entropy = -sum(share * np.log(share) for share in (0.7, 0.2, 0.1))
+    assert entropy - 1e-4 < epochs[-1].train_loss < entropy + 0.02
+    assert epochs[-1].train_accuracy > 0.95
