@@ -20,9 +20,21 @@ __all__ = ["_tuned", "check_here", "empty_database", "home", "new_home", "own_mo
 
 SETTINGS = ("HARNESS_HOME", "HARNESS_STORAGE", "MLFLOW_TRACKING_URI", "COLUMNS")
 
+
+def _written_is_enough(file: int) -> None:
+    """In place of os.fsync: no test cuts the power, and tests that train nothing wait for the disk half of their time.
+
+    Processes that a test starts do sync.   Raises OSError, as os.fsync, if `file` is not open.
+    """
+    os.fstat(file)
+
+
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # several processes of many threads each wait more than they compute
+writes_no_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, False  # until all tests are collected
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every process of a test compiles what it imports
+os.fsync = _written_is_enough
 no_network.forbid()
 for name in SETTINGS:  # fixtures of a module or of the session are made before those of a test
     os.environ.pop(name, None)
@@ -40,6 +52,10 @@ cv: {folds: 3}
 search: {trials: 4, batch: 2}
 objective: accuracy
 """
+
+
+def pytest_collection_finish() -> None:
+    sys.dont_write_bytecode = writes_no_bytecode
 
 
 @pytest.fixture(autouse=True)
