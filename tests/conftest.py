@@ -12,7 +12,7 @@ from hypothesis import settings
 from harness.environment import MLFLOW
 from tests import no_network
 from tests.check_here import check_here
-from tests.mlflow_database import empty_database, home, new_home
+from tests.mlflow_database import empty_database, home, migrate_once, new_home
 from tests.own_models import own_model
 from tests.tuned_study import _tuned, tuned, tuning_of
 
@@ -35,6 +35,7 @@ os.environ.setdefault(
 writes_no_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, False  # until all tests are collected
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every process of a test compiles what it imports
 os.fsync = _written_is_enough
+migrate_once()
 no_network.forbid()
 for name in SETTINGS:  # fixtures of a module or of the session are made before those of a test
     os.environ.pop(name, None)
