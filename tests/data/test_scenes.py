@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from harness.data.grouping import components
-from harness.data.holdout import hold_out
+from harness.data.holdout import parts_of
 from harness.data.image_similarity import LIKELY, PARTLY, SURE
 from harness.data.images import Images
 from harness.data.near_duplicates import find
 from harness.data.scenes import frames, joined
+from harness.data.snapshot import TEST, TRAIN
 from tests.data.fixed_cameras import SCENES, seen
 from tests.data.photographs import COPIES, pieces
 
@@ -21,9 +22,8 @@ def test_images_of_one_scene_are_not_joined_and_both_parts_get_all_classes(scene
         found = find(pixels)
         groups = found.groups(count, labels)
         assert np.bincount(groups).max() <= 2 and len(set(groups)) >= 0.9 * count
-        images = Images(pixels, labels, ("go", "stop"))
-        parts = [hold_out(images, part, fraction=0.2) for part in ("train", "test")]  # type: ignore[arg-type]
-        assert [set(part.labels) for part in parts] == [{0, 1}, {0, 1}]
+        parts = parts_of(Images(pixels, labels, ("go", "stop")), fraction=0.2)
+        assert [set(labels[parts == part]) for part in (TRAIN, TEST)] == [{0, 1}, {0, 1}]
 
 
 def test_equal_frames_are_joined_all_the_same() -> None:
