@@ -196,7 +196,7 @@ def test_a_photograph_of_200_megapixels_is_decoded_in_bounded_memory(options: di
 @pytest.mark.slow
 @pytest.mark.parametrize("name", slow_images.SLOW)
 def test_every_slow_file_is_decoded_or_refused_soon(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limited, "SECONDS", 3)
+    monkeypatch.setattr(limited, "SECONDS", 1)
     content = slow_images.SLOW[name]()
     start = time.process_time()
     try:
