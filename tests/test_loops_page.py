@@ -1,5 +1,6 @@
 """The training loops of harness/docs/loops.md, copied from the page into a project: tuned, delivered and used."""
 
+import json
 import re
 import subprocess
 import sys
@@ -21,6 +22,16 @@ __all__ = ["project"]  # the fixture
 PAGE = Path(harness.__file__).parent / "docs" / "loops.md"
 BLOCK = re.compile(r"^`((?:loops|studies)/\w+\.\w+)`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILES: dict[str, str] = dict(BLOCK.findall(PAGE.read_text(encoding="utf-8")))
+RUNNER = """\
+import json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from harness.cli import run
+for arguments in json.loads(sys.argv[1]):
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        code = run(arguments)
+    print(json.dumps([code, out.getvalue() + err.getvalue()]), flush=True)
+"""
 SMALL = ["train.epochs=2", "train.batch_size=16", "model={name: resnet, depth: 1, width: 4}"]
 FEW = ["search.trials=2", "cv.folds=2", "search.batch=2", "compute.precision=fp32"]
 
@@ -74,31 +85,45 @@ def test_a_loop_of_the_page_is_audited_tested_and_bundled(project: Path, tmp_pat
     image = project / "digit.png"
     Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(image)
 
-    def command(*arguments: str, folder: Path = project, expect: int = 0) -> str:
+    def commands(*lines: list[str], folder: Path = project, expect: list[int]) -> list[str]:
+        """What each says, of some that one process runs."""
         done = subprocess.run(
-            [sys.executable, "-m", "harness", *arguments],
+            [sys.executable, "-c", RUNNER, json.dumps(lines)],
             cwd=folder,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == expect and "Traceback" not in done.stderr, done.stderr
-        return done.stdout + done.stderr
+        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [code for code, _ in found] == expect and "Traceback" not in str(found), found
+        return [said for _, said in found]
 
-    assert "audit passed" in command("audit", name)
-    assert "test accuracy" in command("final", name, "--top", "1")
-    row = command("predict", name, str(image)).splitlines()[1]
+    bundle, predict = str(tmp_path / "bundle.zip"), ["predict", name, str(image)]
+    audited, tested, predicted, _ = commands(
+        ["audit", name],
+        ["final", name, "--top", "1"],
+        predict,
+        ["bundle", name, "--output", bundle],
+        expect=[0] * 4,
+    )
+    assert "audit passed" in audited and "test accuracy" in tested
+    row = predicted.splitlines()[1]
     assert row.startswith(str(image))
-    command("bundle", name, "--output", str(tmp_path / "bundle.zip"))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    command("bundle", "--import", str(tmp_path / "bundle.zip"), folder=elsewhere)
-    refused = command("reproduce", name, folder=elsewhere, expect=2)
-    assert "--trust-code" in refused
-    command("bundle", "--import", str(tmp_path / "bundle.zip"), "--trust-code", folder=elsewhere)
-    assert "BITWISE" in command("reproduce", name, folder=elsewhere)
-    assert row in command("predict", name, str(image), folder=elsewhere)
-    said = command(
-        "export", name, "--output", "model.pt2", "--format", "pt2", expect=2 if name == "hog_svm" else 0
+    _, refused = commands(
+        ["bundle", "--import", bundle], ["reproduce", name], folder=elsewhere, expect=[0, 2]
     )
-    assert "only --format safetensors holds what it makes" in said or name == "plain"
+    assert "--trust-code" in refused
+    export = ["export", name, "--output", "model.pt2", "--format", "pt2"]
+    _, reproduced, again, exported = commands(
+        ["bundle", "--import", bundle, "--trust-code"],
+        ["reproduce", name],
+        predict,
+        export,
+        folder=elsewhere,
+        expect=[0, 0, 0, 2 if name == "hog_svm" else 0],
+    )
+    assert "BITWISE" in reproduced and row in again
+    assert "only --format safetensors holds what it makes" in exported or name == "plain"

@@ -29,8 +29,11 @@ search: {trials: 2, sampler: grid, racing: none}
 """
 RUNNER = """\
 import json, sys, traceback
+from pathlib import Path
 from harness.cli import run
-codes = {}
+from tests.read_only import tree
+codes, watched = {}, [Path(name) for name in sys.argv[3:]]
+known = [tree(folder) for folder in watched]
 for arguments in json.loads(sys.argv[1]):
     print("$", *arguments, file=sys.stderr, flush=True)
     try:
@@ -38,6 +41,8 @@ for arguments in json.loads(sys.argv[1]):
     except BaseException as error:
         traceback.print_exc()
         codes[" ".join(arguments)] = repr(error)
+    if known != (known := [tree(folder) for folder in watched]):
+        codes[" ".join(arguments)] = "has written"
 with open(sys.argv[2], "w") as file:
     json.dump(codes, file)
 """
@@ -102,16 +107,19 @@ class Place:
         ]
 
     def run(
-        self, commands: list[list[str]], within: Callable[[list[str]], list[str]]
-    ) -> tuple[dict[str, int], str]:
-        """Exit codes by command, and what was said on stderr."""
+        self, commands: list[list[str]], within: Callable[[list[str]], list[str]], *watched: Path
+    ) -> tuple[dict[str, int | str], str]:
+        """Exit codes by command, or "has written" in the place of one, and what was said on stderr.
+
+        watched: folders that a command may not change, which is looked at after each.
+        """
         shutil.rmtree(self.out, ignore_errors=True)
         for folder in (self.out, self.folder / "tmp", self.folder / "data"):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o777)
         codes = self.out / "codes.json"
         done = subprocess.run(
-            within([sys.executable, "-c", RUNNER, json.dumps(commands), str(codes)]),
+            within([sys.executable, "-c", RUNNER, json.dumps(commands), str(codes), *map(str, watched)]),
             env=self.environment(), cwd=self.out, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert codes.exists(), done.stderr
@@ -158,7 +166,7 @@ def place() -> Iterator[Place]:
         yield made
 
 
-def expected_zero(codes: dict[str, int], said: str) -> None:
+def expected_zero(codes: dict[str, int | str], said: str) -> None:
     assert codes and {command: code for command, code in codes.items() if code != 0} == {}, said
     assert "Traceback" not in said
 
@@ -186,14 +194,9 @@ def test_every_reading_command_works_and_leaves_the_store_as_it_was(place: Place
         return command if where == "writable" else read_only.read_only(place.home, command)
 
     before = read_only.tree(place.home)
-    if where == "writable":  # one after the other, to name the one that writes
-        for command in place.commands(READING):
-            codes, said = place.run([command], within)
-            expected_zero(codes, said)
-            assert read_only.tree(place.home) == before, command
-        return
-    looks = "" if where == "full" else "sync\n"
-    codes, said = place.run(place.commands(READING + looks), within)
+    looks = "sync\n" if where in ("read-only", "nobody") else ""
+    watched = [place.home] if where == "writable" else []  # so as to name the command that writes
+    codes, said = place.run(place.commands(READING + looks), within, *watched)
     expected_zero(codes, said)
     assert read_only.tree(place.home) == before
 
