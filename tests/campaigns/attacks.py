@@ -27,7 +27,7 @@ INTERRUPT_SECONDS = {False: 10.0, True: 2.0}  # once, twice; a process takes a m
 
 def kills(victim: Victim, chance: random.Random, attempt: int) -> str:
     """kill -9 of the driver at random moments, up to three times, then the same command to its end."""
-    home, workers = victim.home("kills"), chance.choice([1, 1, 2])
+    home, workers = victim.home("kills", empty=True), chance.choice([1, 1, 2])
     for _ in range(chance.randint(1, 3)):
         process = victim.start(home, workers=workers)
         process.join(chance.uniform(0, 1.2 * victim.seconds))
@@ -39,7 +39,7 @@ def kills(victim: Victim, chance: random.Random, attempt: int) -> str:
 
 def writes(victim: Victim, chance: random.Random, attempt: int) -> str:
     """kill -9 of itself just before or after the k-th durable write, fsync or rename; k grows with the attempts."""
-    home = victim.home("writes")
+    home = victim.home("writes", empty=True)
     process = victim.start(home, before=partial(die_at, attempt // 2, before=attempt % 2 == 0))
     process.join(300)
     if process.exitcode not in (0, -signal.SIGKILL):

@@ -64,7 +64,7 @@ def refusals(victim: Victim, chance: random.Random, attempt: int) -> str:
 
     Which one grows with the attempts, by EVERY.
     """
-    home, kind = victim.home("refusals"), chance.choice(REFUSALS)
+    home, kind = victim.home("refusals", empty=True), chance.choice(REFUSALS)
     process = victim.start(home, before=partial(refuse_at, home, EVERY * attempt, getattr(errno, kind)))
     process.join(300)
     code, told = process.exitcode, victim.told(home)
@@ -121,7 +121,7 @@ def pauses(victim: Victim, chance: random.Random, attempt: int) -> str:
 
 def first_starts(victim: Victim, chance: random.Random, attempt: int) -> str:
     """The first command in an empty folder, eight times at once, by other names: all end, and all alike."""
-    home = victim.home("first_starts")
+    home = victim.home("first_starts", empty=True)
     names = [f"{STUDY_NAME} {number}" for number in range(FIRST_STARTS)]
     processes = [victim.start(home, name=name) for name in names]
     for process in processes:

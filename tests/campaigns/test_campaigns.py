@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
-    with closing(Victim(tmp_path_factory.mktemp("campaign"))) as found:
+def victim(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Victim]:
+    with closing(Victim(tmp_path_factory.mktemp("campaign"), empty_database)) as found:
         yield found
 
 

@@ -36,10 +36,12 @@ Before = Callable[[], None]
 class Victim:
     """folder: for the study file, an MLflow database, and the stores of all attempts.
 
+    empty_database: of MLflow, with which most stores begin; or else each makes its own, which takes seconds.
     expected: what comes of the study if nobody harms it, and how many seconds that takes.
     """
 
     folder: Path
+    empty_database: Path | None = None
     expected: dict[str, Any] = field(init=False)
     seconds: float = field(init=False)
     notes: list[str] = field(default_factory=list)  # what an attack measured, for the campaign's report
@@ -58,11 +60,13 @@ class Victim:
         self.expected = self.outcome(home)
         assert self.outcome(again) == self.expected, "two undisturbed runs differ"
 
-    def home(self, name: str) -> Path:
-        """A new store for an attempt, named so."""
+    def home(self, name: str, *, empty: bool = False) -> Path:
+        """A new store for an attempt, named so.   empty: without a database, whatever there is."""
         home = self.folder / name
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir()
+        if self.empty_database and not empty:
+            shutil.copy(self.empty_database, home / "mlflow.db")
         return home
 
     @cached_property
