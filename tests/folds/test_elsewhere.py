@@ -36,19 +36,30 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 CHANGES = ["search.trials=1", "train.epochs=1", "cv.folds=2"]
+Where = dict[str, Any]  # what Settings and ExecutorOptions are given
 ELSEWHERE = [pytest.param("ray", marks=pytest.mark.ray), "slurm"]
 
 
+@pytest.fixture(scope="module")
+def ray_address() -> Iterator[str]:
+    """Of a cluster in this machine, which takes longer to start than what the tests do on it."""
+    pytest.importorskip("ray")
+    import ray
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+        yield found.address
+        ray.shutdown()
+        found.shutdown()
+
+
 @pytest.fixture(params=ELSEWHERE)
-def elsewhere(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
-    """The executor's name. Jobs of Slurm are processes of this machine."""
-    kind = str(request.param)
-    if kind == "ray":
-        pytest.importorskip("ray")
-        monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        yield kind
+def elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Where]:
+    """What says where to train. Jobs of Slurm are processes of this machine."""
+    if request.param == "ray":
+        yield {"executor": "ray", "workers": 2, "address": request.getfixturevalue("ray_address")}
         return
     submitit = pytest.importorskip("submitit")
     from harness.folds import slurm
@@ -56,7 +67,7 @@ def elsewhere(
     monkeypatch.setattr(slurm, "SlurmCluster", partial(slurm.SlurmCluster, queue="local"))
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(submitit.core.core.Job, "_results_timeout_s", 1)
-    yield kind
+    yield {"executor": "slurm", "workers": 2}
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):
         gc.collect()
 
@@ -75,21 +86,21 @@ def login_node(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "agrees", refuse)
 
 
-def cluster_of(kind: str, store: Store) -> Cluster:
+def cluster_of(where: Where, store: Store) -> Cluster:
     from harness.folds.cluster import connect
 
-    return connect(ExecutorOptions(executor=kind, workers=2), store.home)  # type: ignore[arg-type]
+    return connect(ExecutorOptions(**where), store.home)
 
 
-def tune(path: Path, home: Path, kind: str, *changes: str) -> StudyEnded:
-    settings = Settings(home, offline=True, executor=kind, workers=2)  # type: ignore[arg-type]
+def tune(path: Path, home: Path, where: Where, *changes: str) -> StudyEnded:
+    settings = Settings(home, offline=True, **where)
     *_, ended = tuning.tune(load_study_file(str(path), [*CHANGES, *changes]), settings)
     assert isinstance(ended, StudyEnded) and ended.state == "finished"
     return ended
 
 
 def test_what_a_study_computes_on_is_the_answer_of_what_trains_it(
-    elsewhere: str, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    elsewhere: Where, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = recorded(resolve(ComputeOptions()))
     has = expected["precision"] == "bf16"
@@ -101,7 +112,7 @@ def test_what_a_study_computes_on_is_the_answer_of_what_trains_it(
 
 
 def test_a_measurement_is_made_where_folds_are_trained_and_kept_here(
-    elsewhere: str, login_node: None, study_file: Path, tmp_path: Path
+    elsewhere: Where, login_node: None, study_file: Path, tmp_path: Path
 ) -> None:
     record = tune(study_file, tmp_path / "home", elsewhere, "compute=auto").record
     measured = record.provenance["compute_measured"]
@@ -110,7 +121,7 @@ def test_a_measurement_is_made_where_folds_are_trained_and_kept_here(
 
 
 def test_a_device_that_is_not_there_is_told_by_what_trains(
-    elsewhere: str, study_file: Path, tmp_path: Path
+    elsewhere: Where, study_file: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(HarnessError, match="device mps is not available") as told:
         tune(study_file, tmp_path / "home", elsewhere, "compute.device=mps")
@@ -119,7 +130,7 @@ def test_a_device_that_is_not_there_is_told_by_what_trains(
 
 
 def test_a_damaged_fold_is_trained_again_where_the_study_is(
-    elsewhere: str, login_node: None, study_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    elsewhere: Where, login_node: None, study_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, (trial,) = Store(tmp_path / "home"), tune(study_file, tmp_path / "home", elsewhere).trials
     before = store.read_fold(trial.folds[0])
@@ -131,7 +142,7 @@ def test_a_damaged_fold_is_trained_again_where_the_study_is(
 
 
 def test_a_finished_study_is_judged_where_the_cluster_is(
-    elsewhere: str, login_node: None, tuned: Store
+    elsewhere: Where, login_node: None, tuned: Store
 ) -> None:
     study = LoadedStudy.open(tuned, "small")
     with cluster_of(elsewhere, tuned) as cluster:
