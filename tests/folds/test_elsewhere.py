@@ -59,7 +59,7 @@ def ray_address() -> Iterator[str]:
 def elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Where]:
     """What says where to train. Jobs of Slurm are processes of this machine."""
     if request.param == "ray":
-        yield {"executor": "ray", "workers": 2, "address": request.getfixturevalue("ray_address")}
+        yield {"executor": "ray", "workers": 1, "address": request.getfixturevalue("ray_address")}
         return
     submitit = pytest.importorskip("submitit")
     from harness.folds import slurm
