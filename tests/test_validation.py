@@ -30,7 +30,7 @@ STUDY = """\
 # Does it work?
 data: {name: digits, test_fraction: 0.8}
 model: {name: resnet, depth: 1, width: 8}
-train: {epochs: 4, batch_size: 16, lr: [0.05, 0.1], augment: none, keep_models: none}
+train: {epochs: 2, batch_size: 16, lr: [0.05, 0.1], augment: none, keep_models: none}
 cv: {CV}
 search: {trials: 2, sampler: grid, racing: none}
 """

@@ -13,7 +13,7 @@ from harness.tuning import Settings, StudyEnded, tune
 
 CHANGES = [
     "search.trials=2", "train.epochs=2", "cv.folds=2", "model.depth=1", "model.blocks=1", "model.width=4",
-    "search.racing=none",
+    "search.racing=none", "data.test_fraction=0.8",
 ]  # fmt: skip
 
 
