@@ -13,7 +13,7 @@ BLUE, ORANGE, GREY, RED, INK = "#1a7fc1", "#d9660a", "#7d8894", "#d1443c", "#1f2
 MANY = [BLUE, ORANGE, "#009e73", "#b5649b", "#a58a00", "#5b78c9", RED, "#2f98a8", "#8a6d4b", GREY]
 NARROW: Spec = {"name": "narrow", "value": False}  # the parameter that a page sets on a telephone
 WORSE_TO_BETTER = [BLUE, "#8a8f94", ORANGE]
-LONGEST = 26  # letters of a name on an axis
+LONGEST = 30  # letters of a name on an axis
 INSIDE = "currentColor"  # of what stands on the page's own colour
 CONFIG: Spec = {
     "background": "white",

@@ -43,6 +43,7 @@ HOT = {
     "condition": {"test": "datum.trial === hot", "value": INSIDE},
     "value": None,
 }  # the edge of what is pointed at
+CLOCK = {"milliseconds": "%M:%S.%L", "seconds": "%H:%M:%S", "minutes": "%H:%M", "hours": "%H:%M"}  # of ticks
 
 
 class Trial(Protocol):
@@ -320,7 +321,8 @@ def folds(objective: str, num_folds: int, ends: tuple[float, float]) -> Spec:
 
 def timeline(title: str) -> Spec:
     """When each trial began, and for how long it was trained."""
-    x = {"field": "begin", "type": "temporal", "title": None, "scale": {"nice": False}}
+    axis = {"format": CLOCK, "tickCount": {"expr": "narrow ? 3 : 8"}}
+    x = {"field": "begin", "type": "temporal", "title": None, "scale": {"nice": False}, "axis": axis}
     began = {"field": "begin", "type": "temporal", "title": "began", "format": "%Y-%m-%d %H:%M:%S"}
     y = number("trial", axis=whole("trial"), scale={"reverse": True, "nice": False})
     said = [*tips(trial="trial", state="state", seconds=("seconds of training", ",.1f")), began]

@@ -342,7 +342,7 @@ def _with_gallery(
 def _comparison(opened: Sequence[LoadedStudy], studies: Sequence[StudyReport]) -> Comparison:
     """The best trials of studies in the order given, and paired statistics of those that can be compared."""
     rows = []
-    for row, study in zip(leaderboard.compare(opened).compared, studies, strict=True):
+    for row, study, loaded in zip(leaderboard.compare(opened).compared, studies, opened, strict=True):
         final = study.final
         rows.append(
             ComparedReport(
@@ -353,7 +353,7 @@ def _comparison(opened: Sequence[LoadedStudy], studies: Sequence[StudyReport]) -
                 test_interval=final.intervals[study.objective] if final else None,
                 audit=study.audit.verdict if study.audit else None,
                 data=study.data.name,
-                data_hash=study.origin.data_hash,
+                data_hash=loaded.record.scored_on[0],
             )
         )
     groups: dict[tuple[str, str, str], list[Contender]] = {}
