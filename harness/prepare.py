@@ -40,7 +40,8 @@ from harness.search.autotune import Choice, choose
 from harness.search.growth import Parent, parent_of
 from harness.search.preflight import preflight
 from harness.search.racing import require_enough_trials
-from harness.store.loaded_study import renamed
+from harness.store.findings import FinalTest
+from harness.store.loaded_study import LoadedStudy, renamed
 from harness.store.store import SPLIT, Store
 from harness.version import __version__
 
@@ -88,10 +89,23 @@ def prepare(
     if earlier:
         told = ", ".join(f"search.{option}={value}" for option, value in earlier.items())
         logger.warning("study %s goes on with the defaults that it began with: %s", name, told)
+    _beware_of_the_test(study, store, name)
     heal_snapshot(study, store, known)
     _tell_what_became_of(known, store)
     heal_copies(store, known)
     return _go_on(study, store, known, images, cluster)
+
+
+def _beware_of_the_test(study: Study, store: Store, name: str) -> None:
+    """Tell whoever adds trials to a study whose test images were opened."""
+    loaded = LoadedStudy.open(store, name)
+    tested = loaded.finding(FinalTest)
+    if tested is not None and search_space.num_trials(study) > len(loaded.trials):
+        logger.warning(
+            "the test images of study %s have been opened, for trial %d: whatever is chosen among further trials is "
+            "chosen knowing that score, and another look at them is a second one",
+            name, tested.trial,
+        )  # fmt: skip
 
 
 def with_trials(study: Study, num_trials: int | None) -> Study:

@@ -6,19 +6,17 @@ This is the only code that opens the test images.
 import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from harness import models, scoring, training
-from harness.analysis.audit import audit
-from harness.analysis.confirm import confirm, with_estimate
+from harness.analysis.readiness import Request, ready
 from harness.analysis.test_set_ledger import Ledger, Look, Result
 from harness.data import near_duplicates
 from harness.data.images import Images
 from harness.data.snapshot import TEST, rows_before
-from harness.errors import CheckFailed, DataError, HarnessError, RecordError, UsageError
-from harness.folds.cluster import THIS_PROCESS
+from harness.errors import DataError, HarnessError, RecordError, UsageError
 from harness.folds.executor import Cluster
 from harness.folds.fold import NO_FOLD, FoldTask, halved
 from harness.folds.tasks import fold_tasks
@@ -30,9 +28,8 @@ from harness.scoring.find_metric import find_metric
 from harness.scoring.intervals import score_interval
 from harness.scoring.per_class import per_class
 from harness.store.findings import (
-    Audit,
     AuditVerdict,
-    Confirmation,
+    EarlierLook,
     FinalTest,
     LedgerPlace,
     TestDuplicates,
@@ -40,20 +37,6 @@ from harness.store.findings import (
 from harness.store.loaded_study import LoadedStudy, in_use, intact
 from harness.store.model_files import has_weights
 from harness.store.store import WEIGHTS
-
-
-@dataclass(frozen=True)
-class Request:
-    """How `final` is asked for.
-
-    top: trials to confirm.   cluster: what trains.   checked: why a failed audit is no reason not to look, or "".
-    again: why the test images are looked at once more, or "".
-    """
-
-    top: int = 3
-    cluster: Cluster = THIS_PROCESS
-    checked: str = ""
-    again: str = ""
 
 
 @in_use
@@ -69,6 +52,7 @@ def final(study: LoadedStudy, request: Request) -> Iterator[Step | FinalTest]:
     ledger = Ledger(store.home)
     known = intact(study, FinalTest)
     if known is not None and not request.again:
+        yield from _outdated(study, known)
         lines, place = ledger.lines(), known.ledger.number - 1
         if place >= len(lines) or lines[place].hash != known.ledger.hash:
             raise RecordError(
@@ -78,15 +62,14 @@ def final(study: LoadedStudy, request: Request) -> Iterator[Step | FinalTest]:
         yield from _network_again(study, known, request.cluster)
         yield known
         return
-    _require_finished(study)
-    audit = yield from _audited(study, request)
-    confirmation = yield from _confirmed(study, request)
+    audit, confirmation = yield from ready(study, request)
     winner = study.trials[confirmation.winner]
     task = refit_task(study, winner)
     yield f"training trial {winner.number} on all {record.data['num_images']:,} training images"
     refit = yield from _refit(study, task, request.cluster)
     yield "opening the test images"
     look, result, looks = _look(study, winner, refit, ledger, request.again)
+    earlier = tuple(_earlier(ledger, look, record.objective))
     found = FinalTest(
         study=study.name,
         trial=winner.number,
@@ -108,6 +91,7 @@ def final(study: LoadedStudy, request: Request) -> Iterator[Step | FinalTest]:
         seen_before=_seen_before(study, ledger),
         per_class=result.per_class,
         calibration=result.calibration,
+        earlier=earlier,
     )
     store.write_finding(study.name, found)
     yield found
@@ -128,59 +112,24 @@ def refit_task(study: LoadedStudy, trial: TrialRecord) -> FoldTask:
     return replace(fold_tasks(study.record, replace(trial, values=values))[0], fold=NO_FOLD)
 
 
-def _require_finished(study: LoadedStudy) -> None:
-    done, begun, wanted = len(study.ended), len(study.trials), study.record.num_trials
-    if done >= wanted:
-        return
-    advice = "run tune again first"
-    if 0 < begun < wanted:  # fewer than have begun cannot be asked for
-        advice += f", or end it with those that have begun: tune --trials {begun}"
-    raise UsageError(f"study {study.name} is not finished ({done} of {wanted} trials): {advice}")
-
-
-def _audited(study: LoadedStudy, request: Request) -> Generator[Step, None, Audit]:
-    """The audit of the study's best trial, made now if there is none, and what it has found, before anything is opened.
-
-    Raises CheckFailed if it failed.
-    """
+def _outdated(study: LoadedStudy, known: FinalTest) -> Iterator[Step]:
+    """Says so where the study's best trial was none of those that the winner of this look was chosen among."""
     best = study.best
-    if best is None:
-        raise UsageError(f"study {study.name} has no complete trial: there is nothing to test")
-    found = intact(study, Audit)
-    if found is None or found.trial != best.number:
-        for step in audit(study, cluster=request.cluster):
-            if isinstance(step, Audit):
-                found = step
-            else:
-                yield step
-    assert found is not None
-    for check in found.findings:
-        if check.verdict != "passed":
-            yield f"audit {check.verdict}: {check.probe}: {check.sentence}"
-    if found.verdict == "failed" and not request.checked:
-        raise CheckFailed(
-            f"{found.sentence} The test images stay sealed; if you have made sure that the score is honest, "
-            'say why with --i-checked "reason"'
+    if best is not None and best.number not in known.confirm.tuned_order:
+        yield (
+            f"this is the look at trial {known.trial}; trial {best.number}, the best by its folds now, came later, and "
+            'another look would be for it: --again "reason"'
         )
-    return found
 
 
-def _confirmed(study: LoadedStudy, request: Request) -> Generator[Step, None, Confirmation]:
-    """The confirmation of the study's best trials, made now unless there is one, and what is expected of it."""
-    found = intact(study, Confirmation)
-    numbers = [trial.number for trial in study.top(request.top)]
-    steps = confirm(study, top=request.top, cluster=request.cluster)
-    if found and [trial.number for trial in found.trials] == numbers:
-        if found.champion is not None:
-            return found
-        steps = with_estimate(study, found, cluster=request.cluster)  # it is of an earlier release
-    for step in steps:
-        if isinstance(step, Confirmation):
-            found = step
-        else:
-            yield step
-    assert found is not None
-    return found
+def _earlier(ledger: Ledger, look: Look, objective: str) -> Iterator[EarlierLook]:
+    """The looks at the same test images before this one."""
+    for one in ledger.looks(look.test_hash):
+        if one.number < look.number:
+            result = ledger.result_of(one)
+            score = result.scores.get(objective) if result else None
+            low, high = result.intervals.get(objective, (None, None)) if result else (None, None)
+            yield EarlierLook(one.time, one.study, one.trial, one.reason, score, low, high)
 
 
 def _refit(study: LoadedStudy, task: FoldTask, cluster: Cluster) -> Generator[Step, None, FoldRecord]:

@@ -14,7 +14,7 @@ from harness.scoring.hidden import hidden
 from harness.scoring.pareto import values_of
 from harness.scoring.standard_errors import MeanError
 from harness.search.selection_bias import corrected_score
-from harness.store.findings import Audit, CorrectedScore, FinalTest, Verdict
+from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest, Verdict
 from harness.store.loaded_study import LoadedStudy
 from harness.store.store import Store
 from harness.store.trial_scores import pooled, sampling_of, sampling_of_difference
@@ -63,6 +63,28 @@ class AuditStatus:
 
 
 @dataclass(frozen=True)
+class ConfirmedStatus:
+    """The winner among the trials that were trained again.   tuned: the one that tuning had chosen."""
+
+    trial: int
+    mean: float
+    half_width: float | None
+    tuned: int
+
+
+@dataclass(frozen=True)
+class TestStatus:
+    """The last look at the test images.   low, high: 95 %.   worth: whether it is to be reported, in a sentence."""
+
+    trial: int
+    score: float
+    low: float
+    high: float
+    num_images: int
+    worth: str
+
+
+@dataclass(frozen=True)
 class FrontValue:
     """What a trial has of an objective: the mean over its folds; its error and 95 % interval where that is a metric."""
 
@@ -101,6 +123,7 @@ class Status:
     pending: MLflow lacks something.   mixed_fingerprints: in what folds were computed differently, with all values.
     contradiction: that the test score is not what was expected, or "".   hidden: what the best score does not say.
     scored_by: what must be known of scores that are not of folds that were dealt once.
+    chosen: the trial that predict uses, where the folds' best one is not.
     """
 
     study: str
@@ -118,6 +141,9 @@ class Status:
     contradiction: str = field(default="", metadata=WHERE_SET)
     hidden: tuple[str, ...] = field(default=(), metadata=WHERE_SET)
     scored_by: str = field(default="", metadata=WHERE_SET)
+    confirmed: ConfirmedStatus | None = field(default=None, metadata=WHERE_SET)
+    test: TestStatus | None = field(default=None, metadata=WHERE_SET)
+    chosen: int | None = field(default=None, metadata=WHERE_SET)
 
     @property
     def ranking(self) -> list[TrialStatus]:
@@ -181,7 +207,7 @@ def status(study: LoadedStudy) -> Status:
     """Where the study stands."""
     record, best = study.record, study.best
     runs = study.delivery.trials
-    audit = study.finding(Audit)
+    audit, confirmed, tested = study.finding(Audit), study.finding(Confirmation), study.finding(FinalTest)
     return Status(
         study=study.name,
         state="running" if study.is_driven else "finished" if study.is_finished else "interrupted",
@@ -202,10 +228,21 @@ def status(study: LoadedStudy) -> Status:
         audit=AuditStatus(audit.verdict, audit.sentence, audit.trial) if audit else None,
         mixed_fingerprints=study.mixed_fingerprints,
         pareto=pareto_front(study) if record.others else None,
-        contradiction=tested.contradiction if (tested := study.finding(FinalTest)) else "",
+        contradiction=tested.contradiction if tested else "",
         hidden=tuple(_hidden(study)),
         scored_by=record.scored_by,
+        confirmed=_confirmed(confirmed) if confirmed else None,
+        test=TestStatus(
+            tested.trial, tested.scores[tested.objective], *tested.intervals[tested.objective], tested.num_images,
+            tested.worth,
+        ) if tested else None,
+        chosen=study.chosen.number if study.chosen and study.chosen is not best else None,
     )  # fmt: skip
+
+
+def _confirmed(found: Confirmation) -> ConfirmedStatus:
+    winner = found.of(found.winner)
+    return ConfirmedStatus(found.winner, winner.confirmed, winner.confirmed_half_width, found.tuned_order[0])
 
 
 def _hidden(study: LoadedStudy) -> list[str]:

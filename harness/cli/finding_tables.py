@@ -26,6 +26,7 @@ def confirmation(found: Confirmation) -> None:
         say(f"trial {found.winner} is the best again")
     else:
         say(f"trial {found.winner} is the best now; tuning had chosen trial {found.tuned_order[0]}")
+        say(*_difference(found))
     if found.has_same_folds:
         say(
             "the new folds are the study's own, for nothing is drawn in its split: what was tried is the luck of the "
@@ -38,9 +39,11 @@ def confirmation(found: Confirmation) -> None:
         )
         say(f"  {_expected(expected)}")
         say(
-            f"  {expected.confirmed:.4f} confirmed, of networks of {expected.fold_images:,} images; "
-            f"{-expected.optimism:+.4f} for the choice among these; {expected.gain:+.4f} for more images"
+            f"  {expected.confirmed:.4f} confirmed, with networks trained on {expected.fold_images:,} images; "
+            f"{-expected.optimism:+.4f} for being the best of these; {expected.gain:+.4f} for "
+            f"{expected.train_images - expected.fold_images:,} images more"
         )
+        say(*_counted(found.objective, expected))
     say(*_causes(found.variance))
 
 
@@ -53,12 +56,13 @@ def final(found: FinalTest) -> None:
         say(found.contradiction, style="red")
     say(f"trial {found.trial}, trained on all training images")
     test = f"{found.scores[metric]:.4f}   95 % {low:.4f} to {high:.4f}"
-    say(f"test {metric:<12} {test}   {found.num_images:,} images")
+    right = f", {round(found.scores[metric] * found.num_images):,} right" if metric == "accuracy" else ""
+    say(f"test {metric:<12} {test}   {found.num_images:,} images{right}")
     if duplicates.num_images and duplicates.score_without is not None:
         what = f"without the {duplicates.num_images:,} that resemble a training image"
         say(f"{'':<17} {duplicates.score_without:.4f}   {what}")
     if expected := found.confirm.champion:
-        say(f"{'expected':<17} {_expected(expected)}   before they were opened")
+        say(f"{'expected':<17} {_expected(expected)}   before {found.this_look}")
     of = f"{expected.fold_images:,} images" if expected else "fewer images"
     for name, score, error in (
         ("confirmed", trial.confirmed, trial.confirmed_half_width),
@@ -66,10 +70,32 @@ def final(found: FinalTest) -> None:
     ):
         known = "" if error is None else f" ± {error:.4f} (95 %)"
         say(f"{name:<17} {score:.4f}{known}   networks of {of}")
-    times = "once" if found.looks == 1 else f"{found.looks} times"
-    say(f"these test images have been looked at {times} so far (ledger.jsonl)")
+    if found.worth:
+        say(found.worth, style="green" if found.looks == 1 else "yellow")
+    if found.looks == 1:
+        say("these test images have been looked at once so far (ledger.jsonl)")
     if found.seen_before:
         say(f"{found.seen_before:,} of them were looked at before, by a study that this one extends")
+
+
+def _difference(found: Confirmation) -> list[str]:
+    """Whether the winner is better than what tuning had chosen by more than chance may do."""
+    winner, before = found.of(found.winner), found.of(found.tuned_order[0])
+    errors = [trial.confirmed_half_width for trial in (winner, before)]
+    difference = abs(winner.confirmed - before.confirmed)
+    if None in errors or difference > min(error or 0.0 for error in errors):
+        return []
+    return [f"they differ by {difference:.4f}, less than either is uncertain by: either will do"]
+
+
+def _counted(objective: str, expected: ChampionEstimate) -> list[str]:
+    """The same in images, which everybody can count."""
+    if objective != "accuracy":
+        return []
+    right, low, high = (
+        round(share * expected.test_images) for share in (expected.expected, expected.low, expected.high)
+    )
+    return [f"  in images: {right:,} of {expected.test_images:,} right, 95 % {low:,} to {high:,}"]
 
 
 def _expected(found: ChampionEstimate) -> str:
@@ -104,6 +130,11 @@ def comparison(found: Comparison) -> None:
     table(head, rows, text=1, header="dim")
     level = f"p adjusted for all pairs (Holm), level {found.alpha:g}; equal is within ±{found.rope:g}"
     say(f"{level}; McNemar: images only the best has right, only this one")
+    if any(_disagree(row.against_best, found.alpha) for row in found.trials):
+        say(
+            "McNemar's test is of these very networks, the t-test of what such a training comes to, which is what is "
+            "asked here: where they differ, the t-test decides"
+        )
     smallest = f"{found.smallest_difference:.4f}"
     folds = f"{found.num_folds} folds" if found.num_folds > 1 else "one held-out part"
     say(f"with {folds}, a difference of {smallest} would be found four times out of five")
@@ -113,6 +144,10 @@ def comparison(found: Comparison) -> None:
         say(
             "the best of a study was chosen by these very scores, so it looks a little better than it is: see confirm"
         )
+
+
+def _disagree(best: AgainstBest | None, level: float) -> bool:
+    return best is not None and (best.t_test.adjusted < level) != (best.mcnemar.adjusted < level)
 
 
 def _verdict(row: ComparedTrial) -> str:
@@ -161,7 +196,7 @@ def audit(found: Audit) -> None:
             f"{probe}.{name} {value}" for probe, its in found.options.items() for name, value in its.items()
         ]
         say(f"options of probes: {', '.join(options)}")
-    say(f"audit {found.verdict}: {found.sentence}")
+    say(f"audit of trial {found.trial} {found.verdict}: {found.sentence}")
 
 
 def _pair(mean: float, error: float | None) -> tuple[str, str]:

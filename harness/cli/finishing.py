@@ -122,6 +122,7 @@ def final(
     again: Annotated[
         str, typer.Option(metavar="REASON", help="Why the test images are opened once more.")
     ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="On a terminal, open them without asking.")] = False,
     workers: Workers = "auto",
     executor: Executor = "process",
     address: Address = "",
@@ -137,15 +138,35 @@ def final(
     """
     to_stderr()
     from harness.analysis import final as finishing
+    from harness.analysis.readiness import Request
     from harness.cli import finding_tables
     from harness.cli.progress import follow
 
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
-        request = finishing.Request(top=top, cluster=cluster, checked=i_checked, again=again)
+        if not (yes or _agreed(opened(home, study), again)):
+            return
+        request = Request(top=top, cluster=cluster, checked=i_checked, again=again)
         found = follow(finishing.final(opened(home, study), request), f"final {study}")
     if not printed(found, form):
         finding_tables.final(found)
     _update_views(home, study, champion=found)
+
+
+def _agreed(study: "LoadedStudy", again: str) -> bool:
+    """Whether whoever sits at the terminal wants the test images opened; without one, the command says so itself."""
+    from harness.store.findings import FinalTest
+
+    if study.finding(FinalTest) and not again:
+        return True  # which opens nothing
+    num_images = int(study.record.data.get("test", {}).get("num_images", 0))
+    said = f"final opens the {num_images:,} sealed test images of study {study.name}"
+    print(f"{said}: make it the last step, for what is chosen later is chosen knowing them", file=sys.stderr)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    if typer.confirm("Audit, confirm, and open them?", default=False, err=True):
+        return True
+    print("nothing was opened", file=sys.stderr)
+    return False
 
 
 def _update_views(home: Path, study: str, *, champion: "FinalTest | None" = None) -> None:

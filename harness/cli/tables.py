@@ -15,7 +15,7 @@ from harness.analysis.leaderboard import ComparedStudies, StartedStudies, Status
 from harness.analysis.trial import FoldLine, TrialPage
 from harness.cli.layout import Cell, laid_out
 from harness.cli.options import advised
-from harness.records import mixed_words
+from harness.cli.worth import worth
 from harness.report.format import duration, of_objective
 from harness.store.loaded_study import nothing_started
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STATE_STYLES = {"complete": "green", "stopped": "yellow", "running": "cyan", "failed": "red"}
 MOST_ROWS, LEAST_ROWS = 15, 3
-LINES_BELOW = 10  # of a terminal, for what is said beside a leaderboard, and the prompt
+LINES_BESIDE = 4  # of a terminal, for a leaderboard's title, what to do next, and the prompt
 ROOM_FOR_BARS = 110  # columns of a terminal: with less, values would be a column of single words
 WIDTH = 80  # of what is said of a trial; a traceback and a path may be longer
 
@@ -69,7 +69,11 @@ def leaderboard(status: Status, home: Path, *, whole: bool = True) -> None:
     if not rows:
         return
     lines, most = _leaderboard_lines(status, rows[:MOST_ROWS], out.width), MOST_ROWS
-    room = out.height - LINES_BELOW
+    said_below = worth(status, home)
+    all_of_them = "--json" if len(rows) > MOST_ROWS else advised(home, "status", status.study)
+    longest = Text(f"… and {len(rows)} more ({all_of_them} has all)")
+    below = sum(len(line.wrap(out, out.width)) for line in (longest, *said_below))
+    room = out.height - LINES_BESIDE - below
     if not whole and out.is_terminal and len(lines) > room:
         most = max((room - 1) * len(rows[:MOST_ROWS]) // (len(lines) - 1), LEAST_ROWS)
         lines = _leaderboard_lines(status, rows[:most], out.width)
@@ -77,7 +81,7 @@ def leaderboard(status: Status, home: Path, *, whole: bool = True) -> None:
     if len(rows) > most:
         all_of_them = "--json" if most == MOST_ROWS else advised(home, "status", status.study)
         out.print(f"… and {len(rows) - most} more ({all_of_them} has all)")
-    for line in _worth(status, home):
+    for line in said_below:
         out.print(line)
     for row in rows:
         if row.state == "failed":
@@ -91,39 +95,6 @@ def _leaderboard_lines(status: Status, rows: Sequence[TrialStatus], width: int) 
         lines = laid_out(columns, cells, width, text=0 if names_as_columns else 1)
         if len(lines) == 1 + len(rows):
             break
-    return lines
-
-
-def _worth(status: Status, home: Path) -> list[Text]:
-    """What the best score is worth: corrected for the choice, and what the audit has found."""
-    lines = [Text(status.scored_by)] if status.scored_by else []
-    corrected, audit = status.honest, status.audit
-    if corrected and corrected.num_trials > 1:
-        interval = f"95 % {corrected.low:.4f} to {corrected.high:.4f}"
-        what = f"corrected for the choice among {corrected.num_trials} trials"
-        lines.append(Text(f"{what}: {corrected.corrected:.4f}   {interval}"))
-    if corrected and (corrected.epochs.inflation or 0) >= 0.00005:
-        oracle = f"{corrected.epochs.oracle:.4f} (+{corrected.epochs.inflation:.4f})"
-        lines.append(
-            Text(
-                f"best epoch of each scored fold, which nobody should report: accuracy {oracle}", style="dim"
-            )
-        )
-    if status.mixed_fingerprints:
-        lines.append(Text(mixed_words(status.mixed_fingerprints), style="yellow"))
-    if status.pending:
-        lines.append(
-            Text(
-                f"MLflow does not show all of it yet: {advised(home, 'sync', status.study)}",
-                style="yellow",
-            )
-        )
-    lines += [Text(said, style="yellow") for said in status.hidden]
-    if status.contradiction:
-        lines.append(Text(status.contradiction, style="red"))
-    if audit:
-        style = "red" if audit.verdict == "failed" else "green"
-        lines.append(Text(f"audit {audit.verdict}: {audit.sentence}", style=style))
     return lines
 
 

@@ -16,13 +16,20 @@ def sentences(study: StudyReport) -> list[str]:
         return [f"There is no answer yet: {ended} of {study.num_trials} trials have ended, none is complete."]
     values = ", ".join(f"{path.partition('.')[2]} {number(value)}" for path, value in best.params.items())
     which = f"The best of {ended} trials is trial {best.number}" if ended > 1 else "The one trial"
+    if best.number == 0 and ended > 1:
+        which += ", the defaults: tuning has found nothing better"
     folds = "one held-out part" if study.num_folds == 1 else f"the mean of {study.num_folds} folds"
-    said = [
+    of_folds = (
         f"{which}{f' ({values})' if values else ''}: {metric} {with_error(best.mean, best.half_width)}, {folds} "
         "(± is the 95 % interval)."
-    ]
+    )
+    confirmed = _of_confirmation(study.confirm) if study.confirm else []
+    said = [of_folds]
     if final := study.final:
-        said.append(_of_test(final, metric))
+        said = [_of_test(final, metric), f"By the folds alone: {of_folds[0].lower()}{of_folds[1:]}"]
+    elif study.confirm and not study.confirm.winner_held:
+        said = [*confirmed[:1], f"By the folds alone: {of_folds[0].lower()}{of_folds[1:]}"]
+        confirmed = confirmed[1:]
     if study.scored_by:
         said.append(f"{study.scored_by[0].upper()}{study.scored_by[1:]}.")
     if corrected := study.corrected:
@@ -31,10 +38,13 @@ def sentences(study: StudyReport) -> list[str]:
             f"({interval(corrected.low, corrected.high)})."
         )
     if found := study.defaults:
-        gains = f"gains {found.gain:+.4f} over the defaults (trial 0)"
+        better = "better" if found.gain >= 0 else "worse"
+        gains = f"is {abs(found.gain):.4f} {better} than the defaults (trial 0)"
         chance = "that may be chance" if found.low <= 0 <= found.high else "more than chance explains"
-        said.append(f"Without that luck it {gains}: {chance} (95 % {found.low:+.4f} to {found.high:+.4f}).")
-    said += _of_confirmation(study.confirm) if study.confirm else []
+        said.append(
+            f"Without that luck trial {best.number} {gains}: {chance} (95 % {found.low:+.4f} to {found.high:+.4f})."
+        )
+    said += confirmed
     if study.audit is None:
         said.append("It has not been audited for leaks.")
     elif study.audit.verdict == "passed":
@@ -45,18 +55,15 @@ def sentences(study: StudyReport) -> list[str]:
 
 
 def _of_test(final: FinalTest, metric: str) -> str:
-    value, worth = final.scores[metric], " This is the number to report."
+    value = final.scores[metric]
     right = (
         f"{round(value * final.num_images):,} of {final.num_images:,} right, " if metric == "accuracy" else ""
     )
-    if final.looks > 1:
-        worth = f" They have been looked at {final.looks} times, so it may be too good."
-    elif final.contradiction or final.checked:
-        worth = ""
+    sealed = ", which nothing was trained on or chosen by," if final.looks == 1 else ""
     return (
-        f"On the sealed test images, which nothing was trained on or chosen by, trial {final.trial} has {right}"
-        f"{score(value)} ({interval(*final.intervals[metric])}).{worth}"
-    )
+        f"On the sealed test images{sealed} trial {final.trial} has {right}"
+        f"{score(value)} ({interval(*final.intervals[metric])}). {final.worth}"
+    ).rstrip()
 
 
 def _of_confirmation(confirm: Confirmation) -> list[str]:
@@ -102,8 +109,10 @@ def warnings(study: StudyReport) -> list[Notice]:
             "machines another trial may be best."
         )
     notes += [f"{said[0].upper()}{said[1:]}." for said in study.hidden]
-    if audit and study.best and audit.trial != study.best.number:
-        notes.append(f"The audit was of trial {audit.trial}, which is not the best any more.")
+    if audit and study.chosen is not None and audit.trial != study.chosen:
+        notes.append(
+            f"The audit was of trial {audit.trial}, and trial {study.chosen} is the one that is used."
+        )
     if confirm and not confirm.winner_held:
         folds = "" if confirm.has_same_folds else " and new folds"
         notes.append(f"The order of the trials did not hold with fresh seeds{folds}.")

@@ -147,6 +147,7 @@ def _study(loaded: LoadedStudy) -> StudyReport:
         best=stands.best,
         honest=stands.honest,
         pareto=stands.pareto,
+        chosen=loaded.chosen.number if loaded.chosen else None,
         hidden=stands.hidden,
         num_folds=record.num_folds,
         scored_by=record.scored_by,
@@ -226,7 +227,7 @@ def _metric(study: LoadedStudy, trial: TrialRecord, name: str, mean: float) -> M
 
 def _best_trial(study: LoadedStudy, absent: dict[str, str]) -> TrialDetails | None:
     """Learning curves, metrics and, of the pooled held-out predictions, confusion, classes and calibration."""
-    trial = study.best
+    trial = study.chosen
     if trial is None:
         return None
     folds = study.folds(trial)

@@ -103,7 +103,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class TrialDetails:
-    """The best trial.   curves, metrics: by name.   held_out: None where some of its predictions are gone."""
+    """The trial that is used.   curves, metrics: by name.   held_out: None where some of its predictions are gone."""
 
     number: int
     num_parameters: int
@@ -223,7 +223,8 @@ class Notice:
 class StudyReport:
     """Everything that is recorded of a study.
 
-    trials: best first.   honest: the best score, corrected for the choice.   absent: why something is missing.
+    trials: best first.   chosen: the one that is used: of the test, or confirmed, or the best.
+    honest: the best score, corrected for the choice.   absent: why something is missing.
     answer: plain text; the first sentence by itself says it all.
     """
 
@@ -256,6 +257,7 @@ class StudyReport:
     warnings: tuple[Notice, ...] = ()
     pareto: ParetoFront | None = field(default=None, metadata=WHERE_SET)
     hidden: tuple[str, ...] = field(default=(), metadata=WHERE_SET)
+    chosen: int | None = field(default=None, metadata=WHERE_SET)
     begun_with: BegunWith | None = field(default=None, metadata=WHERE_SET)
     alike: Alike | None = field(default=None, metadata=WHERE_SET)
     scored_by: str = field(default="", metadata=WHERE_SET)

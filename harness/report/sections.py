@@ -73,7 +73,7 @@ def _answer(study: StudyReport, draw: Figures) -> Markup:
             for name, found in best.metrics.items()
         ]
         head = ("metric", f"trial {best.number}, mean of folds ± 95 %", *(["test"] if test else []))
-        parts.append(folded("All metrics of the best trial", table(head, metrics)))
+        parts.append(folded(f"All metrics of trial {best.number}", table(head, metrics)))
     return joined(*parts)
 
 
@@ -112,11 +112,17 @@ def _curves(study: StudyReport, draw: Figures) -> Markup:
         return paragraph(f"Not shown: {why}.", "hint") if why else NOTHING
     folds = "one held-out part" if study.num_folds == 1 else f"the mean over {study.num_folds} folds"
     hint = f"Trial {best.number}: {folds}" + "; the band spans all of them" * (study.num_folds > 1) + "."
+    if study.honest and (study.honest.epochs.inflation or 0) >= 0.00005:
+        hint += (
+            f" The best epoch of each fold of trial {study.honest.trial} would give an accuracy of "
+            f"{study.honest.epochs.oracle:.4f} (+{study.honest.epochs.inflation:.4f}), chosen by the very images that "
+            "it is scored on: nobody should report it."
+        )
     curves = {name: (curve.mean, curve.low, curve.high) for name, curve in best.curves.items()}
     drawn = [
         draw(
             f"curve-{what}",
-            networks.learning_curve(curves, what, f"Learning curves of the best trial: {what}"),
+            networks.learning_curve(curves, what, f"Learning curves of trial {best.number}: {what}"),
         )
         for what in ("loss", "accuracy")
     ]
@@ -130,9 +136,10 @@ def _confusion(study: StudyReport, draw: Figures) -> Markup:
         return paragraph(f"Not shown: {why}.", "hint") if why else NOTHING
     counts, classes = found.confusion, study.data.classes
     right, total = sum(counts[place][place] for place in range(len(counts))), sum(map(sum, counts))
+    trial = f"Trial {study.best_trial.number}: " if study.best_trial else ""
     said = (
-        f"{right:,} of {total:,} held-out images are right ({100 * right / max(total, 1):.1f} %), pooled over the "
-        "folds; the shade is the share of the true class."
+        f"{trial}{right:,} of {total:,} held-out images are right ({100 * right / max(total, 1):.1f} %), pooled over "
+        "the folds; the shade is the share of the true class."
     )
     if len(classes) > networks.IN_ORDER:
         said += " Classes stand together that are taken for each other."
@@ -213,8 +220,8 @@ def _calibration(study: StudyReport, draw: Figures) -> Markup:
         return NOTHING
     found = held_out.calibration
     said = (
-        f"Expected calibration error {found.error:.4f} over {len(found.count)} bins of confidence: where the "
-        "orange line is below the dashed one, the network is surer than it is right."
+        f"Expected calibration error {found.error:.4f}, pooled over the folds, in {len(found.count)} bins of "
+        "confidence: where the orange line is below the dashed one, the network is surer than it is right."
     )
     bins = [row for row in zip(found.confidence, found.accuracy, found.count, strict=True) if row[2]]
     return paragraph(said) + draw("calibration", networks.calibration(bins))

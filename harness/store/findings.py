@@ -230,6 +230,22 @@ class TestDuplicates:
 
 
 @dataclass(frozen=True)
+class EarlierLook:
+    """A look at the same test images that came before.   score, low, high: of the objective, with its 95 % interval.
+
+    They are None where that look was for another objective, or came to no result.
+    """
+
+    time: str
+    study: str
+    trial: int
+    reason: str
+    score: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
 class FinalTest:
     """The look at the sealed test images: scores of the confirmed winner, trained on all training images.
 
@@ -237,7 +253,7 @@ class FinalTest:
     intervals: 95 %, by metric.   reason, checked: why it was opened once more, and despite a failed audit.
     seen_before: how many of these images a study that this one extends has looked at.
     per_class: in the classes' order.   calibration: mean confidence, accuracy and images of each bin that has any. Both
-    are empty for a look of an earlier release.
+    are empty for a look of an earlier release.   earlier: looks at these images before it, by whatever study.
     """
 
     kind: ClassVar[Kind] = "final"
@@ -261,6 +277,32 @@ class FinalTest:
     seen_before: int = field(default=0, metadata=WHERE_SET)
     per_class: tuple[ClassScores, ...] = field(default=(), metadata=WHERE_SET)
     calibration: tuple[tuple[float, float, int], ...] = field(default=(), metadata=WHERE_SET)
+    earlier: tuple[EarlierLook, ...] = field(default=(), metadata=WHERE_SET)
+
+    @property
+    def worth(self) -> str:
+        """What the score is worth: whether it is the one to report, in a sentence."""
+        if self.looks > 1:
+            said = f"These test images have been looked at {self.looks} times, so this score may be too good"
+            first = self.earlier[0] if self.earlier else None
+            if first is None or first.score is None or first.low is None or first.high is None:
+                return f"{said}: report the first look."
+            return (
+                f"{said}; the first look, at trial {first.trial} of study {first.study}, came to {first.score:.4f} "
+                f"(95 % {first.low:.4f} to {first.high:.4f}), and is the number to report."
+            )
+        if self.contradiction or self.checked:
+            return ""
+        expected = self.confirm.champion
+        as_expected = expected is not None and expected.trial == self.trial
+        return (
+            "As expected: this is the number to report." if as_expected else "This is the number to report."
+        )
+
+    @property
+    def this_look(self) -> str:
+        """What `before` may be said of: other looks may have come before this one."""
+        return "the test images were opened" if self.looks == 1 else "this look at the test images"
 
     @property
     def contradiction(self) -> str:
@@ -269,7 +311,7 @@ class FinalTest:
         if expected is None or expected.trial != self.trial or expected.low <= score <= expected.high:
             return ""
         said = (
-            f"The test score {score:.4f} contradicts what was expected before the test images were opened: "
+            f"The test score {score:.4f} contradicts what was expected before {self.this_look}: "
             f"{expected.expected:.4f} (95 % {expected.low:.4f} to {expected.high:.4f})."
         )
         if (score < expected.low) == expected.higher_is_better:

@@ -21,7 +21,7 @@ from harness.os_errors import explaining
 from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of, mixed_fingerprints, ranked
 from harness.scoring.pareto import front
 from harness.scoring.standard_errors import MeanError, mean_error
-from harness.store.findings import AnyFinding, Finding
+from harness.store.findings import AnyFinding, Confirmation, FinalTest, Finding
 from harness.store.predictions import OutOfFold, gathered
 from harness.store.store import Store, valid_name
 
@@ -93,6 +93,19 @@ class LoadedStudy:
     @property
     def name(self) -> str:
         return self.record.name
+
+    @property
+    def chosen(self) -> TrialRecord | None:
+        """The trial that is used: of the look at the test images, or else the confirmed winner, or else the best one.
+
+        A confirmation that lacks the trial that is best now says nothing of it.
+        """
+        if (final := self.finding(FinalTest)) and final.trial < len(self.trials):
+            return self.trials[final.trial]
+        confirmed = self.finding(Confirmation)
+        if confirmed and self.best and self.best.number in confirmed.tuned_order:
+            return self.trials[confirmed.winner]
+        return self.best
 
     @cached_property
     def best(self) -> TrialRecord | None:

@@ -102,7 +102,7 @@ def test_a_failed_study_is_marked_everywhere_and_ends_with_3(
         require_passed(found)
     tuned.write_finding("small", found)
     assert run(["status", "small", "--home", str(tuned.home)]) == 0
-    assert "audit failed: The text is the label." in capsys.readouterr().out
+    assert "audit of trial 0 failed: The text is the label." in capsys.readouterr().out
     assert run(["status", "small", "--json", "--home", str(tuned.home)]) == 0
     assert json.loads(capsys.readouterr().out)["audit"]["verdict"] == "failed"
 

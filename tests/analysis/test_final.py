@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,10 +10,17 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from harness import prepare as preparing
 from harness.analysis import final as finishing
-from harness.analysis.final import Request, final, refit_task
+from harness.analysis import readiness
+from harness.analysis.final import final, refit_task
+from harness.analysis.leaderboard import status
 from harness.analysis.model_card import publish
+from harness.analysis.readiness import Request
 from harness.analysis.test_set_ledger import Ledger
+from harness.cli import run
+from harness.cli.worth import worth
+from harness.config.study_file import load_study_file
 from harness.data import test_set
 from harness.data.images import Images
 from harness.errors import CheckFailed, DataError, HarnessError, RecordError, UsageError
@@ -75,6 +83,11 @@ def test_a_second_look_needs_a_reason_and_is_counted(audited: Store) -> None:
     assert (first.looks, second.looks) == (1, 2)
     assert second.reason == "the first one had a wrong label map"
     assert second.scores == first.scores
+    (earlier,) = second.earlier
+    assert (earlier.study, earlier.trial, earlier.score) == ("small", first.trial, first.scores["accuracy"])
+    assert "looked at 2 times, so this score may be too good; the first look, at trial" in second.worth
+    assert f"came to {first.scores['accuracy']:.4f} (95 % " in second.worth
+    assert first.earlier == () and "too good" not in first.worth
 
 
 @pytest.mark.slow
@@ -111,6 +124,80 @@ def test_what_the_audit_has_found_is_told_before_the_seal_is_opened(audited: Sto
     lines = [step for step in steps if isinstance(step, str)]
     expected = [f"audit {check.verdict}: {check.probe}: {check.sentence}" for check in checks[1:]]
     assert lines[:2] == expected and lines.index("opening the test images") > 1
+
+
+def test_it_is_the_winner_that_is_audited(audited: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was audited before: the best trial by its folds may not be the one that is delivered."""
+    study = LoadedStudy.open(audited, "small")
+    assert study.best is not None
+    winner = 1 - study.best.number
+    probed: list[str] = []
+
+    def confirmed(study: LoadedStudy, _: Request) -> Iterator[Any]:
+        yield "confirming"
+        return replace(made_up_findings.confirmation(), winner=winner)
+
+    def probe(study: LoadedStudy, *, trial: str, cluster: Any) -> Iterator[Any]:
+        probed.append(trial)
+        yield made_up_findings.audit(verdict=verdict, trial=int(trial))
+
+    monkeypatch.setattr(readiness, "_confirmed", confirmed)
+    monkeypatch.setattr(readiness, "audit", probe)
+    verdict = "failed"
+    with pytest.raises(CheckFailed, match="The test images stay sealed"):
+        last(audited)
+    verdict = "passed"
+    steps = [*readiness.ready(LoadedStudy.open(audited, "small"), Request())]
+    assert probed == [str(winner)] * 2
+    assert f"audit of trial {winner} passed: " in steps[-1]
+
+
+def test_what_became_of_the_winner_is_said_wherever_the_study_is_shown(
+    audited: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = last(audited)
+    loaded = LoadedStudy.open(audited, "small")
+    assert loaded.chosen is not None and loaded.chosen.number == found.trial
+    said = [line.plain for line in worth(status(loaded), audited.home)]
+    assert any(
+        line.startswith(f"confirmed with fresh seeds: trial {found.trial} is the best") for line in said
+    )
+    score = f"{found.scores['accuracy']:.4f}"
+    assert any(f"test: trial {found.trial}, trained on all training images, {score}" in line for line in said)
+    assert any(line.startswith(f"audit of trial {found.trial} passed") for line in said)
+    stale = replace(found, trial=1 - found.trial)
+    audited.write_finding("small", stale)
+    said = [line.plain for line in worth(status(LoadedStudy.open(audited, "small")), audited.home)]
+    assert any(
+        f"trial {stale.trial} has not been audited: harness audit small --trial" in line for line in said
+    )
+    path = tmp_path / "small.yaml"
+    path.write_text(STUDY, encoding="utf-8")
+    for trials in (2, 3):
+        study = load_study_file(path, [f"search.trials={trials}", "search.sampler=random"])
+        preparing._beware_of_the_test(study, audited, "small")
+    (warning,) = [
+        record.getMessage() for record in caplog.records if "have been opened" in record.getMessage()
+    ]
+    assert "another look at them is a second one" in warning
+
+
+@pytest.mark.parametrize("answer", ["n", "y"])
+def test_whoever_sits_at_a_terminal_is_asked_first(
+    audited: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str
+) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(finishing, "final", lambda *_: (_ for _ in ()).throw(CheckFailed("it goes on")))
+    code = run(["final", "small", "--home", str(audited.home)])
+    said = capsys.readouterr().err
+    assert "opens the 1,438 sealed test images of study small: make it the last step" in said
+    assert (code, "nothing was opened" in said) == ((0, True) if answer == "n" else (3, False))
+    assert kinds(audited) == []
 
 
 def test_an_unfinished_study_is_not_tested(audited: Store) -> None:

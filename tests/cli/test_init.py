@@ -70,6 +70,7 @@ def test_a_study_of_colour_images_fits_them(checked: Checked, capsys: pytest.Cap
     assert study.data == {
         "name": "folder", "root": str(root.absolute()), "image_size": 30, "channels": 3, "depth": "full",
         "fit": "crop", "unreadable": "refuse", "test_fraction": 0.2, "groups": None, "duplicates": "near",
+        "soft_labels": None,
     }  # fmt: skip
     assert study.objective == "accuracy" and study.cv.folds == 5 and study.train["sampling"] == "shuffle"
     assert (

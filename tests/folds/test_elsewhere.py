@@ -15,7 +15,8 @@ import pytest
 from harness import tuning
 from harness.analysis.audit import audit
 from harness.analysis.confirm import confirm
-from harness.analysis.final import Request, final
+from harness.analysis.final import final
+from harness.analysis.readiness import Request
 from harness.analysis.reproduce import Reproduction, reproduce
 from harness.config.study_file import load_study_file
 from harness.errors import HarnessError

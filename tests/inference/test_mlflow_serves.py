@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.analysis.final import Request, final
+from harness.analysis.final import final
 from harness.analysis.model_card import publish
+from harness.analysis.readiness import Request
 from harness.data import test_set
 from harness.inference.find_model import find_model
 from harness.store.findings import FinalTest

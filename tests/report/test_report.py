@@ -26,7 +26,7 @@ from harness.report.collect import collect
 from harness.report.document import Gallery, ImageToLookAt, Report
 from harness.report.html import safe_json
 from harness.report.markdown import code, markdown, plain
-from harness.store.findings import Check
+from harness.store.findings import Check, EarlierLook
 from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import read_predictions
 from harness.store.store import Store
@@ -201,14 +201,25 @@ def test_the_answer_has_the_sealed_test(store: Store) -> None:
     store.write_finding("one", final_test(study="one"))
     report = collect(opened(store, "one"), images=0)
     (study,) = report.document["studies"]
-    sealed, again = study["answer"][1], next(said for said in study["answer"] if "trained again" in said)
-    assert sealed.startswith(
-        "On the sealed test images, which nothing was trained on or chosen by, trial 3 has "
+    sealed, by_folds = study["answer"][:2]
+    again = next(said for said in study["answer"] if "trained again" in said)
+    assert sealed.startswith("On the sealed test images trial 3 has ")  # another look has been taken before
+    assert " right, 0.8512 (95 % 0.8000 to 0.9000). These test images have been looked at 2 times" in sealed
+    assert sealed.endswith("may be too good: report the first look.")
+    assert by_folds.startswith(
+        "By the folds alone: the best of 4 trials is trial 0, the defaults: tuning has found "
     )
-    assert " right, 0.8512 (95 % 0.8000 to 0.9000). They have been looked at 2 times" in sealed
     assert again.endswith("trial 3 is the best now, where trial 1 was: 0.8710 ± 0.0392.")
     once = final_test(study="one", looks=1)
-    assert answer._of_test(once, "accuracy").endswith(" This is the number to report.")
+    said = answer._of_test(once, "accuracy")
+    assert said.startswith(
+        "On the sealed test images, which nothing was trained on or chosen by, trial 3 has "
+    )
+    assert said.endswith(" This is the number to report.")
+    first = EarlierLook("2026-12-01T10:00:00Z", "one", 1, "", 0.8, 0.75, 0.85)
+    assert answer._of_test(final_test(study="one", earlier=(first,)), "accuracy").endswith(
+        "the first look, at trial 1 of study one, came to 0.8000 (95 % 0.7500 to 0.8500), and is the number to report."
+    )
     said = [warning["text"] for warning in study["warnings"]]
     assert "These test images have been looked at 2 times (reason: a typo)." in said
     assert any("did not hold" in warning for warning in said)

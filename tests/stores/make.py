@@ -11,7 +11,8 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from harness.analysis.final import Request, final
+from harness.analysis.final import final
+from harness.analysis.readiness import Request
 from harness.config.study_file import Study, load_study_file
 from harness.data import test_set
 from harness.folds.processes import InlineExecutor

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from harness.analysis import bundle
-from harness.analysis.final import Request, final
+from harness.analysis.final import final
 from harness.analysis.leaderboard import status
+from harness.analysis.readiness import Request
 from harness.analysis.reproduce import Reproduction, reproduce
 from harness.analysis.test_set_ledger import Ledger, Look, Result
 from harness.cli import run
