@@ -197,7 +197,8 @@ def _limits(marks: tuple[Any, ...]) -> Between:
 
 def _asked(plugin: Plugin) -> dict[str, Any]:
     places = [str(plugins.project()), str(plugins.objects() or "")]
-    command = [sys.executable, "-P", "-m", __name__, *places, plugin.kind, plugin.name]
+    # -B, for bytecode of an edit is taken for that of the next one if both are of one second and one length
+    command = [sys.executable, "-P", "-B", "-m", __name__, *places, plugin.kind, plugin.name]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL,
