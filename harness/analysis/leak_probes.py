@@ -247,7 +247,8 @@ def _against_chance(name: str, chance: Chance, what: str, why: str) -> Check:
     if chance.p < LUCK:
         sentence = f"{said}, where chance is {chance.expected:.1%}: {why}."
         return Check(name, "failed", chance.accuracy, chance.bound, sentence)
-    sentence = f"{said}; chance is {chance.expected:.1%}, luck explains up to {chance.bound:.1%}."
+    luck = f"with {chance.total:,} images up to {chance.bound:.1%} may be luck"
+    sentence = f"{said}, as guessing does ({chance.expected:.1%}); {luck}."
     return Check(name, "passed", chance.accuracy, chance.bound, sentence)
 
 

@@ -171,9 +171,7 @@ def calibration(bins: Sequence[tuple[float, float, int]]) -> Spec:
     total = max(sum(count for *_, count in bins), 1)
     error = sum(count * abs(accuracy - confidence) for confidence, accuracy, count in bins) / total
     x, y = number("confidence", "confidence", **UNIT), number("accuracy", "accuracy", **UNIT)
-    size = number(
-        "count", scale={"range": [20, 400]}, legend={"title": "images", "format": ",d", "tickCount": 3}
-    )
+    size = number("count", "images", scale={"range": [20, 400]}, legend={"format": ",d", "tickCount": 3})
     said = tips(confidence=("mean confidence", ".3f"), accuracy=("accuracy", ".3f"), count=("images", ",d"))
     ideal = {"strokeDash": [5, 4], "color": GREY}
     return chart(

@@ -81,7 +81,7 @@ def two_by_fold(objective: str, title: str) -> Spec:
         "calculate": "(datum.trial === one ? 'left: ' : 'right: ') + 'trial ' + datum.trial",
         "as": "which",
     }
-    colour = {"field": "which", "type": "nominal", "scale": {"range": [BLUE, ORANGE]}}
+    colour = {"field": "which", "type": "nominal", "title": None, "scale": {"range": [BLUE, ORANGE]}}
     params = [{"name": "one", "value": 0}, {"name": "other", "value": 1}]
     return {**_lines(objective, title, [chosen, *BY_FOLD, which], color=colour), "params": params}
 

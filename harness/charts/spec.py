@@ -27,8 +27,9 @@ CONFIG: Spec = {
     "axisX": {"grid": False},
     "axisY": {"domain": False, "ticks": False, "titleAngle": 0, "titleAlign": "left", "titleAnchor": "end",
               "titleX": 0, "titleY": -10},
-    "legend": {"orient": "top", "title": None, "labelFontSize": 12.5, "labelColor": "#59636e", "labelLimit": 220,
-               "symbolStrokeWidth": 2, "columns": 4, "offset": 24},
+    "legend": {"orient": "top", "titleFontSize": 12.5, "titleFontWeight": "normal", "titleColor": "#59636e",
+               "titleLimit": 320, "labelFontSize": 12.5, "labelColor": "#59636e", "labelLimit": 220,
+               "symbolStrokeWidth": 2, "columns": 4, "offset": 28},
     "title": {"anchor": "start", "fontSize": 14, "fontWeight": "normal", "color": INK, "offset": 12},
     "text": {"fontSize": 12, "color": INSIDE},
     "bar": {"color": BLUE},
@@ -87,7 +88,7 @@ def mark(kind: str, *, look: Mapping[str, Any] = {}, transform: Sequence[Spec] =
 def nominal(field: str, look: Mapping[str, Any] | None = None, **more: Any) -> Spec:
     """The channel of a kind.   look: colour or shape of each."""
     scale = {"scale": {"domain": list(look), "range": list(look.values())}} if look else {}
-    return {"field": field, "type": "nominal", **scale, **more}
+    return {"field": field, "type": "nominal", "title": None, **scale, **more}
 
 
 def number(field: str, title: str | None = None, **more: Any) -> Spec:
@@ -117,8 +118,9 @@ def cut(text: str, most: int = LONGEST) -> str:
 
 
 def whole(title: str, **more: Any) -> Spec:
-    """An axis of whole numbers."""
-    return {"title": title, "tickMinStep": 1, "format": "d", **more}
+    """An axis of whole numbers; of few the ticks between them have no label."""
+    label = "datum.value === round(datum.value) ? format(datum.value, 'd') : ''"
+    return {"title": title, "tickMinStep": 1, "labelExpr": label, **more}
 
 
 def zoom(*axes: str) -> Spec:

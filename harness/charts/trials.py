@@ -223,13 +223,14 @@ def by_option(place: int, options: Sequence[Option], objective: str) -> Spec:
 def by_two_options(places: tuple[int, int], options: Sequence[Option], objective: str) -> Spec:
     """Where the trials lie between two options; the colour is their rank."""
     one, two = places
-    legend = {"title": "share of the trials that are worse", "format": ".0%", "gradientLength": 160}
+    legend = {"format": ".0%", "gradientLength": 160}
     x, y = options[one].channel(f"o{one}"), options[two].channel(f"o{two}")
     return _of_trials(
         f"{options[one].title} and {options[two].title}", height=300,
         transform=[SCORED, _known(one), _known(two), ASIDE], encoding=_aside(options[one]),
         layer=[mark(
-            "point", look={"size": 110, "clip": True}, x=x, y=y, color=number("share", scale=SHARES, legend=legend),
+            "point", look={"size": 110, "clip": True}, x=x, y=y,
+            color=number("share", "share of the trials that are worse", scale=SHARES, legend=legend),
             shape=_state(1, legend=None), stroke=HOT, tooltip=_said(options, objective),
         )],
     )  # fmt: skip
@@ -310,8 +311,8 @@ def folds(objective: str, num_folds: int, ends: tuple[float, float]) -> Spec:
         "scale": {"domain": [*range(num_folds)]},
         "axis": {"title": "fold", **axis},
     }
-    legend = {"title": objective, "gradientLength": 160, "format": ".3f"}
-    colour = number("scores", scale={**SHARES, "domain": [*ends], "clamp": True}, legend=legend)
+    legend = {"gradientLength": 160, "format": ".3f"}
+    colour = number("scores", objective, scale={**SHARES, "domain": [*ends], "clamp": True}, legend=legend)
     said = tips(trial="trial", state="state", fold="fold", scores=(objective, ".4f"))
     return _of_trials(
         "Scores of every trial, fold by fold", height=num_folds * min(22, 240 / num_folds), transform=BY_FOLD,

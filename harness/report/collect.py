@@ -56,6 +56,7 @@ MOST_IMAGES = 60  # of each kind, however many classes there are
 CURVES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 MOST_CURVES = 8  # over thresholds, of the classes that are told worst
 PACKAGES = ("torch", "torchvision", "numpy", "optuna", "scikit-learn", "mlflow")  # that may change a figure
+STUDY_FILES = (".yaml", ".yml")  # whose text is in the record, whether git knows them or not
 
 
 def collect(opened: Sequence[LoadedStudy], *, images: int = 4) -> Report:
@@ -84,14 +85,17 @@ def provenance_of(study: LoadedStudy) -> Provenance:
     """Code, data, split, environment and seeds of a study, and the commands that make its figures again."""
     record, best = study.record, study.best
     known = record.provenance
+    untracked = [path for path in known.get("untracked", []) if not path.endswith(STUDY_FILES)]
     packages = {name.lower(): version for name, version in known.get("packages", {}).items()}
     first_fold = study.fold(best.folds[0]) if best and best.folds else None
     return Provenance(
         started=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(record.created)),
         commit=known.get("commit") or None,
-        dirty=None if known.get("git_error") else bool(known.get("dirty")),
+        dirty=None
+        if known.get("git_error")
+        else bool(known.get("dirty") and (known.get("diff_hash") or untracked)),
         git_error=known.get("git_error", ""),
-        untracked=len(known.get("untracked", [])),
+        untracked=len(untracked),
         harness=known.get("harness"),
         definition_hash=known.get("definition_hash"),
         data_hash=record.data["hash"],
@@ -235,7 +239,12 @@ def _best_trial(study: LoadedStudy, absent: dict[str, str]) -> TrialDetails | No
         absent["best_trial"] = "records of its folds are gone or damaged; harness tune makes them anew"
         return None
     known = means(study, trial)
-    metrics = {name: _metric(study, trial, name, known[name]) for name in METRICS if name in known}
+    trivial = {"top3_accuracy"} if len(study.record.data["classes"]) <= 3 else set()  # which is 1
+    metrics = {
+        name: _metric(study, trial, name, known[name])
+        for name in METRICS
+        if name in known and name not in trivial
+    }
     chosen_epochs = tuple(fold.chosen_epoch for fold in folds)
     try:
         labels, probabilities = study.out_of_fold(trial).known
