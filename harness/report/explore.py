@@ -53,7 +53,7 @@ def leaderboard(study: StudyReport) -> Markup:
         "their means are not comparable."
     )
     made = Markup(
-        '<div class="scroll" role="region" aria-label="Leaderboard"><table class="ranks few" data-few="{}">'
+        '<div class="scroll" role="group" aria-label="Leaderboard"><table class="ranks few" data-few="{}">'
         "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
     ).format(len(study.trials) if len(study.trials) > MOST_ROWS else "", head, joined(*rows))
     return made + paragraph(hint, "hint")

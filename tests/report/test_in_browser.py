@@ -97,8 +97,11 @@ def opened(browser: Any, url: str, width: int = 1440, scheme: str = "light") -> 
     assert [one for one in asked if not one.startswith("data:")] == [url]
 
 
-@pytest.mark.parametrize(("width", "scheme"), SCREENS)
-@pytest.mark.parametrize("name", ["report", "gallery", "similar"])
+@pytest.mark.parametrize(
+    ("name", "width", "scheme"),
+    [(name, *screen) for name in ("report", "gallery", "similar") for screen in SCREENS]
+    + [("three", 390, "dark")],
+)
 def test_axe_finds_nothing_and_all_fits(
     browser: Any, pages: dict[str, str], name: str, width: int, scheme: str
 ) -> None:
@@ -121,6 +124,7 @@ def test_a_chart_is_as_wide_as_its_place_and_says_what_it_is(
     opened(browser, pages["three"], width)
     for key, share, words in browser.execute_script(CHARTS):
         assert 0.8 < share <= 1.01 and len(words) > 5, key
+    assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_long_names_may_be_broken_after_a_folder(browser: Any, pages: dict[str, str]) -> None:
