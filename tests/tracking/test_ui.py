@@ -17,6 +17,7 @@ import pytest
 from harness.errors import StoreError
 from harness.tracking.mlflow_tracker import MlflowTracker
 from harness.tracking.ui import serve, serve_optuna
+from harness.tracking.views import trial_name
 from tests.tracking.fake_study import fake_study
 
 CHROMIUM = shutil.which("chromium"), shutil.which("chromedriver")
@@ -83,7 +84,7 @@ def test_a_browser_shows_the_trials_best_first(home):
             browser.get(server.url.partition("&viewStateShareKey")[0])
             page.until(lambda driver: f"{len(study.folds) + 5} matching runs" in _text(driver))
             assert browser.find_elements(By.LINK_TEXT, study.name)
-            runs = [run_id(home, f"trial {number}") for number in range(len(study.trials))]
+            runs = [run_id(home, trial_name(trial)) for trial in study.trials]
             browser.get(
                 f"{server.url.partition('#')[0]}#/compare-runs?runs={json.dumps(runs)}&experiments=%5B%221%22%5D"
             )
