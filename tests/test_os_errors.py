@@ -253,7 +253,13 @@ def test_a_home_that_is_not_there_is_told_with_the_nearest_store(
     assert expected in capsys.readouterr().out
     for arguments in (["status", "x"], ["report", "x"], ["reproduce", "x"], ["bundle", "x"]):
         assert run([*arguments, "--home", str(home)]) == 2
-        assert expected in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert said == f"harness: no study 'x' in {home}, for there is no such folder; {guess}?\n"
+    assert run(["status", "x", "--home", str(tmp_path / "elsewhere" / "a")]) == 2
+    assert (
+        "no such folder; go to your project's folder, or name its store with --home"
+        in capsys.readouterr().err
+    )
     assert not home.exists()  # looking makes none
 
 

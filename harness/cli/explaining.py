@@ -13,9 +13,15 @@ from harness.cli.options import Form, printed
 from harness.config import topics
 from harness.config.topics import Topic
 from harness.errors import UsageError, did_you_mean
-from harness.scoring.quantities import QUANTITIES
+from harness.scoring.quantities import QUANTITIES, WORDS
 
 MOST_COLUMNS = 100  # lines longer than that are hard to read
+SAID = {**QUANTITIES, **WORDS}  # words of the terminal and of reports
+ALSO = {
+    "±": "95 % interval", "± 95 %": "95 % interval", "interval": "95 % interval", "95 %": "95 % interval",
+    "p": "t-test", "ttest": "t-test", "mcnemar's test": "McNemar", "sealed": "seal", "folds": "fold",
+    "guessing": "chance", "trials": "trial", "test accuracy": "test", "cheapest": "cheapest within one error",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Explained:
 
 
 def _names(incomplete: str) -> list[str]:
-    return [name for name in (*topics.topics(), *QUANTITIES) if name.startswith(incomplete)]
+    return [name for name in (*topics.topics(), *SAID) if name.startswith(incomplete)]
 
 
 def explain(
@@ -57,11 +63,12 @@ def meanings_of(name: str | None) -> list[Topic]:
     """What a name may mean; without one, the parts of a study file. Raises UsageError for one that means nothing."""
     if name is None:
         return [topics.topics()[part] for part in topics.PARTS]
-    if name in QUANTITIES:
-        return [Topic(name, QUANTITIES[name], page="harness/docs/scores.md")]
+    said = {word.casefold(): word for word in SAID}
+    if word := said.get(ALSO.get(name.casefold(), name).casefold()):
+        return [Topic(word, SAID[word], page="harness/docs/scores.md")]
     found = topics.find(name)
     if not found:
-        last = sorted({known.rpartition(".")[2] for known in topics.topics()} | {*QUANTITIES})
+        last = sorted({known.rpartition(".")[2] for known in topics.topics()} | {*SAID, *ALSO})
         raise UsageError(
             f"nothing is called {name!r}{did_you_mean(name, last).partition(' (')[0].rstrip(';')}"
         )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 STATE_STYLES = {"complete": "green", "stopped": "yellow", "running": "cyan", "failed": "red"}
 MOST_ROWS, LEAST_ROWS = 15, 3
-LINES_BESIDE = 4  # of a terminal, for a leaderboard's title, what to do next, and the prompt
+LINES_BESIDE = 5  # of a terminal, for a leaderboard's title, what to do next, and the prompt
 ROOM_FOR_BARS = 110  # columns of a terminal: with less, values would be a column of single words
 WIDTH = 80  # of what is said of a trial; a traceback and a path may be longer
 
@@ -64,7 +64,10 @@ def leaderboard(status: Status, home: Path, *, whole: bool = True) -> None:
     rows = status.ranking
     out = console()
     counts = {state: sum(row.state == state for row in rows) for state in STATE_STYLES}
-    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no trial yet"
+    said = (
+        ", ".join(f"{count} {_called(state, status)}" for state, count in counts.items() if count)
+        or "no trial yet"
+    )
     out.print(f"[bold]{status.study}[/]  {status.state}: {said} of {status.num_trials}")
     if not rows:
         return
@@ -86,6 +89,11 @@ def leaderboard(status: Status, home: Path, *, whole: bool = True) -> None:
     for row in rows:
         if row.state == "failed":
             out.print(Text(f"trial {row.number} failed ({row.failure}): {row.reason}", style="red"))
+
+
+def _called(state: str, status: Status) -> str:
+    """A trial's state: where nobody trains the study now, what has not ended is no longer running."""
+    return "cut short" if state == "running" and status.state != "running" else state
 
 
 def _leaderboard_lines(status: Status, rows: Sequence[TrialStatus], width: int) -> list[Text]:
@@ -122,7 +130,7 @@ def _leaderboard_rows(
                 *([_bar(row, scale)] if bars else []),
                 str(len(row.folds)),
                 duration(row.seconds),
-                Text(row.state, style=STATE_STYLES[row.state]),
+                Text(_called(row.state, status), style=STATE_STYLES[row.state]),
                 *values,
             ]
         )
@@ -135,6 +143,8 @@ def next_steps(status: Status, home: Path, *, in_mlflow: bool) -> None:
     if status.state != "finished":
         out.print("not finished: the same command goes on")
     steps = [("look at it:     ", "ui" if in_mlflow else "report")]
+    if status.best and status.state == "finished" and status.confirmed is None:
+        steps.append(("was it luck?    ", "confirm"))
     if status.best:
         steps.append(("train it again: ", "reproduce"))
     for why, command in steps:

@@ -8,6 +8,7 @@ all problems of a file are reported together.
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -186,6 +187,9 @@ def find_study_file(name: str) -> Path:
     if name in known:
         return known[name]
     path = expanded(Path(name))
+    if len(path.parts) > 1 and os.path.isdir(path):  # noqa: PTH112
+        init = shlex.join(["harness", "init", name])
+        raise StudyError(name, [Problem("", f"is a folder; of a folder of images, {init} writes a study")])
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         if os.path.isfile(path):  # noqa: PTH113  a Path raises over a name that is too long
             return path

@@ -11,3 +11,26 @@ QUANTITIES: Mapping[str, str] = {
     "before they are opened: the confirmed score, and what more training images add",
     "test": "what that network has scored on the sealed test images",
 }
+
+WORDS: Mapping[str, str] = {
+    "study": "one question about one data set: which values are searched, how trials are scored, how many there are",
+    "trial": "one choice of values for what a study searches, scored on every fold; trial 0 has the defaults",
+    "fold": "one of the k parts that the images are divided into: a network is trained on the others and scored on it, "
+    "so every image is predicted once by a network that has not seen it",
+    "stopped": "of a trial: ended before its last fold, because it was too far behind the best one to be worth the "
+    "rest; its mean is over fewer folds and is not ranked among the complete ones",
+    "95 % interval": "what a score may well be if everything were done again with other images and other luck: in 95 "
+    "of 100 such cases the interval holds the true value. ± is half of it",
+    "chance": "the score of whoever guesses: with equal classes one in as many as there are",
+    "t-test": "whether two trials differ by more than their folds and images make uncertain; p is how often a "
+    "difference as large comes about by chance where there is none, and below 0.05 they are told apart. Folds overlap, "
+    "which is taken into account (Nadeau and Bengio 2003)",
+    "McNemar": "a test of these very networks: of the images that only one of two trials has right, whether one has "
+    "more than a fair coin would give it. Trained again, the networks would be others, so the t-test decides",
+    "Holm": "with many comparisons some look large by chance, so each p is raised by how many there are (Holm 1979)",
+    "worse/equal/better": "how probable it is that a trial is worse than the best one, as good in practice, or better",
+    "cheapest within one error": "of the trials within one standard error of the best, the one that trains fastest",
+    "audit": "a search for ways in which the labels may be told by something else than what the images show",
+    "seal": "test images are kept apart from the first step on; `final` opens them once, so that their score is of "
+    "images that nothing was chosen by",
+}

@@ -9,6 +9,7 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from harness.config import catalog
 from harness.config.kinds import MLFLOW
 from harness.config.sections import COSTS
 from harness.data.data_set import STORED, Sealed
@@ -289,6 +290,11 @@ def started_study(store: Store, name: str) -> StudyRecord:
         if now := renamed(store, name):
             raise UsageError(f"no study {name!r} in {store.home}: it is called {now!r} now")
         hint = did_you_mean(name, known) if known else f"; {nothing_started(store.home)}"
+        if not store.home.exists():
+            guess = _guess(store.home) or "; go to your project's folder, or name its store with --home"
+            hint = f", for there is no such folder{guess}"
+        if name in catalog.studies():
+            hint = f": it has not been run yet, which harness tune {name} does"
         raise UsageError(f"no study {name!r} in {store.home}{hint}")
     return record
 
@@ -302,8 +308,12 @@ def nothing_started(home: Path) -> str:
     """That a store has no study, in words, with the nearest guess where there is not even a folder."""
     if home.exists():
         return f"nothing has been started in {home} yet"
+    return f"nothing has been started in {home}, for there is no such folder{_guess(home)}"
+
+
+def _guess(home: Path) -> str:
+    """The store beside that is called nearly so, where there is one."""
     beside = [path.parent for path in home.parent.glob("*/studies")]
     close = get_close_matches(home.name, [path.name for path in beside], n=1, cutoff=0.5)
     found = [path for path in beside if path.name in close]
-    guess = f"; did you mean --home {found[0]}?" if found else ""
-    return f"nothing has been started in {home}, for there is no such folder{guess}"
+    return f"; did you mean --home {found[0]}?" if found else ""

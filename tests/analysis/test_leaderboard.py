@@ -13,6 +13,7 @@ import harness
 from harness.analysis import leaderboard
 from harness.analysis.leaderboard import ComparedStudies
 from harness.cli import run, tables
+from harness.config import catalog
 from harness.documents import to_json
 from harness.errors import UsageError
 from harness.files import read_json, write_json
@@ -237,3 +238,34 @@ def test_values_are_whole_words_however_narrow_the_terminal(
     assert any("─" in line for line in lines) == has_bars
     words = " ".join(lines).split()
     assert all(words.count(f"a_long_name_{number}") == (1 if width == 300 else 2) for number in range(8))
+
+
+def test_folds_of_a_study_that_was_cut_short_are_shown(
+    tuned: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a trial that has not ended the record has none of them; the store has."""
+    whole = tuned.read_trials("small")[1]
+    tuned.write_trial("small", TrialRecord(1, "running", whole.params, whole.values))
+    found = leaderboard.status(LoadedStudy.open(tuned, "small"))
+    cut = next(trial for trial in found.trials if trial.number == 1)
+    assert cut.state == "running" and cut.folds == whole.scores and cut.mean == pytest.approx(whole.mean)
+    assert found.state == "interrupted"
+    tables.leaderboard(found, tuned.home)
+    said = capsys.readouterr().out
+    assert "1 complete, 1 cut short of 2" in said and "running" not in said
+
+
+def test_a_study_that_was_never_run_is_told_apart_from_none(
+    tuned: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "mine.yaml").write_text(tuned_study.STUDY, encoding="utf-8")
+    catalog.forget()
+    assert run(["status", "mine", "--home", str(tuned.home)]) == 2
+    assert "it has not been run yet, which harness tune mine does" in capsys.readouterr().err
+    assert run(["tune", str(tmp_path)]) == 2
+    assert (
+        f"is a folder; of a folder of images, harness init {tmp_path} writes a study"
+        in capsys.readouterr().err
+    )

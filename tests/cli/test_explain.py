@@ -78,3 +78,16 @@ def test_every_default_that_does_something_says_why() -> None:
         if topic.default not in off and not topic.why
     ]
     assert lacking == []
+
+
+@pytest.mark.parametrize(
+    ("word", "means"),
+    [
+        ("mcnemar", "these very networks"),
+        ("± 95 %", "in 95 of 100 such cases"),
+        ("trial", "trial 0 has the defaults"),
+    ],
+)
+def test_words_of_the_terminal_are_explained_however_they_are_written(word: str, means: str) -> None:
+    (found,) = explaining.meanings_of(word)
+    assert means in found.meaning
