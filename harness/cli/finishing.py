@@ -101,7 +101,7 @@ def confirm(
     """
     to_stderr()
     from harness.analysis.confirm import confirm as confirming
-    from harness.cli import finding_tables
+    from harness.cli import finding_tables, tables
     from harness.cli.progress import follow
 
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
@@ -110,6 +110,9 @@ def confirm(
         )
     if not printed(found, form, "trials"):
         finding_tables.confirmation(found)
+        tables.then(
+            home, study, {"look for leaks": ["audit"], "open the sealed test, as the last step": ["final"]}
+        )
     _update_views(home, study)
 
 
@@ -139,7 +142,7 @@ def final(
     to_stderr()
     from harness.analysis import final as finishing
     from harness.analysis.readiness import Request
-    from harness.cli import finding_tables
+    from harness.cli import finding_tables, tables
     from harness.cli.progress import follow
 
     with connected(home, executor, workers, address, gpus, slurm) as cluster:
@@ -149,6 +152,9 @@ def final(
         found = follow(finishing.final(opened(home, study), request), f"final {study}")
     if not printed(found, form):
         finding_tables.final(found)
+        tables.then(
+            home, study, {"use its network": ["predict", "photo.jpg"], "take it elsewhere": ["export"]}
+        )
     _update_views(home, study, champion=found)
 
 

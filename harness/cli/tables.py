@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from harness.search.profiling import Profile
 
 STATE_STYLES = {"complete": "green", "stopped": "yellow", "running": "cyan", "failed": "red"}
+WHAT_HELPS = {  # by kind of failure
+    "non-finite": "; a lower end of train.lr, or train.clip_norm, keeps weights finite",
+    "memory": "; a smaller train.batch_size or model needs less",
+}
 MOST_ROWS, LEAST_ROWS = 15, 3
 LINES_BESIDE = 5  # of a terminal, for a leaderboard's title, what to do next, and the prompt
 ROOM_FOR_BARS = 110  # columns of a terminal: with less, values would be a column of single words
@@ -88,7 +92,8 @@ def leaderboard(status: Status, home: Path, *, whole: bool = True) -> None:
         out.print(line)
     for row in rows:
         if row.state == "failed":
-            out.print(Text(f"trial {row.number} failed ({row.failure}): {row.reason}", style="red"))
+            advice = WHAT_HELPS.get(row.failure, "")
+            out.print(Text(f"trial {row.number} failed ({row.failure}): {row.reason}{advice}", style="red"))
 
 
 def _called(state: str, status: Status) -> str:
@@ -149,6 +154,14 @@ def next_steps(status: Status, home: Path, *, in_mlflow: bool) -> None:
         steps.append(("train it again: ", "reproduce"))
     for why, command in steps:
         out.print(Text(f"{why} {advised(home, command, status.study)}", style="dim"), soft_wrap=True)
+
+
+def then(home: Path, study: str, steps: Mapping[str, Sequence[str]]) -> None:
+    """What one does next, on stderr.   steps: what for, and the command's words with the study's name left out."""
+    width = max(map(len, steps)) + 1
+    for why, (command, *rest) in steps.items():
+        line = f"{why + ':':<{width}}  {advised(home, command, study, *rest)}"
+        console(stderr=True).print(Text(line, style="dim"), soft_wrap=True)
 
 
 def studies_started(found: StartedStudies, home: Path) -> None:

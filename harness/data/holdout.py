@@ -208,7 +208,17 @@ def _check_both_parts(
     whole = np.flatnonzero((in_test == 0) | (in_test == counts)).tolist()
     if whole:
         more = f" and {len(whole) - NUM_NAMED} more" if len(whole) > NUM_NAMED else ""
-        named = ", ".join(f"{classes[label]} ({counts[label]} images)" for label in whole[:NUM_NAMED]) + more
+        named = ", ".join(
+            f"{classes[label]} ({counts[label]} image{'' if counts[label] == 1 else 's'})"
+            for label in whole[:NUM_NAMED]
+        )
+        named += more
+        if all(counts[label] < 2 for label in whole):
+            raise DataError(
+                f"{'class' if len(whole) == 1 else 'classes'} {named} cannot be in both the training and the test "
+                "part: a class needs one image for the test part and one for every fold; add images, or give a test "
+                "folder"
+            )
         helps = "; ".join(dict.fromkeys(_what_helps(labels == label, keys, alike) for label in whole))
         raise DataError(
             f"{'class' if len(whole) == 1 else 'classes'} {named} cannot be in both the training and the test part, as "

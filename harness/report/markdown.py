@@ -50,7 +50,15 @@ def _study(study: StudyReport) -> str:
     reproduce = [code(one.command) for one in origin.commands if "reproduce" in one.command]
     commit = f"commit {code(origin.commit[:10])}" if origin.commit else "no commit"
     changes = changes_in_words(vars(origin))
-    parts.append("; ".join([*reproduce, f"{commit}{plain(changes)}", f"data {code(origin.data_hash[:12])}"]))
+    parts.append(
+        "; ".join(
+            [
+                *reproduce,
+                f"{commit}{' ' * changes.startswith(' ')}{plain(changes)}",
+                f"data {code(origin.data_hash[:12])}",
+            ]
+        )
+    )
     return "\n\n".join(parts)
 
 

@@ -190,7 +190,7 @@ def test_the_advice_for_a_class_of_one_group_and_of_one_image() -> None:
     grouped = Images(images.pixels, images.labels, images.classes, groups=np.r_[np.zeros(4, int), 1:41])
     with pytest.raises(DataError, match=r"one \(4 images\) .* one group: add images of another one"):
         hold_out(grouped, "train", fraction=0.2, duplicates="ignore")
-    with pytest.raises(DataError, match=r"one \(1 images\) .* add images, or give a test folder"):
+    with pytest.raises(DataError, match=r"one \(1 image\) .* add images, or give a test folder"):
         hold_out(copied(1), "train", fraction=0.2)
 
 
@@ -202,3 +202,14 @@ def test_duplicates_that_are_ignored_do_not_keep_the_others_from_their_place() -
         for kind in ("near", "ignore")
     )
     assert near.content_hash == ignored.content_hash
+
+
+def test_a_class_of_one_image_is_told_what_it_needs() -> None:
+    images = Images(
+        np.arange(80, dtype=np.uint8).reshape(5, 1, 4, 4), np.array([0, 1, 2, 2, 2]), ("a", "b", "c")
+    )
+    with pytest.raises(
+        DataError,
+        match=r"^classes a \(1 image\), b \(1 image\) .* for every fold; add images, or give a test folder$",
+    ):
+        hold_out(images, "train", fraction=0.2)

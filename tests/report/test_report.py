@@ -233,6 +233,7 @@ def test_markdown_is_short_and_a_cell_stays_a_cell(store: Store) -> None:
     assert len(rows) == 7 and len(said) < 4000
     assert "<script" not in said.replace("\\<", "") and "@you" not in said
     assert "harness reproduce evil" in said
+    assert not re.search(r"`with uncommitted|` ,", said)
 
 
 def test_text_is_quoted_for_markdown() -> None:
