@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 VERSION = 5  # raised when other pairs are found
 CHUNK_BYTES = 2**21
+SECONDS_OF_50_000 = 55  # of one processor, see tests/benchmarks
 BATCH = 512  # pairs that are compared together
 TELL_FROM = 20_000  # images: fewer take no time worth a message
 ROUNDS = 3  # of looking for pairs between groups
@@ -110,7 +111,9 @@ def find(pixels: Pixels, other: Pixels | None = None) -> Duplicates:
     pixels, other: uint8 (N, C, H, W), of equal C, H and W. Images of one colour are duplicates if they are equal.
     """
     if pixels.shape[0] >= TELL_FROM:
-        logger.info("looking for duplicates of %s images", f"{pixels.shape[0]:,}")
+        logger.info(
+            "looking for duplicates of %s images%s", f"{pixels.shape[0]:,}", _how_long(pixels.shape[0])
+        )
     with threadpool_limits(1, user_api="blas"):  # whose own threads would wait for one another
         return _find(pixels, other)
 
@@ -138,6 +141,14 @@ def copies(pixels: Pixels, labels: np.ndarray, other: Pixels, within: Duplicates
     found, within = find(pixels, other), within or find(pixels)
     is_frame = frames(within.pairs, within.exact, within.level, len(labels), labels)
     return found.of(found.exact | (found.sure & ~is_frame[found.pairs[:, 0]]))
+
+
+def _how_long(num_images: int) -> str:
+    """Said of a search that takes minutes; it grows with the square of the images."""
+    minutes = SECONDS_OF_50_000 * (num_images / 50_000) ** 2 / 60
+    if minutes < 5:
+        return ""
+    return f", once: some {minutes:,.0f} minutes of processor time (duplicates: exact looks for equal ones alone)"
 
 
 def remembered(path: Path, search: Callable[[], Duplicates]) -> Duplicates:

@@ -279,3 +279,11 @@ def test_a_long_search_says_so(caplog: pytest.LogCaptureFixture, monkeypatch: py
     monkeypatch.setattr(near_duplicates, "TELL_FROM", 2)
     find(views(2))
     assert caplog.messages == ["looking for duplicates of 2 images"]
+
+
+@pytest.mark.parametrize(
+    ("num_images", "said"), [(10_000, ""), (115_000, ""), (120_000, "some 5 m"), (500_000, "92 m")]
+)
+def test_a_search_that_takes_minutes_says_so(num_images: int, said: str) -> None:
+    found = near_duplicates._how_long(num_images)
+    assert (said in found) if said else not found
