@@ -112,5 +112,5 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
         or get_close_matches(name, known, n=1)
         or [word for word in known if name and word.startswith(name)]
     )
-    guess = f"; did you mean '{close[0]}'?" if close else ";"
-    return f"{guess} ({', '.join(sorted(known))})"
+    names = ", ".join(sorted(known))
+    return f"; did you mean '{close[0]}'? ({names})" if close else f"; known: {names}"

@@ -70,7 +70,7 @@ def meanings_of(name: str | None) -> list[Topic]:
     if not found:
         last = sorted({known.rpartition(".")[2] for known in topics.topics()} | {*SAID, *ALSO})
         raise UsageError(
-            f"nothing is called {name!r}{did_you_mean(name, last).partition(' (')[0].rstrip(';')}"
+            f"nothing is called {name!r}{did_you_mean(name, last).partition(' (')[0].partition('; known')[0]}"
         )
     return found
 

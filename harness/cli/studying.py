@@ -117,6 +117,7 @@ def tune(
         retry_failed=retry_failed,
         **executor_options(executor, workers, address, gpus, slurm),
     )
+    _require_study_file(study, home)
     definition = load_study_file(study, changes or [])
     with closing(tuning.tune(definition, settings)) as events:
         ended = live.show(events, as_name or definition.name)
@@ -134,6 +135,23 @@ def tune(
     _require_success(ended, home)
     if fail_below is not None:
         _require_as_good(status, fail_below)
+
+
+def _require_study_file(name: str, home: Path) -> None:
+    """Raises UsageError for the name of a study that was begun with --as, with the command that goes on with it."""
+    from harness.config import catalog
+    from harness.store.store import Store, valid_name
+
+    if name in catalog.studies() or not valid_name(name):
+        return
+    if (record := Store(home).read_study(name)) is None:
+        return
+    sets = [word for change in record.provenance.get("overrides", []) for word in ("--set", str(change))]
+    command = advised(home, "tune", "--study", "FILE", "--as", name, *sets)
+    raise UsageError(
+        f"study {name} has begun, and no study file is called so: {command} goes on with it, where FILE is the one "
+        "that it began with"
+    )
 
 
 def status(

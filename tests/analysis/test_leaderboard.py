@@ -264,6 +264,12 @@ def test_a_study_that_was_never_run_is_told_apart_from_none(
     catalog.forget()
     assert run(["status", "mine", "--home", str(tuned.home)]) == 2
     assert "it has not been run yet, which harness tune mine does" in capsys.readouterr().err
+    assert run(["tune", "small", "--home", str(tuned.home)]) == 2
+    said = capsys.readouterr().err
+    assert (
+        "study small has begun, and no study file is called so: harness tune --study FILE --as small --home"
+        in said
+    )
     assert run(["tune", str(tmp_path)]) == 2
     assert (
         f"is a folder; of a folder of images, harness init {tmp_path} writes a study"

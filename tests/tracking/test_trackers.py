@@ -94,7 +94,7 @@ def test_what_a_tracker_raises_is_told_once_and_ends_nothing(project, study_file
             "class Tracker:\n    def __init__(self, home): raise OSError('no')",
             "trackers/odd.py:2: OSError: no",
         ),
-        (None, "unknown tracker 'odd'; (mlflow, none)"),
+        (None, "unknown tracker 'odd'; known: mlflow, none"),
     ],
 )
 def test_a_tracker_that_cannot_be_had_is_told_before_trial_0(project, study_file, capsys, content, said):
