@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.data import folder, images, load_training
+from harness.data import decoded_files, folder, images, load_training
 from harness.store.store import Store
 
-root, store, folder.CHUNK_BYTES, images.CHUNK_BYTES = Path(sys.argv[1]), Path(sys.argv[2]), {chunk}, {chunk}
+root, store = Path(sys.argv[1]), Path(sys.argv[2])
+decoded_files.CHUNK_BYTES = folder.CHUNK_BYTES = images.CHUNK_BYTES = {chunk}
 settings = {{"name": "folder", "root": str(root), "image_size": 4, "groups": {{"from": "parent"}}}}
 load_training(settings)  # imports what there is to import
 settings["image_size"] = 224
