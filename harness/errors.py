@@ -21,6 +21,7 @@ from harness.synonyms import SYNONYMS
 
 INTERRUPTED, TERMINATED = 130, 143
 FAILURES = ("memory", "non-finite", "exception", "crash", "hang")  # of a trial
+MOST_BESIDE_GUESS = 12  # names that are listed beside a guess
 WIDEST_PATH = 60  # that messages are aligned to: a name of 60,000 characters must not pad 5,000 lines
 
 
@@ -104,7 +105,10 @@ class StudyError(UsageError):
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """The nearest guess and the list of what is allowed, to end an "unknown …" message with."""
+    """The nearest guess and the list of what is allowed, to end an "unknown …" message with.
+
+    Beside a guess a long list is cut: it would be what is read of the message.
+    """
     ours = SYNONYMS.get(name) or SYNONYMS.get(name.lower(), "")
     close = [ours] if ours in known else []
     close = (
@@ -112,5 +116,7 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
         or get_close_matches(name, known, n=1)
         or [word for word in known if name and word.startswith(name)]
     )
-    names = ", ".join(sorted(known))
-    return f"; did you mean '{close[0]}'? ({names})" if close else f"; known: {names}"
+    if not close:
+        return f"; known: {', '.join(sorted(known))}"
+    shown = sorted(known) if len(known) <= MOST_BESIDE_GUESS else [*sorted(known)[:3], "…"]
+    return f"; did you mean '{close[0]}'? ({', '.join(shown)})"

@@ -40,6 +40,7 @@ from harness.search.autotune import Choice, choose
 from harness.search.growth import Parent, parent_of
 from harness.search.preflight import preflight
 from harness.search.racing import require_enough_trials
+from harness.store.begun_with import STUDY_FILE, begun_with
 from harness.store.findings import FinalTest
 from harness.store.loaded_study import LoadedStudy, renamed
 from harness.store.store import SPLIT, Store
@@ -85,7 +86,11 @@ def prepare(
                 store.read_split(known).verify_images(images)  # names the image
         advice = "put it back to go on, or run it as a new study with --as NAME"
         advice += advice_on(edits_of(store, known))
-        raise UsageError(f"study {name} has changed since it began:\n" + "\n".join(changes) + f"\n{advice}")
+        raise UsageError(
+            f"study {name} has changed since it began:\n"
+            + "\n".join(changes)
+            + f"\n{advice}{_as_begun(known, study, store)}"
+        )
     if earlier:
         told = ", ".join(f"search.{option}={value}" for option, value in earlier.items())
         logger.warning("study %s goes on with the defaults that it began with: %s", name, told)
@@ -94,6 +99,14 @@ def prepare(
     _tell_what_became_of(known, store)
     heal_copies(store, known)
     return _go_on(study, store, known, images, cluster)
+
+
+def _as_begun(known: StudyRecord, study: Study, store: Store) -> str:
+    """The command that goes on with a study, where it was begun with other changes than it is asked for now."""
+    if list(study.overrides) == known.provenance.get("overrides", []) and study.text == known.text:
+        return ""
+    command = begun_with(known, store.home)
+    return command and f"; as it began it goes on with: {command}"
 
 
 def _beware_of_the_test(study: Study, store: Store, name: str) -> None:
@@ -226,6 +239,7 @@ def _new_record(
         provenance={
             **provenance.collect(with_diff=study.provenance == DIFF),
             "harness": __version__, "overrides": list(study.overrides),
+            **({STUDY_FILE: str(Path(study.source).absolute())} if Path(study.source).is_file() else {}),
             "definition_hash": study.definition_hash(),
             "code": code_now(study),
             **({"warnings": list(warnings)} if warnings else {}),

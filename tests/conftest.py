@@ -33,6 +33,7 @@ os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # several processes of many threads each wait more than they compute
 writes_no_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, False  # until all tests are collected
+os.environ.pop("UV_RUN_RECURSION_DEPTH", None)  # or advice would be for who runs the tests by uv
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every process of a test compiles what it imports
 os.fsync = _written_is_enough
 migrate_once()

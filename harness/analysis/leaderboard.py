@@ -1,15 +1,14 @@
 """Where studies stand, from their records alone: the documents behind `harness status`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
+from harness.analysis.unfinished import with_finished_folds
 from harness.config.sections import COSTS
 from harness.documents import WHERE_SET, WHOLE
 from harness.errors import DataError, HarnessError, RecordError
-from harness.folds.tasks import fold_tasks
 from harness.records import Objective, StudyRecord, TrialRecord, TrialState, Values, sign_of
 from harness.redaction import redacted
 from harness.scoring.hidden import hidden
@@ -28,6 +27,8 @@ STATES = ("complete", "stopped", "running", "failed")  # in the order of a leade
 @dataclass(frozen=True)
 class TrialStatus:
     """A trial. mean, standard_error: over the folds there are, `folds`.   half_width: of the mean's 95 % interval.
+
+    state: running, where it has begun and not ended, whether or not somebody trains it now.
 
     others: the means of the study's further objectives, where it has such and they are known.
     started: seconds since 1970; 0 where no fold of it has ended.
@@ -222,7 +223,7 @@ def status(study: LoadedStudy) -> Status:
                 trial.standard_error, trial.half_width, trial.scores, trial.seconds,
                 runs.get(str(trial.number)), _others(study, trial), trial.started,
             )
-            for trial in map(partial(_so_far, study), study.trials)
+            for trial in with_finished_folds(study).trials
         ),
         best=BestTrial(best.number, best.mean, best.standard_error, best.half_width, best.params) if best else None,
         honest=_corrected(study),
@@ -239,21 +240,6 @@ def status(study: LoadedStudy) -> Status:
             tested.worth,
         ) if tested else None,
         chosen=study.chosen.number if study.chosen and study.chosen is not best else None,
-    )  # fmt: skip
-
-
-def _so_far(study: LoadedStudy, trial: TrialRecord) -> TrialRecord:
-    """A trial that has not ended, with the scores of the folds that are there: its record gets them once it ends."""
-    if trial.state != "running" or trial.scores:
-        return trial
-    folds = [fold for task in fold_tasks(study.record, trial).values() if (fold := study.fold(task.key()))]
-    scores = [fold.metrics.get(study.record.objective) for fold in folds]
-    if not folds or None in scores:
-        return trial
-    known = tuple(score for score in scores if score is not None)
-    return replace(
-        trial, scores=known, mean=sum(known) / len(known), seconds=sum(fold.seconds for fold in folds),
-        started=min(fold.started for fold in folds),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from harness.analysis.unfinished import with_finished_folds
 from harness.documents import WHERE_SET
 from harness.errors import UsageError
 from harness.records import FoldRecord, TrialRecord, TrialState, Values
@@ -51,7 +52,7 @@ class TrialPage:
 
 def trial_page(study: LoadedStudy, wanted: str) -> TrialPage:
     """Of one trial.   wanted: "best", or its number.   Raises UsageError if there is none."""
-    trial = _chosen(study, wanted)
+    trial = _chosen(with_finished_folds(study), wanted)
     lines = [
         _line(number, key, score, study.fold(key))
         for number, (key, score) in enumerate(zip(trial.folds, trial.scores, strict=True))

@@ -2,9 +2,12 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,13 +105,15 @@ def ask_sizes(
     What it warns of is on stderr. Raises HarnessError, StoreError, where it cannot answer.
     """
     asked = SizesRequest(study.source, tuple(overrides), home, executor, measure, images)
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "harness.search.checking"],  # nothing of the current folder
-        input=json.dumps(plain_json(asked)),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    with _above() as stderr:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "harness.search.checking"],  # nothing of the current folder
+            input=json.dumps(plain_json(asked)),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            check=False,
+        )
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         code = f"exit code {done.returncode}"
@@ -119,6 +124,28 @@ def ask_sizes(
     if "error" in reply:
         raise (StoreError if reply["exit_code"] == StoreError.exit_code else HarnessError)(reply["error"])
     return from_json(Checked, reply)
+
+
+@contextmanager
+def _above() -> Iterator[int | None]:
+    """A file in which a process says something, above the line that a terminal has of this one; else None."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    reading, writing = os.pipe()
+
+    def tell() -> None:
+        with os.fdopen(reading, encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                print(line, end="", file=sys.stderr)
+
+    telling = threading.Thread(target=tell)
+    telling.start()
+    try:
+        yield writing
+    finally:
+        os.close(writing)
+        telling.join()
 
 
 def document(plan: Plan | None, checked: Checked) -> dict[str, Any]:
@@ -139,6 +166,8 @@ def size_lines(study: Study, plan: Plan, sizes: Sizes) -> list[str]:
         line += f"from {fewest:,} of {small} to {most:,} of {large}, ratio {balance.ratio:.1f}"
     if balance.num_groups is not None:
         line += f"; {balance.num_groups:,} groups, the largest of {balance.largest_group:,} images"
+    if sizes.num_sealed:
+        line += f"; {sizes.num_sealed:,} more are sealed for the test"
     lines = [line]
     for word, (count, options) in zip(("smallest", "largest"), sizes.sizes, strict=False):
         differing = {one.path.removeprefix("model.") for one in study.space.parameters}

@@ -69,9 +69,8 @@ def meanings_of(name: str | None) -> list[Topic]:
     found = topics.find(name)
     if not found:
         last = sorted({known.rpartition(".")[2] for known in topics.topics()} | {*SAID, *ALSO})
-        raise UsageError(
-            f"nothing is called {name!r}{did_you_mean(name, last).partition(' (')[0].partition('; known')[0]}"
-        )
+        guess = did_you_mean(name, last).partition(" (")[0].partition("; known")[0]
+        raise UsageError(f"nothing is called {name!r}{guess}")
     return found
 
 

@@ -1,6 +1,7 @@
 """The study file that `harness init` writes: what it has seen of the images decides sizes, ranges and objective."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ NUM_NAMED = 3  # classes that a line names
 class Seen:
     """What is known of the images.
 
-    data: the study's `data` map.   num_images: 0 where they are not on this machine yet.
+    data: the study's `data` map.   num_images: without those known to be unreadable; 0 where they are not here yet.
     smallest, largest: a class and its number of images.   sizes: in pixels, in words.
     is_split: whether these are the training images alone; else a part of them is to be sealed.
     unreadable: files of those opened that are no whole image.   suggested: groups by the names of files, or None.
@@ -56,7 +57,8 @@ class Seen:
         if self.smallest[1] == self.largest[1]:
             counts = f"{self.largest[1]:,} of each"
         colour = "grey" if self.is_grey else "colour"
-        return f"{self.num_images:,} {colour} images in {self.num_classes} classes, {counts}; {self.sizes}"
+        unread = f"; {len(self.unreadable):,} more cannot be read" if self.unreadable else ""
+        return f"{self.num_images:,} {colour} images in {self.num_classes} classes, {counts}; {self.sizes}{unread}"
 
 
 def look_at_folder(root: Path) -> Seen:
@@ -69,7 +71,7 @@ def look_at_folder(root: Path) -> Seen:
     from harness.data.image_files import list_images, read
     from harness.standalone.image_pixels import UnreadableError
 
-    path = str(root.expanduser().absolute())
+    path = _normalised(str(root.expanduser().absolute()))
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -85,6 +87,7 @@ def look_at_folder(root: Path) -> Seen:
             pixels = decode(content, image_size=LARGEST_SIDE, channels=3)
         except UnreadableError as error:
             unreadable.append(f"{file.name} ({error})")
+            counts[file.label] -= 1
             continue
         with Image.open(io.BytesIO(content)) as opened:
             sides.append(opened.size)
@@ -101,7 +104,7 @@ def look_at_folder(root: Path) -> Seen:
     data = {"name": "folder", "root": path, "image_size": size, "channels": 1 if is_grey else 3}
     return Seen(
         data | ({"unreadable": "skip"} if unreadable else {}),
-        len(listing.files),
+        int(counts.sum()),
         len(listing.classes),
         (listing.classes[small], int(counts[small])),
         (listing.classes[large], int(counts[large])),
@@ -117,6 +120,15 @@ def look_at_folder(root: Path) -> Seen:
             if count < _least(is_split=listing.official)
         ),
     )
+
+
+def _normalised(path: str) -> str:
+    """Without `..`, unless that leads elsewhere, as behind a link to a folder."""
+    plain = os.path.normpath(path)
+    try:
+        return plain if Path(plain).samefile(path) else path
+    except OSError:
+        return path
 
 
 def look_at_data_set(name: str) -> Seen:

@@ -6,7 +6,6 @@
 import csv
 import json
 import os
-import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from harness import invocation
 from harness.config import catalog
 from harness.config.settings import expanded
 from harness.documents import to_json
@@ -62,7 +62,7 @@ Home = Annotated[
         help="The store: records, MLflow's and Optuna's databases, artifacts.",
     ),
 ]
-DEFAULT_HOME = Path("mlruns")
+DEFAULT_HOME = invocation.DEFAULT_HOME
 Study = Annotated[
     str, typer.Argument(help="A study that has been started.", autocompletion=started_studies)
 ]  # of a command about what is recorded
@@ -173,8 +173,7 @@ def found_model(home: Path, model: str, *, ensemble: bool) -> "Found":
 
 def advised(home: Path, *words: str) -> str:
     """A command that somebody is advised to give, for this store."""
-    store = [] if home == DEFAULT_HOME.absolute() else ["--home", str(home)]
-    return shlex.join(["harness", *words, *store])
+    return invocation.command(*words, home=home)
 
 
 def require_folder(option: str, path: Path) -> None:

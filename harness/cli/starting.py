@@ -10,6 +10,7 @@ import typer
 
 from harness.config import catalog
 from harness.errors import UsageError
+from harness.invocation import command
 from harness.messages import to_stderr
 
 if TYPE_CHECKING:
@@ -69,9 +70,9 @@ def _write_study(folder: Path | None, data: str, as_name: str | None) -> None:
         print(f"cannot be read: {problem}", file=sys.stderr)
     if warning := first_study.few_images(seen):
         print(warning, file=sys.stderr)
-    shown = f"'{name}'" if " " in name else name
     print(f"{path}: {seen.in_words()}")
-    print(f"next:  harness check {shown}\n       harness tune {shown}")
+    if not seen.too_small:
+        print(f"next:  {command('check', name)}\n       {command('tune', name)}")
 
 
 def _wants_groups(suggested: "Suggestion") -> bool:

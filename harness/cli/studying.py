@@ -1,5 +1,6 @@
 """tune, status, show, reproduce: the commands that run a study and look at it."""
 
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,9 +33,11 @@ from harness.documents import plain_json, to_json
 from harness.errors import (
     CheckFailed,
     HarnessError,
+    Interrupted,
     Problem,
     StoreError,
     StudyError,
+    Terminated,
     UsageError,
     did_you_mean,
 )
@@ -43,6 +46,7 @@ from harness.records import sign_of
 
 if TYPE_CHECKING:
     from harness.analysis.leaderboard import Status
+    from harness.config.study_file import Study as Definition
     from harness.tuning import StudyEnded
 
 StudyFile = Annotated[
@@ -117,10 +121,20 @@ def tune(
         retry_failed=retry_failed,
         **executor_options(executor, workers, address, gpus, slurm),
     )
-    _require_study_file(study, home)
+    _require_file(study, home)
     definition = load_study_file(study, changes or [])
-    with closing(tuning.tune(definition, settings)) as events:
-        ended = live.show(events, as_name or definition.name)
+    _tell_where(study, definition, as_name, home)
+    try:
+        with closing(tuning.tune(definition, settings)) as events:
+            ended = live.show(events, as_name or definition.name)
+    except (KeyboardInterrupt, Terminated) as signal:
+        if Store(home).has_study(as_name or definition.name):
+            raise
+        raise Interrupted(
+            f"{'terminated' if isinstance(signal, Terminated) else 'interrupted'} before the first fold had ended; the "
+            "same command goes on where it stopped (status has nothing to show until a fold has ended)",
+            signal,
+        ) from None
     if not Store(home).has_study(ended.record.name):
         raise HarnessError(
             "the time was over before a fold was trained; run it again with a longer --timeout"
@@ -135,23 +149,6 @@ def tune(
     _require_success(ended, home)
     if fail_below is not None:
         _require_as_good(status, fail_below)
-
-
-def _require_study_file(name: str, home: Path) -> None:
-    """Raises UsageError for the name of a study that was begun with --as, with the command that goes on with it."""
-    from harness.config import catalog
-    from harness.store.store import Store, valid_name
-
-    if name in catalog.studies() or not valid_name(name):
-        return
-    if (record := Store(home).read_study(name)) is None:
-        return
-    sets = [word for change in record.provenance.get("overrides", []) for word in ("--set", str(change))]
-    command = advised(home, "tune", "--study", "FILE", "--as", name, *sets)
-    raise UsageError(
-        f"study {name} has begun, and no study file is called so: {command} goes on with it, where FILE is the one "
-        "that it began with"
-    )
 
 
 def status(
@@ -190,7 +187,7 @@ def status(
     store = Store(home)
     found = leaderboard.started(store)
     if not printed(found, form, "studies"):
-        tables.studies_started(found, store.home)
+        tables.studies_started(found, store)
 
 
 def show(
@@ -208,9 +205,10 @@ def show(
     from harness.analysis.trial import trial_page
     from harness.cli import tables
 
-    page = trial_page(opened(home, study), trial)
+    loaded = opened(home, study)
+    page = trial_page(loaded, trial)
     if not printed(page, form, "folds"):
-        tables.trial(page)
+        tables.trial(page, is_driven=loaded.is_driven)
 
 
 def reproduce(
@@ -244,6 +242,39 @@ def reproduce(
     reproducing.require_reproduced(found)
 
 
+def _require_file(study: str, home: Path) -> None:
+    """Raise UsageError for a study that has begun under a name that no file has, with the command that goes on."""
+    from harness.store.begun_with import begun_with
+    from harness.store.store import Store, valid_name
+
+    store = Store(home)
+    if study in catalog.studies() or not valid_name(study) or Path(study).is_file():
+        return
+    record = store.read_study(study) if store.has_study(study) else None
+    if record is None:
+        return
+    command, where = begun_with(record, home), ""
+    if not command:
+        command, where = begun_with(record, home, "FILE"), ", where FILE is the one that it began with"
+    raise UsageError(
+        f"study {study} has begun, and no study file is called so: {command} goes on with it{where}"
+    )
+
+
+def _tell_where(study: str, definition: "Definition", as_name: str | None, home: Path) -> None:
+    """Say where the study file and the store are, where a name has led to a file that is not in this folder."""
+    from harness.store.store import Store
+
+    file, here = Path(definition.source).absolute(), Path.cwd()
+    if study not in catalog.studies() or here in file.parents:
+        return
+    name, beside = as_name or definition.name, file.parent.parent / DEFAULT_HOME
+    said = f"study file {file}, store {home}"
+    if beside != home and not Store(home).has_study(name) and Store(beside).has_study(name):
+        said += f", where {name} begins anew; --home {beside} goes on with the study there"
+    print(said, file=sys.stderr)
+
+
 def _compute_changes(changes: list[str]) -> dict[str, Any]:
     """The `compute.…=` overrides of reproduce, checked like a study's."""
     options, chosen, problems = catalog.compute_options(), {}, []
@@ -272,6 +303,11 @@ def _print_standing(status: "Status", home: Path, *, whole: bool = True) -> None
     from harness.cli import pareto, tables
 
     tables.leaderboard(status, home, whole=whole)
+    if status.state == "interrupted" and whole:
+        from harness.store.begun_with import begun_with
+
+        command = begun_with(opened(home, status.study).record, home)
+        tables.say(f"goes on with: {command}" if command else "the command that began it goes on with it")
     if status.pareto and status.trials:
         pareto.front(status.pareto, best=status.best.number if status.best else None)
 

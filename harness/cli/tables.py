@@ -3,7 +3,7 @@
 import os
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,19 +17,22 @@ from harness.cli.layout import Cell, laid_out
 from harness.cli.options import advised
 from harness.cli.worth import worth
 from harness.report.format import duration, of_objective
-from harness.store.loaded_study import nothing_started
+from harness.store.loaded_study import has_trained_no_fold, nothing_started
+from harness.store.store import Store
 
 if TYPE_CHECKING:
     from harness.analysis.reproduce import Reproduction
     from harness.search.profiling import Profile
 
-STATE_STYLES = {"complete": "green", "stopped": "yellow", "running": "cyan", "failed": "red"}
+STATE_STYLES = {
+    "complete": "green", "stopped": "yellow", "running": "cyan", "cut short": "cyan", "failed": "red",
+}  # fmt: skip
 WHAT_HELPS = {  # by kind of failure
     "non-finite": "; a lower end of train.lr, or train.clip_norm, keeps weights finite",
     "memory": "; a smaller train.batch_size or model needs less",
 }
 MOST_ROWS, LEAST_ROWS = 15, 3
-LINES_BESIDE = 5  # of a terminal, for a leaderboard's title, what to do next, and the prompt
+LINES_BESIDE = 6  # of a terminal, for a leaderboard's title, what to do next, and the prompt
 ROOM_FOR_BARS = 110  # columns of a terminal: with less, values would be a column of single words
 WIDTH = 80  # of what is said of a trial; a traceback and a path may be longer
 
@@ -67,11 +70,10 @@ def leaderboard(status: Status, home: Path, *, whole: bool = True) -> None:
     """
     rows = status.ranking
     out = console()
-    counts = {state: sum(row.state == state for row in rows) for state in STATE_STYLES}
-    said = (
-        ", ".join(f"{count} {_called(state, status)}" for state, count in counts.items() if count)
-        or "no trial yet"
-    )
+    is_running = status.state == "running"
+    states = [state_word(row.state, is_driven=is_running) for row in rows]
+    counts = {state: states.count(state) for state in STATE_STYLES}
+    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no trial yet"
     out.print(f"[bold]{status.study}[/]  {status.state}: {said} of {status.num_trials}")
     if not rows:
         return
@@ -94,11 +96,6 @@ def leaderboard(status: Status, home: Path, *, whole: bool = True) -> None:
         if row.state == "failed":
             advice = WHAT_HELPS.get(row.failure, "")
             out.print(Text(f"trial {row.number} failed ({row.failure}): {row.reason}{advice}", style="red"))
-
-
-def _called(state: str, status: Status) -> str:
-    """A trial's state: where nobody trains the study now, what has not ended is no longer running."""
-    return "cut short" if state == "running" and status.state != "running" else state
 
 
 def _leaderboard_lines(status: Status, rows: Sequence[TrialStatus], width: int) -> list[Text]:
@@ -124,6 +121,7 @@ def _leaderboard_rows(
     columns = ["trial", status.objective, "± 95 %", *([""] if bars else []), "folds", "time", "state"]
     cells: list[list[Cell]] = []
     for row in rows:
+        state = state_word(row.state, is_driven=status.state == "running")
         values = [number(row.params.get(name)) for name in names]
         if not names_as_columns:
             values = [", ".join(f"{name} {value}" for name, value in zip(short, values, strict=True))]
@@ -135,7 +133,7 @@ def _leaderboard_rows(
                 *([_bar(row, scale)] if bars else []),
                 str(len(row.folds)),
                 duration(row.seconds),
-                Text(_called(row.state, status), style=STATE_STYLES[row.state]),
+                Text(state, style=STATE_STYLES[state]),
                 *values,
             ]
         )
@@ -147,9 +145,11 @@ def next_steps(status: Status, home: Path, *, in_mlflow: bool) -> None:
     out = console(stderr=True)
     if status.state != "finished":
         out.print("not finished: the same command goes on")
-    steps = [("look at it:     ", "ui" if in_mlflow else "report")]
+    steps = [("a page to read: ", "report")]
     if status.best and status.state == "finished" and status.confirmed is None:
         steps.append(("was it luck?    ", "confirm"))
+    if in_mlflow:
+        steps.append(("in MLflow:      ", "ui"))
     if status.best:
         steps.append(("train it again: ", "reproduce"))
     for why, command in steps:
@@ -164,11 +164,18 @@ def then(home: Path, study: str, steps: Mapping[str, Sequence[str]]) -> None:
         console(stderr=True).print(Text(line, style="dim"), soft_wrap=True)
 
 
-def studies_started(found: StartedStudies, home: Path) -> None:
-    if not found.studies:
-        said = nothing_started(home).rstrip("?")
-        say(f"{said}; begin with: {advised(home, 'tune', 'quickstart')}")
-        return
+def studies_started(found: StartedStudies, store: Store) -> None:
+    """Where all studies of a store stand, and which were interrupted before there was anything of them to show."""
+    without_fold = list(_studies_without_fold(store))
+    if found.studies:
+        _started(found)
+    elif not without_fold:
+        said = nothing_started(store.home).rstrip("?")
+        say(f"{said}; begin with: {advised(store.home, 'tune', 'quickstart')}")
+    say(*without_fold)
+
+
+def _started(found: StartedStudies) -> None:
     rows: list[Sequence[Cell]] = []
     for status in found.studies:
         if isinstance(status, UnreadableStudy):
@@ -179,6 +186,14 @@ def studies_started(found: StartedStudies, home: Path) -> None:
         done = sum(trial.state != "running" for trial in status.trials)
         rows.append((status.study, status.state, f"{done}/{status.num_trials}", score))
     table(("study", "state", "trials", "best"), rows, text=1)
+
+
+def _studies_without_fold(store: Store) -> Iterator[str]:
+    for name in store.study_folders():
+        if store.is_driven(name) and not store.has_study(name):
+            yield f"{name}: trains its first fold"
+        elif has_trained_no_fold(store, name):
+            yield f"{name}: interrupted before its first fold had ended; the same tune command goes on with it"
 
 
 def comparison(studies: ComparedStudies) -> None:
@@ -206,10 +221,15 @@ def comparison(studies: ComparedStudies) -> None:
             out.print(Text(f"no gain: {names} are of different {row.no_gain}"))
 
 
-def trial(page: TrialPage) -> None:
-    """All of one trial, line by line."""
+def state_word(state: str, *, is_driven: bool) -> str:
+    """A trial's state as a user is told it: nothing runs in a study that nobody trains."""
+    return "cut short" if state == "running" and not is_driven else state
+
+
+def trial(page: TrialPage, *, is_driven: bool) -> None:
+    """All of one trial, line by line.   is_driven: whether somebody trains the study now."""
     width = min(console().width, WIDTH)
-    say(f"{page.study}, trial {page.trial}: {page.state}")
+    say(f"{page.study}, trial {page.trial}: {state_word(page.state, is_driven=is_driven)}")
     if page.reason:
         why = f"{page.failure}: {page.reason}" if page.failure else page.reason
         print(textwrap.fill(why, width, initial_indent="  ", subsequent_indent="  "))

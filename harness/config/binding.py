@@ -6,6 +6,7 @@ What is wrong is added to the list `problems`, so that all problems of a file ar
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -255,8 +256,15 @@ def in_another_section(name: str, known: Sequence[str]) -> str:
         "train": catalog.train_options(), "compute": catalog.compute_options(),
         "cv": Cv.model_fields.keys() - {"options"}, "search": Search.model_fields.keys() - {"options"},
     }  # fmt: skip
-    found = [f"{part}.{word}" for part, names in sections.items() if word in names]
-    return f"; did you mean '{found[0]}'?" if found and word not in known else did_you_mean(name, known)
+    found = [f"{part}.{word}" for part, names in sections.items() if word in names and word not in known]
+    if not found and (word in known or get_close_matches(name, known, n=1)):
+        return did_you_mean(name, known)
+    found += [
+        f"{part}.{close}"
+        for part, names in sections.items()
+        for close in get_close_matches(name, list(names), n=1, cutoff=0.8)
+    ]
+    return f"; did you mean '{found[0]}'?" if found else did_you_mean(name, known)
 
 
 def entry_of_library(name: str) -> str:

@@ -8,11 +8,11 @@ all problems of a file are reported together.
 import hashlib
 import json
 import os
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from harness import invocation
 from harness.config import catalog, own_code
 from harness.config.binding import (
     alternatives,
@@ -177,8 +177,17 @@ def parse_study_file(raw: bytes, overrides: Sequence[str], *, name: str, source:
     problems = [problem for override in overrides for problem in _apply(document, override)]
     study = _assemble(document, problems, name=name, source=source, text=text, overrides=tuple(overrides))
     if problems or study is None:
-        raise StudyError(source, problems)
+        raise StudyError("--set" if _are_of_changes(problems, overrides) else source, problems)
     return study
+
+
+def _are_of_changes(problems: Sequence[Problem], overrides: Sequence[str]) -> bool:
+    """Whether nothing is wrong but what `--set` has changed, so that nobody looks for it in the file."""
+    changed = [override.partition("=")[0].strip() for override in overrides]
+    return all(
+        problem.path.startswith("--set") or any(f"{problem.path}.".startswith(f"{path}.") for path in changed)
+        for problem in problems
+    )
 
 
 def find_study_file(name: str) -> Path:
@@ -187,11 +196,11 @@ def find_study_file(name: str) -> Path:
     if name in known:
         return known[name]
     path = expanded(Path(name))
-    if len(path.parts) > 1 and os.path.isdir(path):  # noqa: PTH112
-        init = shlex.join(["harness", "init", name])
+    if os.path.isdir(path):  # noqa: PTH112  a Path raises over a name that is too long
+        init = invocation.command("init", name)
         raise StudyError(name, [Problem("", f"is a folder; of a folder of images, {init} writes a study")])
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
-        if os.path.isfile(path):  # noqa: PTH113  a Path raises over a name that is too long
+        if os.path.isfile(path):  # noqa: PTH113  as above
             return path
         raise StudyError(name, [Problem("", "there is no such file")])
     raise StudyError(name, [Problem("", f"no study of this name{did_you_mean(name, list(known))}")])

@@ -80,6 +80,7 @@ def _sizes(study: Study, found: Preflight, request: SizesRequest) -> Sizes | Non
             speeds = _speeds(study, images, sizes)
     return Sizes(
         num_images=len(images.labels),
+        num_sealed=found.data.test.num_images,
         balance=count_classes(images),
         without_effect=tuple(without_effect(study, images)),
         sizes=sizes,

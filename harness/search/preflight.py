@@ -164,11 +164,12 @@ def _split(study: Study, images: Images, home: Path, found: _Found) -> Manifest 
 def _too_small(study: Study, images: Images) -> Iterator[Problem]:
     """Every class with fewer images than there are folds."""
     for name, count in zip(images.classes, np.bincount(images.labels).tolist(), strict=True):
-        if count < study.cv.folds:
+        if (missing := study.cv.folds - count) > 0:
+            lower = f"lower cv.folds to {count}, " if count > 1 else ""
             yield Problem(
                 "cv.folds",
                 f"class {name} has {count} training image{'s' * (count > 1)}, fewer than the {study.cv.folds} folds; "
-                "lower cv.folds, add images to it, or leave it out",
+                f"{lower}add {missing} training image{'s' * (missing > 1)} to it, or leave it out",
             )
 
 

@@ -31,6 +31,7 @@ class Sizes:
 
     without_effect: options that change nothing of these images.
     sizes: (parameters, model options) of the smallest and the largest model.
+    num_sealed: test images, which none of this is of.
     images_per_second: of trial 0 and of the largest model, where it was measured.
     """
 
@@ -39,6 +40,7 @@ class Sizes:
     without_effect: tuple[str, ...]
     sizes: tuple[tuple[int, Values], ...]
     images_per_second: tuple[float, ...] = field(default=(), metadata=WHERE_SET)
+    num_sealed: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from harness import invocation
 from harness.config import catalog
 from harness.config.kinds import MLFLOW
 from harness.config.sections import COSTS
@@ -286,17 +287,33 @@ def started_study(store: Store, name: str) -> StudyRecord:
     if record is None:
         if valid_name(name) and store.is_driven(name):
             raise UsageError(f"study {name} trains its first fold; look again when that has ended")
-        known = store.studies()
         if now := renamed(store, name):
             raise UsageError(f"no study {name!r} in {store.home}: it is called {now!r} now")
-        hint = did_you_mean(name, known) if known else f"; {nothing_started(store.home)}"
-        if not store.home.exists():
-            guess = _guess(store.home) or "; go to your project's folder, or name its store with --home"
-            hint = f", for there is no such folder{guess}"
-        if name in catalog.studies():
-            hint = f": it has not been run yet, which harness tune {name} does"
-        raise UsageError(f"no study {name!r} in {store.home}{hint}")
+        raise UsageError(f"no study {name!r} in {store.home}{_why_not(store, name)}")
     return record
+
+
+def has_trained_no_fold(store: Store, name: str) -> bool:
+    """Whether a study was begun and interrupted before its first fold had ended: it has trials, and no record yet."""
+    trials = store.read_trials(name) if valid_name(name) and not store.has_study(name) else []
+    return bool(trials) and all(trial.state == "running" for trial in trials)
+
+
+def _why_not(store: Store, name: str) -> str:
+    """Why a store has no study of that name, and what helps."""
+    if has_trained_no_fold(store, name):
+        return (
+            " yet: it was interrupted before its first fold had ended; the same tune command goes on with it"
+        )
+    file = catalog.studies().get(name)
+    if file and (store.home.exists() or not file.is_absolute()):
+        run = invocation.command("tune", name, home=store.home)
+        return f": it has not been run yet, which {run} does"
+    if not store.home.exists():
+        guess = _store_beside(store.home) or "; go to your project's folder, or name its store with --home"
+        return f", for there is no such folder{guess}"
+    known = store.studies()
+    return did_you_mean(name, known) if known else "; nothing has been started there yet"
 
 
 def renamed(store: Store, name: str) -> str:
@@ -308,11 +325,11 @@ def nothing_started(home: Path) -> str:
     """That a store has no study, in words, with the nearest guess where there is not even a folder."""
     if home.exists():
         return f"nothing has been started in {home} yet"
-    return f"nothing has been started in {home}, for there is no such folder{_guess(home)}"
+    return f"nothing has been started in {home}, for there is no such folder{_store_beside(home)}"
 
 
-def _guess(home: Path) -> str:
-    """The store beside that is called nearly so, where there is one."""
+def _store_beside(home: Path) -> str:
+    """The store of a similar name, as a guess."""
     beside = [path.parent for path in home.parent.glob("*/studies")]
     close = get_close_matches(home.name, [path.name for path in beside], n=1, cutoff=0.5)
     found = [path for path in beside if path.name in close]

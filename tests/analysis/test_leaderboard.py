@@ -263,12 +263,12 @@ def test_a_study_that_was_never_run_is_told_apart_from_none(
     (tmp_path / "studies" / "mine.yaml").write_text(tuned_study.STUDY, encoding="utf-8")
     catalog.forget()
     assert run(["status", "mine", "--home", str(tuned.home)]) == 2
-    assert "it has not been run yet, which harness tune mine does" in capsys.readouterr().err
+    said = f"it has not been run yet, which harness tune mine --home {tuned.home} does"
+    assert said in capsys.readouterr().err
     assert run(["tune", "small", "--home", str(tuned.home)]) == 2
     said = capsys.readouterr().err
     assert (
-        "study small has begun, and no study file is called so: harness tune --study FILE --as small --home"
-        in said
+        "study small has begun, and no study file is called so: harness tune mine --as small --home" in said
     )
     assert run(["tune", str(tmp_path)]) == 2
     assert (

@@ -207,6 +207,41 @@ def test_a_class_of_too_few_images_is_told(checked: Checked, capsys: pytest.Capt
     assert "class b has 1 training image, fewer than the 2 folds" in capsys.readouterr().err
 
 
+def test_no_next_step_is_told_that_would_be_refused(
+    capsys: pytest.CaptureFixture[str], check_here: None
+) -> None:
+    folder("tiny", {"a": 1, "b": 1})
+    assert run(["init", "tiny"]) == 0
+    assert "next:" not in capsys.readouterr().out
+    assert run(["check", "tiny"]) == 2
+    told = capsys.readouterr().err
+    assert (
+        "classes a (1 image), b (1 image) cannot be in both the training and the test part: a class needs one"
+        in told
+    )
+    assert "duplicates" not in told
+
+
+def test_the_number_of_images_that_are_missing_is_told(
+    capsys: pytest.CaptureFixture[str], check_here: None
+) -> None:
+    folder("few", {"a": 3, "b": 12})
+    assert run(["init", "few"]) == 0
+    assert run(["check", "few", "--set", "cv.folds=5"]) == 2
+    assert "the 5 folds; lower cv.folds to 2, add 3 training images to it, or" in capsys.readouterr().err
+
+
+def test_a_path_is_written_without_its_detours(capsys: pytest.CaptureFixture[str]) -> None:
+    root = folder("../photos", {"a": 4, "b": 4})
+    assert run(["init", "../photos"]) == 0
+    assert f'root: "{root.resolve()}" ' in Path("studies/photos.yaml").read_text(encoding="utf-8")
+    Path("far/away").mkdir(parents=True)
+    Path("link").symlink_to("far/away", target_is_directory=True)
+    folder("far/others", {"a": 4, "b": 4})
+    assert run(["init", "link/../others"]) == 0  # what is meant is far/others, and not others
+    assert "link/../others" in Path("studies/others.yaml").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 @pytest.mark.parametrize("root", ["photos", "photos/train"])
 def test_check_accepts_what_is_written_unless_it_is_told_how_many_images_are_needed(
@@ -289,7 +324,7 @@ def test_mistakes_are_told_in_one_line(
 
 
 def test_nothing_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
-    folder("photos", {"a": 2, "b": 2})
+    folder("photos", {"a": 3, "b": 3})
     for path in ("studies/photos.yaml", "tests/test_mine.py"):
         Path(path).parent.mkdir()
         Path(path).write_text("mine", encoding="utf-8")
@@ -341,3 +376,19 @@ def test_the_test_of_a_written_model_runs_and_fails_where_the_model_is_wrong() -
         and "mine.py:" in done.stdout
         and "its output has the shape (2, 6)" in done.stdout
     )
+
+
+def test_what_a_check_says_is_above_the_line_that_a_terminal_has_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    folder("photos", {"a": 12, "b": 12})
+    assert run(["init", "photos"]) == 0
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert run(["check", "photos"]) == 0
+    assert "harness: reading 24 image files" in screen.getvalue()
+    assert "20 images in 2 classes: 10 of each; 4 more are sealed for the test" in capsys.readouterr().out

@@ -43,7 +43,7 @@ def test_a_list_of_one_is_that_one(study_file: Path) -> None:
         ("model_bytes", "objective", "put a metric first, like [accuracy, model_bytes]"),
         ("[accuracy, macro_f1, log_loss, parameters, model_bytes]", "objective", "1 to 4 (got 5)"),
         ("[]", "objective", "1 to 4 (got 0)"),
-        ("[accuracy, 3]", "objective[1]", "unknown objective 3;"),
+        ("[accuracy, 3]", "objective[1]", "unknown objective 3; known: "),
         ("{accuracy: 1}", "objective", "unknown metric"),
     ],
 )

@@ -33,6 +33,7 @@ from harness.synonyms import SYNONYMS
         ("search.pruner=median", "did you mean 'racing'?"),
         ("model.lr=0.1", "did you mean 'train.lr'?"),
         ("lr=0.1", "did you mean 'train.lr'?"),
+        ("optmizer=sgd", "did you mean 'train.optimizer'?"),
         ("train.lr=(0.01, 0.1)", "a range is {low: 0.01, high: 0.1}"),
         ("train.lr={min: 0.01, high: 0.1}", "did you mean 'low'?"),
         ("train.lr={choices: [0.1, 0.2]}", "a choice is a list and no more: [0.1, 0.2]"),

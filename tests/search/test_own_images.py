@@ -140,10 +140,11 @@ def test_a_check_counts_the_images_of_classes_and_groups(study_file: Path) -> No
     }  # fmt: skip
     first, *_ = check.size_lines(study, check.plan(study), sizes)
     counts = "96 images in 2 classes: from 24 of ill to 72 of well, ratio 3.0"
-    assert first == f"{counts}; 32 groups, the largest of 3 images"
+    sealed = f"; {sizes.num_sealed} more are sealed for the test"
+    assert sizes.num_sealed == 24 and first == f"{counts}; 32 groups, the largest of 3 images{sealed}"
     sizes = checking.answer(SizesRequest(str(study_file), ("data.groups=null",))).sizes
     assert sizes is not None
-    assert check.size_lines(study, check.plan(study), sizes)[0] == counts
+    assert check.size_lines(study, check.plan(study), sizes)[0] == counts + sealed
 
 
 @pytest.mark.parametrize(
