@@ -267,9 +267,8 @@ def test_a_study_that_was_never_run_is_told_apart_from_none(
     assert said in capsys.readouterr().err
     assert run(["tune", "small", "--home", str(tuned.home)]) == 2
     said = capsys.readouterr().err
-    assert (
-        "study small has begun, and no study file is called so: harness tune mine --as small --home" in said
-    )
+    assert "study small has begun, and no study file is called so: harness tune /" in said
+    assert said.endswith(f"/small.yaml --home {tuned.home} goes on with it\n")
     assert run(["tune", str(tmp_path)]) == 2
     assert (
         f"is a folder; of a folder of images, harness init {tmp_path} writes a study"
