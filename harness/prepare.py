@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import provenance, training
+from harness import invocation, provenance, training
 from harness.config import plugins, search_space
 from harness.config.earlier import as_begun
 from harness.config.kinds import DIFF, is_table
@@ -201,9 +201,9 @@ def _tell_what_became_of(known: StudyRecord, store: Store) -> None:
     try:
         if since := data_set.changes(settings, snapshot):
             logger.warning(
-                "%s: %s since the study began, which goes on with what it began with; harness data diff %s names "
+                "%s: %s since the study began, which goes on with what it began with; %s names "
                 "them, and tune --study FILE --extend %s --as NAME begins a study on what there is now",
-                where, since, known.name, known.name,
+                where, since, invocation.command("data", "diff", known.name, home=store.home), known.name,
             )  # fmt: skip
     except DataError as error:
         logger.warning("%s; the study goes on with its own copy of the images", error)

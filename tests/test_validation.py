@@ -246,6 +246,21 @@ def test_a_race_over_one_fold_is_refused_by_name_only(tmp_path: Path) -> None:
         require_enough_trials(load_study_file(str(path), ["search.racing=paired"]))
 
 
+def test_too_few_trials_to_race_are_told_where_set_alone_has_made_them_few(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from harness.search.racing import require_enough_trials
+
+    path = tmp_path / "s.yaml"
+    raced = ["search.racing=paired", "search.trials=2"]
+    path.write_text(STUDY.replace("CV", "folds: 2"), encoding="utf-8")
+    require_enough_trials(load_study_file(str(path), raced))
+    assert "paired can stop nothing before trial 5 with 2 folds, and search.trials=2: all" in caplog.text
+    path.write_text(path.read_text().replace("trials: 20", "trials: 2"), encoding="utf-8")
+    with pytest.raises(StudyError, match="can stop nothing before trial 5"):
+        require_enough_trials(load_study_file(str(path), raced[:1]))
+
+
 def test_words_for_how_trials_are_scored() -> None:
     def record(num_folds: int, **cv: object) -> StudyRecord:
         return StudyRecord(

@@ -152,7 +152,22 @@ def run(arguments: Sequence[str]) -> int:
             raise
         said = error.format_message().replace("Value error, ", "")  # as pydantic begins what a check has said
         place = getattr(getattr(error, "ctx", None), "command_path", "harness")
+        if change := _as_change(error):
+            said = f"{said.partition(' (')[0].rstrip('.')}. Did you mean {change}?"
         return tell(f"{said.rstrip('.')}; see {place} --help", 2)
+
+
+def _as_change(error: Exception) -> str:
+    """How a study's setting is changed, where a command that takes changes was given one as an option of its own."""
+    name = getattr(error, "option_name", "").lstrip("-").replace("-", "_")
+    command = getattr(getattr(error, "ctx", None), "info_name", "")
+    if not name or command not in ("tune", "check"):
+        return ""
+    from harness.config.binding import setting_named
+
+    setting = setting_named(name)
+    is_it = setting.endswith(f".{name}") or not getattr(error, "possibilities", None)
+    return f"--set {setting}=…" if setting and is_it else ""
 
 
 def _drop_output() -> None:

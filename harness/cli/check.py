@@ -21,7 +21,7 @@ from harness.documents import from_json, plain_json, to_json
 from harness.errors import HarnessError, StoreError
 from harness.folds.executor_options import ExecutorKind
 from harness.records import SCHEMA, Values
-from harness.report.format import duration
+from harness.report.format import duration, times
 from harness.search.sizes import Checked, Sizes, SizesRequest
 
 
@@ -66,7 +66,8 @@ def described(study: Study, plan: Plan) -> tuple[list[tuple[str, str, str]], str
     epochs = f", {plan.num_epochs:,} epochs" if plan.num_epochs else ""
     combinations = "infinitely many" if math.isinf(size) else f"{size:,.0f}"
     totals = (
-        f"at most {plan.num_trials} trials × {study.cv.num_folds} folds = {plan.num_folds:,} folds"
+        f"at most {times(plan.num_trials, 'trial')} × {times(study.cv.num_folds, 'fold')} = "
+        f"{times(plan.num_folds, 'fold')}"
         f"{epochs}; {combinations} combinations; sampler {study.search.sampler}, "
         f"racing {study.search.racing}, {_objectives(study)}"
     )

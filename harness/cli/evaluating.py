@@ -18,6 +18,7 @@ from harness.cli.options import (
 )
 from harness.errors import UsageError
 from harness.messages import to_stderr
+from harness.report.format import times
 
 if TYPE_CHECKING:
     from harness.data.grouping import Groups
@@ -127,7 +128,7 @@ def _warnings(found: "Evaluation") -> list[str]:
     if found.unreadable:
         named = [f"{path}: {why}" for path, why in found.unreadable.items()]
         more = f"; and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-        lines.append(f"{len(named):,} files cannot be read: {'; '.join(named[:MOST_NAMED])}{more}")
+        lines.append(f"{times(len(named), 'file')} cannot be read: {'; '.join(named[:MOST_NAMED])}{more}")
     if not found.calibrated:
         lines.append("probabilities are not calibrated")
     return lines
@@ -138,7 +139,7 @@ def _print(found: "Evaluation") -> None:
     from harness.cli.tables import table
 
     units = f" in {found.num_groups:,} groups, the units of the intervals" if found.groups else ""
-    print(f"{found.num_images:,} images{units}")
+    print(f"{times(found.num_images, 'image')}{units}")
     for name, value in found.scores.items():
         if name == "top3_accuracy" and len(found.classes) <= 3:  # which is 1
             continue

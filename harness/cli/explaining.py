@@ -13,6 +13,7 @@ from harness.cli.options import Form, printed
 from harness.config import topics
 from harness.config.topics import Topic
 from harness.errors import UsageError, did_you_mean
+from harness.invocation import command
 from harness.scoring.quantities import QUANTITIES, WORDS
 
 MOST_COLUMNS = 100  # lines longer than that are hard to read
@@ -56,7 +57,7 @@ def explain(
     whole = found if len(found) == 1 else [Topic(topic.name, topic.meaning) for topic in found]
     print("\n".join(line for topic in whole for line in _lines(topic, width)))
     if len(found) > 1:
-        print(f"harness explain {found[0].name} says more of one")
+        print(f"{command('explain', found[0].name)} says more of one")
 
 
 def meanings_of(name: str | None) -> list[Topic]:

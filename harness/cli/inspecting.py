@@ -195,6 +195,8 @@ def ui(
         raise UsageError(
             f"nothing has been tracked in {store.home} yet; begin with: {advised(home, 'tune', 'quickstart')}"
         )
+    what = "Optuna's dashboard" if optuna else "MLflow, which may take half a minute"
+    print(f"starting {what}", file=sys.stderr, flush=True)
     if optuna:
         serving = pages.serve_optuna(Settings(store.home).storage_url, port=port, open_browser=browser)
     else:

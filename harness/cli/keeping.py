@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.layout import size_in_words
 from harness.cli.life import print_leftovers, require_told, views_of
 from harness.cli.options import (
     DEFAULT_HOME,
@@ -96,7 +97,7 @@ def bundle(
     target = (output or Path(f"{study}.zip")).absolute()
     require_folder("--output", target)
     written = bundling.write(opened(home, study), target, with_images=images)
-    said = f"{written.path}: {written.files:,} files, {written.bytes / 2**20:.1f} MB"
+    said = f"{written.path}: {written.files:,} files, {size_in_words(written.bytes)}"
     if not printed(written, form):
         print(said)
 
@@ -216,5 +217,5 @@ def gc(
         print_leftovers(found)
         command = advised(home, "gc", *(studies or []), "--yes")
         said = "deleted" if yes else f"could go; {command} deletes them" if found else "nothing to delete"
-        print(f"{total / 2**20:.1f} MB {said}")
+        print(f"{size_in_words(total)} {said}")
     require_told(problems, home)

@@ -20,6 +20,11 @@ Widths = Mapping[int, int]  # by a column's place
 _FOLDING = Console(width=1000)  # rich asks a console how it breaks lines, not how wide it is
 
 
+def size_in_words(size: int) -> str:
+    """Of a file: 12.3 MB, or 456 kB of a small one.   size: in bytes."""
+    return f"{size / 2**20:.1f} MB" if size >= 2**20 else f"{size / 2**10:.{int(0 < size < 10240)}f} kB"
+
+
 def laid_out(
     columns: Sequence[str],
     rows: Sequence[Sequence[Cell]],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.layout import size_in_words
 from harness.cli.options import DEFAULT_HOME, Document, Home, advised, opened, printed, started_studies
 from harness.errors import StoreError, UsageError
 from harness.messages import to_stderr
@@ -65,7 +66,7 @@ def print_leftovers(found: Sequence["Leftover"]) -> None:
     """A line for each kind, with how many and how large."""
     for what in dict.fromkeys(one.what for one in found):
         sizes = [one.bytes for one in found if one.what == what]
-        print(f"{what}: {len(sizes):,}, {_megabytes(sum(sizes))}")
+        print(f"{what}: {len(sizes):,}, {size_in_words(sum(sizes))}")
 
 
 def require_told(problems: Sequence[str], home: Path) -> None:
@@ -94,7 +95,7 @@ def _print_views(study: "StudyToDelete", *, with_registered: bool) -> None:
     found = study.in_mlflow
     if found is None:
         return
-    said = f"{found.runs:,} runs, {found.models:,} models, {_megabytes(found.bytes)}, whose space mlflow gc frees"
+    said = f"{found.runs:,} runs, {found.models:,} models, {size_in_words(found.bytes)}, whose space mlflow gc frees"
     print(f"study {study.study} in MLflow: {said}" if found.runs else f"study {study.study}: not in MLflow")
     if found.registered:
         fate = (
@@ -124,11 +125,7 @@ def _agreed(plan: "Deletion", names: Sequence[str], models: bool, home: Path) ->
 
 def _print_outcome(plan: "Deletion") -> None:
     names = ", ".join(study.study for study in plan.studies)
-    print(f"{_megabytes(plan.bytes)} deleted" + f"; {names} is free again" * bool(names))
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 2**20:.1f} MB"
+    print(f"{size_in_words(plan.bytes)} deleted" + f"; {names} is free again" * bool(names))
 
 
 def rename(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
+from harness.cli.layout import size_in_words
 from harness.cli.options import (
     DEFAULT_HOME,
     AsJson,
@@ -40,9 +41,7 @@ def predict(
     model: Model,
     paths: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PATH...", help="Image files, and folders of them; -: a list of these on stdin."
-        ),
+        typer.Argument(metavar="PATH", help="Image files, and folders of them; -: a list of these on stdin."),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
@@ -164,15 +163,20 @@ def export(
     else:
         document = exporting(chosen, target, format_, study=study, trial=trial)
     said = (
-        f"{document['path']}: {document['bytes'] / 2**20:.1f} MB; {document['num_images']} images agree to "
+        f"{document['path']}: {size_in_words(document['bytes'])}; {document['num_images']} images agree to "
     )
-    print_json(document) if as_json else print(f"{said}{document['difference']:.1e}")
+    said += f"{document['difference']:.1e}"
+    if "predict_precision" in document:
+        precision, off = document["predict_precision"], document["predict_difference"]
+        said += f"; harness predict computes in {precision}, and differs by up to {off:.1e}"
+    print_json(document) if as_json else print(said)
 
 
 def similar(
     model: Model,
     queries: Annotated[
-        list[str] | None, typer.Argument(metavar="[QUERY]...", help="Image files to find the like of.")
+        list[str] | None,
+        typer.Argument(metavar="[QUERY]...", help="Image files, or folders of them, to find the like of."),
     ] = None,
     index: IndexOf = None,
     text: Annotated[

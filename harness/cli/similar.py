@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.cli import tables
-from harness.data.image_files import Candidate, printable
+from harness.data.image_files import image_files, printable
 from harness.data.policy import Policy
 from harness.errors import DataError
 from harness.files import write_file
@@ -17,6 +17,7 @@ from harness.inference import similar_page
 from harness.inference.embedding import Embedder
 from harness.inference.predict import decoded_batches
 from harness.inference.vectors import Index
+from harness.report.format import times
 
 MOST_PAIRS_SHOWN = 500  # on a page, which holds the pictures of both
 
@@ -81,9 +82,9 @@ class Query:
 
 
 def queries_of(embedder: Embedder, paths: Sequence[str], texts: Sequence[str]) -> list[Query]:
-    """Raises DataError for an unreadable file."""
+    """paths: of files, and of folders of them.   Raises DataError for an unreadable file."""
     found = []
-    for batch in decoded_batches(embedder.model, map(Candidate, paths)):
+    for batch in decoded_batches(embedder.model, image_files(paths)):
         for path, pixels in batch:
             if isinstance(pixels, str):
                 raise DataError(f"{printable(path)}: {pixels}")
@@ -166,4 +167,4 @@ def print_tables(document: SimilarImages) -> None:
         if pairs:
             tables.table(("score", "image", "and"), pairs, text=2)
     if not document.queries and duplicates is None:
-        print(f"{document.folder}: {document.num_images:,} images indexed")
+        print(f"{document.folder}: {times(document.num_images, 'image')} indexed")

@@ -249,6 +249,11 @@ def places(part: str, bound: Mapping[str, Setting], options: Iterable[Option]) -
     return found
 
 
+def setting_named(name: str) -> str:
+    """The name with its section, like train.epochs, that is meant by a word, misspelt perhaps; "" for none."""
+    return in_another_section(name, ()).partition("did you mean '")[2].partition("'")[0]
+
+
 def in_another_section(name: str, known: Sequence[str]) -> str:
     """As `did_you_mean`, but first of all what another section of a study knows by this name."""
     word = SYNONYMS.get(name, name)

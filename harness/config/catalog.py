@@ -72,8 +72,29 @@ def known(kind: str) -> dict[str, Entry]:
     found = dict(shipped(kind))
     for name in plugins.names(kind):
         if mine := entry(kind, name):
-            found[name] = mine
+            found |= _by_attribute(kind, name) if mine.problem else {}
+            if not mine.problem or not any(one.startswith(f"{KINDS[kind].folder}.{name}:") for one in found):
+                found[name] = mine
     return found
+
+
+def _by_attribute(kind: str, name: str) -> dict[str, Entry]:
+    """The classes of a project's file that defines no attribute of the usual name, as a study can name them."""
+    plugin = plugins.find(kind, name)
+    if plugin is None:
+        return {}
+    try:
+        nodes = signatures.parse(plugin.file).body
+    except (SyntaxError, OSError, ValueError, RecursionError, MemoryError):
+        return {}
+    if any(getattr(node, "name", None) == plugin.attribute for node in nodes):
+        return {}  # which is what is broken
+    classes = [
+        node.name for node in nodes if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    named = {f"{KINDS[kind].folder}.{name}:{one}": one for one in classes}
+    entries = {text: entry(kind, text) for text in named}
+    return {text: one for text, one in entries.items() if one and not one.problem}
 
 
 def shipped(kind: str) -> dict[str, Entry]:

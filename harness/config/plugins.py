@@ -319,8 +319,10 @@ def _dotted(kind: str, name: str) -> Plugin:
     word = KINDS[kind].word
     found = module_file(module)
     if found is None:
+        beside = project() / KINDS[kind].folder / f"{module}.py"
+        guess = f"; did you mean '{KINDS[kind].folder}.{name}'?" if beside.is_file() else ""
         raise UsageError(
-            f"{word} {name}: no module {module} in the project's folder {project()}, and none is installed"
+            f"{word} {name}: no module {module} in the project's folder {project()}, and none is installed{guess}"
         )
     if not attribute.isidentifier():
         raise UsageError(f"{word} {name}: after the colon there must be a name in {labelled(*found)}")

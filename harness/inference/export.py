@@ -84,14 +84,16 @@ def exported(
         raise UsageError(
             f"the training loop {loop} makes no network; only --format safetensors holds what it makes"
         )
-    model = on_cpu(model)
     images = check_images(model.image_shape) if images is None else images
+    as_studied = beside_predict(model, images)
+    model = on_cpu(model)
     document = described(model, kind, study, trial) | {
         "input": f"{INPUT}: uint8 (N, C, H, W)",
         "output": f"{OUTPUT}: float32 (N, classes)",
     }
     file = _export_file(model, kind, document)
-    return file.content, document | compared(file.run, images, model.predict(images), kind, tolerance)
+    document |= compared(file.run, images, model.predict(images), kind, tolerance) | as_studied
+    return file.content, document
 
 
 def on_cpu(model: TrialModel) -> TrialModel:
@@ -99,6 +101,19 @@ def on_cpu(model: TrialModel) -> TrialModel:
     for fold in model.folds:
         fold.network.to("cpu")
     return replace(model, compute=training.Compute("cpu", "fp32", channels_last=False, threads=1))
+
+
+def beside_predict(model: TrialModel, images: np.ndarray) -> dict[str, Any]:
+    """How far `harness predict` is from what is exported, where a study computes in less than full precision.
+
+    The largest difference of a probability over the images, uint8 (N, C, H, W), and the precision that it comes from.
+    The networks are on the CPU afterwards.
+    """
+    if model.compute.precision == "fp32":
+        return {}
+    predicted = model.predict(images)
+    difference = float(np.abs(predicted - on_cpu(model).predict(images)).max())
+    return {"predict_precision": model.compute.precision, "predict_difference": difference}
 
 
 def described(model: TrialModel, kind: Kind, study: str, trial: int) -> dict[str, Any]:

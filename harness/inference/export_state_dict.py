@@ -14,7 +14,7 @@ from harness.config import plugins
 from harness.config.kinds import NO_NETWORK
 from harness.errors import UsageError
 from harness.files import write_file
-from harness.inference.export import TOLERANCE, check_images, compared, described, on_cpu
+from harness.inference.export import TOLERANCE, beside_predict, check_images, compared, described, on_cpu
 from harness.inference.model import FoldModel, TrialModel
 from harness.models.frozen import KEPT, FrozenModel
 
@@ -32,6 +32,8 @@ def export_state_dict(
     Raises UsageError for several networks, or none; CheckFailed, with nothing written, where they do not agree.
     """
     fold = only_network(model, "state_dict")
+    images = check_images(model.image_shape) if images is None else images
+    as_studied = beside_predict(model, images)
     model = on_cpu(model)
     state = {name: tensor.detach().contiguous() for name, tensor in state_of(fold.network).items()}
     kind: Format = "pt" if target.suffix in PICKLED else "safetensors"
@@ -47,8 +49,7 @@ def export_state_dict(
     }
     content = _content(state, kind, document)
     rebuilt = _rebuilt(model, fold, _read(content, kind))
-    images = check_images(model.image_shape) if images is None else images
-    document |= compared(rebuilt.predict, images, model.predict(images), "state_dict", TOLERANCE)
+    document |= compared(rebuilt.predict, images, model.predict(images), "state_dict", TOLERANCE) | as_studied
     if target.is_dir():
         raise UsageError(f"{target}: is a folder")
     write_file(target, content)

@@ -11,7 +11,7 @@ import numpy as np
 from harness.config.kinds import NO_NETWORK
 from harness.errors import CheckFailed, StoreError, UsageError
 from harness.files import telling_disk_trouble
-from harness.inference.export import TOLERANCE, check_images, compared, described, on_cpu
+from harness.inference.export import TOLERANCE, beside_predict, check_images, compared, described, on_cpu
 from harness.inference.export_onnx import Run
 from harness.inference.export_state_dict import only_network
 from harness.inference.model import FoldModel, TrialModel
@@ -41,6 +41,8 @@ def export_timm(
     import timm
     from safetensors.torch import save_file
 
+    images = check_images(model.image_shape) if images is None else images
+    as_studied = beside_predict(model, images)
     model = on_cpu(model)
     backbone, head = _parts(fold)
     whole, config = _with_classifier(model, fold, backbone, head)
@@ -49,7 +51,6 @@ def export_timm(
         "output": "float32 (N, classes): logits; softmax(logits / temperature) are the probabilities",
         "load": 'timm.create_model("local-dir:FOLDER", pretrained=True)',
     }
-    images = check_images(model.image_shape) if images is None else images
     with telling_disk_trouble(target, 0), tempfile.TemporaryDirectory(dir=target.absolute().parent) as place:
         folder = Path(place) / "model"
         folder.mkdir()
@@ -60,7 +61,7 @@ def export_timm(
         )
         loaded = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
         run = _runner(loaded, config, backbone.interpolation, model.temperature)
-        document |= compared(run, images, model.predict(images), "timm", TOLERANCE)
+        document |= compared(run, images, model.predict(images), "timm", TOLERANCE) | as_studied
         (folder / NOTES).write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
         try:
             shutil.move(folder, target)

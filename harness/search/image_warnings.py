@@ -9,6 +9,7 @@ from harness.data.data_set import DataSet
 from harness.data.group_guess import suggest
 from harness.data.images import Images
 from harness.data.near_duplicates import Duplicates
+from harness.data.odd_images import odd_images
 from harness.data.snapshot import TRAIN
 from harness.data.split import Manifest, duplicates_of, kind_of_duplicates
 
@@ -32,6 +33,8 @@ def warn_of_images(study: Study, data: DataSet) -> None:
         images.labels, images.classes, names=images.names, hashes=images.image_hashes, groups=images.groups,
         facts=data.snapshot.columns(TRAIN), objective=study.objective,
     ):  # fmt: skip
+        logger.warning("%s", line)
+    for line in odd_images(images.pixels, images.names, data.snapshot.columns(TRAIN)) if images.names else ():
         logger.warning("%s", line)
     if images.groups is None and images.names:
         suggestion = suggest(images.names, images.labels.tolist(), folds=max(study.cv.folds, 2))

@@ -64,9 +64,8 @@ def _pairs(images: Images, alike: Duplicates) -> list[tuple[str, dict[str, np.nd
         rows[f"{words}: {', '.join(name[-MOST_LETTERS:] for name in said)}"] = _coloured(
             images.pixels[pair] / 255
         )
-    few = (
-        f"{len(rows)} of {len(alike.pairs):,} pairs" if len(rows) < len(alike.pairs) else f"{len(rows)} pairs"
-    )
+    of_all = f" of {len(alike.pairs):,}" if len(rows) < len(alike.pairs) else ""
+    few = f"{len(rows)}{of_all} pair{'s' * (len(rows) != 1 or bool(of_all))}"
     why = "that are alike and held out apart, or have two labels, the most suspicious first"
     return [(f"{few} {why}; data.duplicates and data.groups hold images out together", rows)]
 

@@ -5,6 +5,7 @@ higher is better, and only of trials with smaller numbers, so a decision never d
 An option stands in the study file's `search:` and is read from the field's annotation, as those of training are.
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from harness.config.study_file import Study
 from harness.errors import Problem, StudyError
 from harness.scoring.standard_errors import trial_standard_error
 
+logger = logging.getLogger(__name__)
 LEAST_FREEDOM = 4  # degrees of freedom of a variance, below which the paired rule and the rung stop nothing
 RUNG_CONFIDENCE = 0.975  # that a trial loses, before its short training stops it
 
@@ -163,7 +165,10 @@ def rule_of(search: Search) -> Rule:
 
 
 def require_enough_trials(study: Study) -> None:
-    """Raise StudyError for a racing rule that is asked for by name and has too few trials to ever stop one."""
+    """Raise StudyError for a racing rule that is asked for by name and has too few trials to ever stop one.
+
+    Where `--set` alone has made them so few, as to try a study out, that is told and harms nothing.
+    """
     search, folds = study.search, study.cv.num_folds
     if "racing" in search.model_fields_set and search.racing != "none" and folds == 1:
         why = "has nothing to stop: with one fold a trial is over when its score is known; use none, or leave it out"
@@ -173,6 +178,9 @@ def require_enough_trials(study: Study) -> None:
         return  # the default may well have nothing to do
     others = [name for name in ("forgiving", "none") if RULES[name]().least_trials(folds) <= search.trials]
     why = f"{search.racing} can stop nothing before trial {least - 1} with {folds} folds"
+    if any(change.partition("=")[0].strip() == "search.trials" for change in study.overrides):
+        logger.warning("search.racing: %s, and search.trials=%d: all folds are trained", why, search.trials)
+        return
     advice = f"use {' or '.join(others)}, or more trials"
     raise StudyError(
         study.source, [Problem("search.racing", f"{why}, and search.trials={search.trials}; {advice}")]

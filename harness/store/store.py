@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness import invocation
 from harness.config.settings import expanded
 from harness.data import stored
 from harness.data.images import Images
@@ -414,7 +415,7 @@ class Store:
     def read_finding(self, study: str, kind: type[AnyFinding]) -> AnyFinding | None:
         """The last finding of that type, or None. Raises RecordError for a damaged or newer one."""
         command = "tune" if kind.kind == "honest" else kind.kind
-        advice = f"harness {command} {study} makes it anew"
+        advice = f"{invocation.command(command, study, home=self.home)} makes it anew"
         path = self.study_folder(study) / f"{kind.kind}.json"
         try:
             return from_json(kind, read_json(path))

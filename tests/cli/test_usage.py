@@ -55,6 +55,14 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["list", "models", "resnt"], "did you mean 'resnet'?"),
     (["ui", "--port", "70000"], "Invalid value for '--port'"),
     (["ui"], "nothing has been tracked in"),
+    (["tune", "smoke", "--epohcs", "3"], "No such option: --epohcs. Did you mean --set train.epochs=…?"),
+    (["tune", "smoke", "--lr", "3"], "No such option: --lr. Did you mean --set train.lr=…?"),
+    (["tune", "smoke", "--worker", "3"], "No such option: --worker (Possible options: --workers)"),
+    (
+        ["check", "smoke", "--set", "train.epoch=3"],
+        "did you mean 'epochs'? (augment, batch_size, brightness, …)",
+    ),
+    (["check", "smoke", "--set", "train.epoch=3"], "harness: --set: 1 problem"),
 ]
 
 

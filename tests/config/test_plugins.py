@@ -180,6 +180,17 @@ def test_what_was_read_by_running_is_kept_until_the_file_or_what_it_imports_chan
     assert running.options_of(plugin)[1][0].default == 4 and len(asked) == 2
 
 
+def test_a_file_that_has_classes_and_no_build_is_listed_by_them(project: Path) -> None:
+    net = "class Net:\n    def __init__(self, num_classes, width: int = 3): ...\nclass _Part: ...\n"
+    write(project, "models/mine.py", net)
+    write(project, "models/broken.py", "def build(num_classes, config): ...\nclass Net: ...\n")
+    known = catalog.known("model")
+    assert [name for name in known if "mine" in name] == ["models.mine:Net"]
+    found = known["models.mine:Net"]
+    assert not found.problem and [option.name for option in found.options] == ["width"]
+    assert "wants config" in known["broken"].problem and "models.broken:Net" not in known
+
+
 WRONG = [
     ("def build(:", r"models/mine\.py:1: invalid syntax"),
     ("def make(): ...", r"defines no build; .* write models\.mine:NAME"),
@@ -223,10 +234,12 @@ def test_code_that_cannot_be_used_is_told_in_one_line_and_breaks_nothing_else(
         ("nowhere:build", r"no module nowhere in the project's folder"),
         ("./nowhere.py", r"there is no file"),
         ("random:build", r"no module random"),
+        ("inside:Net", r"no module inside .*; did you mean 'models\.inside:Net'\?$"),
         ("nets:", r"after the colon there must be a name in nets\.py"),
     ],
 )
 def test_names_of_nothing(project: Path, name: str, why: str) -> None:
+    write(project, "models/inside.py", NET)
     write(project, "nets.py", NET)
     write(project, "random.py", NET)
     entry = catalog.entry("model", name)

@@ -17,6 +17,7 @@ from harness.errors import CheckFailed, HarnessError, UsageError
 from harness.inference import export as exporting
 from harness.inference import export_onnx
 from harness.inference.export import check_images, export
+from harness.inference.export_state_dict import export_state_dict
 from harness.inference.model import FoldModel, TrialModel, load_trial_model
 from harness.inference.portable import Portable
 from harness.models.block_mixture import Mixture
@@ -105,6 +106,27 @@ def test_a_folder_that_computes_something_else_is_not_kept(
     with pytest.raises(CheckFailed, match=r"safetensors file differs from the network by .*e-0"):
         export(made("resnet"), tmp_path / "out", "safetensors", study="x", trial=0)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["pt2", "state_dict"])
+def test_a_study_in_less_precision_is_told_how_far_predict_is_from_the_file(
+    kind: str, tmp_path: Path
+) -> None:
+    model = made("resnet", num_networks=1)
+    half = replace(model, compute=replace(FP32, precision="bf16"))
+    images = check_images(model.image_shape)
+    expected = float(np.abs(half.predict(images) - model.predict(images)).max())
+    assert expected > 1e-4
+
+    def written(chosen: TrialModel, name: str) -> dict[str, Any]:
+        if kind == "pt2":
+            return export(chosen, tmp_path / name, "pt2", study="small", trial=0)
+        return export_state_dict(chosen, tmp_path / name, study="small", trial=0)
+
+    found = written(half, "half")
+    assert found["predict_precision"] == "bf16" and found["difference"] < 1e-5
+    assert found["predict_difference"] == pytest.approx(expected, rel=0.05)
+    assert "predict_difference" not in written(model, "full")
 
 
 def test_numbers_that_are_none_do_not_agree() -> None:

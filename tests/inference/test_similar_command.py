@@ -45,16 +45,30 @@ def test_an_index_is_made_and_then_searched(
     assert lines[3].split(maxsplit=2) == [str(photos / "2.png"), "1.0000", HOSTILE]
 
 
+def test_a_folder_of_queries_is_each_of_its_images(
+    model: str, photos: Path, home: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2):
+        save(noise(4)[number], tmp_path / "queries" / f"{number}.png")
+    assert run(["similar", model, "--index", str(photos), *home]) == 0
+    capsys.readouterr()
+    assert run(["similar", model, str(tmp_path / "queries"), "--top", "1", *home]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [
+        str(tmp_path / "queries" / f"{number}.png") for number in range(2)
+    ]
+
+
 def test_an_index_goes_when_its_model_does(
     model: str, photos: Path, home: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["similar", model, "--index", str(photos), *home]) == 0
     capsys.readouterr()
     assert run(["gc", *home]) == 0
-    assert capsys.readouterr().out == "0.0 MB nothing to delete\n"
+    assert capsys.readouterr().out == "0 kB nothing to delete\n"
     (Path(model) / "model.json").unlink()
     assert run(["gc", *home]) == 0
-    assert "index by a model that is gone: 1, 0.0 MB" in capsys.readouterr().out
+    assert re.search(r"index by a model that is gone: 1, [\d.]*[1-9] kB", capsys.readouterr().out)
     assert run(["gc", "--yes", *home]) == 0
     assert not list(Path(home[1]).glob("similar/*"))
 
