@@ -252,13 +252,15 @@ def test_too_few_trials_to_race_are_told_where_set_alone_has_made_them_few(
     from harness.search.racing import require_enough_trials
 
     path = tmp_path / "s.yaml"
-    raced = ["search.racing=paired", "search.trials=2"]
-    path.write_text(STUDY.replace("CV", "folds: 2"), encoding="utf-8")
-    require_enough_trials(load_study_file(str(path), raced))
+    text = STUDY.replace("CV", "folds: 2").replace("racing: none", "racing: paired")
+    path.write_text(text.replace("trials: 2", "trials: 20"), encoding="utf-8")
+    require_enough_trials(load_study_file(str(path), ["search.trials=2"]))
     assert "paired can stop nothing before trial 5 with 2 folds, and search.trials=2: all" in caplog.text
-    path.write_text(path.read_text().replace("trials: 20", "trials: 2"), encoding="utf-8")
     with pytest.raises(StudyError, match="can stop nothing before trial 5"):
-        require_enough_trials(load_study_file(str(path), raced[:1]))
+        require_enough_trials(load_study_file(str(path), ["search.trials=2", "search.racing=paired"]))
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(StudyError, match="can stop nothing before trial 5"):
+        require_enough_trials(load_study_file(str(path)))
 
 
 def test_words_for_how_trials_are_scored() -> None:

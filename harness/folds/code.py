@@ -84,6 +84,7 @@ IRRELEVANT = {
     "folds/__init__.py": "a docstring",
     "folds/code.py": "this file: it names the code",
     "folds/guards.py": "checks that end the study, or change nothing",
+    "invocation.py": "words",
     "messages.py": "words",
     "os_errors.py": "words",
     "profiler.py": "measures time",

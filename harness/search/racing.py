@@ -167,7 +167,7 @@ def rule_of(search: Search) -> Rule:
 def require_enough_trials(study: Study) -> None:
     """Raise StudyError for a racing rule that is asked for by name and has too few trials to ever stop one.
 
-    Where `--set` alone has made them so few, as to try a study out, that is told and harms nothing.
+    Where `--set` has made the trials of a file's race so few, as to try a study out, that is told and harms nothing.
     """
     search, folds = study.search, study.cv.num_folds
     if "racing" in search.model_fields_set and search.racing != "none" and folds == 1:
@@ -178,7 +178,8 @@ def require_enough_trials(study: Study) -> None:
         return  # the default may well have nothing to do
     others = [name for name in ("forgiving", "none") if RULES[name]().least_trials(folds) <= search.trials]
     why = f"{search.racing} can stop nothing before trial {least - 1} with {folds} folds"
-    if any(change.partition("=")[0].strip() == "search.trials" for change in study.overrides):
+    changed = [change.partition("=")[0].strip() for change in study.overrides]
+    if "search.trials" in changed and "search.racing" not in changed:
         logger.warning("search.racing: %s, and search.trials=%d: all folds are trained", why, search.trials)
         return
     advice = f"use {' or '.join(others)}, or more trials"

@@ -143,7 +143,7 @@ def test_missing_classes_and_unreadable_files_are_told(
     found, err = evaluated(root)
     assert found["missing"] == ["8", "9"] and found["num_images"] == len(few)
     assert found["unreadable"] == {str(root / "0" / "broken.png"): "not an image of a known format"}
-    assert "no image of 2 classes: 8, 9" in err and "1 files cannot be read: " in err
+    assert "no image of 2 classes: 8, 9" in err and "1 file cannot be read: " in err
 
 
 def test_folders_that_are_no_class_of_the_model_are_left_out_when_asked_for(

@@ -343,7 +343,7 @@ def test_an_interruption_before_the_first_file_says_so(
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        (["predict", "small"], 2, "Missing argument 'PATH...'"),
+        (["predict", "small"], 2, "Missing argument 'PATH'"),
         (["predict", "smal", "x.png"], 2, "did you mean 'small'"),
         (["predict", "small", "x.png", "--top", "0"], 2, "--top"),
         (["predict", "small", "x.png", "--threshold", "7"], 2, "--threshold"),
