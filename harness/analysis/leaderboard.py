@@ -126,7 +126,7 @@ class Status:
     pending: MLflow lacks something.   mixed_fingerprints: in what folds were computed differently, with all values.
     contradiction: that the test score is not what was expected, or "".   hidden: what the best score does not say.
     scored_by: what must be known of scores that are not of folds that were dealt once.
-    chosen: the trial that predict uses, where the folds' best one is not.
+    chosen: the trial that final took or takes, where it is not the folds' best one.
     """
 
     study: str

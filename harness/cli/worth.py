@@ -57,7 +57,7 @@ def _tested(status: Status) -> Iterator[Text]:
 
 
 def _audited(status: Status, home: Path) -> Iterator[Text]:
-    """What the audit found, and of which trial: the one that is used, or another."""
+    """What the audit found, and of which trial: the one that final took or takes, or another."""
     if (audit := status.audit) is None:
         return
     used = status.chosen if status.chosen is not None else status.best.number if status.best else audit.trial

@@ -111,7 +111,8 @@ def warnings(study: StudyReport) -> list[Notice]:
     notes += [f"{said[0].upper()}{said[1:]}." for said in study.hidden]
     if audit and study.chosen is not None and audit.trial != study.chosen:
         notes.append(
-            f"The audit was of trial {audit.trial}, and trial {study.chosen} is the one that is used."
+            f"The audit was of trial {audit.trial}, and trial {study.chosen} is the one that final "
+            f"{'took' if final else 'takes'}."
         )
     if confirm and not confirm.winner_held:
         folds = "" if confirm.has_same_folds else " and new folds"

@@ -103,7 +103,10 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class TrialDetails:
-    """The trial that is used.   curves, metrics: by name.   held_out: None where some of its predictions are gone."""
+    """The trial that final took or takes.   curves, metrics: by name.
+
+    held_out: None where some of its predictions are gone.
+    """
 
     number: int
     num_parameters: int
@@ -223,7 +226,7 @@ class Notice:
 class StudyReport:
     """Everything that is recorded of a study.
 
-    trials: best first.   chosen: the one that is used: of the test, or confirmed, or the best.
+    trials: best first.   chosen: the one that final took or takes: tested, confirmed or best.
     honest: the best score, corrected for the choice.   absent: why something is missing.
     answer: plain text; the first sentence by itself says it all.
     """

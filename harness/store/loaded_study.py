@@ -98,9 +98,10 @@ class LoadedStudy:
 
     @property
     def chosen(self) -> TrialRecord | None:
-        """The trial that is used: of the look at the test images, or else the confirmed winner, or else the best one.
+        """The trial that final took or takes: that of the look, or else the confirmed winner, or else the best one.
 
-        A confirmation that lacks the trial that is best now says nothing of it.
+        Until there is a look, predict takes the best trial by its folds. A confirmation that lacks the trial that is
+        best now says nothing of it.
         """
         if (final := self.finding(FinalTest)) and final.trial < len(self.trials):
             return self.trials[final.trial]
