@@ -21,7 +21,8 @@ SAID = {**QUANTITIES, **WORDS}  # words of the terminal and of reports
 ALSO = {
     "±": "95 % interval", "± 95 %": "95 % interval", "interval": "95 % interval", "95 %": "95 % interval",
     "p": "t-test", "ttest": "t-test", "mcnemar's test": "McNemar", "sealed": "seal", "folds": "fold",
-    "guessing": "chance", "trials": "trial", "test accuracy": "test", "cheapest": "cheapest within one error",
+    "guessing": "chance", "within-noise": "bitwise", "drift": "bitwise", "optimism": "luck", "leakage": "leak",
+    "trials": "trial", "test accuracy": "test", "cheapest": "cheapest within one error",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import models
+from harness import invocation, models
 from harness.data.policy import of_settings
 from harness.errors import RecordError, UsageError
 from harness.folds.project import kept_sources, use_code_of
@@ -106,8 +106,9 @@ def _of_study(store: Store, text: str, *, ensemble: bool) -> Found:
     if final and not ensemble:
         refit = restore_network(study, final.refit)
         if refit is None:
+            again = invocation.command("final", name, home=store.home)
             raise RecordError(
-                f"{store.fold_folder(final.refit)}: the network of final is gone or damaged; harness final {name} "
+                f"{store.fold_folder(final.refit)}: the network of final is gone or damaged; {again} "
                 "trains it again, to the same bits, and --ensemble takes the fold models"
             )
         folds, what = [refit], "the network that final trained on all images"

@@ -19,6 +19,23 @@ WORDS: Mapping[str, str] = {
     "so every image is predicted once by a network that has not seen it",
     "stopped": "of a trial: ended before its last fold, because it was too far behind the best one to be worth the "
     "rest; its mean is over fewer folds and is not ranked among the complete ones",
+    "complete": "of a trial: all its folds are trained, so its mean can be ranked among the others",
+    "cut short": "of a trial: it has begun and not ended, and nobody trains its study now. Its finished folds are "
+    "kept, and the command that began the study goes on with the next one",
+    "interrupted": "of a study: some of its trials have not ended, and nobody trains it now. Nothing finished is lost: "
+    "the same command goes on, to the same result",
+    "failed": "of a trial: its training could not go on, for lack of memory say, or for numbers that were no numbers "
+    "any more. Other trials go on, and --retry-failed tries it again",
+    "luck": "what a score owes to chance: to the images that happen to be there, to the random start of a training, "
+    "and to having been chosen as the best of many. The more trials, the luckier their best one",
+    "gain": "by how much one score is better than another: of a study over the one before it, of tuning over the "
+    "defaults, or of more training images",
+    "champion": "the network that `final` has trained on all training images; `predict` uses it, and MLflow's registry "
+    "has it under this name",
+    "leak": "something that tells the answer and will not be there in use: a copy of a test image among the training "
+    "images, a label in a file's name, a mark in the corner of one class. Scores are then too good",
+    "bitwise": "of a trial that was trained again: every number is the same as in the record, to the last bit. "
+    "WITHIN-NOISE: they differ by less than luck explains; DRIFT: by more, so something has changed",
     "95 % interval": "what a score may well be if everything were done again with other images and other luck: in 95 "
     "of 100 such cases the interval holds the true value. ± is half of it",
     "chance": "the score of whoever guesses: with equal classes one in as many as there are",

@@ -1,7 +1,6 @@
 """Delivers the records to MLflow and Optuna's dashboard store, beside the training and never in its way."""
 
 import logging
-import shlex
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from harness import invocation
 from harness.config import plugins
 from harness.config.kinds import MLFLOW
 from harness.config.study_file import Study
@@ -127,8 +127,8 @@ class Recorder:
             if self._thread.is_alive() and timeout_seconds > TOLD_SECONDS:
                 if MLFLOW in self._definition.trackers:
                     logger.warning(
-                        "what is trained is kept; MLflow is still taking it (Ctrl-C leaves it to harness sync %s)",
-                        shlex.quote(self._study.name),
+                        "what is trained is kept; MLflow is still taking it (Ctrl-C leaves it to %s)",
+                        invocation.command("sync", self._study.name, home=self._study.store.home),
                     )
                 self._thread.join(timeout_seconds - TOLD_SECONDS)
         if self._thread.is_alive():

@@ -3,6 +3,7 @@
 import logging
 from contextlib import suppress
 
+from harness import invocation
 from harness.config import kinds
 from harness.config.study_file import Study, parse_study_file
 from harness.errors import HarnessError
@@ -26,7 +27,10 @@ def renew_damaged(store: Store, *, tracking_uri: str, storage_url: str) -> bool:
     for name in store.studies() if renewed else ():
         (store.study_folder(name) / DELIVERY).unlink(missing_ok=True)
         if store.home / MLFLOW in renewed and (store.study_folder(name) / "final.json").exists():
-            logger.warning("harness final %s registers its model in the new database", name)
+            logger.warning(
+                "%s registers its model in the new database",
+                invocation.command("final", name, home=store.home),
+            )
     return bool(renewed)
 
 

@@ -86,6 +86,10 @@ def test_every_default_that_does_something_says_why() -> None:
         ("mcnemar", "these very networks"),
         ("± 95 %", "in 95 of 100 such cases"),
         ("trial", "trial 0 has the defaults"),
+        ("cut short", "Its finished folds are kept"),
+        ("BITWISE", "to the last bit"),
+        ("interrupted", "Nothing finished is lost"),
+        ("leak", "will not be there in use"),
     ],
 )
 def test_words_of_the_terminal_are_explained_however_they_are_written(word: str, means: str) -> None:

@@ -85,7 +85,7 @@ def test_after_final_a_study_is_the_network_of_all_images(kept: Store, digits: n
     assert found.model.temperature == folds.model.temperature
     assert not np.array_equal(found.model.predict_logits(digits), folds.model.predict_logits(digits))
     shutil.rmtree(refit.folder)
-    with pytest.raises(RecordError, match="gone or damaged; harness final small trains it again"):
+    with pytest.raises(RecordError, match=r"gone or damaged; harness final small --home \S+ trains it again"):
         find_model(kept, "small", NOWHERE)
 
 

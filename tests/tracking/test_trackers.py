@@ -159,7 +159,8 @@ def test_a_slow_server_is_told_of_and_no_training_waits_for_it(tmp_path, study_f
     monkeypatch.setattr(deliver, "TOLD_SECONDS", 0.1)
     words = ["tune", "--study", str(study_file), "--home", str(tmp_path), "--workers", "1", "--trials", "1"]
     assert run(words) == 0
-    assert "MLflow is still taking it (Ctrl-C leaves it to harness sync small)" in caplog.text
+    command = f"harness sync small --home {tmp_path}"
+    assert f"MLflow is still taking it (Ctrl-C leaves it to {command})" in caplog.text
 
 
 @pytest.mark.slow
