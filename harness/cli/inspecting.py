@@ -172,7 +172,7 @@ def ui(
         str | None,
         typer.Argument(help="Open this study; all of them if omitted.", autocompletion=started_studies),
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")] = 5000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")] = 5000,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     optuna: Annotated[bool, typer.Option("--optuna", help="Optuna's dashboard instead.")] = False,
     home: Home = DEFAULT_HOME,
