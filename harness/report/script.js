@@ -3,7 +3,14 @@
 (() => {
   const isNarrow = innerWidth < 640;
 
-  for (const root of document.querySelectorAll(".study")) show(root);
+  // Who prints before all charts are drawn gets them all. The browser calls `beforeprint` itself, and goes on when what
+  // that began is drawn; a script that calls print() would go on at once, so that its print waits.
+  const print = window.print.bind(window);
+  window.print = () => { shown.finally(print); };
+  addEventListener("beforeprint", () => {
+    for (const part of document.querySelectorAll("details.print")) part.open = true;
+  });
+  const shown = Promise.all([...document.querySelectorAll(".study")].map(show));
   for (const table of document.querySelectorAll(".scroll table")) sortable(table);
   for (const table of document.querySelectorAll("table.few:not([data-few=''])")) shorten(table);
   reachable();
@@ -45,6 +52,7 @@
       element.querySelector("summary").setAttribute("aria-label", "Save the chart");
       for (const mark of element.querySelectorAll("[role=graphics-symbol]:not([aria-label])")) mark.ariaHidden = "true";
       views.set(element, view);
+      if (element.dataset.chart === "two") compare();
       view.hasTrials = hasTrials && spec.params.some((param) => param.name === "hot");
       if (!view.hasTrials) return;
       view.addEventListener("pointerover", (_, item) => point(item?.datum?.trial ?? null));
@@ -106,16 +114,21 @@
       draw(element);
     });
 
+    const two = root.querySelector(".two");
+    const compare = two ? beside(two, data, () => [...views].find(([element]) => element.dataset.chart === "two")?.[1]) : null;
+
+    addEventListener("beforeprint", () => {
+      for (const element of root.querySelectorAll(".drawn:empty")) draw(element);
+    });
     for (const element of root.querySelectorAll(".drawn")) {
-      await draw(element);
+      if (!element.hasChildNodes()) await draw(element); // a print may have come first
       await new Promise((resolve) => setTimeout(resolve)); // the page stays quick meanwhile
     }
-    const two = root.querySelector(".two");
-    if (two) beside(two, data, [...views].find(([element]) => element.dataset.chart === "two")?.[1]);
     root.dataset.drawn = "";
   }
 
-  function beside(two, data, view) {
+  // Two trials as a table, and in their chart once there is one.   Returned: what says it anew.
+  function beside(two, data, chart) {
     const [left, right] = two.querySelectorAll("select");
     right.selectedIndex = 1;
     const update = () => {
@@ -128,10 +141,11 @@
         if (cells[1] !== cells[2] && row.rowIndex) row.classList.add("best");
       }
       two.querySelector(".beside").replaceChildren(table);
-      view?.signal("one", chosen[0].trial).signal("other", chosen[1].trial).runAsync();
+      chart()?.signal("one", chosen[0].trial).signal("other", chosen[1].trial).runAsync();
     };
     two.addEventListener("change", update);
     update();
+    return update;
   }
 
   function sortable(table) {
@@ -190,7 +204,4 @@
   };
   addEventListener("hashchange", reveal);
   if (location.hash) reveal();
-  addEventListener("beforeprint", () => {
-    for (const part of document.querySelectorAll("details.print")) part.open = true;
-  });
 })();

@@ -30,6 +30,15 @@ CHARTS = """return [...document.querySelectorAll(".drawn")].map((place) => [
   place.closest("[aria-label]")?.ariaLabel ?? place.querySelector("[role=graphics-document]").ariaLabel,
 ]);"""
 DRAWN = "return [...document.querySelectorAll('.study')].every((study) => 'drawn' in study.dataset)"
+WITHOUT_TIME = """{
+  const later = [], { setTimeout } = window;
+  window.setTimeout = (call) => later.push(call);
+  window.goOn = () => { window.setTimeout = setTimeout; for (const call of later.splice(0)) call(); };
+  window.left = () => [...document.querySelectorAll(".drawn")].filter((one) => !one.querySelector("svg.marks")).length;
+  window.leftInPrint = null;
+  window.print = () => { window.leftInPrint = left(); };
+  addEventListener("load", () => addEventListener("beforeprint", () => { window.leftInPrint = left(); }));
+}"""  # between two charts a page gives the browser time: with none of it, most charts are not drawn until `goOn`
 
 pytestmark = [
     pytest.mark.browser,
@@ -239,3 +248,39 @@ def test_on_paper_nothing_is_folded_away_that_should_be_there(browser: Any, page
     )
     assert max(widths) <= 1.01
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
+@pytest.fixture
+def without_time(browser: Any) -> Iterator[None]:
+    """Pages as WITHOUT_TIME has them."""
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WITHOUT_TIME})
+    yield
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+@pytest.mark.usefixtures("without_time")
+def test_a_print_right_after_loading_has_all_charts(browser: Any, pages: dict[str, str]) -> None:
+    browser.get(pages["three"])
+    assert browser.execute_script("return left()") > 20
+    browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
+    assert browser.execute_script("return leftInPrint") == 0
+    assert all(
+        cell.get_attribute("textContent")
+        for table in browser.find_elements("css selector", ".beside")
+        for cell in table.find_elements("css selector", "tr:first-child td + td")
+    )
+    browser.execute_script("goOn()")
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.usefixtures("without_time")
+def test_a_script_that_prints_gets_all_charts(browser: Any, pages: dict[str, str]) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get(pages["report"])
+    browser.execute_script("print()")
+    assert browser.execute_script("return left()") > 10
+    assert browser.execute_script("return leftInPrint") is None
+    browser.execute_script("goOn()")
+    WebDriverWait(browser, 60).until(lambda driver: driver.execute_script("return leftInPrint !== null"))
+    assert browser.execute_script("return leftInPrint") == 0
