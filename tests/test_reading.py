@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -231,7 +232,7 @@ def test_every_writing_command_is_refused_in_one_line(place: Place, where: str) 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["writable", "read-only", "nobody"])
 @pytest.mark.parametrize(
-    "page", [["serve", "done", "--port", "0"], ["ui", "--no-browser", "--port", "5917"]], ids=str
+    "page", [["serve", "done", "--port", "0"], ["ui", "--no-browser", "--port", "0", "--json"]], ids=str
 )
 def test_pages_are_shown_wherever_a_store_is(place: Place, where: str, page: list[str]) -> None:
     command = [sys.executable, "-m", "harness", *page, "--home", str(place.home)]
@@ -242,9 +243,14 @@ def test_pages_are_shown_wherever_a_store_is(place: Place, where: str, page: lis
     before = read_only.tree(place.home)
     place.run([], lambda words: words)  # makes the folders
     with subprocess.Popen(
-        command, env=place.environment(), cwd=place.out, stderr=subprocess.PIPE, text=True
+        command,
+        env=place.environment(),
+        cwd=place.out,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
-        assert process.stderr is not None
+        assert process.stdout is not None and process.stderr is not None
         said = ""
         for line in process.stderr:
             said += line
@@ -252,6 +258,9 @@ def test_pages_are_shown_wherever_a_store_is(place: Place, where: str, page: lis
                 break
         process.send_signal(signal.SIGTERM)
         said += process.stderr.read()
+        printed = process.stdout.read()
     assert process.returncode == 143, said
     assert "Traceback" not in said
+    url = json.loads(printed)["url"] if "--json" in page else said
+    assert re.search(r"http://127\.0\.0\.1:\d+", url), said
     assert read_only.tree(place.home) == before

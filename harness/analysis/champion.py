@@ -41,10 +41,9 @@ def estimate(
     tasks = fold_tasks(record, winner, split_hash=smaller.hash, seed=_seed(study))
     tasks = {fold: task for fold, task in tasks.items() if fold < smaller.num_folds}
     try:
+        yield f"trial {winner.number} on half of the images, for what more of them bring"
         trained = train_tasks(replace(workplace, split=folder / "half0.npz"), tasks, cluster=cluster)
-        for step in told(
-            trained, tasks, lambda fold: f"trial {winner.number} half of the images fold {fold}"
-        ):
+        for step in told(trained, tasks, lambda fold: f"trial {winner.number} fold {fold}"):
             if isinstance(step, Training):
                 yield step
                 continue

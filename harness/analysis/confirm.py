@@ -48,6 +48,7 @@ def confirm(
     has_same_folds = True
     sampling: list[list[float]] = [[] for _ in chosen]
     total = len(chosen) * record.num_folds * (2 * repeats - 1)
+    yield f"trial {', '.join(str(trial.number) for trial in chosen)} again, with fresh seeds and new folds"
     scores = np.full((len(chosen), repeats, repeats, record.num_folds), np.nan)
     for repeat in range(repeats):
         new = _new_split(record, images, split, repeat)

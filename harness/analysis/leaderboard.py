@@ -9,33 +9,32 @@ from harness.analysis.unfinished import with_finished_folds
 from harness.config.sections import COSTS
 from harness.documents import WHERE_SET, WHOLE
 from harness.errors import DataError, HarnessError, RecordError
-from harness.records import Objective, StudyRecord, TrialRecord, TrialState, Values, sign_of
+from harness.records import Objective, StudyRecord, TrialRecord, Values, sign_of
 from harness.redaction import redacted
 from harness.scoring.hidden import hidden
 from harness.scoring.pareto import values_of
 from harness.scoring.standard_errors import MeanError
 from harness.search.selection_bias import corrected_score
 from harness.store.findings import Audit, Confirmation, CorrectedScore, FinalTest, Verdict
-from harness.store.loaded_study import LoadedStudy
+from harness.store.loaded_study import LoadedStudy, SeenState
 from harness.store.store import Store
 from harness.store.trial_scores import pooled, sampling_of, sampling_of_difference
 from harness.tracking.deliver import is_pending
 
-STATES = ("complete", "stopped", "running", "failed")  # in the order of a leaderboard
+STATES = ("complete", "stopped", "running", "interrupted", "failed")  # in the order of a leaderboard
 
 
 @dataclass(frozen=True)
 class TrialStatus:
     """A trial. mean, standard_error: over the folds there are, `folds`.   half_width: of the mean's 95 % interval.
 
-    state: running, where it has begun and not ended, whether or not somebody trains it now.
-
+    state: one that has begun and not ended is running where its study is, else interrupted.
     others: the means of the study's further objectives, where it has such and they are known.
     started: seconds since 1970; 0 where no fold of it has ended.
     """
 
     number: int
-    state: TrialState
+    state: SeenState
     reason: str
     failure: str
     params: Values
@@ -47,6 +46,10 @@ class TrialStatus:
     mlflow_run_id: str | None
     others: dict[str, float] = field(default_factory=dict, metadata=WHERE_SET)
     started: float = field(default=0.0, metadata=WHERE_SET)
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state not in ("running", "interrupted")
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class Status:
 
     @property
     def ranking(self) -> list[TrialStatus]:
-        """The trials, best first: complete ones, then stopped, running and failed ones."""
+        """The trials, best first: complete ones, then stopped ones, those that have not ended, and failed ones."""
         sign = sign_of(self.direction)
         return sorted(
             self.trials,
@@ -219,7 +222,7 @@ def status(study: LoadedStudy) -> Status:
         num_trials=record.num_trials,
         trials=tuple(
             TrialStatus(
-                trial.number, trial.state, trial.reason, trial.failure, trial.params, trial.mean,
+                trial.number, study.state_of(trial), trial.reason, trial.failure, trial.params, trial.mean,
                 trial.standard_error, trial.half_width, trial.scores, trial.seconds,
                 runs.get(str(trial.number)), _others(study, trial), trial.started,
             )

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from harness.analysis.unfinished import with_finished_folds
 from harness.documents import WHERE_SET
 from harness.errors import UsageError
-from harness.records import FoldRecord, TrialRecord, TrialState, Values
+from harness.records import FoldRecord, TrialRecord, Values
 from harness.scoring.standard_errors import trial_mean
-from harness.store.loaded_study import LoadedStudy
+from harness.store.loaded_study import LoadedStudy, SeenState
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class TrialPage:
 
     study: str
     trial: int
-    state: TrialState
+    state: SeenState
     reason: str
     failure: str
     objective: str
@@ -64,7 +64,7 @@ def trial_page(study: LoadedStudy, wanted: str) -> TrialPage:
     return TrialPage(
         study=study.name,
         trial=trial.number,
-        state=trial.state,
+        state=study.state_of(trial),
         reason=trial.reason,
         failure=trial.failure,
         objective=study.record.objective,

@@ -34,6 +34,7 @@ STATES = {
     "complete": (BLUE, "circle"),
     "stopped": (GREY, "triangle-down"),
     "running": (BLUE, "diamond"),
+    "interrupted": (BLUE, "diamond"),
     "failed": (RED, "cross"),
 }
 SCORED: Spec = {"filter": "isValid(datum.score)"}

@@ -11,11 +11,13 @@ import typer
 
 from harness.cli.options import (
     DEFAULT_HOME,
+    Document,
     Executor,
     Form,
     Home,
     Sets,
     advised,
+    listens,
     print_csv,
     print_json,
     printed,
@@ -175,6 +177,7 @@ def ui(
     port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")] = 5000,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
     optuna: Annotated[bool, typer.Option("--optuna", help="Optuna's dashboard instead.")] = False,
+    form: Document = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Open MLflow's pages on this store.
@@ -202,7 +205,7 @@ def ui(
     else:
         serving = pages.serve(store.home, port=port, study=study, open_browser=browser)
     with serving as server:
-        print(f"{server.url}\nCtrl-C ends it", file=sys.stderr)
+        listens(server.url, form)
         server.wait()
 
 

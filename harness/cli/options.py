@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -200,6 +200,13 @@ def require_place(output: Path | None, home: Path, study: str) -> None:
         raise StoreError(f"{folder}: cannot be written to; say where the page is to be: -o FILE")
 
 
+@dataclass(frozen=True)
+class Listening:
+    """A server that answers from now on, until it is ended."""
+
+    url: str
+
+
 def printed(document: Any, form: str, rows: str = "") -> bool:
     """Whether the form is one for programs, in which the document has then been printed.
 
@@ -214,6 +221,13 @@ def printed(document: Any, form: str, rows: str = "") -> bool:
         case _:
             return False
     return True
+
+
+def listens(url: str, form: str) -> None:
+    """Say where a server answers, and how it is ended."""
+    printed(Listening(url), form)
+    sys.stdout.flush()  # for a program that waits for it
+    print(*([url] if form == "text" else []), "Ctrl-C ends it", sep="\n", file=sys.stderr, flush=True)
 
 
 def print_csv(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -16,12 +16,14 @@ from harness.cli.layout import size_in_words
 from harness.cli.options import (
     DEFAULT_HOME,
     AsJson,
+    Document,
     Ensemble,
     Form,
     Home,
     IndexOf,
     Model,
     found_model,
+    listens,
     print_csv,
     print_json,
     printed,
@@ -240,6 +242,7 @@ def serve(
     index: IndexOf = None,
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = False,
     ensemble: Ensemble = False,
+    form: Document = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Try a model in a browser.
@@ -265,7 +268,7 @@ def serve(
         searched = indices.update(home, embedder, index, model=found.origin)
     service = Service(found.model, found.source, index=searched, embedder=embedder)
     server = Server(service, listening)
-    print(f"{listening.url}\nCtrl-C ends it", file=sys.stderr)
+    listens(listening.url, form)
     if browser:
         webbrowser.open(listening.url)
     server.serve()

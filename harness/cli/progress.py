@@ -87,6 +87,7 @@ class Progress:
     """What is shown of a command; who follows its events keeps the fields.
 
     title: of all.   stage: what it does while no fold is being trained.   objective: of which the live column is.
+    has_steps: done and left are of one of several.
     done, left: folds; `is_exact` unless those that are left are an estimate.   best: lines on what is best so far.
     """
 
@@ -94,7 +95,7 @@ class Progress:
         self.title, self.objective, self.stage = title, objective, ""
         self.running: dict[Hashable, Running] = {}
         self.done, self.left, self.is_exact = 0, 0.0, True
-        self.counts, self.best = "", list[str]()
+        self.counts, self.best, self.has_steps = "", list[str](), False
         self._clock, self._started = clock, clock()
         self._trained = 0.0
         self.time_left = TimeLeft(clock)
@@ -130,7 +131,9 @@ class Progress:
 
     def rest(self) -> str:
         seconds = self.time_left.seconds
-        return "" if seconds is None or not self.left else f"about {duration(seconds)} left"
+        if seconds is None or not self.left:
+            return ""
+        return f"about {duration(seconds)} left" + (" of this step" if self.has_steps else "")
 
     def at_work(self) -> str:
         """A plain line on the fold that has come farthest."""
@@ -238,6 +241,7 @@ def follow(steps: Iterator[Step | Found], title: str) -> Found:
         for step in steps:
             if isinstance(step, str):
                 progress.restart()
+                progress.has_steps = True
                 progress.stage, progress.done, progress.left = step, 0, 0.0
                 if sys.stderr.isatty():
                     print(step, file=sys.stderr)  # above the panel, where it stays

@@ -3,11 +3,13 @@
 import keyword
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.options import Document, printed
 from harness.config import catalog
 from harness.errors import UsageError
 from harness.invocation import command
@@ -15,6 +17,15 @@ from harness.messages import to_stderr
 
 if TYPE_CHECKING:
     from harness.data.group_guess import Suggestion
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The files that were written, and the command to give next.   study: its name, of a model none."""
+
+    study: str | None
+    written: tuple[str, ...]
+    next: str
 
 
 def init(
@@ -26,6 +37,7 @@ def init(
     as_name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="What the study is to be called.")
     ] = None,
+    form: Document = "text",
 ) -> None:
     """Write a first study for your images, or a first model.
 
@@ -46,12 +58,14 @@ def init(
     if model is not None:
         if as_name is not None:
             raise UsageError("--as is a study's name; a model has the one of --model")
-        _write_model(model)
+        begun, lines = _write_model(model)
     else:
-        _write_study(folder, data or "", as_name)
+        begun, lines = _write_study(folder, data or "", as_name)
+    if not printed(begun, form):
+        print(*lines, sep="\n")
 
 
-def _write_study(folder: Path | None, data: str, as_name: str | None) -> None:
+def _write_study(folder: Path | None, data: str, as_name: str | None) -> tuple[Begun, list[str]]:
     from harness.cli import first_study
     from harness.config.study_file import parse_study_file
     from harness.store.store import valid_name
@@ -70,9 +84,10 @@ def _write_study(folder: Path | None, data: str, as_name: str | None) -> None:
         print(f"cannot be read: {problem}", file=sys.stderr)
     if warning := first_study.few_images(seen):
         print(warning, file=sys.stderr)
-    print(f"{path}: {seen.in_words()}")
+    lines = [f"{path}: {seen.in_words()}"]
     if not seen.too_small:
-        print(f"next:  {command('check', name)}\n       {command('tune', name)}")
+        lines += [f"next:  {command('check', name)}", f"       {command('tune', name)}"]
+    return Begun(name, (str(path),), command("check", name)), lines
 
 
 def _wants_groups(suggested: "Suggestion") -> bool:
@@ -83,7 +98,7 @@ def _wants_groups(suggested: "Suggestion") -> bool:
     return typer.confirm("Never split these groups?", default=False, err=True)
 
 
-def _write_model(name: str) -> None:
+def _write_model(name: str) -> tuple[Begun, list[str]]:
     from harness.cli import first_model
 
     if not (name.isidentifier() and name.isascii()) or keyword.iskeyword(name) or name.startswith("_"):
@@ -95,8 +110,12 @@ def _write_model(name: str) -> None:
         _require_new(path, "choose another name")
     _write(model, first_model.MODEL.format(name=name))
     _write(test, first_model.TEST.format(name=name))
-    print(f"{model}: a small network with the options depth and width\n{test}: whether it can be trained")
-    print(f"next:  python -m pytest {test}")
+    next_ = f"python -m pytest {test}"
+    return Begun(None, (str(model), str(test)), next_), [
+        f"{model}: a small network with the options depth and width",
+        f"{test}: whether it can be trained",
+        f"next:  {next_}",
+    ]
 
 
 def _study_name(folder: Path) -> str:

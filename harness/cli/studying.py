@@ -205,10 +205,9 @@ def show(
     from harness.analysis.trial import trial_page
     from harness.cli import tables
 
-    loaded = opened(home, study)
-    page = trial_page(loaded, trial)
+    page = trial_page(opened(home, study), trial)
     if not printed(page, form, "folds"):
-        tables.trial(page, is_driven=loaded.is_driven)
+        tables.trial(page)
 
 
 def reproduce(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.search.profiling import Profile
 
 STATE_STYLES = {
-    "complete": "green", "stopped": "yellow", "running": "cyan", "cut short": "cyan", "failed": "red",
+    "complete": "green", "stopped": "yellow", "running": "cyan", "interrupted": "cyan", "failed": "red",
 }  # fmt: skip
 WHAT_HELPS = {  # by kind of failure
     "non-finite": "; a lower end of train.lr, or train.clip_norm, keeps weights finite",
@@ -70,9 +70,7 @@ def leaderboard(status: Status, home: Path, *, whole: bool = True) -> None:
     """
     rows = status.ranking
     out = console()
-    is_running = status.state == "running"
-    states = [state_word(row.state, is_driven=is_running) for row in rows]
-    counts = {state: states.count(state) for state in STATE_STYLES}
+    counts = {state: sum(row.state == state for row in rows) for state in STATE_STYLES}
     said = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no trial yet"
     out.print(f"[bold]{status.study}[/]  {status.state}: {said} of {status.num_trials}")
     if not rows:
@@ -121,7 +119,6 @@ def _leaderboard_rows(
     columns = ["trial", status.objective, "± 95 %", *([""] if bars else []), "folds", "time", "state"]
     cells: list[list[Cell]] = []
     for row in rows:
-        state = state_word(row.state, is_driven=status.state == "running")
         values = [number(row.params.get(name)) for name in names]
         if not names_as_columns:
             values = [", ".join(f"{name} {value}" for name, value in zip(short, values, strict=True))]
@@ -133,7 +130,7 @@ def _leaderboard_rows(
                 *([_bar(row, scale)] if bars else []),
                 str(len(row.folds)),
                 duration(row.seconds),
-                Text(state, style=STATE_STYLES[state]),
+                Text(row.state, style=STATE_STYLES[row.state]),
                 *values,
             ]
         )
@@ -183,7 +180,7 @@ def _started(found: StartedStudies) -> None:
             continue
         best = status.best
         score = "-" if best is None else f"{status.objective} {best.mean:.4f} (trial {best.number})"
-        done = sum(trial.state != "running" for trial in status.trials)
+        done = sum(trial.has_ended for trial in status.trials)
         rows.append((status.study, status.state, f"{done}/{status.num_trials}", score))
     table(("study", "state", "trials", "best"), rows, text=1)
 
@@ -221,15 +218,10 @@ def comparison(studies: ComparedStudies) -> None:
             out.print(Text(f"no gain: {names} are of different {row.no_gain}"))
 
 
-def state_word(state: str, *, is_driven: bool) -> str:
-    """A trial's state as a user is told it: nothing runs in a study that nobody trains."""
-    return "cut short" if state == "running" and not is_driven else state
-
-
-def trial(page: TrialPage, *, is_driven: bool) -> None:
-    """All of one trial, line by line.   is_driven: whether somebody trains the study now."""
+def trial(page: TrialPage) -> None:
+    """All of one trial, line by line."""
     width = min(console().width, WIDTH)
-    say(f"{page.study}, trial {page.trial}: {state_word(page.state, is_driven=is_driven)}")
+    say(f"{page.study}, trial {page.trial}: {page.state}")
     if page.reason:
         why = f"{page.failure}: {page.reason}" if page.failure else page.reason
         print(textwrap.fill(why, width, initial_indent="  ", subsequent_indent="  "))

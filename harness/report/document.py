@@ -267,7 +267,7 @@ class StudyReport:
 
     @property
     def num_ended(self) -> int:
-        return sum(trial.state != "running" for trial in self.trials)
+        return sum(trial.has_ended for trial in self.trials)
 
     @property
     def corrected(self) -> CorrectedScore | None:

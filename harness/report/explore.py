@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.analysis.leaderboard import TrialStatus
+from harness.analysis.leaderboard import STATES, TrialStatus
 from harness.charts import scores as score_charts
 from harness.charts import spec, trials
 from harness.charts.trials import Option, score_ends
@@ -17,7 +17,6 @@ from harness.report.format import duration, interval, number, score
 
 MOST_ROWS = 20  # of a leaderboard, beyond which they are folded away
 MOST_PAIRS = 10  # of options: of the five that matter most
-STATES = ("complete", "stopped", "running", "failed")
 
 
 def leaderboard(study: StudyReport) -> Markup:

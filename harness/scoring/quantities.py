@@ -20,10 +20,8 @@ WORDS: Mapping[str, str] = {
     "stopped": "of a trial: ended before its last fold, because it was too far behind the best one to be worth the "
     "rest; its mean is over fewer folds and is not ranked among the complete ones",
     "complete": "of a trial: all its folds are trained, so its mean can be ranked among the others",
-    "cut short": "of a trial: it has begun and not ended, and nobody trains its study now. Its finished folds are "
-    "kept, and the command that began the study goes on with the next one",
-    "interrupted": "of a study: some of its trials have not ended, and nobody trains it now. Nothing finished is lost: "
-    "the same command goes on, to the same result",
+    "interrupted": "of a study or a trial: it has begun and not ended, and nobody trains it now. Finished folds are "
+    "kept: the command that began the study goes on with the next one, to the same result",
     "failed": "of a trial: its training could not go on, for lack of memory say, or for numbers that were no numbers "
     "any more. Other trials go on, and --retry-failed tries it again",
     "luck": "what a score owes to chance: to the images that happen to be there, to the random start of a training, "

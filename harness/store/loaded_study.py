@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 from harness import invocation
 from harness.config import catalog
@@ -20,7 +20,15 @@ from harness.documents import from_json
 from harness.errors import NewerRecord, RecordError, UsageError, did_you_mean
 from harness.files import read_json
 from harness.os_errors import explaining
-from harness.records import FoldRecord, StudyRecord, TrialRecord, best_of, mixed_fingerprints, ranked
+from harness.records import (
+    FoldRecord,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+    best_of,
+    mixed_fingerprints,
+    ranked,
+)
 from harness.scoring.pareto import front
 from harness.scoring.standard_errors import MeanError, mean_error
 from harness.store.findings import AnyFinding, Confirmation, FinalTest, Finding
@@ -30,6 +38,7 @@ from harness.store.store import Store, valid_name
 logger = logging.getLogger(__name__)
 Given = ParamSpec("Given")
 Yielded = TypeVar("Yielded")
+SeenState = Literal[TrialState, "interrupted"]  # of a trial that has not ended, and that nobody trains now
 DELIVERY = "mlflow.json"  # what MLflow was shown last, in a study's folder
 
 
@@ -114,6 +123,9 @@ class LoadedStudy:
     def best(self) -> TrialRecord | None:
         """The complete trial with the best mean over its folds; the earliest of equals."""
         return best_of(self.trials, self.record.direction)
+
+    def state_of(self, trial: TrialRecord) -> SeenState:
+        return "interrupted" if trial.state == "running" and not self.is_driven else trial.state
 
     @cached_property
     def ended(self) -> tuple[TrialRecord, ...]:

@@ -248,11 +248,11 @@ def test_folds_of_a_study_that_was_cut_short_are_shown(
     tuned.write_trial("small", TrialRecord(1, "running", whole.params, whole.values))
     found = leaderboard.status(LoadedStudy.open(tuned, "small"))
     cut = next(trial for trial in found.trials if trial.number == 1)
-    assert cut.state == "running" and cut.folds == whole.scores and cut.mean == pytest.approx(whole.mean)
+    assert cut.state == "interrupted" and cut.folds == whole.scores and cut.mean == pytest.approx(whole.mean)
     assert found.state == "interrupted"
     tables.leaderboard(found, tuned.home)
     said = capsys.readouterr().out
-    assert "1 complete, 1 cut short of 2" in said and "running" not in said
+    assert "1 complete, 1 interrupted of 2" in said and "running" not in said
 
 
 def test_a_study_that_was_never_run_is_told_apart_from_none(

@@ -86,9 +86,8 @@ def test_every_default_that_does_something_says_why() -> None:
         ("mcnemar", "these very networks"),
         ("± 95 %", "in 95 of 100 such cases"),
         ("trial", "trial 0 has the defaults"),
-        ("cut short", "Its finished folds are kept"),
+        ("interrupted", "Finished folds are kept"),
         ("BITWISE", "to the last bit"),
-        ("interrupted", "Nothing finished is lost"),
         ("leak", "will not be there in use"),
     ],
 )

@@ -48,13 +48,13 @@ def test_the_folds_of_an_interrupted_trial_are_shown(
     interrupted(tuned, "small", 1)
     assert run(["status", "small", "--home", str(tuned.home)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "small  interrupted: 1 complete, 1 cut short of 2"
+    assert lines[0] == "small  interrupted: 1 complete, 1 interrupted of 2"
     row = next(line.split() for line in lines if line.startswith("1 "))
     assert row[1] == f"{before.mean:.4f}" and f"{before.half_width:.4f}" in row
-    assert "2" in row and "cut short" in " ".join(row) and "running" not in " ".join(lines)
+    assert "2" in row and "interrupted" in row and "running" not in " ".join(lines)
     assert run(["show", "small", "1", "--home", str(tuned.home)]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("small, trial 1: cut short\n")
+    assert said.startswith("small, trial 1: interrupted\n")
     assert all(
         f"{score:.4f}" in said and key[:12] in said
         for key, score in zip(before.folds, before.scores, strict=True)

@@ -18,7 +18,7 @@ from harness.store.store import Store
 
 COMMANDS: dict[str, Command] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 WITHOUT_STUDY = {"init", "list", "explain", "doctor", "smoke", "completion"}
-WITHOUT_DOCUMENT = {"init", "ui", "serve", "completion"}  # of which there is nothing to read for a program
+WITHOUT_DOCUMENT = {"completion"}  # which prints a program
 WITH_STUDY = sorted(COMMANDS.keys() - WITHOUT_STUDY - {"serve"})  # which takes a port before it looks
 MORE = {"diff": ["other"], "rename": ["new"], "predict": ["."], "evaluate": ["."]}
 

@@ -1,6 +1,7 @@
 """`harness init`: the study that it writes passes the check as it stands and fits the images; so does the model."""
 
 import io
+import json
 import runpy
 import subprocess
 import sys
@@ -55,6 +56,19 @@ def checked(capsys: pytest.CaptureFixture[str], check_here: None) -> Checked:
         return load_study_file(name)
 
     return check
+
+
+def test_a_script_reads_what_was_written(capsys: pytest.CaptureFixture[str]) -> None:
+    folder("photos", {"cat": 20, "dog": 24})
+    assert run(["init", "photos", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == {
+        "schema": 1, "study": "photos", "written": ["studies/photos.yaml"], "next": "harness check photos",
+    }  # fmt: skip
+    assert run(["init", "--model", "mine", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["study"] is None and document["written"] == ["models/mine.py", "tests/test_mine.py"]
+    assert all(Path(file).is_file() for file in document["written"])
 
 
 def test_a_study_of_colour_images_fits_them(checked: Checked, capsys: pytest.CaptureFixture[str]) -> None:
