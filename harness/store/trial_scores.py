@@ -13,12 +13,14 @@ from harness.scoring.standard_errors import EpochChoice, epoch_choice
 from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import OutOfFold
 
-ERROR = ".standard_error"  # what follows a metric's name in `means`
+# What follows a metric's name in `means`.
+ERROR, HALF_WIDTH = ".standard_error", ".half_width"
 
 
 def means(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
     """The mean of every metric over the folds, and from two on its corrected error under NAME + ERROR.
 
+    NAME + HALF_WIDTH is of the mean's 95 % interval.
     A metric that there is no longer is left out where only some of the folds have it.
     """
     found: dict[str, float] = {}
@@ -32,8 +34,10 @@ def means(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
         error = study.error(scores, sampling) if np.isfinite(scores).all() else None
         if name == study.record.objective and trial.standard_error is not None:
             found[name + ERROR] = trial.standard_error
+            if trial.half_width is not None:
+                found[name + HALF_WIDTH] = trial.half_width
         elif error is not None:
-            found[name + ERROR] = error.standard_error
+            found[name + ERROR], found[name + HALF_WIDTH] = error.standard_error, error.half_width
     return found
 
 

@@ -20,7 +20,7 @@ from harness.scoring.per_class import ClassScores, per_class
 from harness.store.findings import FinalTest
 from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import OutOfFold
-from harness.store.trial_scores import ERROR, choice_of_epochs, means, pooled
+from harness.store.trial_scores import ERROR, HALF_WIDTH, choice_of_epochs, means, pooled
 from harness.tracking.study_findings import StudyFindings
 
 Writer = Callable[[Path], None]  # fills a folder
@@ -135,12 +135,14 @@ def fold_writer(study: StudyRecord, fold: FoldRecord) -> Writer:
 def _scores(study: LoadedStudy, trial: TrialRecord, predicted: OutOfFold | None) -> dict[str, object]:
     """What the metrics of a trial's run leave out: every mean with its error, and the metrics of all images at once."""
     found = means(study, trial)
+    of_means = {
+        kind: {name.removesuffix(end): value for name, value in found.items() if name.endswith(end)}
+        for kind, end in (("standard_errors", ERROR), ("half_widths", HALF_WIDTH))
+    }
     document: dict[str, object] = {
         "folds": len(trial.folds),
-        "means": {name: value for name, value in found.items() if not name.endswith(ERROR)},
-        "standard_errors": {
-            name.removesuffix(ERROR): value for name, value in found.items() if name.endswith(ERROR)
-        },
+        "means": {name: value for name, value in found.items() if not name.endswith((ERROR, HALF_WIDTH))},
+        **of_means,
     }
     if study.record.scored_by:
         document["scored_by"] = study.record.scored_by

@@ -9,7 +9,7 @@ from harness.records import StudyRecord
 from harness.tracking.value_limits import cut
 
 TABLE = "trials"  # the name of the saved view that lists a study's trials, best first
-MOST_WIDTH = 384  # pixels that the searched values of the table share
+MOST_WIDTH = 430  # pixels that the searched values share, so that a window of 1440 has all columns
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,17 @@ def study_id(study: StudyRecord) -> str:
 
 def experiment_tags(study: StudyRecord) -> dict[str, str]:
     """Of the study's experiment: machine-learning pages, the question, and how the table is first shown."""
-    columns = [f"metrics.`cv/{study.objective}`", f"metrics.`cv/{study.objective}_error`"]
-    columns += [f"metrics.`cv/{objective.name}`" for objective in study.others]
-    columns += [f"params.`{path}`" for path in searched(study)] + ["tags.`harness.state`"]
-    columns += ["tags.`harness.pareto`"] if study.others else []
-    narrow = max(MOST_WIDTH - 100 * len(study.others), 0) // max(len(searched(study)), 1)
-    widths = {"attributes.`Run Name`": 100, "runDateAndNestInfo": 90} | dict.fromkeys(columns, 80)
-    widths |= {f"params.`{path}`": min(max(narrow, 64), 100) for path in searched(study)}
+    scores = [f"cv/{study.objective}", f"cv/{study.objective}_half_width"]
+    scores += [f"cv/{objective.name}" for objective in study.others]
+    tags = ["harness.state"] + ["harness.pareto"] * bool(study.others)
+    widths = {"attributes.`Run Name`": 100, "runDateAndNestInfo": 90}
+    widths |= {f"metrics.`{name}`": _width(name) for name in scores}
+    whole = {path: _width(path) for path in searched(study)}
+    room = MOST_WIDTH - 100 * len(study.others)
+    share = min(1.0, max(room, 0) / max(sum(whole.values()), 1))
+    widths |= {f"params.`{path}`": max(round(share * width), 64) for path, width in whole.items()}
+    widths |= {f"tags.`{name}`": _width(name) for name in tags}
+    columns = [column for column in widths if column.startswith(("metrics.", "params.", "tags."))]
     table = {
         "searchFilter": "tags.`harness.level` = 'trial'",
         "orderByKey": f"metrics.`cv/{study.objective}`",
@@ -57,6 +61,11 @@ def experiment_tags(study: StudyRecord) -> dict[str, str]:
         "mlflow.note.content": cut(study.question),
         f"mlflow.sharedViewState.{TABLE}": json.dumps(table),
     }
+
+
+def _width(name: str) -> int:
+    """Pixels of a column whose head shows all of its name: of a name that is cut, another one may begin so."""
+    return max(80, 22 + 7 * len(name))
 
 
 def dataset(study: StudyRecord) -> DatasetView:

@@ -20,7 +20,7 @@ from harness.errors import StoreError
 from harness.records import StudyRecord, TrialRecord
 from harness.store.loaded_study import LoadedStudy
 from harness.tracking import artifacts, mlflow_renaming, views
-from harness.tracking.experiment_view import experiment_tags, study_id
+from harness.tracking.experiment_view import TABLE, experiment_tags, study_id
 from harness.tracking.mlflow_entities import dataset_input
 from harness.tracking.mlflow_store import (
     connect,
@@ -315,6 +315,7 @@ class MlflowTracker:
         experiments = experiments_of(self._client, study)
         for found in experiments:
             if found.lifecycle_stage == "active":
+                self._renew_table(found, study)
                 return str(found.experiment_id)
         if not experiments:
             return None
@@ -328,6 +329,14 @@ class MlflowTracker:
             f"the experiment {found.name!r} has been deleted in MLflow; restore it with `{restore}`, "
             "or run the study by another name"
         )
+
+    def _renew_table(self, experiment: Any, study: StudyRecord) -> None:
+        """Arrange the study's table as this release does, where an earlier one has made it."""
+        key = f"mlflow.sharedViewState.{TABLE}"
+        table, former = experiment_tags(study)[key], experiment.tags.get(key)
+        is_its_own = experiment.tags.get("harness.study_id") == study_id(study)
+        if is_its_own and former is not None and former != table:
+            self._client.set_experiment_tag(experiment.experiment_id, key, table)
 
     def _is_of_another(self, experiment: Any, study: StudyRecord) -> bool:
         """Whether harness made a deleted experiment for another study, and none of this one's runs are in it."""

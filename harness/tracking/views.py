@@ -15,12 +15,15 @@ from harness.config.sections import COSTS
 from harness.records import Epoch, FoldRecord, Scalar, StudyRecord, TrialRecord, best_so_far
 from harness.scoring.standard_errors import trial_mean
 from harness.store.loaded_study import LoadedStudy
-from harness.store.trial_scores import ERROR, means
+from harness.store.trial_scores import ERROR, HALF_WIDTH, means
 from harness.tracking.experiment_view import DatasetView, dataset, searched, study_id
 from harness.tracking.study_findings import StudyFindings
 from harness.tracking.value_limits import allowed, cut, params
 
 VERSION = "5"  # of the views; raised when they change, so that older runs are made anew
+WHOLE = (
+    "2"  # of complete trials; raised when they are shown more than before, which their runs are then given
+)
 SHOWN = "harness.shown"  # the tag with the version of what a run shows; written after all the rest
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 Place = tuple[int | None, int | None]  # (trial, fold) of a run; (None, None) is the study's own
@@ -136,8 +139,9 @@ def study_view(
 
 
 def trial_version(study: LoadedStudy, trial: TrialRecord, *, final: bool) -> str:
-    front = " ".join(_front_tag(study, trial).values())
-    return f"{VERSION} {_trial_state(trial, final=final)} {len(trial.folds)} {front}".strip()
+    words = [VERSION, _trial_state(trial, final=final), str(len(trial.folds))]
+    whole = [WHOLE] if trial.state == "complete" else []
+    return " ".join([*words, *whole, *_front_tag(study, trial).values()])
 
 
 def trial_view(
@@ -309,10 +313,12 @@ def _scores(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
         first[f"cv/{name}"] = found[name]
         if name + ERROR in found:
             first[f"cv/{name}_error"] = found[name + ERROR]
+        if name + HALF_WIDTH in found:
+            first[f"cv/{name}_half_width"] = found[name + HALF_WIDTH]
     others = {
         f"cv_other/{name}": value
         for name, value in found.items()
-        if name not in objectives and not name.endswith(ERROR)
+        if name not in objectives and not name.endswith((ERROR, HALF_WIDTH))
     }
     return first | costs | others
 

@@ -12,6 +12,7 @@ from harness import models, scoring
 from harness.files import digest_of
 from harness.records import Epoch, FoldRecord, StudyRecord, TrialRecord
 from harness.scoring import corrected_standard_error
+from harness.scoring.standard_errors import with_half_width
 from harness.store.loaded_study import LoadedStudy
 from harness.store.predictions import PREDICTIONS
 from harness.store.store import WEIGHTS, Store
@@ -110,8 +111,8 @@ class FakeStudy:
             seconds=sum(fold.seconds for fold in folds),
             started=min((fold.started for fold in folds), default=0.0),
         )
-        self.trials.append(trial)
-        return trial
+        self.trials.append(with_half_width(trial))
+        return self.trials[-1]
 
     def _fold(self, trial: int, fold: int) -> FoldRecord:
         generator = np.random.default_rng([trial, fold])

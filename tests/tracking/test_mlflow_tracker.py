@@ -19,8 +19,11 @@ from mlflow.entities import ViewType
 
 from harness.charts import png
 from harness.errors import StoreError
-from harness.records import TrialRecord
+from harness.records import Objective, TrialRecord
+from harness.store.loaded_study import LoadedStudy
+from harness.store.trial_scores import HALF_WIDTH, means
 from harness.tracking import views
+from harness.tracking.experiment_view import TABLE, experiment_tags
 from harness.tracking.mlflow_deletion import delete_study
 from harness.tracking.mlflow_store import telling_store_errors
 from harness.tracking.mlflow_tracker import NOTHING, MlflowTracker
@@ -174,6 +177,7 @@ def test_a_trial_shows_values_means_and_corrected_errors(delivered):
     assert {*data.params} == {*trial.params}
     assert data.metrics["cv/accuracy"] == pytest.approx(trial.mean)
     assert data.metrics["cv/accuracy_error"] == pytest.approx(trial.standard_error)
+    assert data.metrics["cv/accuracy_half_width"] == pytest.approx(trial.half_width)
     assert data.metrics["time/seconds"] == trial.seconds
     history = tracker._client.get_metric_history(tracker.run_ids()[1]["3"], "fold/accuracy")
     assert [(point.step, point.value) for point in history] == list(enumerate(trial.scores))
@@ -216,6 +220,8 @@ def test_a_trial_has_all_its_values_and_scores_as_files(delivered):
     scores = json.loads(_artifact(tracker, ids["3"], "scores.json"))
     assert scores["means"]["accuracy"] == pytest.approx(study.trials[3].mean)
     assert scores["standard_errors"]["accuracy"] == pytest.approx(study.trials[3].standard_error)
+    assert scores["half_widths"]["accuracy"] == pytest.approx(study.trials[3].half_width)
+    assert {*scores["half_widths"]} == {*scores["standard_errors"]} <= {*scores["means"]}
     assert {*scores["pooled"]} == {*scores["means"]} and scores["folds"] == 3
     stopped = json.loads(_artifact(tracker, ids["1"], "scores.json"))
     assert stopped["folds"] == 2 and "pooled" not in stopped
@@ -322,6 +328,48 @@ def test_runs_of_an_earlier_release_are_made_anew_and_keep_what_people_wrote(hom
     assert after["trial 3"].data.tags["paper"] == "table 2"
     (model,) = tracker._client.search_logged_models([tracker._experiment_id])
     assert model.source_run_id == after["trial 3"].info.run_id
+
+
+def means_of_then(study: LoadedStudy, trial: TrialRecord) -> dict[str, float]:
+    return {name: value for name, value in means(study, trial).items() if not name.endswith(HALF_WIDTH)}
+
+
+def test_complete_trials_of_an_earlier_release_are_given_what_is_new_in_the_same_runs(home, monkeypatch):
+    """And the table its columns; what an earlier release has written, and others may ask for, stays."""
+    study, key = fake_study(home), f"mlflow.sharedViewState.{TABLE}"
+    with monkeypatch.context() as earlier:
+        earlier.setattr(views, "WHOLE", "1")
+        earlier.setattr(views, "means", means_of_then)
+        tracker = open_tracker(home)
+        deliver(tracker, study)
+        before = runs_by_name(tracker)
+        tracker._client.set_experiment_tag(tracker._experiment_id, key, '{"selectedColumns": []}')
+    assert "cv/accuracy_half_width" not in before["trial 3"].data.metrics
+    tracker = open_tracker(home)
+    deliver(tracker, study)
+    after = runs_by_name(tracker)
+    assert {name: run.info.run_id for name, run in after.items()} == {
+        name: run.info.run_id for name, run in before.items()
+    }
+    metrics = after["trial 3"].data.metrics
+    half_width = study.trials[3].half_width
+    assert metrics == before["trial 3"].data.metrics | {"cv/accuracy_half_width": half_width}
+    assert after["trial 1"].data.metrics == before["trial 1"].data.metrics
+    table = json.loads(tracker._client.get_experiment(tracker._experiment_id).tags[key])
+    assert "metrics.`cv/accuracy_half_width`" in table["selectedColumns"]
+
+
+def test_no_column_of_a_score_is_called_as_another_one_begins(tmp_path: Path) -> None:
+    """A column shows about a letter for 7 pixels, and its head is cut where it is narrower."""
+    record = fake_study(tmp_path).record
+    others = (Objective("macro_f1", "maximize"), Objective("parameters", "minimize"))
+    for study in (record, replace(record, objective="balanced_accuracy", others=others)):
+        table = json.loads(experiment_tags(study)[f"mlflow.sharedViewState.{TABLE}"])
+        scores = [column for column in table["selectedColumns"] if column.startswith("metrics.")]
+        assert scores[:2] == [f"metrics.`cv/{study.objective}{end}`" for end in ("", "_half_width")]
+        assert not [column for column in scores if column.endswith("_error`")]
+        for column in scores:
+            assert table["columnWidths"][column] >= 7 * len(column.removeprefix("metrics.").strip("`")) + 12
 
 
 def test_a_fold_shows_its_curves_once(delivered):
