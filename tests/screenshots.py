@@ -1,9 +1,9 @@
-"""The README's pictures, taken of a finished study in a real browser. Needs chromium and chromedriver.
+"""The documents' pictures, taken of a finished study of the digits in a real browser. Needs chromium and chromedriver.
 
-python -m tests.screenshots HOME STUDY                   mlflow, mlflow_compare, report, report_dark
-python -m tests.screenshots HOME STUDY PHOTOS IMAGE…     serve, similar: PHOTOS is indexed, each image is asked for
+harness tune --study quickstart --home HOME && python -m tests.screenshots HOME quickstart
 
-Writes .github/NAME.png.
+Writes mlflow.png, mlflow_compare.png, report.png, report_dark.png, serve.png and similar.png into .github. The images
+in them are the embedded digits, which anybody may publish; those that are asked for are not among the indexed ones.
 """
 
 import io
@@ -13,13 +13,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from harness.cli import run
+from harness.data import digits
 from harness.files import read_json
 from harness.store.store import Store
 from harness.tracking.ui import serve
@@ -27,26 +28,38 @@ from tests.tracking.test_ui import CHROMIUM, FLAGS
 
 TARGET = Path(__file__).parents[1] / ".github"
 CHROME = 143  # pixels of the window's height that a page does not get
-NUM_COLOURS = 255  # of a picture that is mostly text and thumbnails
+NUM_COLOURS, OF_THUMBNAILS = 255, 64  # of a picture; images that are enlarged take most of its bytes
+HOME = "/home/me"  # that pages are to name
+ASKED = ("8", "3", "9")  # classes of digits, of each of which one image is asked for
 
 
 def main() -> None:
-    home, study, *images = sys.argv[1:]
-    if images:
-        serving(Path(home), study, images[0], images[1:])
-    else:
-        tracking(Path(home), study)
+    home, study = sys.argv[1:]
+    tracking(Path(home).absolute(), study)
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        serving(Path(home).absolute(), study, "photos", write_digits(Path("photos"), Path("new")))
+
+
+def write_digits(photos: Path, new: Path) -> list[str]:
+    """The training images in folders by class; the first of each class that is asked for goes elsewhere."""
+    images = digits.load(Path(), "train")
+    for number, (pixels, label) in enumerate(zip(images.pixels, images.labels, strict=True)):
+        name, is_first = images.classes[label], bool((images.labels[:number] != label).all())
+        path = new / f"{name}.png" if is_first and name in ASKED else photos / name / f"{number:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[0]).save(path)
+    return sorted(str(path) for path in new.iterdir())
 
 
 def tracking(home: Path, study: str) -> None:
-    with tempfile.TemporaryDirectory() as folder, chromium(1400, 900) as browser:
+    with tempfile.TemporaryDirectory() as folder, chromium(1440, 900) as browser:
         page = Path(folder) / "report.html"
         assert run(["report", study, "--home", str(home), "-o", str(page)]) == 0
         for scheme, name in (("light", "report.png"), ("dark", "report_dark.png")):
             emulate(browser, scheme)
             browser.get(page.as_uri())
             wait_drawn(browser)
-            browser.save_screenshot(str(TARGET / name))
+            save(browser, name)
         emulate(browser, "light")
         with serve(home, port=0, study=study) as server:
             browser.get(server.url)
@@ -56,10 +69,10 @@ def tracking(home: Path, study: str) -> None:
                     f"document.querySelector('[data-component-id=\"mlflow.{button}\"]')?.click()"
                 )
             time.sleep(1)
-            browser.save_screenshot(str(TARGET / "mlflow.png"))
+            save(browser, "mlflow.png")
             browser.get(compare_url(server.url, Store(home), study))
             wait(browser, "Parallel Coordinates")
-            browser.save_screenshot(str(TARGET / "mlflow_compare.png"))
+            save(browser, "mlflow_compare.png")
 
 
 def serving(home: Path, study: str, photos: str, asked: list[str]) -> None:
@@ -70,13 +83,17 @@ def serving(home: Path, study: str, photos: str, asked: list[str]) -> None:
             browser.find_element("id", "file").send_keys(str(Path(asked[0]).absolute()))
             wait(browser, "Similar images")
             browser.execute_script("document.activeElement.blur()")
-            save(browser, "serve.png")
+            show_all(browser)
+            save(browser, "serve.png", OF_THUMBNAILS)
         page = Path(folder) / "similar.html"
         options = ["--index", photos, "--home", str(home), "--html", str(page), "--top", "6"]
         assert run(["similar", study, *asked, *options]) == 0
         browser.get(page.as_uri())
         wait(browser, asked[-1])
-        save(browser, "similar.png")
+        where = f"document.querySelector('h1').textContent = 'Similar images in {HOME}/photos'"
+        browser.execute_script(where)
+        show_all(browser)
+        save(browser, "similar.png", OF_THUMBNAILS)
 
 
 @contextmanager
@@ -92,15 +109,19 @@ def served(home: Path, study: str, photos: str) -> Iterator[str]:
             process.terminate()
 
 
-def save(browser: Any, name: str) -> None:
-    """The page from its top to its end, with few colours, as the file of this name."""
+def show_all(browser: Any) -> None:
+    """Make the window as high as the page."""
     height = browser.execute_script(
         "return Math.ceil(document.documentElement.getBoundingClientRect().height)"
     )
     browser.set_window_size(1000, height + CHROME)
     time.sleep(1)
+
+
+def save(browser: Any, name: str, num_colours: int = NUM_COLOURS) -> None:
+    """What the window shows, with so many colours, as the file of this name."""
     image = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
-    image.quantize(NUM_COLOURS, kmeans=4).save(TARGET / name, optimize=True)
+    image.quantize(num_colours, kmeans=4, dither=Image.Dither.NONE).save(TARGET / name, optimize=True)
 
 
 def compare_url(url: str, store: Store, study: str) -> str:
