@@ -192,15 +192,15 @@ def history(objective: str, direction: str, title: str) -> Spec:
     ]
     line, clip = {"interpolate": "step-after", "color": ORANGE, "clip": True}, {"clip": True}
     no_score = [{"filter": "!isValid(datum.score)"}]
-    return _of_trials(
+    return of_trials(
         title, height=260, encoding={"x": number("trial", axis=whole("trial"), scale={"nice": False, "padding": 12})},
         layer=[
             mark("line", look=line, transform=so_far, y=number("best", objective)),
             mark("rule", look=clip, transform=[SCORED], y=number("low", objective), y2={"field": "high"},
-                 color=_state(0)),
+                 color=by_state(0)),
             {**_points(objective, []), "params": [zoom("x")]},
-            mark("point", look={"yOffset": -8, **clip}, transform=no_score, y={"value": "height"}, color=_state(0),
-                 shape=_state(1), tooltip=tips(trial="trial", state="state")),
+            mark("point", look={"yOffset": -8, **clip}, transform=no_score, y={"value": "height"}, color=by_state(0),
+                 shape=by_state(1), tooltip=tips(trial="trial", state="state")),
         ],
     )  # fmt: skip
 
@@ -214,26 +214,10 @@ def history_of(trials: Sequence[Trial], objective: str, direction: str) -> Spec:
 def by_option(place: int, options: Sequence[Option], objective: str) -> Spec:
     """Score by the value of one option."""
     option, x = options[place], options[place].channel(f"o{place}")
-    return _of_trials(
-        f"{objective} by {option.title}", height=170, transform=[_known(place), ASIDE],
+    return of_trials(
+        f"{objective} by {option.title}", height=170, transform=[known(place), ASIDE],
         encoding={"x": x, **_aside(option)},
         layer=[_points(objective, options, has_legend=False)],
-    )  # fmt: skip
-
-
-def by_two_options(places: tuple[int, int], options: Sequence[Option], objective: str) -> Spec:
-    """Where the trials lie between two options; the colour is their rank."""
-    one, two = places
-    legend = {"format": ".0%", "gradientLength": 160}
-    x, y = options[one].channel(f"o{one}"), options[two].channel(f"o{two}")
-    return _of_trials(
-        f"{options[one].title} and {options[two].title}", height=300,
-        transform=[SCORED, _known(one), _known(two), ASIDE], encoding=_aside(options[one]),
-        layer=[mark(
-            "point", look={"size": 110, "clip": True}, x=x, y=y,
-            color=number("share", "share of the trials that are worse", scale=SHARES, legend=legend),
-            shape=_state(1, legend=None), stroke=HOT, tooltip=_said(options, objective),
-        )],
     )  # fmt: skip
 
 
@@ -284,14 +268,14 @@ def parallel(options: Sequence[Option], objective: str) -> Spec:
         ])
         for at, end in enumerate(ends)
     ]  # fmt: skip
-    return _of_trials(
+    return of_trials(
         "Parallel coordinates: the values and the score of every trial", height=300,
         params=[{"name": "names", "value": [*(option.title for option in options), objective]}],
         layer=[
             mark(
                 "line", look={"aria": False}, transform=transform, params=[brush], x=x, y=y, detail=nominal("trial"),
                 order=number("step"), color=number("share", scale=SHARES, legend=None), strokeOpacity=faint,
-                strokeWidth={"condition": thick, "value": 1.4}, tooltip=_said(options, objective),
+                strokeWidth={"condition": thick, "value": 1.4}, tooltip=told(options, objective),
             ),
             mark("text", look=beside, values=labels, x=x, y=y, text=nominal("label")),
             *scores,
@@ -315,7 +299,7 @@ def folds(objective: str, num_folds: int, ends: tuple[float, float]) -> Spec:
     legend = {"gradientLength": 160, "format": ".3f"}
     colour = number("scores", objective, scale={**SHARES, "domain": [*ends], "clamp": True}, legend=legend)
     said = tips(trial="trial", state="state", fold="fold", scores=(objective, ".4f"))
-    return _of_trials(
+    return of_trials(
         "Scores of every trial, fold by fold", height=num_folds * min(22, 240 / num_folds), transform=BY_FOLD,
         layer=[mark("rect", look={"aria": False}, x=x, y=y, color=colour, stroke=HOT, tooltip=said)],
     )  # fmt: skip
@@ -328,15 +312,15 @@ def timeline(title: str) -> Spec:
     began = {"field": "begin", "type": "temporal", "title": "began", "format": "%Y-%m-%d %H:%M:%S"}
     y = number("trial", axis=whole("trial"), scale={"reverse": True, "nice": False})
     said = [*tips(trial="trial", state="state", seconds=("seconds of training", ",.1f")), began]
-    return _of_trials(
+    return of_trials(
         title, height=240,
         transform=[{"filter": "isValid(datum.begin)"}, {"calculate": "datum.trial + 1", "as": "below"}],
         layer=[mark("rect", look={"clip": True, "minWidth": 2}, params=[zoom("x")], x=x, x2={"field": "end"}, y=y,
-                    y2={"field": "below"}, color=_state(0), stroke=HOT, tooltip=said)],
+                    y2={"field": "below"}, color=by_state(0), stroke=HOT, tooltip=said)],
     )  # fmt: skip
 
 
-def _of_trials(description: str, **parts: Any) -> Spec:
+def of_trials(description: str, **parts: Any) -> Spec:
     params = [NARROW, {"name": "hot", "value": None}, *parts.pop("params", [])]
     return chart(description, params=params, data={"name": "trials"}, **parts)
 
@@ -352,13 +336,13 @@ def _points(objective: str, options: Sequence[Option], *, has_legend: bool = Tru
     return mark(
         "point", look={"clip": True, "strokeWidth": 2}, transform=[SCORED],
         y=number("y", objective if has_legend else "", scale={"padding": 6}),
-        color={"condition": best, **_state(0, **legend)}, shape={"condition": off, **_state(1, **legend)}, stroke=HOT,
-        size={"condition": {"test": "datum.trial === hot || datum.rank === 1", "value": 130}, "value": 60},
-        tooltip=_said(options, objective),
+        color={"condition": best, **by_state(0, **legend)}, shape={"condition": off, **by_state(1, **legend)},
+        stroke=HOT, size={"condition": {"test": "datum.trial === hot || datum.rank === 1", "value": 130}, "value": 60},
+        tooltip=told(options, objective),
     )  # fmt: skip
 
 
-def _said(options: Sequence[Option], objective: str) -> list[Spec]:
+def told(options: Sequence[Option], objective: str) -> list[Spec]:
     """What is shown of a trial while the pointer is on it."""
     values = [
         {**nominal(f"o{place}"), "title": option.title} if option.choices
@@ -371,7 +355,7 @@ def _said(options: Sequence[Option], objective: str) -> list[Spec]:
     ]
 
 
-def _state(look: int, **more: Any) -> Spec:
+def by_state(look: int, **more: Any) -> Spec:
     """look: 0 for its colour, 1 for its shape."""
     return nominal("state", {state: looks[look] for state, looks in STATES.items()}, **more)
 
@@ -381,7 +365,7 @@ def _aside(option: Option) -> dict[str, Spec]:
     return {"xOffset": number("aside", scale={"domain": [-0.6, 1.6]})} if option.choices else {}
 
 
-def _known(place: int) -> Spec:
+def known(place: int) -> Spec:
     return {"filter": f"isValid(datum.o{place})"}
 
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from harness.analysis.leaderboard import STATES, TrialStatus
 from harness.charts import scores as score_charts
 from harness.charts import spec, trials
+from harness.charts.pairs import by_two_options, explained, score_colours
 from harness.charts.trials import Option, score_ends
 from harness.pages import joined, kept, paragraph, table
 from harness.report.document import Searched, SearchedChoice, StudyReport
@@ -16,7 +17,7 @@ from harness.report.figures import Figures
 from harness.report.format import duration, interval, number, score
 
 MOST_ROWS = 20  # of a leaderboard, beyond which they are folded away
-MOST_PAIRS = 10  # of options: of the five that matter most
+MOST_PAIRED = 6  # options: those that matter most
 
 
 def leaderboard(study: StudyReport) -> Markup:
@@ -143,16 +144,17 @@ def explored(study: StudyReport, draw: Figures, prefix: str) -> Markup:
 
 
 def _pairs(study: StudyReport, draw: Figures, options: list[Option], prefix: str) -> Markup:
-    """Each trial between two options, one pair at a time."""
+    """The score between two options, one pair at a time."""
     by_weight = sorted(
         range(len(options)), key=lambda place: -study.importances.get(options[place].path, 0.0)
     )
-    pairs = list(combinations(by_weight, 2))[:MOST_PAIRS]
+    pairs = list(combinations(by_weight[:MOST_PAIRED], 2))
     if not pairs:
         return Markup("")
     keys = [f"pair{one}-{two}" for one, two in pairs]
+    colours = score_colours(study.trials, study.direction)
     figures = [
-        draw(key, trials.by_two_options(pair, options, study.objective), "")
+        draw(key, by_two_options(pair, options, study.objective, colours), "")
         for key, pair in zip(keys, pairs, strict=True)
     ]
     choices = joined(
@@ -166,7 +168,14 @@ def _pairs(study: StudyReport, draw: Figures, options: list[Option], prefix: str
     chooser = Markup(
         '<label for="{0}pair"><b>Two options</b> at once: </label><select id="{0}pair" class="pair">{1}</select>'
     )
-    return Markup('<p class="lead">{}</p>{}').format(chooser.format(prefix, choices), figures[0])
+    of = f" of the {MOST_PAIRED} options that matter most" if len(options) > MOST_PAIRED else ""
+    has_stopped = any(trial.state == "stopped" and trial.mean is not None for trial in study.trials)
+    words = explained(study.objective, has_others=len(options) > 2, has_stopped=has_stopped)
+    return joined(
+        Markup('<p class="lead">{}{}</p>').format(chooser.format(prefix, choices), of),
+        figures[0],
+        paragraph(words, "hint"),
+    )
 
 
 def by_fold(study: StudyReport, draw: Figures) -> Markup:

@@ -10,7 +10,7 @@ import pytest
 import vl_convert
 from PIL import Image
 
-from harness.charts import networks, png, scores, trials
+from harness.charts import networks, pairs, png, scores, trials
 from harness.charts.spec import BLUE, CONFIG, GREY, MANY, ORANGE, RED, with_data
 from harness.records import Epoch
 from tests.tracking.fake_study import FakeStudy, fake_study
@@ -47,10 +47,14 @@ def rows_of(drawn: list[Drawn]) -> list[dict[str, Any]]:
     return [row | {"scores": [0.9, 0.8, 0.85]} for row in trials.trial_rows(drawn, "maximize", OPTIONS)]
 
 
+COLOURS = pairs.score_colours(SOME, "maximize")
 OF_TRIALS = {
     "history": trials.history("accuracy", "minimize", "title"),
     **{f"slice {place}": trials.by_option(place, OPTIONS, "accuracy") for place in range(4)},
-    **{f"pair {pair}": trials.by_two_options(pair, OPTIONS, "accuracy") for pair in [(0, 2), (3, 1), (2, 3)]},
+    **{
+        f"pair {pair}": pairs.by_two_options(pair, OPTIONS, "accuracy", COLOURS)
+        for pair in [(0, 2), (3, 1), (2, 3)]
+    },
     "parallel": trials.parallel(OPTIONS, HOSTILE),
     "folds": trials.folds("accuracy", 3, (0.8, 0.9)),
     "timeline": trials.timeline("title"),

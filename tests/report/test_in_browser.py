@@ -226,6 +226,17 @@ def test_two_options_and_two_trials_can_be_chosen(browser: Any, pages: dict[str,
     chosen = pair.options[3].get_attribute("value")
     selector = f".drawn[data-chart='{chosen}'] svg.marks"
     WebDriverWait(browser, 10).until(lambda driver: driver.find_elements("css selector", selector))
+    surface = f"{selector} .surface_marks path"
+    assert len(browser.find_elements("css selector", surface)) > 20
+    keep = browser.find_element("css selector", ".controls input[type=range]")
+    set_to = (
+        "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))"
+    )
+    browser.execute_script(set_to, keep, 5)
+    words = browser.find_element("css selector", selector).get_attribute("textContent")
+    assert "No surface: of fewer than 6 trials" in words
+    assert not browser.find_elements("css selector", surface)
+    browser.execute_script(set_to, keep, 24)
     left = Select(browser.find_element("css selector", "select.left"))
     left.select_by_index(4)
     head = browser.find_element("css selector", ".beside tr").text
