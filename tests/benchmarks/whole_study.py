@@ -2,9 +2,10 @@
 
 All tune the same ResNet-8 over the same space on the same JPEG files, with as many trials, folds and epochs, on
 the same processors, each in a process and an empty folder of its own, so start-up, decoding, databases and
-models count. `apart` is the accuracy on other images of the network with the values that were found, trained by
-the same code for all, on all training images, from three seeds: whether what was found quickly is as good.
-Every round has another seed.
+models count. A peer that would take a night may be cut off after some whole trials (`--peer-trials`): its minutes are
+then drawn out to all trials, and its best score is of those that it had. `apart` is the accuracy on other images of
+the network with the values that were found, trained by the same code for all, on all training images, from three
+seeds: whether what was found quickly is as good. Every round has another seed.
 """
 
 import argparse
@@ -48,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images", type=int, default=1000, help="to tune on; as many again, at most 2,000, are apart"
     )
     parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument(
+        "--peer-trials", type=int, help="the others end after so many, and their minutes are drawn out to all"
+    )
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--rung", type=float, help="harness only: search.rung")
@@ -66,10 +70,11 @@ def run(name: str, options: argparse.Namespace) -> Run:
         images, work = Path(folder) / "images", Path(folder) / "work"
         copy_images(options.root, images, options.images, seed=options.round)
         work.mkdir()
-        task = Task(str(images), options.trials, options.epochs, options.folds, options.round)
+        trials = options.trials if name == "harness" else options.peer_trials or options.trials
+        task = Task(str(images), trials, options.epochs, options.folds, options.round)
         started = time.perf_counter()
         found = harness(task, work, options.rung) if name == "harness" else peer(PEERS[name], task, work)
-        minutes = (time.perf_counter() - started) / 60
+        minutes = (time.perf_counter() - started) / 60 * options.trials / trials
         error = corrected_standard_error(found.scores, test_fraction=1 / (options.folds - 1))
         figures = {
             "minutes": minutes,
