@@ -107,6 +107,9 @@ def sync(
         list[str] | None,
         typer.Argument(metavar="[STUDY]...", help="All studies if omitted.", autocompletion=started_studies),
     ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Draw those of every complete trial, not of the best alone.")
+    ] = False,
     form: Form = "text",
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -160,7 +163,10 @@ def sync(
             continue
         try:
             problem = deliver.sync(
-                study, tracking_uri=settings.tracking_uri, storage_url=settings.storage_url
+                study,
+                tracking_uri=settings.tracking_uri,
+                storage_url=settings.storage_url,
+                with_all_pictures=pictures,
             )
         except StoreError as error:  # the store refuses, and says what helps
             tell(name, str(error), delivered=False)

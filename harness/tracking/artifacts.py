@@ -80,11 +80,11 @@ def writer(
     return write
 
 
-def trial_writer(study: LoadedStudy, trial: TrialRecord) -> Writer:
+def trial_writer(study: LoadedStudy, trial: TrialRecord, *, with_pictures: bool) -> Writer:
     """Writes values.json; from the first fold on scores.json, and confusion.json and .csv, pooled over the folds.
 
-    Once all folds are there, also confusion.png, learning_curves.png, and of the pooled predictions per_class.csv and
-    calibration.png: drawing takes longer than all the rest of a trial's delivery, and most trials are stopped.
+    Once all folds are there, also per_class.csv of the pooled predictions.
+    with_pictures: with confusion.png, learning_curves.png and calibration.png.
     """
     folds = study.folds(trial)
 
@@ -97,13 +97,14 @@ def trial_writer(study: LoadedStudy, trial: TrialRecord) -> Writer:
         _write_confusion(folder, matrix, classes)
         predicted = pooled(study, trial) if trial.state == "complete" else None
         _write_json(folder / "scores.json", _scores(study, trial, predicted))
-        if len(folds) < study.record.num_folds:
+        if predicted is not None:
+            _write_per_class(folder / "per_class.csv", classes, per_class(*predicted.known))
+        if not with_pictures:
             return
         png.save(networks.confusion(matrix, classes), folder / "confusion.png")
         curves = networks.learning_curves([fold.epochs for fold in folds])
         png.save(curves, folder / "learning_curves.png", width=400)
         if predicted is not None:
-            _write_per_class(folder / "per_class.csv", classes, per_class(*predicted.known))
             bins = calibration_curve(*predicted.known).bins
             png.save(networks.calibration(bins), folder / "calibration.png")
 

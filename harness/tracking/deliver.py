@@ -264,9 +264,10 @@ def is_pending(study: LoadedStudy) -> bool:
     return study.delivery.trials_delivered != delivery_of(study.trials)
 
 
-def sync(study: LoadedStudy, *, tracking_uri: str, storage_url: str) -> str:
+def sync(study: LoadedStudy, *, tracking_uri: str, storage_url: str, with_all_pictures: bool = False) -> str:
     """Deliver to MLflow what is recorded of a study, looking at what is there; what went wrong, or "".
 
+    with_all_pictures: of every complete trial, not of those alone that are looked at.
     Raises StoreError where a process drives the study: that delivers it.
     """
     name, definition = study.name, definition_of(study)
@@ -276,6 +277,9 @@ def sync(study: LoadedStudy, *, tracking_uri: str, storage_url: str) -> str:
         recorder = Recorder(study, definition, tracking_uri=tracking_uri, storage_url=storage_url)
         recorder.update(study.trials)
         recorder.close()
+        if with_all_pictures and not recorder.problem:
+            tracker = MlflowTracker(tracking_uri, home=study.store.home)
+            tracker.deliver(study, final=True, findings=findings_of(study), with_all_pictures=True)
     return recorder.problem
 
 

@@ -45,7 +45,10 @@ def connect(uri: str) -> "MlflowClient":
     with telling_store_errors(uri), _sole_creator(path):
         _require_answer(uri)
         from mlflow import MlflowClient
+        from mlflow.tracking._tracking_service import utils
 
+        # It keeps for the whole process where a run's files go, by the run's id, which a copy of a store has, too.
+        utils._artifact_repos_cache.clear()
         try:
             if path is not None:
                 _create_whole(path)

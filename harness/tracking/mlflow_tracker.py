@@ -8,7 +8,7 @@ Only the `mlflow_…` modules here import mlflow.
 
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -83,18 +83,21 @@ class MlflowTracker:
         live: Mapping[Place, Curve] = MappingProxyType({}),
         importances: Mapping[str, float] | None = None,
         findings: StudyFindings = NOTHING,
+        with_all_pictures: bool = False,
     ) -> None:
         """Add what MLflow lacks of the study; calling it again, or after a crash anywhere, changes nothing.
 
         final: nobody is working on the study any more.   live: of the folds that are being trained.
         importances: option -> share, for a picture.   findings: about the study as a whole.
+        with_all_pictures: of every complete trial, not of those alone that are looked at (`views.pictured`).
         Raises StoreError if MLflow cannot be reached or does not take it.
         """
         try:
             with telling_store_errors(self._uri):
                 if self._study_id != study_id(study.record):
                     self._read(study.record)
-                self._deliver(study, findings, live, final=final, importances=importances or {})
+                pictured = views.pictured(study, final=final, all_=with_all_pictures)
+                self._deliver(study, findings, live, pictured, final=final, importances=importances or {})
         except BaseException:
             self._study_id = ""  # look again at what is there
             raise
@@ -137,6 +140,7 @@ class MlflowTracker:
         study: LoadedStudy,
         findings: StudyFindings,
         live: Mapping[Place, Curve],
+        pictured: Collection[int],
         *,
         final: bool,
         importances: Mapping[str, float],
@@ -145,7 +149,7 @@ class MlflowTracker:
             begun = study.with_trials(())
             self._create(views.study_view(begun, NOTHING, final=False, note="", files=None), parent=None)
         for trial in study.trials:
-            self._deliver_trial(study, trial, final=final)
+            self._deliver_trial(study, trial, final=final, with_pictures=trial.number in pictured)
         for place, curve in live.items():
             self._deliver_live(study, place, curve)
         self._end_unfinished(study, final=final)
@@ -162,17 +166,25 @@ class MlflowTracker:
         if with_pictures:
             self._pictures_due = monotonic() + PICTURES_SECONDS
 
-    def _deliver_trial(self, study: LoadedStudy, trial: TrialRecord, *, final: bool) -> None:
+    def _deliver_trial(
+        self, study: LoadedStudy, trial: TrialRecord, *, final: bool, with_pictures: bool
+    ) -> None:
         place: Place = (trial.number, None)
         is_empty = trial.state == "running" and not trial.folds
-        if is_empty or self._shows(place, views.trial_version(study, trial, final=final)):
+        version = views.trial_version(study, trial, final=final)
+        with_them = version + views.WITH_PICTURES
+        if is_empty or self._shows(place, with_them) or (not with_pictures and self._shows(place, version)):
             return
         folds = study.folds(trial)
         if len(folds) < len(trial.folds):
             logger.warning("trial %d: a fold's record is gone; MLflow does not show the trial", trial.number)
             return
-        files = None if trial.state == "running" else artifacts.trial_writer(study, trial)
-        view = views.trial_view(study, trial, final=final, files=files)
+        files = (
+            None
+            if trial.state == "running"
+            else artifacts.trial_writer(study, trial, with_pictures=with_pictures)
+        )
+        view = views.trial_view(study, trial, final=final, files=files, with_pictures=with_pictures)
         if place not in self._runs:
             self._create(view, parent=STUDY)
         for fold in folds:

@@ -24,6 +24,8 @@ VERSION = "5"  # of the views; raised when they change, so that older runs are m
 WHOLE = (
     "2"  # of complete trials; raised when they are shown more than before, which their runs are then given
 )
+WITH_PICTURES = " with pictures"  # ends the version of a trial that has some
+MOST_PICTURED = 3  # of the best trials
 SHOWN = "harness.shown"  # the tag with the version of what a run shows; written after all the rest
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 Place = tuple[int | None, int | None]  # (trial, fold) of a run; (None, None) is the study's own
@@ -138,14 +140,39 @@ def study_view(
     )  # fmt: skip
 
 
-def trial_version(study: LoadedStudy, trial: TrialRecord, *, final: bool) -> str:
+def pictured(study: LoadedStudy, *, final: bool, all_: bool = False) -> set[int]:
+    """The trials that have pictures, which take longer to draw than all the rest of a trial to be delivered.
+
+    They are those that are looked at, once a study has finished: the best ones, the defaults, the front, and the one
+    that final takes.   all_: every complete one.
+    """
+    if all_:
+        return {trial.number for trial in study.ranked}
+    if study_state(study, final=final) != "finished":
+        return set()
+    looked_at = [
+        *study.ranked[:MOST_PICTURED],
+        *study.front,
+        *study.trials[:1],
+        *filter(None, [study.chosen]),
+    ]
+    return {trial.number for trial in looked_at if trial.state == "complete"}
+
+
+def trial_version(study: LoadedStudy, trial: TrialRecord, *, final: bool, with_pictures: bool = False) -> str:
     words = [VERSION, _trial_state(trial, final=final), str(len(trial.folds))]
     whole = [WHOLE] if trial.state == "complete" else []
-    return " ".join([*words, *whole, *_front_tag(study, trial).values()])
+    version = " ".join([*words, *whole, *_front_tag(study, trial).values()])
+    return version + WITH_PICTURES if with_pictures else version
 
 
 def trial_view(
-    study: LoadedStudy, trial: TrialRecord, *, final: bool, files: Callable[[Path], None] | None
+    study: LoadedStudy,
+    trial: TrialRecord,
+    *,
+    final: bool,
+    files: Callable[[Path], None] | None,
+    with_pictures: bool = False,
 ) -> View:
     record, folds = study.record, study.folds(trial)
     state = _trial_state(trial, final=final)
@@ -169,7 +196,7 @@ def trial_view(
     shown, odd = _finite(points)
     return View(
         place=(trial.number, None),
-        version=trial_version(study, trial, final=final),
+        version=trial_version(study, trial, final=final, with_pictures=with_pictures),
         name=trial_name(trial),
         started=started,
         ended=None if state == "running" else ended,

@@ -233,6 +233,36 @@ def _artifact(tracker: MlflowTracker, run_id: str, path: str) -> str:
     return Path(tracker._client.download_artifacts(run_id, path)).read_text(encoding="utf-8")
 
 
+PICTURES = {"confusion.png", "learning_curves.png", "calibration.png"}
+
+
+def test_trials_that_are_looked_at_have_pictures_once_the_study_has_finished(home, monkeypatch):
+    monkeypatch.setattr(png, "save", lambda spec, path, **_: path.write_bytes(b"a picture"))
+    study, tracker = FakeStudy(home, num_folds=2, num_epochs=2), open_tracker(home)
+    for _ in range(7):
+        study.add_trial("complete")
+
+    def pictured() -> dict[int, set[str]]:
+        found = {}
+        for number, run_id in tracker.run_ids()[1].items():
+            files = {file.path for file in tracker._client.list_artifacts(run_id)}
+            assert {"values.json", "scores.json", "confusion.json", "confusion.csv", "per_class.csv"} <= files
+            found[int(number)] = files & PICTURES
+        return found
+
+    deliver(tracker, study, final=False)
+    assert not any(pictured().values())
+    deliver(tracker, study)
+    ranked = sorted(study.trials, key=lambda trial: -trial.mean)
+    looked_at = {0, *(trial.number for trial in ranked[:3])}
+    assert pictured() == {trial.number: PICTURES if trial.number in looked_at else set() for trial in ranked}
+    tracker.deliver(study.loaded, final=True, with_all_pictures=True)
+    assert pictured() == dict.fromkeys(range(7), PICTURES)
+    before = shown(home)
+    deliver(tracker, study)  # who has more than is asked for is left alone
+    assert shown(home) == before
+
+
 def test_a_trial_has_the_data_as_its_input(delivered):
     study, tracker = delivered
     (found,) = tracker._client.get_run(tracker.run_ids()[1]["0"]).inputs.dataset_inputs
