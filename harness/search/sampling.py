@@ -183,7 +183,7 @@ class Asker:
         return values
 
     def importances(self) -> dict[str, float]:
-        """Share of each searched name in the spread of the scores (PED-ANOVA); empty while too few are known.
+        """Share of each searched name in the spread of the scores (PED-ANOVA), largest first; empty of too few trials.
 
         By the first objective.
         Of names that every trial has: a share among some trials could not be compared with theirs.
@@ -200,7 +200,9 @@ class Asker:
             target = (
                 (lambda trial: -sign * _first(trial)) if len(self.directions) > 1 else None
             )  # lower is better
-            return dict(optuna.importance.get_param_importances(self.optuna, params=params, target=target))
+            shares = optuna.importance.get_param_importances(self.optuna, params=params, target=target)
+        # Optuna orders equal ones by chance.
+        return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _first(trial: Any) -> float:

@@ -93,3 +93,16 @@ def test_importances_find_the_one_value_that_matters(study_file: Path) -> None:
         asker.tell(ended(number, params, float(params["model.dropout"])))  # type: ignore[arg-type]
     importances = asker.importances()
     assert max(importances, key=lambda name: importances[name]) == "model.dropout"
+
+
+def test_equal_importances_have_one_order(study_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import optuna.importance  # the module itself, which optuna has only once it is imported
+
+    study = load(study_file, "search.sampler=random", "search.trials=40")
+    asker = Asker(study)
+    for number in range(40):
+        params = asker.ask(number)
+        asker.tell(ended(number, params, float(params["model.dropout"])))  # type: ignore[arg-type]
+    shares = {"train.lr": 0.2, "train.batch_size": 0.2, "model.dropout": 0.6}
+    monkeypatch.setattr(optuna.importance, "get_param_importances", lambda *_, **__: shares)
+    assert [*asker.importances()] == ["model.dropout", "train.batch_size", "train.lr"]
