@@ -212,6 +212,7 @@ def importances(shares: Mapping[str, float]) -> Spec:
     y = name("name", axis={"ticks": False, "domain": False})
     return chart(
         "Importances of the searched options", height=28 * max(len(rows), 1), data={"values": rows},
+        padding={"left": 5, "top": 22, "right": 5, "bottom": 5},  # a page's button does not lie on the first bar
         params=[spec.NARROW], encoding={"x": x, "y": y},
         layer=[
             mark("bar", look={"height": 19}, tooltip=tips(name="option", share=("share", ".1%"))),
