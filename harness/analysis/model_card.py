@@ -54,6 +54,7 @@ def publish(study: LoadedStudy, final: FinalTest) -> str:
             record,
             trial,
             refit,
+            home=store.home,
             folder=folder,
             problem=problem,
             card=card,

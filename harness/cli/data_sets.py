@@ -45,7 +45,8 @@ def data(
     named = [opened(home, name) for name in studies]
     if len(named) > 1 + is_diff:
         raise UsageError(
-            f"{len(named)} studies: `harness data STUDY` shows one, `harness data diff A B` compares two"
+            f"{len(named)} studies: {advised(home, 'data', 'STUDY')} shows one, "
+            f"{advised(home, 'data', 'diff', 'A', 'B')} compares two"
         )
     if is_diff:
         changes = data_diff(*named)

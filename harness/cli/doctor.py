@@ -13,6 +13,7 @@ from harness.config import catalog
 from harness.data import data_home, is_here
 from harness.errors import StoreError
 from harness.folds.executor import num_processors
+from harness.invocation import command
 from harness.redaction import shown
 from harness.store.store import Store
 from harness.tuning import Settings
@@ -57,7 +58,7 @@ def _versions() -> Iterator[Line]:
 
 
 def _machine() -> Iterator[Line]:
-    yield Line("processors", str(num_processors()), "harness tune uses them all (--workers)")
+    yield Line("processors", str(num_processors()), "tune uses them all (--workers)")
     if importlib.util.find_spec("torch") is None:
         return
     from harness import training
@@ -87,7 +88,7 @@ def _stores(home: Path) -> Iterator[Line]:
         yield Line(
             "store",
             f"{store.home} ({len(names)} studies)",
-            "" if names else "made by the first harness tune",
+            "" if names else f"{command('tune', 'quickstart', home=store.home)} begins one",
         )
     except StoreError as error:
         yield Line("store", "cannot be read", str(error))

@@ -12,6 +12,7 @@ import numpy as np
 from harness.config import catalog
 from harness.data.group_guess import Suggestion, suggest
 from harness.errors import UsageError, did_you_mean
+from harness.invocation import command
 
 MOST_FILES = 500  # that are opened, spread evenly over the folder
 LARGEST_SIDE = 64  # of images, to begin with: the time of a training grows with its square
@@ -51,7 +52,7 @@ class Seen:
 
     def in_words(self) -> str:
         if not self.num_images:
-            return f"{self.data['name']} is not on this machine yet: harness check fetches it"
+            return f"{self.data['name']} is not on this machine yet: {command('check')} fetches it"
         counts = f"from {self.smallest[1]:,} of {_plain(self.smallest[0])} to {self.largest[1]:,} of "
         counts += _plain(self.largest[0])
         if self.smallest[1] == self.largest[1]:
@@ -140,7 +141,7 @@ def look_at_data_set(name: str) -> Seen:
     if entry is None:
         raise UsageError(f"no data set {name!r}{did_you_mean(name, list(catalog.known('data')))}")
     if required := [option.name for option in entry.options if option.required]:
-        advice = "harness init FOLDER" if name == "folder" else f"a study file with data.{required[0]}"
+        advice = command("init", "FOLDER") if name == "folder" else f"a study file with data.{required[0]}"
         raise UsageError(f"--data {name}: its {', '.join(required)} is needed; use {advice}")
     if name in catalog.datasets() and not is_here(name):
         return Seen({"name": name}, 0, 0, ("", 0), ("", 0), 32, is_grey=False, sizes="")

@@ -212,7 +212,9 @@ def gc(
         left = deletion.unfinished(store)
         named = [name for name in studies or [] if store.has_study(name) or name not in left]
         removed = [opened(home, name) for name in named]
-        deletion.require_no_champion(removed, "it stays, unless harness delete takes it out")
+        deletion.require_no_champion(
+            removed, f"it stays, unless {advised(home, 'delete', 'STUDY')} takes it out"
+        )
         found = garbage.leftovers(store, removed, held=yes, images=deletion.images(store))
         if yes:
             deletion.bury(store, removed)

@@ -44,7 +44,7 @@ def delete(
     store, names, views = Store(home), list(dict.fromkeys(studies)), views_of(home)
     plan = deletion.look(store, names, views)
     if form == "text":
-        _print_plan(plan, with_registered=models)
+        _print_plan(plan, home, with_registered=models)
     agreed = yes or (form == "text" and _agreed(plan, names, models, home))
     if agreed:
         plan = deletion.delete(store, names, plan, views, with_registered=models)
@@ -76,7 +76,7 @@ def require_told(problems: Sequence[str], home: Path) -> None:
         raise StoreError(f"{'; '.join(problems)}; {command} finishes it when that answers")
 
 
-def _print_plan(plan: "Deletion", *, with_registered: bool) -> None:
+def _print_plan(plan: "Deletion", home: Path, *, with_registered: bool) -> None:
     print_leftovers(plan.found)
     for study in plan.studies:
         _print_views(study, with_registered=with_registered)
@@ -88,7 +88,8 @@ def _print_plan(plan: "Deletion", *, with_registered: bool) -> None:
         for other in study.extended_by:
             print(f"study {other} extends {study.study}: it goes on, without knowing what that has looked at")
     if plan.kept_for:
-        print(f"folds stay while {', '.join(plan.kept_for)} is driven; harness gc finds them afterwards")
+        gc = advised(home, "gc")
+        print(f"folds stay while {', '.join(plan.kept_for)} is driven; {gc} finds them afterwards")
 
 
 def _print_views(study: "StudyToDelete", *, with_registered: bool) -> None:

@@ -74,7 +74,7 @@ def _write_study(folder: Path | None, data: str, as_name: str | None) -> tuple[B
     if not valid_name(name):
         raise UsageError(f"a study cannot be called {name!r}: letters, digits, space and _ . + - only")
     path = Path("studies") / f"{name}.yaml"
-    _require_new(path, "harness init … --as NAME calls the new one otherwise")
+    _require_new(path, f"{command('init')} … --as NAME calls the new one otherwise")
     seen = first_study.look_at_data_set(data) if folder is None else first_study.look_at_folder(folder)
     wanted = seen.suggested is not None and _wants_groups(seen.suggested)
     text = first_study.study_text(name, seen, with_groups=wanted)

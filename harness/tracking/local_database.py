@@ -7,15 +7,21 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
+from harness import invocation
 from harness.errors import UsageError
 from harness.files import DAMAGED, put_aside
 from harness.os_errors import explaining
 
 MLFLOW, OPTUNA = "mlflow.db", "optuna.db"
-MAKES_ANEW = "it is damaged: rename it, and harness sync makes a new one"
 JOURNALS = ("-journal", "-wal", "-shm")
 # What a check of SQLite's says of a database that is whole, if against its own rules: no damage.
 RULES = ("NULL value in", "CHECK constraint failed")
+
+
+def makes_anew(path: Path) -> str:
+    """What to do about a damaged database; one that lies in no store is taken for that of the store in this folder."""
+    home = path.parent if path.name in (MLFLOW, OPTUNA) else None
+    return f"it is damaged: rename it, and {invocation.command('sync', home=home)} makes a new one"
 
 
 def url_of(path: Path) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import invocation
 from harness.errors import StoreError, UsageError
 from harness.records import FoldRecord, StudyRecord, TrialRecord
 from harness.tracking import views
@@ -33,6 +34,7 @@ def register(
     trial: TrialRecord,
     refit: FoldRecord,
     *,
+    home: Path,
     folder: Path,
     problem: str,
     card: str,
@@ -42,6 +44,7 @@ def register(
 ) -> str:
     """Show the refit network as a run of the study and as a version of the registered model; the version.
 
+    home: of the study's store.
     folder: the model's files, see `mlflow_model.write_mlmodel`, which adds to them; where `known_problem` finds a model
     they are not looked at.   problem: why the model needs harness, or "".
     card: Markdown, the version's description.   files: writes those of the run.   tags: of the run.
@@ -52,7 +55,8 @@ def register(
         client = connect(uri)
         experiment = active_experiment(client, study)
         if experiment is None:
-            raise StoreError(f"MLflow does not show the study {study.name} yet; harness sync delivers it")
+            sync = invocation.command("sync", study.name, home=home)
+            raise StoreError(f"MLflow does not show the study {study.name} yet; {sync} delivers it")
         experiment_id = experiment.experiment_id
         run_id = _run(client, experiment_id, study, trial, refit)
         _fill(client, run_id, study, trial, refit, card, files, points, tags)

@@ -21,7 +21,7 @@ from harness.redaction import redacted, shown
 from harness.store.postgres import limit_waiting
 from harness.tracking.addresses import HOST
 from harness.tracking.experiment_view import study_id
-from harness.tracking.local_database import MAKES_ANEW, MLFLOW, is_damaged, path_of, url_of
+from harness.tracking.local_database import MLFLOW, is_damaged, makes_anew, path_of, url_of
 from harness.tracking.mlflow_addresses import follow
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def telling_store_errors(uri: str) -> Iterator[None]:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         first = re.sub(r" failed with exception .*Caused by (.*)\)$", r" failed: \1", first)
         path = path_of(uri)
-        advice = f"; {MAKES_ANEW}" if path is not None and is_damaged(path) else ""
+        advice = f"; {makes_anew(path)}" if path is not None and is_damaged(path) else ""
         raise StoreError(f"MLflow at {shown(uri)}: {redacted(first, uri)}{advice}") from None
     finally:
         told_twice.disabled = was_disabled

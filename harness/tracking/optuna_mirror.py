@@ -19,7 +19,7 @@ from harness.records import TrialRecord
 from harness.redaction import redacted
 from harness.scoring.pareto import values_of
 from harness.store.postgres import limit_waiting
-from harness.tracking.local_database import MAKES_ANEW, is_damaged, path_of
+from harness.tracking.local_database import is_damaged, makes_anew, path_of
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def _opened(url: str) -> Iterator[Any]:
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError) as error:
         # Optuna takes every failing commit for one of invalid data; the database says why, of a full disk say.
         first, path = str(error.__cause__ or error).strip().splitlines()[0], path_of(url)
-        advice = f"; {MAKES_ANEW}" if path is not None and is_damaged(path) else ""
+        advice = f"; {makes_anew(path)}" if path is not None and is_damaged(path) else ""
         raise StoreError(f"Optuna's store cannot be written: {redacted(first, url)}{advice}") from None
 
 

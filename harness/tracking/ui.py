@@ -19,6 +19,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
+from harness import invocation
 from harness.environment import SAFE_PATH
 from harness.errors import StoreError, UsageError
 from harness.os_errors import explaining
@@ -65,10 +66,12 @@ def serve(
     """
     database = home.expanduser().absolute() / "mlflow.db"
     if not database.is_file():
-        raise StoreError(f"{database}: there is none yet; run `harness tune` first")
+        first = invocation.command("tune", "quickstart", home=database.parent)
+        raise StoreError(f"{database}: there is none yet; tune a study first: {first}")
     port = _free_port(host, port)
     if is_damaged(database):
-        raise StoreError(f"{database}: damaged; harness sync puts it aside and makes it anew")
+        sync = invocation.command("sync", home=database.parent)
+        raise StoreError(f"{database}: damaged; {sync} puts it aside and makes it anew")
     # In an empty folder: MLflow starts uvicorn, which imports from the folder it is started in.
     with _writable(database) as served, tempfile.TemporaryDirectory(prefix="harness-ui-") as empty:
         if (database.parent / "folds").is_dir():

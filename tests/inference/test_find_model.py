@@ -257,6 +257,7 @@ def test_a_registered_version_is_found_by_its_alias_and_number(tmp_path: Path, e
         replace(study.record, data=tested),
         trial,
         folds[0],
+        home=home,
         folder=tmp_path / "logged",
         problem="",
         card="a card",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.tracking.deliver import default_storage_url, default_tracking_uri
-from harness.tracking.local_database import is_damaged, path_of, put_aside_if_damaged, url_of
+from harness.tracking.local_database import is_damaged, makes_anew, path_of, put_aside_if_damaged, url_of
 from harness.tracking.mlflow_addresses import address_in
 from harness.tracking.mlflow_store import connect
 from harness.tracking.mlflow_tracker import MlflowTracker
@@ -36,6 +36,12 @@ def test_an_address_names_just_this_file(tmp_path: Path, name: str) -> None:
 )
 def test_other_addresses_are_of_no_file(url: str) -> None:
     assert path_of(url) is None
+
+
+def test_what_makes_a_damaged_database_anew_is_a_command_for_its_store(tmp_path: Path) -> None:
+    for name in ("mlflow.db", "optuna.db"):
+        assert f"harness sync --home {tmp_path} makes" in makes_anew(tmp_path / name)
+    assert "harness sync makes" in makes_anew(tmp_path / "somebody's.db")
 
 
 @pytest.mark.slow

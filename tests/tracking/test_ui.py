@@ -28,8 +28,13 @@ FLAGS = (
 
 
 def test_without_a_store_there_is_nothing_to_show(tmp_path):
-    with pytest.raises(StoreError, match="there is none yet"), serve(tmp_path, port=0):
+    with pytest.raises(StoreError, match="there is none yet") as none, serve(tmp_path, port=0):
         pass
+    assert str(none.value).endswith(f"harness tune quickstart --home {tmp_path}")
+    (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
+    with pytest.raises(StoreError, match="damaged") as damaged, serve(tmp_path, port=0):
+        pass
+    assert f"harness sync --home {tmp_path} puts it aside" in str(damaged.value)
 
 
 def test_a_port_in_use_is_told_in_one_line(tmp_path):
