@@ -140,12 +140,13 @@ def _print(found: "Evaluation") -> None:
 
     units = f" in {found.num_groups:,} groups, the units of the intervals" if found.groups else ""
     print(f"{times(found.num_images, 'image')}{units}")
+    width = max(map(len, found.scores))
     for name, value in found.scores.items():
         if name == "top3_accuracy" and len(found.classes) <= 3:  # which is 1
             continue
         interval = found.intervals.get(name)
         words = f"   95 % {interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
-        print(f"{name.replace('_', ' '):<18} {value:.4f}{words}")
+        print(f"{name.replace('_', ' '):<{width}} {value:.4f}{words}")
     rows = []
     for row in found.classes:
         one = row.scores

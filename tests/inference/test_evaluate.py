@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,6 +90,8 @@ def test_what_people_read_fits_eighty_columns(
     lines = capsys.readouterr().out.splitlines()
     assert max(len(line.rstrip()) for line in lines) <= 80
     assert lines[0] == "60 images" and lines[1].startswith("accuracy ") and " 95 % " in lines[1]
+    scores = lines[1 : next(number for number, line in enumerate(lines) if line.startswith("class "))]
+    assert len({line.index(re.findall(r"-?\d+\.\d{4}", line)[0]) for line in scores}) == 1  # in one column
     assert any(line.split()[:3] == ["true", "\\", "predicted"] for line in lines)
     with Image.open(picture) as drawn:
         assert drawn.size[0] > 300
