@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from harness.config.signatures import Between
+from harness.models import pooling
 
 Norm = Literal["batch", "group"]
 
@@ -73,7 +74,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        features = self.stages(self.stem(images)).mean((2, 3))
+        features = pooling.mean(self.stages(self.stem(images)))
         logits: torch.Tensor = self.head(self.dropout(features))
         return logits
 
@@ -98,8 +99,8 @@ class BasicBlock(nn.Module):
         hidden = self.norm2(self.conv2(hidden))
         # Strided here and not in the 1×1 convolution, whose gradient torch 2.15 writes beyond its end: seen with 3 to 6
         # input channels, channels_last, on a processor with AVX2 and without AVX-512.
-        kept = images[:, :, :: self.stride, :: self.stride]
-        return F.relu(hidden + self.shortcut(kept), inplace=True)
+        kept = self.shortcut(pooling.every(images, self.stride))
+        return F.relu(hidden + kept, inplace=True)
 
 
 def _conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:

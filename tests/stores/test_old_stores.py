@@ -65,7 +65,7 @@ def test_both_studies_are_shown(old: Store, capsys: pytest.CaptureFixture[str]) 
     assert old.studies() == ["finished", "interrupted"]
     finished, interrupted = (status(LoadedStudy.open(old, name)) for name in old.studies())
     assert [finished.state, interrupted.state] == ["finished", "interrupted"]
-    assert [trial.state for trial in interrupted.trials] == ["complete", "running"]
+    assert [trial.state for trial in interrupted.trials] == ["complete", "interrupted"]
     assert finished.best.mean > 0.2 and finished.audit.verdict == "passed"
     for name in old.studies():
         assert run(["status", name, "--home", str(old.home)]) == 0
