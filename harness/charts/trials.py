@@ -4,7 +4,7 @@ The parameter `hot` of a chart is the trial that is pointed at.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -183,8 +183,12 @@ def trial_rows(
     return rows
 
 
-def history(objective: str, direction: str, title: str) -> Spec:
-    """Every trial's score with its 95 % interval by number, and the best so far of the complete ones."""
+def history(objective: str, direction: str, title: str, states: Collection[str]) -> Spec:
+    """Every trial's score with its 95 % interval by number, and the best so far of the complete ones.
+
+    states: that the trials have, for the legend.
+    """
+    legend = _legend(states)
     best = {"op": "max" if sign_of(direction) > 0 else "min", "field": "score", "as": "best"}
     so_far: list[Spec] = [
         {"filter": "datum.state === 'complete'"},
@@ -197,10 +201,11 @@ def history(objective: str, direction: str, title: str) -> Spec:
         layer=[
             mark("line", look=line, transform=so_far, y=number("best", objective)),
             mark("rule", look=clip, transform=[SCORED], y=number("low", objective), y2={"field": "high"},
-                 color=by_state(0)),
-            {**_points(objective, []), "params": [zoom("x")]},
-            mark("point", look={"yOffset": -8, **clip}, transform=no_score, y={"value": "height"}, color=by_state(0),
-                 shape=by_state(1), tooltip=tips(trial="trial", state="state")),
+                 color=by_state(0, legend=legend)),
+            {**_points(objective, [], legend=legend), "params": [zoom("x")]},
+            mark("point", look={"yOffset": -8, **clip}, transform=no_score, y={"value": "height"},
+                 color=by_state(0, legend=legend), shape=by_state(1, legend=legend),
+                 tooltip=tips(trial="trial", state="state")),
         ],
     )  # fmt: skip
 
@@ -208,7 +213,8 @@ def history(objective: str, direction: str, title: str) -> Spec:
 def history_of(trials: Sequence[Trial], objective: str, direction: str) -> Spec:
     """With its data."""
     title = "Search history: mean over the folds, 95 % intervals"
-    return with_data(history(objective, direction, title), trials=trial_rows(trials, direction))
+    states = {trial.state for trial in trials}
+    return with_data(history(objective, direction, title, states), trials=trial_rows(trials, direction))
 
 
 def by_option(place: int, options: Sequence[Option], objective: str) -> Spec:
@@ -217,7 +223,7 @@ def by_option(place: int, options: Sequence[Option], objective: str) -> Spec:
     return of_trials(
         f"{objective} by {option.title}", height=170, transform=[known(place), ASIDE],
         encoding={"x": x, **_aside(option)},
-        layer=[_points(objective, options, has_legend=False)],
+        layer=[_points(objective, options, legend=None)],
     )  # fmt: skip
 
 
@@ -305,8 +311,8 @@ def folds(objective: str, num_folds: int, ends: tuple[float, float]) -> Spec:
     )  # fmt: skip
 
 
-def timeline(title: str) -> Spec:
-    """When each trial began, and for how long it was trained."""
+def timeline(title: str, states: Collection[str]) -> Spec:
+    """When each trial began, and for how long it was trained.   states: that the trials have, for the legend."""
     axis = {"format": CLOCK, "tickCount": {"expr": "narrow ? 3 : 8"}}
     x = {"field": "begin", "type": "temporal", "title": None, "scale": {"nice": False}, "axis": axis}
     began = {"field": "begin", "type": "temporal", "title": "began", "format": "%Y-%m-%d %H:%M:%S"}
@@ -316,7 +322,7 @@ def timeline(title: str) -> Spec:
         title, height=240,
         transform=[{"filter": "isValid(datum.begin)"}, {"calculate": "datum.trial + 1", "as": "below"}],
         layer=[mark("rect", look={"clip": True, "minWidth": 2}, params=[zoom("x")], x=x, x2={"field": "end"}, y=y,
-                    y2={"field": "below"}, color=by_state(0), stroke=HOT, tooltip=said)],
+                    y2={"field": "below"}, color=by_state(0, legend=_legend(states)), stroke=HOT, tooltip=said)],
     )  # fmt: skip
 
 
@@ -325,18 +331,18 @@ def of_trials(description: str, **parts: Any) -> Spec:
     return chart(description, params=params, data={"name": "trials"}, **parts)
 
 
-def _points(objective: str, options: Sequence[Option], *, has_legend: bool = True) -> Spec:
+def _points(objective: str, options: Sequence[Option], *, legend: Spec | None) -> Spec:
     """A mark for each scored trial at its score; a triangle at the end of the axis where that lies off it."""
     off = [
         {"test": "datum.off === -1", "value": "triangle-down"},
         {"test": "datum.off === 1", "value": "triangle-up"},
     ]
-    legend = {} if has_legend else {"legend": None}
     best = {"test": "datum.rank === 1 && datum.state === 'complete'", "value": ORANGE}
     return mark(
         "point", look={"clip": True, "strokeWidth": 2}, transform=[SCORED],
-        y=number("y", objective if has_legend else "", scale={"padding": 6}),
-        color={"condition": best, **by_state(0, **legend)}, shape={"condition": off, **by_state(1, **legend)},
+        y=number("y", objective if legend else "", scale={"padding": 6}),
+        color={"condition": best, **by_state(0, legend=legend)},
+        shape={"condition": off, **by_state(1, legend=legend)},
         stroke=HOT, size={"condition": {"test": "datum.trial === hot || datum.rank === 1", "value": 130}, "value": 60},
         tooltip=told(options, objective),
     )  # fmt: skip
@@ -358,6 +364,10 @@ def told(options: Sequence[Option], objective: str) -> list[Spec]:
 def by_state(look: int, **more: Any) -> Spec:
     """look: 0 for its colour, 1 for its shape."""
     return nominal("state", {state: looks[look] for state, looks in STATES.items()}, **more)
+
+
+def _legend(states: Collection[str]) -> Spec:
+    return {"values": [state for state in STATES if state in states]}
 
 
 def _aside(option: Option) -> dict[str, Spec]:

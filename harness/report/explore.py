@@ -99,11 +99,10 @@ def _bar(value: float, start: float, end: float, low: float, high: float, kind: 
 def controls(study: StudyReport, prefix: str) -> Markup:
     """Which trials are drawn."""
     scored = sum(trial.mean is not None for trial in study.trials)
-    states = [state for state in STATES if any(trial.state == state for trial in study.trials)]
     boxes = joined(
         *(
             Markup('<label><input type="checkbox" value="{0}" checked> {0}</label> ').format(state)
-            for state in states
+            for state in states(study)
         )
     )
     return Markup(
@@ -207,6 +206,11 @@ def two_trials(study: StudyReport, draw: Figures, prefix: str) -> Markup:
     )
 
 
+def states(study: StudyReport) -> list[str]:
+    """That its trials have, in the order of a leaderboard."""
+    return [state for state in STATES if any(trial.state == state for trial in study.trials)]
+
+
 def timeline(study: StudyReport, draw: Figures) -> Markup:
     """When each trial was trained."""
     known = [trial for trial in study.trials if trial.started]
@@ -216,7 +220,9 @@ def timeline(study: StudyReport, draw: Figures) -> Markup:
         "A bar begins with the first fold of its trial and is as long as all of them took; a fold that was found and "
         "not trained again lies where it was trained."
     )
-    return draw("timeline", trials.timeline("When each trial was trained"), "") + paragraph(hint, "hint")
+    return draw("timeline", trials.timeline("When each trial was trained", states(study)), "") + paragraph(
+        hint, "hint"
+    )
 
 
 def script_data(study: StudyReport, draw: Figures) -> Mapping[str, Any]:

@@ -91,7 +91,9 @@ def _history(study: StudyReport, draw: Figures, prefix: str) -> Markup:
         "chosen above holds for all charts of trials. Drag a chart to move it, zoom with Ctrl and the wheel, "
         "double-click to go back."
     )
-    chart = draw("history", trials.history(study.objective, study.direction, title), "")
+    chart = draw(
+        "history", trials.history(study.objective, study.direction, title, explore.states(study)), ""
+    )
     return joined(explore.controls(study, prefix), chart, paragraph(hint, "hint screen"))
 
 

@@ -49,7 +49,7 @@ def rows_of(drawn: list[Drawn]) -> list[dict[str, Any]]:
 
 COLOURS = pairs.score_colours(SOME, "maximize")
 OF_TRIALS = {
-    "history": trials.history("accuracy", "minimize", "title"),
+    "history": trials.history("accuracy", "minimize", "title", ["complete", "failed"]),
     **{f"slice {place}": trials.by_option(place, OPTIONS, "accuracy") for place in range(4)},
     **{
         f"pair {pair}": pairs.by_two_options(pair, OPTIONS, "accuracy", COLOURS)
@@ -57,7 +57,7 @@ OF_TRIALS = {
     },
     "parallel": trials.parallel(OPTIONS, HOSTILE),
     "folds": trials.folds("accuracy", 3, (0.8, 0.9)),
-    "timeline": trials.timeline("title"),
+    "timeline": trials.timeline("title", ["complete"]),
     "by fold": scores.by_fold("accuracy", HOSTILE),
     "two by fold": scores.two_by_fold("accuracy", "title"),
 }
@@ -209,3 +209,11 @@ def test_a_picture_is_written_with_its_title(tmp_path: Path) -> None:
     with Image.open(tmp_path / "history.png") as image:
         assert image.size[0] >= png.WIDTH * png.SCALE
     assert CONFIG["background"] == "white"
+
+
+def test_the_legend_of_states_has_those_that_there_are() -> None:
+    drawn = trials.history_of([Drawn(0, "failed", None, None), *SOME[:3]], "accuracy", "maximize")
+    legends = [
+        layer["encoding"]["color"]["legend"] for layer in drawn["layer"] if "color" in layer["encoding"]
+    ]
+    assert len(legends) == 3 and all(legend == {"values": ["complete", "failed"]} for legend in legends)
