@@ -350,7 +350,7 @@ class Folder:
             keys = group_keys(groups) or self._contents
             labels = np.array([file.label for file in self._files], dtype=np.int64)
             alike = near_duplicates.alike(
-                self.duplicates, lambda: self._duplicates(files.thumbnails), len(labels), labels
+                self.duplicates, files.thumbnails, lambda: self._duplicates(files.thumbnails), labels
             )
             classes = self._listings["train"].classes
             if self.growth is None:

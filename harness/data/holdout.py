@@ -63,7 +63,7 @@ def parts_of(
     if images.groups is not None:
         keys = group_keys(merged([str(group) for group in images.groups], keys))
     alike = near_duplicates.alike(
-        duplicates, lambda: near_duplicates.find(images.pixels), len(images), images.labels
+        duplicates, images.pixels, lambda: near_duplicates.find(images.pixels), images.labels
     )
     if growth is None:
         held_out = test_part(images.labels, keys, alike, fraction=fraction, classes=images.classes)

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 VERSION = 5  # raised when other pairs are found
 CHUNK_BYTES = 2**21
 SECONDS_OF_50_000 = 55  # of one processor, see tests/benchmarks
+LEAST_MINUTES = 5  # of a search that is called long
 BATCH = 512  # pairs that are compared together
 TELL_FROM = 20_000  # images: fewer take no time worth a message
 ROUNDS = 3  # of looking for pairs between groups
@@ -92,15 +93,18 @@ class Duplicates:
         return components(self.joined(num_images, labels).pairs, num_images)
 
 
-def alike(kind: Kind, search: Callable[[], Duplicates], num_images: int, labels: np.ndarray) -> np.ndarray:
-    """The group of each image of which all are held out together, as duplicates of this kind: int64 (N,)."""
+def alike(kind: Kind, pixels: Pixels, search: Callable[[], Duplicates], labels: np.ndarray) -> np.ndarray:
+    """The group of each image of which all are held out together, as duplicates of this kind: int64 (N,).
+
+    search: finds near ones, too, where they count.
+    """
     match kind:
         case "ignore":
-            return np.arange(num_images)
+            return np.arange(len(labels))
         case "exact":
-            return search().only_exact().groups(num_images)
+            return find_equal(pixels).groups(len(labels))
         case "near":
-            return search().groups(num_images, labels)
+            return search().groups(len(labels), labels)
         case _:
             assert_never(kind)
 
@@ -116,6 +120,27 @@ def find(pixels: Pixels, other: Pixels | None = None) -> Duplicates:
         )
     with threadpool_limits(1, user_api="blas"):  # whose own threads would wait for one another
         return _find(pixels, other)
+
+
+def find_equal(pixels: Pixels) -> Duplicates:
+    """The pairs of equal images: the first one of each picture with every other."""
+    first: dict[bytes, int] = {}
+    pairs = []
+    step = max(1, CHUNK_BYTES // int(np.prod(pixels.shape[1:])))
+    for start in range(0, pixels.shape[0], step):
+        for place, key in enumerate(hash_images(pixels[start : start + step])):
+            one = first.setdefault(bytes(key), start + place)
+            if one != start + place:
+                pairs.append((one, start + place))
+    number = len(pairs)
+    return Duplicates(
+        np.array(sorted(pairs), np.int64).reshape(-1, 2),
+        np.ones(number, bool),
+        np.ones(number, np.float32),
+        np.full(number, SURE, np.uint8),
+        np.zeros(number, np.uint8),
+        np.tile(np.array([1, 0], np.complex64), (number, 1)),
+    )
 
 
 def _find(pixels: Pixels, other: Pixels | None) -> Duplicates:
@@ -143,12 +168,18 @@ def copies(pixels: Pixels, labels: np.ndarray, other: Pixels, within: Duplicates
     return found.of(found.exact | (found.sure & ~is_frame[found.pairs[:, 0]]))
 
 
+def minutes(num_images: int) -> float:
+    """Of processor time that a search takes, or 0.0 where it is short; it grows with the square of the images."""
+    found = SECONDS_OF_50_000 * (num_images / 50_000) ** 2 / 60
+    return found if found >= LEAST_MINUTES else 0.0
+
+
 def _how_long(num_images: int) -> str:
-    """Said of a search that takes minutes; it grows with the square of the images."""
-    minutes = SECONDS_OF_50_000 * (num_images / 50_000) ** 2 / 60
-    if minutes < 5:
+    if not (found := minutes(num_images)):
         return ""
-    return f", once: some {minutes:,.0f} minutes of processor time (duplicates: exact looks for equal ones alone)"
+    return (
+        f", once: some {found:,.0f} minutes of processor time (duplicates: exact looks for equal ones alone)"
+    )
 
 
 def remembered(path: Path, search: Callable[[], Duplicates]) -> Duplicates:

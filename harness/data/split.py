@@ -228,7 +228,7 @@ def together(images: Images, kind: Kind, home: Path) -> np.ndarray:
     kind: near, exact or ignore: which duplicates are joined with the groups that the images have.
     """
     own = np.arange(len(images)) if images.groups is None else images.groups
-    alike = near_duplicates.alike(kind, lambda: duplicates_of(images, home), len(images), images.labels)
+    alike = near_duplicates.alike(kind, images.pixels, lambda: duplicates_of(images, home), images.labels)
     return by_appearance(np.asarray(merged(own.tolist(), alike.tolist()))).astype(np.int64)
 
 

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from harness.config.study_file import Study
-from harness.data import data_warnings, duplicate_warnings
+from harness.data import data_warnings, duplicate_warnings, near_duplicates
 from harness.data.data_set import DataSet
 from harness.data.group_guess import suggest
 from harness.data.images import Images
@@ -46,14 +46,17 @@ def warn_of_duplicates(study: Study, data: DataSet, split: Manifest, home: Path)
     """Tell what is alike and apart; the pairs to look at.
 
     Of the sealed part only a number is told, and where its images are not a published set's, of which that is known.
+    Where near copies may be apart, and to look for them would take long, equal ones alone are looked for.
     """
-    images, found, kind = data.train, duplicates_of(data.train, home), kind_of_duplicates(study)
+    images, kind = data.train, kind_of_duplicates(study)
+    is_short = kind == "near" or not near_duplicates.minutes(len(images))
+    found = duplicates_of(images, home) if is_short else near_duplicates.find_equal(images.pixels)
     section = "data" if study.data.get("duplicates", "near") == kind else "cv"
     option = "" if kind == "near" else f"{section}.duplicates: {kind}"
     lines = duplicate_warnings.warnings_of(
         found, images.labels, images.classes, images.names, groups=split.groups, option=option
     )
-    if data.may_change:
+    if data.may_change and is_short:
         lines += duplicate_warnings.of_border(
             data.num_copies(found, home), data.test.num_images,
             has_test_folder=data.snapshot.has_test_folder, option=option if section == "data" else "",

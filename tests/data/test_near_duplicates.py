@@ -287,3 +287,22 @@ def test_a_long_search_says_so(caplog: pytest.LogCaptureFixture, monkeypatch: py
 def test_a_search_that_takes_minutes_says_so(num_images: int, said: str) -> None:
     found = near_duplicates._how_long(num_images)
     assert (said in found) if said else not found
+
+
+def test_equal_images_are_found_without_looking_for_near_ones(
+    photographs: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = np.roll(photographs[:5], 1, axis=3)
+    images = np.concatenate([photographs, photographs[[7, 3, 7]], moved, np.zeros_like(moved[:2])])
+    expected = find(images).only_exact()
+    found = near_duplicates.find_equal(images)
+    assert found.pairs.tolist() == expected.pairs.tolist() == [[3, 51], [7, 50], [7, 52], [58, 59]]
+    assert found.exact.all() and found.sure.all() and found.motion.shape == expected.motion.shape
+
+    def never() -> near_duplicates.Duplicates:
+        raise AssertionError("near copies are looked for")
+
+    labels = np.zeros(len(images), np.int64)
+    groups = near_duplicates.alike("exact", images, never, labels)
+    assert (groups == expected.groups(len(images))).all() and len({*groups}) == len(images) - 4
+    assert len({*near_duplicates.alike("ignore", images, never, labels)}) == len(images)
