@@ -223,7 +223,7 @@ def _typical_error(scores: np.ndarray, test_fraction: float, deviations: np.ndar
 def _require_comparable(trials: Sequence[Contender]) -> None:
     if len(trials) < 2:
         raise UsageError(
-            "compare needs two trials: STUDY is its best one, STUDY:3 trial 3, STUDY:* all complete ones"
+            "compare needs two trials: STUDY is its best one, STUDY:3 trial 3, 'STUDY:*' (in quotes) all complete ones"
         )
     one, *others = trials
     for other in others:

@@ -145,7 +145,7 @@ def _folds(store: Store, needed: set[str]) -> Iterator[Leftover]:
             if not {key, store.substitute(key)} & needed:
                 yield _leftover(path, "name of a fold with halved batches that no study needs")
         elif key not in needed:
-            yield _leftover(path, "fold that no study needs")
+            yield _leftover(path, "fold that no study's trials need")
 
 
 def _indexes(store: Store, needed: set[str]) -> Iterator[Leftover]:

@@ -29,7 +29,7 @@ BY_FOLD: list[Spec] = [
 KINDS = {
     "on the front": (ORANGE, "diamond"),
     "complete, dominated": (BLUE, "circle"),
-    "stopped: the mean of the folds it has": (GREY, "triangle-down"),
+    "stopped: the mean of the folds it has": (GREY, "square"),
 }
 
 

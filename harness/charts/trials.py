@@ -32,7 +32,7 @@ from harness.records import sign_of
 
 STATES = {
     "complete": (BLUE, "circle"),
-    "stopped": (GREY, "triangle-down"),
+    "stopped": (GREY, "square"),
     "running": (BLUE, "diamond"),
     "interrupted": (BLUE, "diamond"),
     "failed": (RED, "cross"),

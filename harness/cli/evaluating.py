@@ -96,7 +96,10 @@ def _warnings(found: "Evaluation") -> list[str]:
     """What keeps the figures from being what they seem."""
     known, lines = found.known, []
     if known.equal or known.alike:
-        kinds = [(known.equal, "are the model's own training images"), (known.alike, "resemble one")]
+        kinds = [
+            (known.equal, "are the model's own training images"),
+            (known.alike, "resembles a training image" if known.alike == 1 else "resemble training images"),
+        ]
         what = " and ".join(f"{count:,} {words}" for count, words in kinds if count)
         without = "no image is left without them"
         if known.accuracy_without is not None and known.interval_without is not None:

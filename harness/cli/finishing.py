@@ -110,9 +110,7 @@ def confirm(
         )
     if not printed(found, form, "trials"):
         finding_tables.confirmation(found)
-        tables.then(
-            home, study, {"look for leaks": ["audit"], "open the sealed test, as the last step": ["final"]}
-        )
+        tables.then(home, study, _next_after_confirm(opened(home, study)))
     _update_views(home, study)
 
 
@@ -158,8 +156,20 @@ def final(
     _update_views(home, study, champion=found)
 
 
+def _next_after_confirm(study: "LoadedStudy") -> dict[str, list[str]]:
+    """What one does next, of what has not been done."""
+    from harness.store.findings import Audit, FinalTest
+
+    steps: dict[str, tuple[type[Audit] | type[FinalTest], list[str]]] = {
+        "look for leaks": (Audit, ["audit"]),
+        "open the sealed test, as the last step": (FinalTest, ["final"]),
+    }
+    return {why: words for why, (kind, words) in steps.items() if study.finding(kind) is None}
+
+
 def _agreed(study: "LoadedStudy", again: str) -> bool:
     """Whether whoever sits at the terminal wants the test images opened; without one, the command says so itself."""
+    from harness.analysis.test_set_ledger import Ledger
     from harness.store.findings import FinalTest
 
     if study.finding(FinalTest) and not again:
@@ -167,6 +177,12 @@ def _agreed(study: "LoadedStudy", again: str) -> bool:
     num_images = int(study.record.data.get("test", {}).get("num_images", 0))
     said = f"final opens the {num_images:,} sealed test images of study {study.name}"
     print(f"{said}: make it the last step, for what is chosen later is chosen knowing them", file=sys.stderr)
+    if looks := Ledger(study.store.home).looks(study.record.data.get("test", {}).get("hash", "")):
+        was, times = looks[0].study, "once" if len(looks) == 1 else f"{len(looks)} times"
+        print(
+            f"they have been opened {times} before, first for study {was}: this score may be too good",
+            file=sys.stderr,
+        )
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     if typer.confirm("Audit, confirm, and open them?", default=False, err=True):

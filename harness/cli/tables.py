@@ -155,7 +155,7 @@ def next_steps(status: Status, home: Path, *, in_mlflow: bool) -> None:
 
 def then(home: Path, study: str, steps: Mapping[str, Sequence[str]]) -> None:
     """What one does next, on stderr.   steps: what for, and the command's words with the study's name left out."""
-    width = max(map(len, steps)) + 1
+    width = max(map(len, steps), default=0) + 1
     for why, (command, *rest) in steps.items():
         line = f"{why + ':':<{width}}  {advised(home, command, study, *rest)}"
         console(stderr=True).print(Text(line, style="dim"), soft_wrap=True)

@@ -87,9 +87,9 @@ def _history(study: StudyReport, draw: Figures, prefix: str) -> Markup:
         return NOTHING
     title = f"Search history: {study.objective} of every trial, by number"
     hint = (
-        "Mean over the folds with its 95 % interval; the line is the best so far of the complete trials. What is "
-        "chosen above holds for all charts of trials. Drag a chart to move it, zoom with Ctrl and the wheel, "
-        "double-click to go back."
+        "Mean over the folds with its 95 % interval; a triangle lies off the scale; the line is the best so far of the "
+        "complete trials. What is chosen above holds for all charts of trials. Drag a chart to move it, zoom with Ctrl "
+        "and the wheel, double-click to go back."
     )
     chart = draw(
         "history", trials.history(study.objective, study.direction, title, explore.states(study)), ""

@@ -30,6 +30,10 @@ WORDS: Mapping[str, str] = {
     "defaults, or of more training images",
     "champion": "the network that `final` has trained on all training images; `predict` uses it, and MLflow's registry "
     "has it under this name",
+    "time": "of a trial: what its folds took to train, added up; with two workers two of them were trained at once",
+    "state": "of a trial: complete, stopped, running, interrupted or failed; explain has each of them",
+    "temperature": "what a network's outputs are divided by before they become probabilities, so that confidence is as "
+    "high as the share of right answers; it is fitted on held-out predictions and changes no answer",
     "leak": "something that tells the answer and will not be there in use: a copy of a test image among the training "
     "images, a label in a file's name, a mark in the corner of one class. Scores are then too good",
     "bitwise": "of a trial that was trained again: every number is the same as in the record, to the last bit. "

@@ -18,6 +18,7 @@ from harness.analysis.leaderboard import status
 from harness.analysis.model_card import publish
 from harness.analysis.readiness import Request
 from harness.analysis.test_set_ledger import Ledger
+from harness.cli import finishing as starting
 from harness.cli import run
 from harness.cli.worth import worth
 from harness.config.study_file import load_study_file
@@ -198,6 +199,18 @@ def test_whoever_sits_at_a_terminal_is_asked_first(
     assert "opens the 1,438 sealed test images of study small: make it the last step" in said
     assert (code, "nothing was opened" in said) == ((0, True) if answer == "n" else (3, False))
     assert kinds(audited) == []
+
+
+def test_looks_at_the_same_images_are_told_before_another_one(
+    audited: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = LoadedStudy.open(audited, "small")
+    assert starting._agreed(study, "") and "before" not in capsys.readouterr().err.splitlines()[-1]
+    last(audited)
+    other = replace(study, record=replace(study.record, name="other"))
+    assert starting._agreed(other, "")
+    said = capsys.readouterr().err
+    assert "they have been opened once before, first for study small: this score may be too good" in said
 
 
 def test_an_unfinished_study_is_not_tested(audited: Store) -> None:

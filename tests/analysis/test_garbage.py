@@ -50,7 +50,7 @@ def test_a_finished_study_needs_all_it_has(tuned: Store) -> None:
 
 def test_folds_that_no_record_names_can_go(tuned: Store) -> None:
     add_fold(tuned, OTHER)
-    assert found(tuned) == {f"folds/{OTHER}": "fold that no study needs"}
+    assert found(tuned) == {f"folds/{OTHER}": "fold that no study's trials need"}
     remove(tuned, leftovers(tuned))
     assert not tuned.fold_folder(OTHER).exists() and found(tuned) == {}
     assert all(tuned.read_fold(key) for trial in tuned.read_trials("small") for key in trial.folds)

@@ -61,7 +61,9 @@ def test_nothing_is_deleted_without_yes(tuned: Store, capsys: pytest.CaptureFixt
     tuned.fold_folder(OTHER).mkdir(parents=True)
     (tuned.fold_folder(OTHER) / "result.json").write_bytes(b"x" * 2**20)
     assert run(["gc", "--home", str(tuned.home)]) == 0
-    assert "fold that no study needs: 1, 1.0 MB" in said(capsys)[0] and tuned.fold_folder(OTHER).exists()
+    assert (
+        "fold that no study's trials need: 1, 1.0 MB" in said(capsys)[0] and tuned.fold_folder(OTHER).exists()
+    )
     assert run(["gc", "--yes", "--json", "--home", str(tuned.home)]) == 0
     document = json.loads(said(capsys)[0])
     assert (

@@ -39,7 +39,7 @@ def test_a_study_is_deleted_by_who_says_so(tuned: Store, capsys: pytest.CaptureF
     add_look(tuned)
     assert run(["delete", "small", *home]) == 2
     out, err = said(capsys)
-    assert "study small: 1, " in out and "fold that no study needs: 4, " in out
+    assert "study small: 1, " in out and "fold that no study's trials need: 4, " in out
     assert "its look at test images stays in the ledger" in out and "study small: not in MLflow" in out
     assert (
         f"nothing was deleted: harness delete small --yes --home {tuned.home} deletes it" in err

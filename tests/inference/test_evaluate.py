@@ -110,7 +110,7 @@ def test_training_images_are_told_with_the_score_without_them(
     assert (known["equal"], known["alike"], known["num_without"]) == (40, 5, 60)
     assert known["accuracy_without"] == clean["scores"]["accuracy"]
     assert known["interval_without"] == clean["intervals"]["accuracy"]
-    said = "of 105 images 40 are the model's own training images and 5 resemble one: a score on training images is"
+    said = "of 105 images 40 are the model's own training images and 5 resemble training images: a score on"
     assert said in err and f"accuracy of the other 60 is {known['accuracy_without']:.4f}" in err
     found, err = evaluated(labelled(tmp_path / "seen", training.pixels, training.labels))
     assert found["known"]["equal"] == 40 and found["known"]["accuracy_without"] is None
