@@ -8,6 +8,8 @@ from harness.report.format import duration
 from harness.scoring.variance import Variance
 from harness.store.findings import Audit, ChampionEstimate, Confirmation, FinalTest
 
+COLUMN = 18  # where the scores of a final test stand
+
 
 def confirmation(found: Confirmation) -> None:
     """The trials before and after, and whether the order held."""
@@ -41,7 +43,8 @@ def confirmation(found: Confirmation) -> None:
         say(
             f"  {expected.confirmed:.4f} confirmed, with networks trained on {expected.fold_images:,} images; "
             f"{-expected.optimism:+.4f} for being the best of these; {expected.gain:+.4f} for "
-            f"{expected.train_images - expected.fold_images:,} images more"
+            f"{expected.train_images - expected.fold_images:,} images more",
+            indent=4,
         )
         say(*_counted(found.objective, expected))
     say(*_causes(found.variance))
@@ -57,19 +60,19 @@ def final(found: FinalTest) -> None:
     say(f"trial {found.trial}, trained on all training images")
     test = f"{found.scores[metric]:.4f}   95 % {low:.4f} to {high:.4f}"
     right = f", {round(found.scores[metric] * found.num_images):,} right" if metric == "accuracy" else ""
-    say(f"test {metric:<12} {test}   {found.num_images:,} images{right}")
+    say(f"test {metric:<12} {test}   {found.num_images:,} images{right}", indent=COLUMN)
     if duplicates.num_images and duplicates.score_without is not None:
         what = f"without the {duplicates.num_images:,} that resemble a training image"
-        say(f"{'':<17} {duplicates.score_without:.4f}   {what}")
+        say(f"{'':<17} {duplicates.score_without:.4f}   {what}", indent=COLUMN)
     if expected := found.confirm.champion:
-        say(f"{'expected':<17} {_expected(expected)}   before {found.this_look}")
+        say(f"{'expected':<17} {_expected(expected)}   before {found.this_look}", indent=COLUMN)
     of = f"{expected.fold_images:,} images" if expected else "fewer images"
     for name, score, error in (
         ("confirmed", trial.confirmed, trial.confirmed_half_width),
         ("tuned", trial.tuned or 0.0, trial.tuned_half_width),
     ):
         known = "" if error is None else f" ± {error:.4f} (95 %)"
-        say(f"{name:<17} {score:.4f}{known}   networks of {of}")
+        say(f"{name:<17} {score:.4f}{known}   networks of {of}", indent=COLUMN)
     if found.worth:
         say(found.worth, style="green" if found.looks == 1 else "yellow")
     if found.looks == 1:

@@ -56,10 +56,17 @@ def table(
     out.print(*laid_out(columns, rows, out.width, text=text, header=header), sep="\n", soft_wrap=True)
 
 
-def say(*lines: str, style: str = "") -> None:
-    """Print sentences, which a terminal has broken between words; elsewhere each is a line."""
+def say(*lines: str, style: str = "", indent: int = 0) -> None:
+    """Print sentences, which a terminal has broken between words; elsewhere each is a line.
+
+    indent: columns that the rest of a broken line stands in from the left.
+    """
     out = console()
     for line in lines:
+        if has_width() and indent and len(line) > out.width > 2 * indent:
+            line = "\n".join(
+                textwrap.wrap(line, out.width, subsequent_indent=" " * indent, break_on_hyphens=False)
+            )
         out.print(Text(line, style=style), soft_wrap=not has_width())
 
 

@@ -48,8 +48,8 @@ def _confirmed(status: Status) -> Iterator[Text]:
 def _tested(status: Status) -> Iterator[Text]:
     if (test := status.test) is None:
         return
-    interval = f"95 % {test.low:.4f} to {test.high:.4f}   {test.num_images:,} images"
-    yield Text(f"test: trial {test.trial}, trained on all training images, {test.score:.4f}   {interval}")
+    interval = f"95 % {test.low:.4f} to {test.high:.4f}"
+    yield Text(f"test of trial {test.trial}, on {test.num_images:,} images: {test.score:.4f}   {interval}")
     yield from (Text(said) for said in (test.worth,) if said)
     known = {test.trial, status.confirmed.tuned} if status.confirmed else {test.trial}
     if status.best and status.best.number not in known:

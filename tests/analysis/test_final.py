@@ -164,7 +164,7 @@ def test_what_became_of_the_winner_is_said_wherever_the_study_is_shown(
         line.startswith(f"confirmed with fresh seeds: trial {found.trial} is the best") for line in said
     )
     score = f"{found.scores['accuracy']:.4f}"
-    assert any(f"test: trial {found.trial}, trained on all training images, {score}" in line for line in said)
+    assert any(f"test of trial {found.trial}, on 1,438 images: {score}" in line for line in said)
     assert any(line.startswith(f"audit of trial {found.trial} passed") for line in said)
     stale = replace(found, trial=1 - found.trial)
     audited.write_finding("small", stale)
