@@ -113,7 +113,7 @@ def write_images(root: Path, size: Size) -> None:
 
 def study_file(root: Path, size: Size) -> dict[str, Any]:
     return {
-        "data": {"name": "folder", "root": str(root)},
+        "data": {"name": "folder", "root": str(root), "image_size": size.pixels},
         "model": {"name": "simple_cnn", "width": 8, "dropout": {"low": 0.0, "high": 0.5}},
         "train": {"epochs": 1, "batch_size": 64, "lr": {"low": 1e-3, "high": 1e-1, "log": True}},
         "cv": {"folds": 2},
