@@ -49,7 +49,15 @@ def warn_of_duplicates(study: Study, data: DataSet, split: Manifest, home: Path)
     Where near copies may be apart, and to look for them would take long, equal ones alone are looked for.
     """
     images, kind = data.train, kind_of_duplicates(study)
-    is_short = kind == "near" or not near_duplicates.minutes(len(images))
+    minutes = near_duplicates.minutes(len(images))
+    is_short = kind == "near" or not minutes
+    if not is_short:
+        logger.warning(
+            "near copies among %s images were not looked for, which would take some %.0f minutes of processor time; "
+            "audit does",
+            f"{len(images):,}",
+            minutes,
+        )
     found = duplicates_of(images, home) if is_short else near_duplicates.find_equal(images.pixels)
     section = "data" if study.data.get("duplicates", "near") == kind else "cv"
     option = "" if kind == "near" else f"{section}.duplicates: {kind}"

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from harness.config.study_file import load_study_file
+from harness.data import near_duplicates
 from harness.data.data_set import load_data
 from harness.data.near_duplicates import find
 from harness.data.snapshot import TEST, TRAIN, Snapshot
@@ -110,6 +111,24 @@ def test_copies_that_an_option_keeps_apart_are_counted_on_both_sides(
     ]
     assert said(found, "sealed") == (lines if data != "near" else []) and (across > 0) == (data != "near")
     assert found.alike.sure.sum() == inside and found.alike.sure[:inside].all()
+
+
+def test_near_copies_that_are_kept_apart_are_not_looked_for_where_that_takes_long(
+    pictures: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near_duplicates, "minutes", lambda _: 92.0)
+    written(pictures[0], "photos")
+    written(pictures[1], "photos", prefix="z")
+    found = looked_at("exact")
+    assert found.data is not None and found.alike is not None
+    (line,) = said(found, "not looked for")
+    count = len(found.data.train.labels)
+    assert line.startswith(
+        f"near copies among {count} images were not looked for, which would take some 92 minutes"
+    )
+    assert not said(found, "more than once") and not said(found, "sealed test images show")
+    assert not len(found.alike.pairs)
+    assert not said(looked_at(), "not looked for")  # of near ones, which are looked for however long it takes
 
 
 def test_a_copy_of_another_class_may_be_sealed_and_only_its_number_is_told(
